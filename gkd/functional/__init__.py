@@ -1,0 +1,1 @@
+"""Pure tensor functions on graphs: segments, edge products, similarities, divergences."""

@@ -1,0 +1,179 @@
+"""Graph attention as one differentiable operation that keeps nothing of size E between passes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import leaky_relu
+
+from gkd.errors import ParameterError
+from gkd.functional.segments import segment_max, segment_sum
+from gkd.functional.sparse import sampled_product, sparse_product
+from gkd.graph import Graph
+
+
+def neighbour_attention(
+    features: Tensor,
+    source_scores: Tensor,
+    target_scores: Tensor,
+    graph: Graph,
+    negative_slope: float = 0.2,
+    dropout_mask: Tensor | None = None,
+) -> Tensor:
+    r"""Attention-weighted sum of every node's neighbours for each of H heads, ``[N, H, F]``.
+
+    .. math::
+        y_i^h = \sum_{j \in N(i)} m_{ij}^h\, \alpha_{ij}^h\, x_j^h, \qquad
+        \alpha_{ij}^h = \operatorname*{softmax}_{j \in N(i)}\,
+        \mathrm{LeakyReLU}(s_j^h + t_i^h)
+
+    A node without in-edges gets 0. The backward pass computes the weights anew from the scores
+    and one number per node and head, so that memory is O(N·H·F); it is differentiable once.
+
+    Args:
+        features: ``x``, ``[N, H, F]``.
+        source_scores: ``s``, ``[N, H]``, what a node contributes to the score of its out-edges.
+        target_scores: ``t``, ``[N, H]``, what a node contributes to the score of its in-edges.
+        graph: E edges over N nodes.
+        negative_slope: slope of LeakyReLU below zero, at least 0.
+        dropout_mask: ``m``, ``[E, H]``, factors of the weights in the order of
+            ``graph.edge_index``: 0 or ``1 / (1 - p)`` for dropout. None is 1 everywhere.
+
+    Returns:
+        ``[N, H, F]``. Half precision is computed and returned in float32.
+
+    Raises:
+        ParameterError: shapes that do not fit each other or the graph, or a negative slope.
+
+    Source:
+        Veličković et al., Graph Attention Networks, ICLR 2018, equations 1 to 4, where
+        ``s_j = a[F:] · W h_j`` and ``t_i = a[:F] · W h_i``.
+
+    >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)
+    >>> scores = torch.zeros(3, 1)
+    >>> neighbour_attention(torch.tensor([[[1.0]], [[2.0]], [[4.0]]]), scores, scores, graph)
+    tensor([[[3.]],
+    <BLANKLINE>
+            [[0.]],
+    <BLANKLINE>
+            [[0.]]])
+    """
+    _check(features, source_scores, target_scores, graph, negative_slope, dropout_mask)
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    result: Tensor = _NeighbourAttention.apply(  # type: ignore[no-untyped-call]
+        features.to(dtype),
+        source_scores.to(dtype),
+        target_scores.to(dtype),
+        graph,
+        negative_slope,
+        None if dropout_mask is None else dropout_mask.to(dtype),
+    )
+    return result
+
+
+def _check(
+    features: Tensor,
+    source_scores: Tensor,
+    target_scores: Tensor,
+    graph: Graph,
+    negative_slope: float,
+    dropout_mask: Tensor | None,
+) -> None:
+    if features.dim() != 3 or features.shape[0] != graph.num_nodes:
+        raise ParameterError(
+            f"neighbour_attention needs features of shape [{graph.num_nodes}, H, F] for "
+            f"{graph!r}, got {list(features.shape)}"
+        )
+    heads = features.shape[1]
+    expected = {
+        "source_scores": (source_scores, [graph.num_nodes, heads]),
+        "target_scores": (target_scores, [graph.num_nodes, heads]),
+        "dropout_mask": (dropout_mask, [graph.num_edges, heads]),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and list(tensor.shape) != shape:
+            raise ParameterError(
+                f"neighbour_attention needs {name} of shape {shape}, got {list(tensor.shape)}"
+            )
+    if not negative_slope >= 0:
+        raise ParameterError(f"negative_slope must be at least 0, got {negative_slope}")
+
+
+def _by_head(scores: Tensor) -> Tensor:
+    return scores.t().contiguous()
+
+
+def _edge_scores(source_scores: Tensor, target_scores: Tensor, graph: Graph) -> Tensor:
+    edges = source_scores.index_select(0, graph.source)
+    return edges.add_(target_scores.index_select(0, graph.target))
+
+
+class _NeighbourAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        source_scores: Tensor,
+        target_scores: Tensor,
+        graph: Graph,
+        slope: float,
+        mask: Tensor | None,
+    ) -> Tensor:
+        source_scores, target_scores = _by_head(source_scores), _by_head(target_scores)
+        result = features.new_empty(features.shape)
+        log_totals = torch.empty_like(target_scores)
+        for head in range(features.shape[1]):
+            scores = _edge_scores(source_scores[head], target_scores[head], graph)
+            peak = leaky_relu(segment_max(scores, graph.row_pointer), slope)
+            weights = leaky_relu(scores, slope).sub_(peak.index_select(0, graph.target)).exp_()
+            # The largest weight of a row is exp(0), so 1 bounds all totals but those of no edges.
+            total = segment_sum(weights, graph.row_pointer).clamp_(min=1)
+            torch.add(peak, total.log(), out=log_totals[head])
+            if mask is not None:
+                weights.mul_(mask[:, head])
+            summed = sparse_product(graph.row_pointer, graph.source, weights, features[:, head])
+            torch.div(summed, total[:, None], out=result[:, head])
+        ctx.save_for_backward(features, source_scores, target_scores, log_totals, mask)
+        ctx.graph, ctx.slope = graph, slope
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        features, source_scores, target_scores, log_totals, mask = ctx.saved_tensors
+        graph: Graph = ctx.graph
+        grad_features = torch.empty_like(features) if ctx.needs_input_grad[0] else None
+        grad_source, grad_target = torch.empty_like(source_scores), torch.empty_like(target_scores)
+        for head in range(features.shape[1]):
+            scores = _edge_scores(source_scores[head], target_scores[head], graph)
+            weights = leaky_relu(scores, ctx.slope)
+            weights.sub_(log_totals[head].index_select(0, graph.target)).exp_()
+            factors = None if mask is None else mask[:, head]
+            if grad_features is not None:
+                grad_features[:, head] = _received(weights, factors, grad[:, head], graph)
+            grad_weights = sampled_product(
+                graph.row_pointer, graph.source, grad[:, head], features[:, head]
+            )
+            if factors is not None:
+                grad_weights.mul_(factors)
+            grad_scores = _softmax_backward(grad_weights, weights, graph)
+            grad_scores = torch.where(scores > 0, grad_scores, grad_scores * ctx.slope)
+            grad_target[head] = segment_sum(grad_scores, graph.row_pointer)
+            grad_source[head] = segment_sum(
+                grad_scores.index_select(0, graph.transpose.permutation),
+                graph.transpose.row_pointer,
+            )
+        return grad_features, grad_source.t(), grad_target.t(), None, None, None
+
+
+def _received(weights: Tensor, factors: Tensor | None, grad: Tensor, graph: Graph) -> Tensor:
+    weights = weights if factors is None else weights * factors
+    row_pointer, columns, permutation = graph.transpose
+    return sparse_product(row_pointer, columns, weights.index_select(0, permutation), grad)
+
+
+def _softmax_backward(grad_weights: Tensor, weights: Tensor, graph: Graph) -> Tensor:
+    result = grad_weights * weights
+    mean = segment_sum(result, graph.row_pointer)
+    return result.sub_(weights * mean.index_select(0, graph.target))

@@ -1,0 +1,116 @@
+"""Sparse products on raw tensors, without autograd: torch's own, or gathers in bounded chunks."""
+
+import warnings
+from functools import cache
+
+import torch
+from torch import Tensor
+
+_CHUNK_ELEMENTS = 2**20  # of one gathered block: 4 MB in float32, about a core's share of cache
+
+with warnings.catch_warnings():
+    # torch announces once per process that CSR is in beta; we rely on two products, both tested.
+    warnings.simplefilter("ignore", UserWarning)
+    torch.sparse_csr_tensor(
+        torch.zeros(1, dtype=torch.int64),
+        torch.zeros(0, dtype=torch.int64),
+        torch.zeros(0),
+        (0, 0),
+        check_invariants=False,
+    )
+
+
+def sampled_product(
+    row_pointer: Tensor,
+    columns: Tensor,
+    rows: Tensor,
+    cols: Tensor,
+    plus: Tensor | None = None,
+    scale: float = 1.0,
+) -> Tensor:
+    """SDDMM: ``plus + scale · (rows[r] · cols[c])`` for every stored (r, c), ``[E]``."""
+    if not has_sparse_products(rows.device.type):
+        dots = _gathered_dot(row_pointer, columns, rows, cols).mul_(scale)
+        return dots if plus is None else dots.add_(plus)
+    beta = 0.0 if plus is None else 1.0
+    pattern = _csr(
+        row_pointer, columns, rows.new_zeros(len(columns)) if plus is None else plus, len(cols)
+    )
+    with torch.autocast(rows.device.type, enabled=False):
+        product = torch.sparse.sampled_addmm(pattern, rows, cols.t(), beta=beta, alpha=scale)
+    values: Tensor = product.values()
+    return values
+
+
+def sparse_product(
+    row_pointer: Tensor,
+    columns: Tensor,
+    values: Tensor,
+    dense: Tensor,
+    plus: Tensor | None = None,
+) -> Tensor:
+    """SpMM: sum of ``values · dense[c]`` over the stored columns of each row, ``[N, F]``.
+
+    ``plus`` is added to it; its memory takes the result.
+    """
+    shape = (len(row_pointer) - 1, dense.shape[1])
+    if not has_sparse_products(dense.device.type):
+        start = dense.new_zeros(shape) if plus is None else plus
+        return _add_gathered_sum(start, row_pointer, columns, values, dense)
+    beta, result = (0.0, dense.new_empty(shape)) if plus is None else (1.0, plus)
+    matrix = _csr(row_pointer, columns, values, len(dense))
+    # addmm is twice as fast as matmul, which has the result transposed twice.
+    with torch.autocast(dense.device.type, enabled=False), torch.no_grad():
+        return torch.addmm(result, matrix, dense, beta=beta, out=result)
+
+
+@cache
+def has_sparse_products(device_type: str) -> bool:
+    """Whether this build of torch multiplies CSR matrices on that kind of device."""
+    pointer = torch.tensor([0, 1], device=device_type)
+    dense = torch.ones(1, 1, device=device_type)
+    try:
+        with torch.autocast(device_type, enabled=False):
+            matrix = _csr(pointer, pointer[:1], dense[0], 1)
+            torch.sparse.sampled_addmm(matrix, dense, dense, beta=0.0)
+            _ = matrix @ dense
+    except (RuntimeError, NotImplementedError):
+        return False
+    return True
+
+
+def _csr(row_pointer: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
+    shape = (len(row_pointer) - 1, num_columns)
+    return torch.sparse_csr_tensor(row_pointer, columns, values, shape, check_invariants=False)
+
+
+def _chunks(columns: Tensor, width: int) -> range:
+    return range(0, len(columns), max(1, _CHUNK_ELEMENTS // max(1, width)))
+
+
+def _row_of_each(row_pointer: Tensor, columns: Tensor) -> Tensor:
+    rows = torch.arange(len(row_pointer) - 1, device=row_pointer.device)
+    return rows.repeat_interleave(row_pointer.diff(), output_size=len(columns))
+
+
+def _gathered_dot(row_pointer: Tensor, columns: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    row = _row_of_each(row_pointer, columns)
+    result = rows.new_empty(len(columns))
+    chunks = _chunks(columns, rows.shape[1])
+    for start in chunks:
+        chunk = slice(start, start + chunks.step)
+        pair = rows.index_select(0, row[chunk]), cols.index_select(0, columns[chunk])
+        torch.linalg.vecdot(*pair, out=result[chunk])
+    return result
+
+
+def _add_gathered_sum(
+    result: Tensor, row_pointer: Tensor, columns: Tensor, values: Tensor, dense: Tensor
+) -> Tensor:
+    row = _row_of_each(row_pointer, columns)
+    chunks = _chunks(columns, dense.shape[1])
+    for start in chunks:
+        chunk = slice(start, start + chunks.step)
+        gathered = dense.index_select(0, columns[chunk]).mul_(values[chunk, None])
+        result.index_add_(0, row[chunk], gathered)
+    return result

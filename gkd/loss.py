@@ -1,0 +1,75 @@
+"""What a distillation loss is, and what it sees of a network."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from gkd.errors import ParameterError
+from gkd.graph import Graph
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a loss sees of one network.
+
+    Args:
+        logits: output of the network, ``[N, classes]`` (``[B, classes]`` for whole-graph tasks).
+        features: output of the tapped sub-module, ``[N, F]``.
+        graph: edges among the rows of ``features``.
+        batch: sample of each row of ``features``, int64 ``[N]``, ascending; None where all rows
+            belong to one sample.
+    """
+
+    logits: Tensor | None = None
+    features: Tensor | None = None
+    graph: Graph | None = None
+    batch: Tensor | None = None
+
+    def require_logits(self, loss: str) -> Tensor:
+        """Return the logits; :class:`ParameterError` naming ``loss`` when there are none."""
+        if self.logits is None:
+            raise ParameterError(f"{loss} compares logits, but a view without logits was given")
+        return self.logits
+
+    def require_features(self, loss: str) -> Tensor:
+        """Return the features; :class:`ParameterError` naming ``loss`` when there are none."""
+        if self.features is None:
+            raise ParameterError(
+                f"{loss} compares features, but a view without features was given; "
+                "name a tap for the student and for the teacher"
+            )
+        return self.features
+
+    def require_graph(self, loss: str) -> Graph:
+        """Return the graph; :class:`ParameterError` naming ``loss`` when there is none."""
+        if self.graph is None:
+            raise ParameterError(
+                f"{loss} compares edges, but a view without a graph was given; "
+                "the batch needs an edge_index, or the term a graph"
+            )
+        return self.graph
+
+
+class AbstractLoss(nn.Module, ABC):
+    """A distillation loss between one student view and one teacher view.
+
+    A subclass validates its hyper-parameters in ``__init__`` and implements :meth:`forward`.
+    A loss with learned parts (an adapter) creates them in :meth:`build`.
+    """
+
+    @abstractmethod
+    def forward(self, student: View, teacher: View) -> Tensor:
+        """Return a finite scalar, differentiable in the student's tensors only."""
+
+    def target(self, teacher: View) -> View:
+        """Return a view that stands for ``teacher`` and is cheaper to compare with.
+
+        A teacher that does not change over the epochs can be viewed once and its target be reused:
+        ``loss(student, loss.target(teacher))`` equals ``loss(student, teacher)``. Without an
+        override nothing is precomputed.
+        """
+        return teacher
+
+    def build(self, student: View, teacher: View) -> None:
+        """Create learned parts from the first batch's shapes; called once, before the optimiser."""

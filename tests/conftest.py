@@ -1,0 +1,42 @@
+"""What every test shares: the place of the real data, and hypothesis profiles."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+from fake_distributions import site
+
+__all__ = ["data_root", "site"]
+
+hypothesis.settings.register_profile(
+    "default",
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("default"), max_examples=1000
+)
+hypothesis.settings.register_profile(
+    "ci", parent=hypothesis.settings.get_profile("default"), derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default")
+)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the real data sets, named by ``GKD_DATA``; its absence is a failure under CI."""
+    named = os.environ.get("GKD_DATA")
+    if named and Path(named).is_dir():
+        return Path(named)
+    reason = (
+        f"real data: GKD_DATA={named!r} is not a folder"
+        if named
+        else "real data: GKD_DATA is not set"
+    )
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)

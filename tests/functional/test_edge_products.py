@@ -1,0 +1,104 @@
+"""The products of a graph with features against dense matrices."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gkd import Graph, ParameterError
+from gkd.functional import sparse
+from gkd.functional.edge_distances import edge_squared_distance
+from gkd.functional.edge_products import edge_dot, neighbour_sum
+
+GRAPHS = {
+    "general": Graph(torch.tensor([[1, 2, 0, 3, 3, 2], [0, 0, 1, 2, 3, 1]]), 5),
+    "symmetric": Graph(torch.tensor([[1, 0, 2, 1, 3, 4], [0, 1, 1, 2, 3, 4]]), 5),
+    "without edges": Graph(torch.zeros(2, 0, dtype=torch.int64), 5),
+    "without nodes": Graph(torch.zeros(2, 0, dtype=torch.int64), 0),
+}
+EVERY_GRAPH = pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+HEADS = pytest.mark.parametrize("heads", [(), (2,)], ids=["one", "heads"])
+
+
+@pytest.fixture(params=["sparse products", "chunks"], autouse=True)
+def _build(request, monkeypatch):
+    if request.param == "chunks":
+        monkeypatch.setattr(sparse, "has_sparse_products", lambda device_type: False)
+        monkeypatch.setattr(sparse, "_CHUNK_ELEMENTS", 7)
+
+
+def normal(*shape: int, seed: int = 0, dtype=torch.float64) -> Tensor:
+    values = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return values.to(dtype).requires_grad_()
+
+
+@EVERY_GRAPH
+@HEADS
+def test_edge_dot_and_its_gradients(graph, heads):
+    a, b = (normal(graph.num_nodes, *heads, 3, seed=seed) for seed in (0, 1))
+    expected = (a[graph.target] * b[graph.source]).sum(-1)
+    torch.testing.assert_close(edge_dot(a, b, graph), expected)
+    assert torch.autograd.gradcheck(lambda a, b: edge_dot(a, b, graph), (a, b))
+
+
+@EVERY_GRAPH
+@HEADS
+def test_edge_dot_of_features_with_themselves(graph, heads):
+    x = normal(graph.num_nodes, *heads, 3)
+    expected = (x[graph.target] * x[graph.source]).sum(-1)
+    torch.testing.assert_close(edge_dot(x, x, graph), expected)
+    assert torch.autograd.gradcheck(lambda x: edge_dot(x, x, graph), (x,))
+
+
+@EVERY_GRAPH
+@HEADS
+def test_neighbour_sum_and_its_gradients(graph, heads):
+    weights, x = normal(graph.num_edges, *heads), normal(graph.num_nodes, *heads, 3, seed=1)
+    messages = weights[..., None] * x[graph.source]
+    expected = torch.zeros_like(x).index_add(0, graph.target, messages)
+    torch.testing.assert_close(neighbour_sum(weights, x, graph), expected)
+    assert torch.autograd.gradcheck(lambda w, x: neighbour_sum(w, x, graph), (weights, x))
+
+
+@EVERY_GRAPH
+def test_squared_distance_and_its_gradient(graph):
+    x = normal(graph.num_nodes, 3)
+    expected = (x[graph.target] - x[graph.source]).square().sum(-1)
+    result = edge_squared_distance(x, graph)
+    torch.testing.assert_close(result, expected)
+    assert (result[graph.self_loops] == 0).all()
+    assert torch.autograd.gradcheck(lambda x: edge_squared_distance(x, graph), (x,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_dtypes_are_kept_and_half_precision_is_summed_in_float32(dtype):
+    graph = Graph(torch.stack([torch.arange(1, 4097), torch.zeros(4096, dtype=torch.int64)]), 4097)
+    ones = torch.ones(4097, 3, dtype=dtype, requires_grad=True)
+    weights = torch.ones(4096, dtype=dtype, requires_grad=True)
+    total = neighbour_sum(weights, ones, graph)
+    assert total[0].tolist() == [4096.0] * 3  # float16 would stop at 2048, bfloat16 at 256
+    dots = edge_dot(ones, ones * 1, graph)
+    distances = edge_squared_distance(ones, graph)
+    assert {t.dtype for t in (total, dots, distances)} == {dtype}
+    (total.sum() + dots.sum() + distances.sum()).backward()
+    assert ones.grad.dtype == weights.grad.dtype == dtype
+
+
+def test_autocast_changes_nothing():
+    graph = GRAPHS["general"]
+    x = normal(5, 3, dtype=torch.float32)
+    expected = edge_dot(x, x, graph), neighbour_sum(torch.ones(graph.num_edges), x, graph)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = edge_dot(x, x, graph), neighbour_sum(torch.ones(graph.num_edges), x, graph)
+    assert all(torch.equal(r, e) for r, e in zip(result, expected, strict=True))
+
+
+def test_shapes_that_do_not_fit_are_explained():
+    graph = GRAPHS["general"]
+    with pytest.raises(ParameterError, match=r"\[5, F\] or \[5, H, F\]"):
+        edge_dot(torch.zeros(4, 2), torch.zeros(4, 2), graph)
+    with pytest.raises(ParameterError, match="one shape"):
+        edge_dot(torch.zeros(5, 2), torch.zeros(5, 3), graph)
+    with pytest.raises(ParameterError, match=r"weights of shape \[6, 2\], got \[6\]"):
+        neighbour_sum(torch.zeros(6), torch.zeros(5, 2, 3), graph)
+    with pytest.raises(ParameterError, match="needs features"):
+        edge_squared_distance(torch.zeros(5), graph)
