@@ -1,0 +1,180 @@
+"""The command line: a thin Typer application over the library.
+
+Every command imports what it needs when it runs: ``gkd --help`` costs little more than torch.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gkd.errors import GkdError
+
+app = typer.Typer(
+    name="gkd",
+    help="Distil graph neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Over the recipe's own: training.epochs=3."),
+]
+Seeds = Annotated[
+    list[int] | None, typer.Option("--seed", help="Instead of the recipe's; may be repeated.")
+]
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one in runs/.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with the run in --out, or the newest one.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
+Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from gkd import __version__
+
+        typer.echo(f"gkd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Distil graph neural networks."""
+
+
+@app.command()
+def components(
+    kind: Annotated[
+        str | None, typer.Argument(help="loss, kernel, graph, model or dataset; all when left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List what the plugins provide: losses, kernels, graph builders, models, datasets."""
+    from gkd.commands import listing
+
+    listing.show_components(kind, as_json=as_json)
+
+
+@app.command()
+def plugins(as_json: Json = False) -> None:
+    """List the plugins: distribution, version, what each provides, state."""
+    from gkd.commands import listing
+
+    listing.show_plugins(as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check the installation; exit 0 when it is healthy, 1 when something needs attention."""
+    from gkd.commands.doctor import show_diagnosis
+
+    if not show_diagnosis(as_json=as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or path of a TOML file.")
+    ],
+    settings: Settings = None,
+    seeds: Seeds = None,
+    out: Out = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    devices: Devices = 1,
+    precision: Precision = None,
+) -> None:
+    """Train a recipe's teacher and students, and report whether distillation helped."""
+    from gkd.commands.run import RunOptions, run_recipe
+
+    run_recipe(recipe, RunOptions(settings, seeds, precision, out, resume, device, devices))
+
+
+@app.command()
+def demo(
+    settings: Settings = None,
+    seeds: Seeds = None,
+    out: Out = None,
+    resume: Resume = False,
+    device: Device = "auto",
+) -> None:
+    """Run the recipe demo: generated graphs, within two minutes on a laptop."""
+    from gkd.commands.run import RunOptions, run_recipe
+
+    run_recipe("demo", RunOptions(settings, seeds, None, out, resume, device))
+
+
+@app.command()
+def reproduce(
+    experiment: Annotated[str, typer.Argument(help="Table or figure of the paper: table2.")],
+    settings: Settings = None,
+    seeds: Seeds = None,
+    out: Out = None,
+    resume: Resume = False,
+    device: Device = "auto",
+    devices: Devices = 1,
+    precision: Precision = None,
+) -> None:
+    """Run the recipe of a published table or figure."""
+    from gkd.commands.run import RunOptions, reproduction
+
+    options = RunOptions(settings, seeds, precision, out, resume, device, devices)
+    reproduction(experiment, options)
+
+
+@app.command()
+def taps(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or path of a TOML file.")
+    ],
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """List what terms can tap: paths, types, output shapes, parameters of both networks."""
+    from gkd.commands.taps import show_taps
+
+    show_taps(recipe, settings or (), as_json=as_json)
+
+
+@app.command()
+def report(
+    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories, finished or not.")],
+    as_json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for one report over all; else each run gets its own again."),
+    ] = None,
+) -> None:
+    """Write the report of a run again, and print its table; compare several runs."""
+    from gkd.report.command import report_runs
+
+    report_runs(run_dirs, out=out, as_json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on ``arguments`` (default: the process's own).
+
+    A :class:`gkd.errors.GkdError` is one message on stderr and exit status 2; Ctrl-C exits 130.
+    """
+    try:
+        app(args=arguments)
+    except GkdError as error:
+        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        typer.echo("\n".join([str(error), *getattr(error, "__notes__", ())]), err=True)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""What the listing commands print."""

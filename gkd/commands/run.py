@@ -1,0 +1,89 @@
+"""What ``gkd run``, ``gkd demo`` and ``gkd reproduce`` do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from gkd.errors import UnknownNameError, suggestion
+from gkd.host import create_host
+from gkd.recipe_file import read_recipe, shipped_recipes
+from gkd.report import print_table, write_report
+from gkd.training.device import Placement
+from gkd.training.environment import command_line
+from gkd.training.run import opened_run
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of ``gkd run``.
+
+    Args:
+        settings: ``KEY=VALUE`` over the recipe's own values.
+        seeds: instead of the recipe's.
+        precision: instead of the recipe's.
+        out: folder of the run.
+        resume: go on with the run in ``out``, or with the newest of this recipe.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        devices: how many.
+    """
+
+    settings: Sequence[str] | None = None
+    seeds: Sequence[int] | None = None
+    precision: str | None = None
+    out: Path | None = None
+    resume: bool = False
+    device: str = "auto"
+    devices: int = 1
+
+    @property
+    def all_settings(self) -> list[str]:
+        """Settings, with those that have an option of their own."""
+        seeds = [f"seeds={list(self.seeds)}"] if self.seeds else []
+        precision = [f"precision={self.precision}"] if self.precision else []
+        return [*(self.settings or ()), *seeds, *precision]
+
+
+def run_recipe(recipe: str, options: RunOptions) -> None:
+    """Train all networks of a recipe, write the report, print the table.
+
+    Raises:
+        GkdError: something about the recipe, the data or the options is wrong.
+        typer.Exit: interrupted by Ctrl-C; how to resume has been printed.
+    """
+    placement = Placement.of(options.device, options.devices)
+    file = read_recipe(recipe, options.all_settings)
+    run = opened_run(
+        file, create_host(), placement, Console(), out=options.out, resume=options.resume
+    )
+    folder, console = run.directory.folder, run.console
+    console.print(f"run folder: {folder}", markup=False, highlight=False, soft_wrap=True)
+    try:
+        run.train()
+    except KeyboardInterrupt:
+        again = [] if options.out else ["--out", str(folder)]
+        again += [] if options.resume else ["--resume"]
+        typer.echo(f"\ninterrupted; resume with:\n  {command_line(*again)}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    if not run.first_process:
+        return
+    print_table(write_report(folder))
+    report = folder / "report.html"
+    console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
+
+
+def reproduction(experiment: str, options: RunOptions) -> None:
+    """Run the recipe of a table or figure of the paper.
+
+    Raises:
+        UnknownNameError: there is no recipe of it.
+    """
+    known = [name for name in shipped_recipes() if name.startswith(("table", "figure"))]
+    if experiment not in known:
+        hint = suggestion(experiment, known)
+        raise UnknownNameError(f"{experiment!r} cannot be reproduced by a recipe: {hint}")
+    run_recipe(experiment, options)

@@ -1,0 +1,106 @@
+"""What is known of one plugin: where it comes from, what it provides, why it cannot be used."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Whether a plugin can be used."""
+
+    ACTIVE = "active"
+    EMPTY = "empty"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a plugin comes from.
+
+    Args:
+        distribution: the installed package that declares it, as in ``pip list``.
+        version: of the distribution; ``""`` for a plugin that was not installed.
+        name: of the entry point.
+        value: of the entry point, ``module`` or ``module:attribute``.
+    """
+
+    distribution: str
+    version: str
+    name: str
+    value: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``, unique among plugins."""
+        return f"{self.distribution}:{self.name}"
+
+    @property
+    def release(self) -> str:
+        """Distribution and version, as far as there is one."""
+        return f"{self.distribution} {self.version}".rstrip()
+
+    def __str__(self) -> str:
+        return f"{self.release} (plugin {self.name!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of a file; line 0 is the file as a whole."""
+
+    file: str = ""
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a plugin, or a part of it, cannot be used."""
+
+    cause: str
+    place: Place = Place()
+
+    def __str__(self) -> str:
+        return f"{self.cause} [{self.place}]" if self.place.file else self.cause
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRecord:
+    """One plugin as ``gkd plugins`` shows it.
+
+    Args:
+        source: where it comes from.
+        state: whether it can be used.
+        provides: names by kind; of a failed plugin, those it would have provided as far as known.
+        observes: whether it watches training steps.
+        problems: why it cannot be used, or what is wrong with it.
+    """
+
+    source: Source
+    state: State
+    provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    observes: bool = False
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def cause(self) -> str:
+        """All problems in one line, ``""`` when there is none."""
+        return "; ".join(str(problem) for problem in self.problems)
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.cause or self.state}"
+
+
+def canonical(name: str) -> str:
+    """Distribution name as package indexes compare it, or a qualified name with such a prefix.
+
+    >>> canonical("My_Plugin.extra")
+    'my-plugin-extra'
+    >>> canonical("My_Plugin:lsp")
+    'my-plugin:lsp'
+    """
+    distribution, colon, rest = name.partition(":")
+    return re.sub(r"[-_.]+", "-", distribution).lower() + colon + rest

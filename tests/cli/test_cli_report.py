@@ -1,0 +1,64 @@
+import json
+from pathlib import Path
+
+import pytest
+from run_directories import complete_run
+
+from gkd.cli import main
+
+FILES = {"results.json", "table.md", "report.html"}
+
+
+def gkd(*arguments: object) -> int:
+    """Run the command line, and return its exit status."""
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    return int(exit.value.code or 0)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return complete_run(tmp_path / "ppi-lsp")
+
+
+def test_it_writes_the_files_and_prints_the_table(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gkd("report", run_dir) == 0
+    assert {path.name for path in run_dir.iterdir()} >= FILES
+    assert "lsp beat the student alone by 0.39 points" in capsys.readouterr().out
+
+
+def test_json_is_what_the_file_holds(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gkd("report", run_dir, "--json") == 0
+    assert capsys.readouterr().out == (run_dir / "results.json").read_text(encoding="utf-8")
+
+
+def test_several_runs_make_one_report(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, out = complete_run(tmp_path / "ppi-kd"), tmp_path / "compared"
+    assert gkd("report", run_dir, other, "--out", out, "--json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [run["directory"] for run in printed["runs"]] == ["ppi-lsp", "ppi-kd"]
+    assert {path.name for path in out.iterdir()} == FILES
+    assert not FILES & {path.name for path in run_dir.iterdir()}
+
+
+def test_a_folder_that_is_no_run_exits_with_2(
+    run_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gkd("report", run_dir.parent / "ppi-lps") == 2
+    captured = capsys.readouterr()
+    assert "is not a run directory" in captured.err
+    assert f"did you mean {run_dir}?" in captured.err
+    assert "Traceback" not in captured.err
+
+
+def test_a_report_that_cannot_be_written_exits_with_2(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    occupied = tmp_path / "a file"
+    occupied.write_text("", encoding="utf-8")
+    assert gkd("report", run_dir, "--out", occupied) == 2
+    assert "no report can be written" in capsys.readouterr().err

@@ -1,0 +1,90 @@
+"""Distributions with plugins, written to a folder as installers leave them there."""
+
+import importlib
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from gkd.host import Host, create_host
+from gkd.hosting.plugin_record import PluginRecord
+from gkd.hosting.plugin_sources import PluginSettings
+
+LOSS = """
+    import torch
+    from gkd import AbstractLoss, hookimpl
+
+    class Zero(AbstractLoss):
+        def forward(self, student, teacher):
+            return student.logits.sum() * 0
+"""
+
+GOOD = dedent(LOSS) + dedent("""
+    @hookimpl
+    def gkd_losses():
+        return {"good": Zero}
+""")
+
+
+@dataclass
+class Site:
+    """A folder on the import path, like ``site-packages``."""
+
+    folder: Path
+
+    def add(
+        self,
+        distribution: str,
+        source: str,
+        *,
+        module: str = "",
+        entry_points: Mapping[str, str] | None = None,
+        version: str = "1.2",
+    ) -> Path:
+        """Install a distribution of one module; return the module's file."""
+        module = module or distribution.replace("-", "_")
+        file = self.folder / f"{module}.py"
+        file.write_text(dedent(source), encoding="utf-8")
+        self.declare(distribution, entry_points or {"plug": module}, version=version)
+        return file
+
+    def declare(
+        self, distribution: str, entry_points: Mapping[str, str], *, version: str = "1.2"
+    ) -> None:
+        """Write the metadata of a distribution alone."""
+        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
+        (info / "METADATA").write_text(metadata, encoding="utf-8")
+        lines = [f"{name} = {value}" for name, value in entry_points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[gkd]", *lines]), encoding="utf-8")
+
+    def host(self, *, strict: bool = False, allowed: tuple[str, ...] | None = None) -> Host:
+        """Discover everything that is installed, here and in the real site-packages."""
+        return create_host(settings=PluginSettings(allowed, strict))
+
+    def record(self, distribution: str) -> PluginRecord:
+        """The record of the one plugin of ``distribution`` in a fresh host."""
+        records = [r for r in self.host().plugins if r.source.distribution == distribution]
+        assert len(records) == 1
+        return records[0]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """An empty folder on the import path; its modules are forgotten afterwards."""
+    monkeypatch.delenv("GKD_PLUGINS", raising=False)
+    monkeypatch.delenv("GKD_STRICT_PLUGINS", raising=False)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield Site(folder)
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
+    importlib.invalidate_caches()

@@ -1,0 +1,209 @@
+"""The shape of the project: import directions, lightness, documented hooks, small files."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import gkd
+from gkd import hookspecs
+from gkd.host import create_host
+from gkd.hosting.kinds import KINDS
+from gkd.hosting.plugin_checks import hook_names
+
+ROOT = Path(__file__).parents[1]
+CORE = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted((ROOT / "gkd").rglob("*.py"))
+}
+PLUGINS = {
+    ".".join(path.relative_to(ROOT / "plugins").with_suffix("").parts).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted((ROOT / "plugins").rglob("*.py"))
+}
+SOURCES = CORE | PLUGINS
+
+# What is not listed is the engine: the plugin host, taps, terms and the distiller.
+LAYERS = (
+    r"gkd\.errors",
+    r"gkd\.graph|gkd\.functional(\..*)?",
+    r"gkd\.loss|gkd\.kernel|gkd\.data",
+    "",
+    r"gkd",
+    r"gkd\.(training|evaluation|report|testing)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe\w*",
+    r"gkd\.cli|gkd\.__main__",
+)
+ENGINE = LAYERS.index("")
+HEAVY = ("lightning", "torchmetrics", "matplotlib", "h5py", "rich", "typer", "pytorch_lightning")
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(SOURCES[module].read_text(encoding="utf-8"))
+
+
+def _layer(module: str) -> int:
+    matching = [i for i, layer in enumerate(LAYERS) if layer and re.fullmatch(layer, module)]
+    return matching[0] if matching else ENGINE
+
+
+def _for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+
+
+def _imports(module: str, *, at_import: bool) -> Iterator[tuple[str, str]]:
+    """Pairs of imported module and name (``""`` for a whole module), without those for types."""
+    pending: list[ast.AST] = [_tree(module)]
+    while pending:
+        node = pending.pop()
+        deferred = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        if _for_type_checkers(node) or (at_import and deferred):
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield from ((node.module or "", alias.name) for alias in node.names)
+        pending.extend(ast.iter_child_nodes(node))
+
+
+def _core_imports(module: str, *, at_import: bool) -> set[str]:
+    """Core modules that ``module`` imports; ``from gkd import taps`` is ``gkd.taps``."""
+    found = set()
+    for source, name in _imports(module, at_import=at_import):
+        whole = f"{source}.{name}" if f"{source}.{name}" in CORE else source
+        if whole in CORE:
+            found.add(whole)
+    return found
+
+
+def test_there_is_something_to_check() -> None:
+    assert {"gkd", "gkd.cli", "gkd.host", "gkd.functional.segments", "gkd.distiller"} <= set(CORE)
+    assert len({module.partition(".")[0] for module in PLUGINS}) >= 4
+    assert _core_imports("gkd.host", at_import=True) >= {"gkd.errors", "gkd.hosting.components"}
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_imports_run_one_way(module: str) -> None:
+    upwards = {
+        other for other in _core_imports(module, at_import=False) if _layer(other) > _layer(module)
+    }
+    assert not upwards
+
+
+def test_modules_do_not_import_one_another_in_circles() -> None:
+    imports = {module: _core_imports(module, at_import=True) - {module} for module in CORE}
+    assert list(TopologicalSorter(imports).static_order())
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_imports_no_plugin(module: str) -> None:
+    packages = {source.partition(".")[0] for source, _ in _imports(module, at_import=False)}
+    assert not {package for package in packages if package.startswith("gkd_")}
+
+
+@pytest.mark.parametrize("module", PLUGINS)
+def test_plugins_use_public_names_alone(module: str) -> None:
+    package = module.partition(".")[0]
+    for source, name in _imports(module, at_import=False):
+        root = source.partition(".")[0]
+        if source == "gkd":
+            assert not name or name in gkd.__all__ or f"gkd.{name}" in {"gkd.functional"}
+        elif root == "gkd":
+            assert source == "gkd.errors" or source.startswith("gkd.functional")
+        else:
+            assert not root.startswith("gkd_") or root == package
+
+
+def _shipped_names() -> set[str]:
+    host = create_host()
+    return {
+        component.name
+        for kind in KINDS
+        for component in host.components(kind).values()
+        if component.source.distribution == "gkd"
+    }
+
+
+def _asked_for(module: str) -> Iterator[str]:
+    """String literals that are passed to a call that looks a component up."""
+    lookups = {"create", "component", "signature", "Term"}
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            values = [*node.args, *(keyword.value for keyword in node.keywords)]
+            literals = [v.value for v in values if isinstance(v, ast.Constant)]
+            yield from (v for v in literals if name in lookups and isinstance(v, str))
+
+
+def _compared(module: str) -> Iterator[str]:
+    """String literals that something is compared with, or that are keys of a table."""
+    for node in ast.walk(_tree(module)):
+        parts: list[ast.expr | None] = []
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.Dict):
+            parts = list(node.keys)
+        for part in parts:
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                yield part.value
+
+
+@pytest.mark.parametrize("module", CORE)
+def test_the_core_spells_no_name_of_a_shipped_component(module: str) -> None:
+    # Some words mean something else as well: how a weight or a learning rate runs over epochs.
+    other_meanings = {"linear", "cosine"}
+    shipped = _shipped_names()
+    assert not shipped & set(_asked_for(module))
+    assert not (shipped - other_meanings) & set(_compared(module))
+
+
+def test_shipped_names_are_known() -> None:
+    assert {"lsp", "kd", "gat", "rbf"} <= _shipped_names()
+
+
+@pytest.mark.parametrize("hook", hook_names())
+def test_every_hook_is_documented_and_tested(hook: str) -> None:
+    assert inspect.getdoc(getattr(hookspecs, hook))
+    assert hook in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    own = Path(__file__)
+    tests = [path for path in own.parent.rglob("test_*.py") if path != own]
+    assert any(hook in path.read_text(encoding="utf-8") for path in tests)
+
+
+def test_the_hooks_are_those_specified() -> None:
+    marked = {name for name, _ in inspect.getmembers(hookspecs, lambda o: hasattr(o, "gkd_spec"))}
+    assert marked == set(hook_names())
+
+
+def test_public_names_exist_and_are_listed_once() -> None:
+    assert len(gkd.__all__) == len(set(gkd.__all__))
+    for name in gkd.__all__:
+        assert getattr(gkd, name) is not None
+
+
+def test_importing_gkd_loads_nothing_heavy_and_warns_of_nothing() -> None:
+    program = "import sys, gkd; print(*{name.partition('.')[0] for name in sys.modules})"
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    assert "torch" in loaded
+    assert not loaded & {*HEAVY, *(module.partition(".")[0] for module in PLUGINS)}
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_every_module_says_what_it_is_and_stays_small(module: str) -> None:
+    assert ast.get_docstring(_tree(module))
+    assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= 300
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name
