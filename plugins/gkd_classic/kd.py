@@ -1,0 +1,99 @@
+"""Knowledge distillation: Hinton, Vinyals, Dean, Distilling the Knowledge in a Neural Network.
+
+NIPS Deep Learning Workshop 2015, https://arxiv.org/abs/1503.02531.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from torch import Tensor
+from torch.nn.functional import log_softmax, logsigmoid
+
+from gkd import AbstractLoss, View
+from gkd_classic.checks import is_finite_number, paired_logits, require, require_choice
+
+
+class KD(AbstractLoss):
+    r"""Divergence of the student's softened predictions from the teacher's.
+
+    Single-label, with s and t the logits of a node:
+
+    .. math:: T^2 \frac{1}{N} \sum_i
+        \mathrm{KL}(\mathrm{softmax}(t_i / T) \,\|\, \mathrm{softmax}(s_i / T))
+
+    Multi-label: every class is a Bernoulli variable of probability :math:`\sigma(t_{ic} / T)`, and
+    the divergence is averaged over classes too, as the supervised binary cross entropy is:
+
+    .. math:: T^2 \frac{1}{NC} \sum_{ic}
+        \mathrm{KL}(\sigma(t_{ic} / T) \,\|\, \sigma(s_{ic} / T))
+
+    T² keeps the gradient's size while T varies. The divergence differs from the (binary) cross
+    entropy against the teacher's softened predictions by their entropy alone, which the student
+    cannot change: gradients are the same, and 0 means agreement.
+
+    The α that papers quote is the term's weight: a term of weight α gives H + α·KD. The convex
+    mixture (1 − α)·H + α·KD is, up to an overall factor, a term of weight α / (1 − α).
+
+    Args:
+        temperature: T, above 0; in units of the logits.
+        task: "single-label" or "multi-label"; a distiller fills in its own task.
+
+    Raises:
+        ParameterError: an argument of the wrong type or out of its range; in the call, views
+            without logits or with logits of different shapes.
+
+    Source:
+        Equation 1 (temperature) and section 2 (T²). Multi-label as in Joshi et al., On
+        Representation Knowledge Distillation for Graph Neural Networks, TNNLS 2022.
+
+    Example:
+        >>> import torch
+        >>> from gkd import View
+        >>> teacher = View(logits=torch.tensor([[2.0, 0.0]]))
+        >>> student = View(logits=torch.tensor([[0.0, 0.0]]))
+        >>> KD(temperature=1.0)(student, teacher)
+        tensor(0.3278)
+    """
+
+    def __init__(
+        self,
+        temperature: float = 4.0,
+        task: Literal["single-label", "multi-label"] = "single-label",
+    ) -> None:
+        super().__init__()
+        fits = is_finite_number(temperature) and temperature > 0
+        require(fits, "temperature", "a finite number > 0", temperature)
+        require_choice("task", task, _DIVERGENCES)
+        self.temperature = temperature
+        self.task = task
+
+    def forward(self, student: View, teacher: View) -> Tensor:
+        """Return the mean divergence times T²; 0 where there are no nodes."""
+        ours, theirs = paired_logits(student, teacher, "kd")
+        per_node = _DIVERGENCES[self.task](ours / self.temperature, theirs / self.temperature)
+        return per_node.sum() * (self.temperature**2 / max(len(per_node), 1))
+
+    def extra_repr(self) -> str:
+        """Hyper-parameters, for ``print``."""
+        return f"temperature={self.temperature}, task={self.task!r}"
+
+
+def categorical_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher ‖ student) of the softmax of logits ``[N, C]``, per node ``[N]``."""
+    ours, theirs = log_softmax(student, dim=1), log_softmax(teacher, dim=1)
+    # Rounding can leave a sum of cancelling parts just below zero.
+    return (theirs.exp() * (theirs - ours)).sum(dim=1).clamp_min(0)
+
+
+def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """KL(teacher ‖ student) of the sigmoid of logits ``[N, C]``, mean over classes ``[N]``."""
+    present = teacher.sigmoid() * (logsigmoid(teacher) - logsigmoid(student))
+    # sigmoid(-x) is 1 - sigmoid(x) without the digits that the difference would lose.
+    absent = (-teacher).sigmoid() * (logsigmoid(-teacher) - logsigmoid(-student))
+    return (present + absent).clamp_min(0).mean(dim=1)
+
+
+_DIVERGENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
+    {"single-label": categorical_divergence, "multi-label": bernoulli_divergence}
+)

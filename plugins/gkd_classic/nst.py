@@ -1,0 +1,203 @@
+"""NST: Huang, Wang, Like What You Like: Knowledge Distill via Neuron Selectivity Transfer.
+
+2017, https://arxiv.org/abs/1707.01219.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gkd import AbstractLoss, View
+from gkd.errors import ParameterError
+from gkd_classic.checks import (
+    is_finite_number,
+    is_whole_number,
+    paired_features,
+    require,
+    require_choice,
+)
+from gkd_classic.samples import sample_pointer
+
+
+class NST(AbstractLoss):
+    r"""Squared maximum mean discrepancy between the channels of student and teacher.
+
+    A channel is seen as the pattern of nodes that it selects: its column :math:`f_c` of the
+    features of one sample, scaled to unit length. The columns of student and teacher are two sets
+    of vectors over the same nodes, of sizes C and C', whose distributions are compared:
+
+    .. math:: \frac{1}{C^2} \sum_{cc'} k(f^s_c, f^s_{c'}) + \frac{1}{C'^2} \sum_{cc'}
+        k(f^t_c, f^t_{c'}) - \frac{2}{C C'} \sum_{cc'} k(f^s_c, f^t_{c'})
+
+    Widths may differ, and the order of channels does not matter. The loss is the mean over the
+    samples of a batch. Memory is O(N·(C + C') + (C + C')²): there is never a node by node matrix.
+
+    Args:
+        kernel: "linear" :math:`x^T y`, "poly" :math:`(x^T y + c)^d`, or "gaussian"
+            :math:`\exp(-\|x - y\|^2 / (2 \sigma^2))`.
+        degree: d of the polynomial kernel, a whole number of at least 1; 2 where left out.
+        offset: c of the polynomial kernel, at least 0; 0 where left out.
+        sigma: σ of the Gaussian kernel, at least 0.01; channels of unit length are at most 2
+            apart. "mean", also where left out, takes σ² as the mean squared distance over all
+            pairs of channels, those of student and teacher together, in each sample by itself and
+            without a gradient.
+
+    Raises:
+        ParameterError: an argument of the wrong type, out of its range or of another kernel; in
+            the call, views without features, with different nodes, or an unusable batch vector.
+
+    Source:
+        Sections 3 (MMD) and 4 (the loss and the three kernels, with d = 2, c = 0 and σ² from the
+        data). The paper's λ/2 is the term's weight.
+
+    Example:
+        >>> import torch
+        >>> from gkd import View
+        >>> student = View(features=torch.tensor([[1.0], [0.0]]))
+        >>> teacher = View(features=torch.tensor([[0.0, 0.0], [2.0, 5.0]]))
+        >>> NST()(student, teacher)
+        tensor(2.)
+    """
+
+    def __init__(
+        self,
+        kernel: Literal["linear", "poly", "gaussian"] = "poly",
+        degree: int | None = None,
+        offset: float | None = None,
+        sigma: float | Literal["mean"] | None = None,
+    ) -> None:
+        super().__init__()
+        require_choice("kernel", kernel, _KERNELS)
+        options: dict[str, Any] = {"degree": degree, "offset": offset, "sigma": sigma}
+        given = {name: value for name, value in options.items() if value is not None}
+        known = [field.name for field in fields(_KERNELS[kernel])]
+        if foreign := [name for name in given if name not in known]:
+            name = foreign[0]
+            raise ParameterError(
+                f"{name}: the {kernel} kernel has no such parameter, got {given[name]!r}; it takes "
+                + (", ".join(known) or "none")
+            )
+        self.kernel = _KERNELS[kernel](**given)
+
+    def forward(self, student: View, teacher: View) -> Tensor:
+        """Return the mean discrepancy over samples; 0 where there are no nodes."""
+        ours, theirs = paired_features(student, teacher, "nst")
+        if not len(ours):
+            return ours.sum()
+        sizes = sample_pointer(student, teacher, len(ours), "nst").diff().tolist()
+        # Sums over nodes and channels need more digits than half precision has.
+        with torch.autocast(ours.device.type, enabled=False):
+            pairs = zip(torch.split(ours, sizes), torch.split(theirs, sizes), strict=True)
+            return torch.stack([self._discrepancy(*pair) for pair in pairs]).mean()
+
+    def _discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return self.kernel.discrepancy(unit_channels(student), unit_channels(teacher))
+
+    def extra_repr(self) -> str:
+        """Hyper-parameters, for ``print``."""
+        return f"kernel={self.kernel}"
+
+
+def unit_channels(features: Tensor) -> Tensor:
+    """Features ``[N, C]`` with every column of unit length; a column of zeros stays.
+
+    >>> unit_channels(torch.tensor([[3.0, 0.0], [4.0, 0.0]]))
+    tensor([[0.6000, 0.0000],
+            [0.8000, 0.0000]])
+    """
+    # A largest magnitude of 1 keeps the squares inside the range; a column's scale has no gradient.
+    peak = features.detach().abs().amax(dim=0)
+    return torch.nn.functional.normalize(features / torch.where(peak > 0, peak, 1), dim=0)
+
+
+class ChannelKernel(ABC):
+    """A kernel between channels, by the discrepancy of two sets of them that it defines."""
+
+    @abstractmethod
+    def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Squared MMD, a scalar of at least 0, of the columns of ``[N, C]`` and ``[N, C']``."""
+
+
+@dataclass(frozen=True)
+class Linear(ChannelKernel):
+    """``k(x, y) = xᵀy``: the squared distance of the two mean channels."""
+
+    def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Squared MMD without any pair, in O(N·(C + C'))."""
+        return (student.mean(dim=1) - teacher.mean(dim=1)).square().sum()
+
+
+@dataclass(frozen=True)
+class Polynomial(ChannelKernel):
+    """``k(x, y) = (xᵀy + offset)^degree``; with the defaults, squared Gram matrices ``SᵀT``."""
+
+    degree: int = 2
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        fits = is_whole_number(self.degree) and self.degree >= 1
+        require(fits, "degree", "a whole number >= 1", self.degree)
+        fits = is_finite_number(self.offset) and self.offset >= 0
+        require(fits, "offset", "a finite number >= 0", self.offset)
+
+    def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Squared MMD from the three Gram matrices over channels."""
+        return _discrepancy(
+            self._similarity(student, student),
+            self._similarity(teacher, teacher),
+            self._similarity(student, teacher),
+        )
+
+    def _similarity(self, one: Tensor, other: Tensor) -> Tensor:
+        return (one.T @ other + self.offset).pow(self.degree)
+
+
+@dataclass(frozen=True)
+class Gaussian(ChannelKernel):
+    """``k(x, y) = exp(-‖x - y‖² / (2 sigma²))``."""
+
+    sigma: float | Literal["mean"] = "mean"
+
+    def __post_init__(self) -> None:
+        fits = self.sigma == "mean" or (is_finite_number(self.sigma) and self.sigma >= 0.01)
+        require(fits, "sigma", "a finite number >= 0.01 or 'mean'", self.sigma)
+
+    def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Squared MMD from the three matrices of distances between channels."""
+        # A common shift leaves distances as they are and saves their digits of close channels.
+        centre = torch.cat([student, teacher], dim=1).detach().mean(dim=1, keepdim=True)
+        student, teacher = student - centre, teacher - centre
+        distances = (
+            _squared_distances(student, student),
+            _squared_distances(teacher, teacher),
+            _squared_distances(student, teacher),
+        )
+        variance = self.sigma**2 if is_finite_number(self.sigma) else _mean_distance(*distances)
+        return _discrepancy(*((distance / (-2 * variance)).exp() for distance in distances))
+
+
+def _discrepancy(within_student: Tensor, within_teacher: Tensor, across: Tensor) -> Tensor:
+    # Rounding can leave the difference of equal means just below zero.
+    return (within_student.mean() + within_teacher.mean() - 2 * across.mean()).clamp_min(0)
+
+
+def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    squares = one.square().sum(dim=0)[:, None] + other.square().sum(dim=0)[None, :]
+    return (squares - 2 * one.T @ other).clamp_min(0)
+
+
+def _mean_distance(within_student: Tensor, within_teacher: Tensor, across: Tensor) -> Tensor:
+    total = within_student.sum() + within_teacher.sum() + 2 * across.sum()
+    mean = total.detach() / (len(within_student) + len(within_teacher)) ** 2
+    # Equal channels differ by rounding, which must not become the unit of measure.
+    return mean.clamp_min(torch.finfo(mean.dtype).eps)
+
+
+_KERNELS: Mapping[str, type[Linear] | type[Polynomial] | type[Gaussian]] = MappingProxyType(
+    {"linear": Linear, "poly": Polynomial, "gaussian": Gaussian}
+)

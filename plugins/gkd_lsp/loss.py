@@ -1,0 +1,163 @@
+"""Local structure preserving loss.
+
+Yang, Qiu, Song, Tao, Wang: Distilling Knowledge from Graph Convolutional Networks, CVPR 2020,
+section 3, equations 3 to 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+import gkd
+from gkd import AbstractKernel, AbstractLoss, Graph, ParameterError, View
+from gkd.functional.divergences import kl_divergence
+from gkd.functional.segments import segment_log_softmax
+from gkd_lsp.variants import VARIANTS, Direction, Reduction
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStructure(View):
+    """A teacher's view reduced to what the loss compares: its local structure.
+
+    Args:
+        logits: None.
+        features: None.
+        graph: E edges.
+        log_probability: log of ``LS_ij`` (equation 3) for every edge, ``[E]``.
+    """
+
+    log_probability: Tensor | None = None
+
+
+class LSP(AbstractLoss):
+    r"""Make every node of the student relate to its neighbours as the teacher's does.
+
+    .. math::
+        LS_{ij} = \operatorname*{softmax}_{j \in N(i)} \mathrm{SIM}(z_i, z_j) \qquad
+        L = \frac{1}{N} \sum_i \mathrm{KL}(LS^{student}_i \,\|\, LS^{teacher}_i)
+
+    A node without in-edges contributes 0 and counts in N. Where student and teacher carry
+    different graphs, both structures are taken on the union of their edges. The widths of the
+    features need not agree.
+
+    Args:
+        kernel: similarity, by name or as an object; None takes the variant's own ("rbf", or
+            "laplacian" for the authors' code).
+        variant: ``"paper"`` as printed; ``"official-code"`` with KL(teacher ‖ student);
+            ``"joshi"`` with KL(teacher ‖ student), averaged over edges, whose poly is the squared
+            cosine and whose l2 is not squared.
+        direction: overrides which structure comes first in the divergence.
+        reduction: overrides what the sum is divided by, the nodes or the edges.
+        **parameters: of the kernel, when it is given by name: ``sigma=1.0``.
+
+    Shapes:
+        ``student.features`` ``[N, F]``, ``teacher.features`` ``[N, F']``; a scalar results, in
+        float32 when the student's features are in half precision.
+
+    Raises:
+        ParameterError: an unknown variant, direction or reduction; parameters beside a kernel
+            object; views over different numbers of nodes.
+        UnknownNameError: no kernel has that name.
+
+    Source: CVPR 2020, equations 3 to 6; Joshi et al., TNNLS 2022; ihollywhy/DistillGCN.PyTorch.
+
+    >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)
+    >>> student = View(features=torch.tensor([[0.0], [1.0], [2.0]]), graph=graph)
+    >>> teacher = View(features=torch.tensor([[0.0], [1.0], [1.0]]), graph=graph)
+    >>> loss = LSP(kernel="rbf", sigma=1.0)
+    >>> loss(student, teacher)
+    tensor(0.0090)
+    >>> loss(student, student)
+    tensor(0.)
+    """
+
+    def __init__(
+        self,
+        kernel: str | AbstractKernel | None = None,
+        variant: Literal["paper", "official-code", "joshi"] = "paper",
+        direction: Direction | None = None,
+        reduction: Reduction | None = None,
+        **parameters: Any,
+    ) -> None:
+        super().__init__()
+        published = VARIANTS[_one_of("variant", variant, VARIANTS)]
+        direction = direction or published.direction
+        reduction = reduction or published.reduction
+        self.variant = variant
+        self.direction = _one_of("direction", direction, ("student-teacher", "teacher-student"))
+        self.reduction = _one_of("reduction", reduction, ("node-mean", "edge-mean"))
+        if isinstance(kernel, AbstractKernel):
+            if parameters:
+                given = ", ".join(sorted(parameters))
+                raise ParameterError(f"lsp: {given} given beside a kernel object; set it there")
+            self.kernel = kernel
+        else:
+            name = kernel or published.kernel
+            name, own = published.kernels.get(name, (name, {}))
+            self.kernel = gkd.create("kernel", name, **{**own, **parameters})
+
+    def forward(self, student: View, teacher: View) -> Tensor:
+        """Return the loss, a scalar without gradient to the teacher.
+
+        Args:
+            student: features and graph.
+            teacher: features and graph, or what :meth:`target` made of them.
+        """
+        features, graph = student.require_features("lsp"), student.require_graph("lsp")
+        if isinstance(teacher, LocalStructure):
+            log_teacher = _structure_on(graph, teacher)
+        else:
+            graph = graph.union(teacher.require_graph("lsp"))
+            log_teacher = self._log_teacher(teacher.require_features("lsp"), graph)
+        log_student = self._log_structure(features, graph)
+        pair = (log_student, log_teacher)
+        first, second = pair if self.direction == "student-teacher" else reversed(pair)
+        total = kl_divergence(first, second, graph.row_pointer).sum()
+        count = graph.num_nodes if self.reduction == "node-mean" else graph.num_edges
+        return (total / max(count, 1)).to(torch.promote_types(features.dtype, torch.float32))
+
+    def target(self, teacher: View) -> LocalStructure:
+        """Return the teacher's local structure, ``[E]`` numbers in place of its features.
+
+        It serves students on the teacher's own graph only.
+
+        >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)
+        >>> view = View(features=torch.tensor([[0.0], [1.0], [2.0]]), graph=graph)
+        >>> LSP().target(view).log_probability.exp()
+        tensor([0.6157, 0.3843])
+        """
+        features, graph = teacher.require_features("lsp"), teacher.require_graph("lsp")
+        return LocalStructure(graph=graph, log_probability=self._log_teacher(features, graph))
+
+    def _log_structure(self, features: Tensor, graph: Graph) -> Tensor:
+        return segment_log_softmax(self.kernel(features, graph), graph.row_pointer)
+
+    @torch.no_grad()
+    def _log_teacher(self, features: Tensor, graph: Graph) -> Tensor:
+        return self._log_structure(features, graph)
+
+    def extra_repr(self) -> str:
+        """Return the settings for ``print(loss)``."""
+        kernel = type(self.kernel).__name__
+        return f"{kernel}, variant={self.variant}, {self.direction}, {self.reduction}"
+
+
+def _structure_on(graph: Graph, teacher: LocalStructure) -> Tensor:
+    if teacher.log_probability is None or graph != teacher.graph:
+        raise ParameterError(
+            f"lsp: a precomputed structure on {teacher.graph} serves that graph only, got {graph}; "
+            "pass the teacher's features, then both are compared on the union"
+        )
+    return teacher.log_probability
+
+
+def _one_of(parameter: str, value: str, choices: Any) -> str:
+    if value not in choices:
+        raise ParameterError(
+            f"lsp: no {parameter} is called {value!r}; {gkd.errors.suggestion(value, choices)}"
+        )
+    return value

@@ -1,0 +1,75 @@
+"""KD against plain formulas."""
+
+import math
+
+import pytest
+import torch
+
+from gkd import View
+from gkd.errors import ParameterError
+from gkd_classic import KD
+
+
+@pytest.fixture
+def logits():
+    torch.manual_seed(0)
+    return torch.randn(5, 3, dtype=torch.float64) * 3, torch.randn(5, 3, dtype=torch.float64) * 3
+
+
+def softmax(row, temperature):
+    powers = [math.exp(value / temperature) for value in row]
+    return [power / sum(powers) for power in powers]
+
+
+def value(student, teacher, **parameters):
+    return KD(**parameters)(View(logits=student), View(logits=teacher)).item()
+
+
+@pytest.mark.parametrize("temperature", [1, 2.5, 20.0])
+def test_single_label_is_the_softened_divergence_times_temperature_squared(logits, temperature):
+    expected = 0.0
+    for ours, theirs in zip(*(side.tolist() for side in logits), strict=True):
+        pairs = zip(softmax(ours, temperature), softmax(theirs, temperature), strict=True)
+        expected += sum(t * math.log(t / s) for s, t in pairs) * temperature**2 / 5
+    assert value(*logits, temperature=temperature) == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("temperature", [1, 2.5, 20.0])
+def test_multi_label_is_the_mean_divergence_of_sigmoids(logits, temperature):
+    expected = 0.0
+    for ours, theirs in zip(*(side.flatten().tolist() for side in logits), strict=True):
+        s, t = (1 / (1 + math.exp(-x / temperature)) for x in (ours, theirs))
+        divergence = t * math.log(t / s) + (1 - t) * math.log((1 - t) / (1 - s))
+        expected += divergence * temperature**2 / 15
+    got = value(*logits, temperature=temperature, task="multi-label")
+    assert got == pytest.approx(expected, rel=1e-10)
+
+
+def test_multi_label_has_the_gradient_of_the_cross_entropy_with_the_sigmoid(logits):
+    student, teacher = logits[0].requires_grad_(), logits[1]
+    cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits(student, teacher.sigmoid())
+    (expected,) = torch.autograd.grad(cross_entropy, student)
+    loss = KD(temperature=1.0, task="multi-label")
+    (gradient,) = torch.autograd.grad(loss(View(logits=student), View(logits=teacher)), student)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_a_high_temperature_matches_logits_as_equation_4_says(logits):
+    student, teacher = (side - side.mean(dim=1, keepdim=True) for side in logits)
+    expected = (student - teacher).square().sum(dim=1).mean().item() / (2 * 3)
+    assert value(student, teacher, temperature=1e4) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize(("task", "divergence"), [("single-label", 2e4), ("multi-label", 1e4)])
+def test_confident_logits_stay_finite(task, divergence):
+    student = torch.tensor([[1e4, -1e4]], requires_grad=True)
+    loss = KD(temperature=1.0, task=task)(View(logits=student), View(logits=-student.detach()))
+    loss.backward()
+    assert loss.item() == pytest.approx(divergence)
+    assert student.grad.isfinite().all()
+
+
+def test_logits_of_different_shapes_are_refused():
+    message = r"equal shapes \[N, C\], got \[2, 3\] from the student and \[2, 4\] from the teacher"
+    with pytest.raises(ParameterError, match=message):
+        value(torch.zeros(2, 3), torch.zeros(2, 4))
