@@ -1,0 +1,82 @@
+"""One forward pass: the logits and what the taps saw."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from gkd.distillation.tap import Tap, described, features_of, item_of
+from gkd.errors import TapError
+from gkd.graph import Graph
+from gkd.taps import capturing
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutputs:
+    """What the terms need of one network for one batch.
+
+    Attributes:
+        logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs.
+        features: by tap, ``[N, F]`` or ``[B, N, F]`` as the sub-module returned them.
+        graphs: by tap, a graph or an edge index ``[2, E]``.
+    """
+
+    logits: Tensor
+    features: Mapping[Tap, Tensor]
+    graphs: Mapping[Tap, Graph | Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTaps:
+    """What to capture of one network.
+
+    Attributes:
+        name: of the network, for messages.
+        logits: items that lead to the logits where the network returns more than a tensor.
+        features: taps that yield features.
+        graphs: taps that yield a graph, or a tuple that begins with an edge index.
+    """
+
+    name: str
+    logits: Tap
+    features: Collection[Tap] = ()
+    graphs: Collection[Tap] = ()
+
+
+def network_outputs(
+    network: nn.Module, inputs: Mapping[str, object], taps: NetworkTaps
+) -> NetworkOutputs:
+    """Run ``network`` on the values of ``inputs``, in order, and collect what ``taps`` ask for.
+
+    Raises:
+        TapError: the output holds no logits, or a tap yields nothing usable.
+    """
+    with capturing(network, {*taps.features, *taps.graphs}, taps.name) as captured:
+        output = network(*inputs.values())
+    place = f"{taps.name}: tap "
+    return NetworkOutputs(
+        logits=_logits(output, taps),
+        features={
+            tap: features_of(captured.value(tap), f"{place}{str(tap)!r}") for tap in taps.features
+        },
+        graphs={tap: _graph(captured.value(tap), f"{place}{str(tap)!r}") for tap in taps.graphs},
+    )
+
+
+def _logits(output: object, taps: NetworkTaps) -> Tensor:
+    if not isinstance(output, Tensor):
+        output = item_of(output, taps.logits.items, f"{taps.name}: logits={str(taps.logits)!r}")
+    if not isinstance(output, Tensor):
+        raise TapError(
+            f"{taps.name} returns {described(output)} where logits are expected; say which item "
+            "they are, as in Distiller(..., logits='[0]')"
+        )
+    return output
+
+
+def _graph(value: object, place: str) -> Graph | Tensor:
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    if isinstance(value, Graph | Tensor):
+        return value
+    raise TapError(f"{place} yields {described(value)}, not a graph or an edge index [2, E]")

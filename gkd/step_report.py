@@ -1,0 +1,66 @@
+"""What one step of distillation computed."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gkd.errors import ParameterError
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """What the distiller computed for one batch.
+
+    Attributes:
+        total: scalar, ``task + Σ weight · term``; call ``.backward()`` on it.
+        task: scalar, the supervised loss.
+        terms: scalars by term, unweighted. A term whose weight is 0 in this epoch is not computed
+            and therefore absent.
+        weights: weight in this epoch, of every term.
+        logits: of the student, ``[N, classes]``.
+        compared: by term, the student's tensor that it compares, as the network computed it.
+    """
+
+    total: Tensor
+    task: Tensor
+    terms: Mapping[str, Tensor]
+    weights: Mapping[str, float]
+    logits: Tensor
+    compared: Mapping[str, Tensor]
+
+    def gradient_shares(self) -> dict[str, float]:
+        r"""Size of each weighted term's gradient relative to the task's, where the term acts.
+
+        .. math:: w \, \|\partial L_{term} / \partial z\| \; / \; \|\partial L_{task} / \partial z\|
+
+        with z the student's tensor that the term compares. Call it before ``backward()``, which
+        frees what it needs. It is infinite where the task does not depend on z.
+
+        Raises:
+            ParameterError: the step was computed without gradients.
+        """
+        return {
+            name: _ratio(
+                self.weights[name] * _gradient_norm(value, self.compared[name]),
+                _gradient_norm(self.task, self.compared[name]),
+            )
+            for name, value in self.terms.items()
+        }
+
+
+def _gradient_norm(value: Tensor, at: Tensor) -> float:
+    if not at.requires_grad:
+        raise ParameterError("gradient_shares: this step was computed without gradients")
+    if not value.requires_grad:
+        return 0.0
+    (gradient,) = torch.autograd.grad(value, at, retain_graph=True, allow_unused=True)
+    return 0.0 if gradient is None else float(gradient.norm())
+
+
+def _ratio(term: float, task: float) -> float:
+    if task > 0:
+        return term / task
+    return math.inf if term > 0 else 0.0
