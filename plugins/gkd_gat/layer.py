@@ -1,0 +1,119 @@
+"""One graph attention layer (Veličković et al., Graph Attention Networks, ICLR 2018)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gkd import Graph
+from gkd.functional.attention import neighbour_attention
+
+
+class GATLayer(nn.Module):
+    r"""Multi-head attention over every node's neighbours.
+
+    .. math::
+        y_i^h = \sum_{j \in N(i)} \alpha_{ij}^h\, W^h x_j, \qquad
+        \alpha_{ij}^h = \operatorname*{softmax}_{j \in N(i)}\,
+        \mathrm{LeakyReLU}(a_s^h \cdot W^h x_j + a_t^h \cdot W^h x_i)
+
+    The heads are concatenated or averaged; with ``residual``, ``R^h x_i`` is added to each head
+    first, so that averaging averages the projections too. There is no activation.
+
+    Parameters have the names and shapes of torch_geometric's ``GATConv`` (``lin.weight``,
+    ``att_src``, ``att_dst``, ``bias``, ``res.weight``), so that one's state dict loads into the
+    other. The one exception is ``res.weight`` where heads are averaged: it has a projection for
+    each head here, as in DGL, and one for their mean there.
+
+    Args:
+        in_channels: width of the input.
+        out_channels: F, width of each head.
+        heads: H.
+        concat: concatenate the heads to ``H·F`` channels; False averages them to F.
+        negative_slope: of LeakyReLU below zero.
+        attention_dropout: probability of dropping an attention weight in training.
+        residual: add a linear projection of the input, without bias.
+        bias: add a learned vector to the output.
+
+    >>> layer = GATLayer(in_channels=3, out_channels=4, heads=2)
+    >>> graph = Graph(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+    >>> layer(torch.ones(2, 3), graph).shape
+    torch.Size([2, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        heads: int = 1,
+        *,
+        concat: bool = True,
+        negative_slope: float = 0.2,
+        attention_dropout: float = 0.0,
+        residual: bool = False,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.heads = in_channels, out_channels, heads
+        self.concat = concat
+        self.negative_slope = negative_slope
+        self.attention_dropout = attention_dropout
+        width = heads * out_channels
+        self.lin = nn.Linear(in_channels, width, bias=False)
+        self.att_src = nn.Parameter(torch.empty(1, heads, out_channels))
+        self.att_dst = nn.Parameter(torch.empty(1, heads, out_channels))
+        self.res = nn.Linear(in_channels, width, bias=False) if residual else None
+        self.bias = nn.Parameter(torch.empty(width if concat else out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw Glorot-uniform weights, as ``GATConv`` does; the bias starts at 0."""
+        nn.init.xavier_uniform_(self.lin.weight)
+        nn.init.xavier_uniform_(self.att_src[0])
+        nn.init.xavier_uniform_(self.att_dst[0])
+        if self.res is not None:
+            nn.init.xavier_uniform_(self.res.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor, graph: Graph) -> Tensor:
+        """Return ``[N, H·F]``, or ``[N, F]`` if heads are averaged, for ``x [N, in_channels]``."""
+        features, source_scores, target_scores = self._projected(x)
+        heads = neighbour_attention(
+            features,
+            source_scores,
+            target_scores,
+            graph,
+            self.negative_slope,
+            self._dropout_mask(features, graph),
+        )
+        out = heads.flatten(1) if self.concat else heads.mean(1)
+        if self.res is not None:
+            out = out + functional.linear(x, self._residual_weight(self.res.weight))
+        return out if self.bias is None else out + self.bias
+
+    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        # a·(W x) = (Wᵀa)·x: the scores are 2H more columns of the product with W.
+        weight = self.lin.weight.view(self.heads, self.out_channels, -1)
+        source, target = (
+            torch.einsum("hfc,hf->hc", weight, vector[0]) for vector in (self.att_src, self.att_dst)
+        )
+        columns = functional.linear(x, torch.cat([self.lin.weight, source, target]))
+        widths = [self.heads * self.out_channels, self.heads, self.heads]
+        features, source_scores, target_scores = torch.split_with_sizes(columns, widths, 1)
+        shape = (len(x), self.heads, self.out_channels)
+        return features.view(shape), source_scores, target_scores
+
+    def _dropout_mask(self, features: Tensor, graph: Graph) -> Tensor | None:
+        if not self.training or self.attention_dropout == 0:
+            return None
+        return functional.dropout(
+            features.new_ones(graph.num_edges, self.heads), self.attention_dropout
+        )
+
+    def _residual_weight(self, weight: Tensor) -> Tensor:
+        # The mean of H projections is the projection by their mean, an H-th of the work.
+        return weight if self.concat else weight.view(self.heads, self.out_channels, -1).mean(0)
+
+    def extra_repr(self) -> str:
+        """Sizes, as other layers print them."""
+        return f"{self.in_channels}, {self.out_channels}, heads={self.heads}, concat={self.concat}"

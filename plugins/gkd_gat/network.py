@@ -1,0 +1,152 @@
+"""The graph attention network of the distillation literature's teachers and students."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gkd import Graph, ParameterError
+from gkd_gat.layer import GATLayer
+
+
+class GAT(nn.Module):
+    r"""Graph attention network: layers of multi-head attention with ELU in between.
+
+    .. math:: h^{l+1} = \mathrm{layer}_l(\mathrm{ELU}(h^l)), \qquad h^1 = \mathrm{layer}_0(x)
+
+    Hidden layers concatenate their heads, the last one averages them; every layer after the
+    first adds a linear projection of its input. ``layers[l]`` outputs ``h^{l+1}``, before the
+    activation: the tap ``layers.1`` is the second layer's output.
+
+    Edges run from row 0 (source) to row 1 (target) of ``edge_index``, as in PyTorch Geometric,
+    and a node attends over its sources. With equal parameters, layers equal its ``GATConv``
+    except that a repeated edge is one edge here and counts twice there.
+
+    Args:
+        in_channels: width of the input features.
+        out_channels: number of outputs for each node.
+        hidden_channels: width of each head of the hidden layers; one number for each.
+        heads: number of heads of every layer, the last included.
+        negative_slope: of LeakyReLU in the attention scores, at least 0.
+        dropout: probability of dropping an input feature of a layer in training.
+        attention_dropout: probability of dropping an attention weight in training.
+        self_loops: let every node attend over itself, as in the paper.
+        residual: add the linear projections.
+        bias: learn an additive vector for every layer. The published parameter counts have none.
+
+    Raises:
+        ParameterError: lengths that do not match, or a number out of its range; from ``forward``,
+            features or edges that do not fit.
+
+    Source:
+        Veličković et al., Graph Attention Networks, ICLR 2018. The defaults are the teacher of
+        Yang et al., Distilling Knowledge from Graph Convolutional Networks, CVPR 2020, table 1;
+        their student is ``hidden_channels=(68, 68, 68, 68), heads=(2, 2, 2, 2, 2)``.
+
+    >>> teacher = GAT(in_channels=50, out_channels=121)
+    >>> sum(parameter.numel() for parameter in teacher.parameters())
+    3640748
+    >>> student = GAT(3, 2, hidden_channels=(4,), heads=(2, 2))
+    >>> student(torch.ones(5, 3), torch.tensor([[0, 1], [1, 2]])).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: tuple[int, ...] = (256, 256),
+        heads: tuple[int, ...] = (4, 4, 6),
+        *,
+        negative_slope: float = 0.2,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+        self_loops: bool = True,
+        residual: bool = True,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_sizes(in_channels, out_channels, hidden_channels, heads)
+        _check_range("negative_slope", negative_slope, math.inf)
+        _check_range("dropout", dropout, 1.0)
+        _check_range("attention_dropout", attention_dropout, 1.0)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.dropout, self.self_loops = dropout, self_loops
+        outputs = [*hidden_channels, out_channels]
+        inputs = [in_channels, *(c * h for c, h in zip(hidden_channels, heads, strict=False))]
+        last = len(heads) - 1
+        self.layers = nn.ModuleList(
+            GATLayer(
+                inputs[index],
+                outputs[index],
+                heads[index],
+                concat=index < last,
+                negative_slope=negative_slope,
+                attention_dropout=attention_dropout,
+                residual=residual and index > 0,
+                bias=bias,
+            )
+            for index in range(len(heads))
+        )
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew."""
+        for module in self.modules():
+            if isinstance(module, GATLayer):
+                module.reset_parameters()
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """Return the logits, ``[N, out_channels]``, of ``x [N, in_channels]`` on the edges."""
+        self._check_features(x)
+        graph = Graph.of(edge_index, x.shape[0])
+        if graph.device != x.device:
+            raise ParameterError(f"x is on {x.device}, but edge_index is on {graph.device}")
+        if self.self_loops:
+            graph = graph.with_self_loops()
+        for index, layer in enumerate(self.layers):
+            x = x if index == 0 else functional.elu(x)
+            x = layer(functional.dropout(x, self.dropout, self.training), graph)
+        return x
+
+    def _check_features(self, x: Tensor) -> None:
+        if x.dim() != 2 or x.shape[1] != self.in_channels:
+            raise ParameterError(
+                f"GAT needs x of shape [N, {self.in_channels}], got {list(x.shape)}"
+            )
+        expected = next(self.parameters()).dtype
+        mixed = x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
+        if x.dtype != expected and not mixed:
+            raise ParameterError(
+                f"GAT's parameters are {expected}, but x is {x.dtype}: convert x, or the network"
+            )
+
+
+def _check_sizes(
+    in_channels: int, out_channels: int, hidden_channels: Sequence[int], heads: Sequence[int]
+) -> None:
+    for name, numbers in {"hidden_channels": hidden_channels, "heads": heads}.items():
+        if not isinstance(numbers, Sequence):
+            raise ParameterError(f"GAT's {name} must be a tuple of integers, got {numbers!r}")
+    if len(heads) != len(hidden_channels) + 1:
+        raise ParameterError(
+            "GAT needs one number of heads for each hidden layer and one for the last: got "
+            f"{len(hidden_channels)} hidden_channels {tuple(hidden_channels)} and {len(heads)} "
+            f"heads {tuple(heads)}"
+        )
+    sizes = {
+        "in_channels": [in_channels],
+        "out_channels": [out_channels],
+        "hidden_channels": hidden_channels,
+        "heads": heads,
+    }
+    for name, numbers in sizes.items():
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ParameterError(f"GAT's {name} must be integers of at least 1, got {number!r}")
+
+
+def _check_range(name: str, value: float, end: float) -> None:
+    if not 0 <= value < end:
+        raise ParameterError(f"GAT's {name} must be at least 0 and below {end}, got {value}")
