@@ -1,0 +1,43 @@
+"""``gkd report``: reports written again, and runs compared."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from gkd.errors import DataError
+from gkd.report.files import json_text, write_files
+from gkd.report.results import Results, run_results
+from gkd.report.terminal import print_runs
+
+
+def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) -> None:
+    """Write reports, and print one table over all runs.
+
+    Args:
+        run_dirs: Run directories, finished or not.
+        out: Folder for one report over all of them; None writes each run's own in its directory.
+        as_json: Print the results as JSON instead.
+
+    Raises:
+        DataError: One is not a run directory, or a report cannot be written.
+    """
+    runs = [run_results(directory) for directory in run_dirs]
+    if out is None:
+        for run, directory in zip(runs, run_dirs, strict=True):
+            _write([run], directory)
+    else:
+        _write(runs, out)
+    if as_json:
+        typer.echo(json_text(runs), nl=False)
+    else:
+        print_runs(runs)
+
+
+def _write(runs: Sequence[Results], folder: Path) -> None:
+    try:
+        write_files(runs, folder)
+    except OSError as error:
+        raise DataError(
+            f"no report can be written to {folder}: {error.strerror}; --out names another folder"
+        ) from error

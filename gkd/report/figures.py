@@ -1,0 +1,190 @@
+"""The figures of a report, as free-standing matplotlib figures."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, cycle, groupby
+from statistics import fmean
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from gkd.report.formats import metric_name
+from gkd.report.results import Results
+from gkd.report.style import (
+    LEGEND,
+    TEACHER,
+    WIDTH,
+    Style,
+    logarithmic,
+    method_styles,
+    plain,
+    plain_text,
+    single,
+)
+from gkd.report.summary import Summary, display_name
+from gkd.report.svg import INK, MUTED, SERIES
+
+_Point = tuple[float, float, float, float]  # epoch; lowest, mean and highest over the seeds
+_LONG = 8  # epochs, from which on a second look at the end pays
+_BESIDE = 1.05  # networks of one size are drawn side by side
+
+
+def learning_curves(run: Results) -> Figure | None:
+    """Draw the validation metric over the epochs, and once more over their second half."""
+    key = f"validation/{run.primary_metric}"
+    curves = [
+        (group[0], curve) for group in _groups(run.networks) if (curve := _mean_curve(group, key))
+    ]
+    if not curves:
+        return None
+    last = max(curve[-1][0] for _, curve in curves)
+    starts = (0.0, last / 2) if last >= _LONG else (0.0,)
+    figure = Figure(figsize=(WIDTH, 3.3), layout="constrained")
+    styles = method_styles(run)
+    for axes, start in zip(
+        figure.subplots(1, len(starts), squeeze=False).flat, starts, strict=True
+    ):
+        plain(axes)
+        for network, curve in curves:
+            tail = [point for point in curve if point[0] >= start]
+            _plot_curve(axes, tail, _label(network.network, network.method), styles)
+        axes.set_xlabel("epoch")
+    figure.axes[0].set_ylabel(f"validation {metric_name(run.primary_metric)}, %")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    plain_text(figure.legend(handles, labels, loc="outside upper left", ncols=6, **LEGEND))
+    return figure
+
+
+def loss_curves(run: Results) -> Figure | None:
+    """Draw the losses over the epochs, one panel per method."""
+    panels = [group for group in _groups(run.networks) if _loss_names(group)]
+    if not panels:
+        return None
+    columns = min(3, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(WIDTH, 2.2 * rows + 0.3), layout="constrained")
+    grid = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
+    styles = method_styles(run)
+    lowest = [_loss_panel(axes, group, styles) for axes, group in zip(grid, panels, strict=False)]
+    if min(lowest) > 0:
+        logarithmic(grid[0], "y")
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    return figure
+
+
+def differences(run: Results) -> Figure | None:
+    """Draw the differences to the student alone: a dot per seed, the mean, its interval."""
+    shown = [(one, one.mean) for one in run.comparisons if one.mean is not None]
+    if not shown:
+        return None
+    figure, axes = single(0.9 + 0.42 * len(shown))
+    styles = method_styles(run)
+    axes.axvline(0, color=INK, linewidth=1)
+    for position, (one, mean) in enumerate(shown):
+        colour, marker = styles[display_name(one.method)]
+        seeds = list(one.differences.values())
+        axes.scatter(seeds, [position + 0.22] * len(seeds), color=colour, s=12, alpha=0.7)
+        axes.plot([mean], [position], color=colour, marker=marker, markersize=7)
+        if one.interval is not None:
+            axes.plot(one.interval, [position] * 2, color=colour, linewidth=2.2)
+    axes.set_yticks(range(len(shown)), [one.method for one, _ in shown], parse_math=False)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.grid(False, axis="y")
+    axes.set_xlabel(f"test {metric_name(run.primary_metric)}, points above the student alone")
+    return figure
+
+
+def size_and_metric(run: Results) -> Figure | None:
+    """Draw the test metric against the number of parameters, on a logarithmic scale."""
+    rows = [row for row in run.rows if math.isfinite(row.test[run.primary_metric].mean)]
+    if not rows:
+        return None
+    figure, axes = single(3.2)
+    styles = method_styles(run)
+    placed: Counter[int] = Counter()
+    for row in rows:
+        size = row.parameters[0]
+        statistics = row.test[run.primary_metric]
+        label = _label(row.network, row.method)
+        axes.errorbar(
+            size * _BESIDE ** placed[size],
+            100 * statistics.mean,
+            yerr=None if statistics.std is None else 100 * statistics.std,
+            label=label,
+            linestyle="none",
+            markersize=6,
+            elinewidth=1.4,
+            color=styles[label].color,
+            marker=styles[label].marker,
+        )
+        placed[size] += 1
+    logarithmic(axes, "x")
+    axes.margins(x=0.12, y=0.12)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.set_xlabel("parameters")
+    axes.set_ylabel(f"test {metric_name(run.primary_metric)}, %")
+    plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
+    return figure
+
+
+def _groups(networks: Sequence[Summary]) -> list[list[Summary]]:
+    return [
+        list(group) for _, group in groupby(networks, key=lambda one: (one.network, one.method))
+    ]
+
+
+def _mean_curve(group: Iterable[Summary], key: str, scale: float = 100) -> list[_Point]:
+    by_epoch: dict[float, list[float]] = {}
+    for summary in group:
+        for entry in summary.history:
+            if key in entry:
+                by_epoch.setdefault(entry["epoch"], []).append(scale * entry[key])
+    return [
+        (epoch, min(values), fmean(values), max(values))
+        for epoch, values in sorted(by_epoch.items())
+    ]
+
+
+def _loss_names(group: Iterable[Summary]) -> list[str]:
+    names = dict.fromkeys(name for one in group for entry in one.history for name in entry)
+    return [name for name in names if name in ("loss", "task") or name.startswith("term/")]
+
+
+def _loss_panel(axes: Axes, group: list[Summary], styles: Mapping[str, Style]) -> float:
+    """Draw one method's losses; the smallest of them is returned."""
+    plain(axes)
+    label = _label(group[0].network, group[0].method)
+    first = styles[label].color
+    others = cycle(colour for colour in SERIES if colour != first)
+    terms = chain([first], others)
+    lowest = math.inf
+    for name in _loss_names(group):
+        colour = {"loss": INK, "task": MUTED}.get(name) or next(terms)
+        epochs, lows, means, _ = zip(*_mean_curve(group, name, scale=1), strict=True)
+        lowest = min(lowest, *lows)
+        dashes = "--" if name == "task" else "-"
+        shown = name.removeprefix("term/")
+        axes.plot(epochs, means, color=colour, linestyle=dashes, linewidth=1.4, label=shown)
+    axes.set_title(label, color=INK, fontsize=9.5, loc="left", parse_math=False)
+    axes.set_xlabel("epoch")
+    plain_text(axes.legend(loc="best", **LEGEND))
+    return lowest
+
+
+def _plot_curve(
+    axes: Axes, curve: Sequence[_Point], label: str, styles: Mapping[str, Style]
+) -> None:
+    epochs, lows, means, highs = zip(*curve, strict=True)
+    colour, marker = styles[label]
+    (line,) = axes.plot(epochs, means, color=colour, linewidth=1.5, label=label)
+    line.set(linestyle="--" if label == TEACHER else "-")
+    line.set(marker=marker, markersize=5, markevery=[-1])
+    if lows != highs:
+        axes.fill_between(epochs, lows, highs, color=colour, alpha=0.15, linewidth=0)
+
+
+def _label(network: str, method: str) -> str:
+    return TEACHER if network == "teacher" else display_name(method)

@@ -1,0 +1,183 @@
+"""Everything a report says about a run, collected from its directory."""
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, JsonValue
+
+from gkd.errors import DataError
+from gkd.recipe import BASELINE
+from gkd.report.comparison import Comparison
+from gkd.report.rows import Row, comparisons, rows_of
+from gkd.report.summary import Summary, name_of, summaries
+
+_RECIPE = "recipe.toml"
+_ENVIRONMENT = "environment.json"
+
+
+class Results(BaseModel):
+    """A run's results, as ``results.json`` has them.
+
+    Args:
+        title: The recipe's title.
+        directory: Name of the run directory.
+        recipe: Text of the resolved recipe, which repeats the run.
+        hardware: What it ran on.
+        versions: Versions of what computed it.
+        protocol: How the numbers came about, as label and text.
+        primary_metric: Metric that selected the epochs and that networks are compared by.
+        networks: The summary of every finished network.
+        missing: Networks of the recipe that are not finished, in words.
+        rows: The table: one row per method.
+        comparisons: Every method against the student alone.
+    """
+
+    title: str
+    directory: str
+    recipe: str
+    hardware: JsonValue
+    versions: dict[str, JsonValue]
+    protocol: dict[str, str]
+    primary_metric: str
+    networks: list[Summary]
+    missing: list[str]
+    rows: list[Row]
+    comparisons: list[Comparison]
+
+
+def run_results(directory: Path) -> Results:
+    """Collect the results of a run, finished or not.
+
+    Args:
+        directory: Run directory, as ``gkd run`` writes it.
+
+    Raises:
+        DataError: It is not a run directory, or a file in it cannot be read.
+    """
+    recipe_text = _run_file(directory, _RECIPE)
+    environment = _environment(directory / _ENVIRONMENT)
+    recipe = _recipe(directory / _RECIPE, recipe_text)
+    methods = _methods(recipe)
+    finished = sorted(summaries(directory), key=lambda one: (_position(one, methods), one.key))
+    primary = _primary_metric(directory, finished)
+    return Results(
+        title=str(recipe.get("title") or directory.name),
+        directory=directory.resolve().name,
+        recipe=recipe_text,
+        hardware=environment.get("hardware"),
+        versions=environment.get("versions") or {},
+        protocol=_protocol(finished, recipe, environment),
+        primary_metric=primary,
+        networks=finished,
+        missing=_missing(recipe, finished),
+        rows=rows_of(finished, primary),
+        comparisons=comparisons(finished, primary),
+    )
+
+
+def _run_file(directory: Path, name: str) -> str:
+    try:
+        return (directory / name).read_text(encoding="utf-8")
+    except OSError as error:
+        near = nearest_run(directory)
+        hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
+        raise DataError(f"{directory} is not a run directory (it has no {name}): {hint}") from error
+
+
+def nearest_run(path: Path) -> Path | None:
+    """Find the run directory that was probably meant: around, in or beside a folder."""
+    for parent in path.parents:
+        if (parent / _RECIPE).is_file():
+            return parent
+    inside = sorted(path.glob(f"*/{_RECIPE}"))
+    if inside:
+        return max(inside, key=lambda file: file.stat().st_mtime).parent
+    beside = {file.parent.name: file.parent for file in path.parent.glob(f"*/{_RECIPE}")}
+    close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return beside[close[0]] if close else None
+
+
+def _recipe(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path} is not TOML: {error}") from error
+
+
+def _environment(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        environment = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    return environment if isinstance(environment, dict) else {}
+
+
+def _methods(recipe: Mapping[str, Any]) -> list[str]:
+    names = [str(method["name"]) for method in recipe.get("methods", ())]
+    return [BASELINE, *(name for name in names if name != BASELINE)]
+
+
+def _position(summary: Summary, methods: list[str]) -> int:
+    if summary.network == "teacher":
+        return -1
+    return methods.index(summary.method) if summary.method in methods else len(methods)
+
+
+def _primary_metric(directory: Path, finished: list[Summary]) -> str:
+    """Metric of the selection; where nothing was trained, the first one tested."""
+    names = {one.selection.split()[-1] for one in finished if one.selection}
+    if len(names) > 1:
+        raise DataError(
+            f"{directory} mixes networks selected by different metrics: {', '.join(sorted(names))}"
+        )
+    names = names or {name for one in finished[:1] for name in list(one.test)[:1]}
+    return names.pop() if names else ""
+
+
+def _missing(recipe: Mapping[str, Any], finished: list[Summary]) -> list[str]:
+    done = {summary.key for summary in finished}
+    teacher_done = any(network == "teacher" for network, _, _ in done)
+    absent = ["teacher"] if "teacher" in recipe and not teacher_done else []
+    expected = [
+        ("student", method, int(seed))
+        for method in _methods(recipe)
+        for seed in recipe.get("seeds", (0,))
+    ]
+    return absent + [name_of(key) for key in expected if key not in done]
+
+
+def _protocol(
+    finished: list[Summary], recipe: Mapping[str, Any], environment: Mapping[str, Any]
+) -> dict[str, str]:
+    """How the numbers came about, for whoever wants to judge or repeat them."""
+    if not finished:
+        return {}
+    trained = [one for one in finished if one.epochs is not None]
+    selections = _listing(f"best {one.selection}" for one in trained) or "given weights"
+    epochs = dict.fromkeys(f"{one.network} {one.epochs}" for one in trained)
+    students = [one.seed for one in finished if one.network == "student"]
+    protocol = {
+        "dataset": str(recipe.get("dataset", {}).get("name", "unknown")),
+        "epochs": ", ".join(epochs) or "none",
+        "selection": f"the epoch with the {selections}; test data plays no part in it",
+        "seeds": _listing(students or [one.seed for one in finished]),
+        "comparison": "paired by seed; an interval covers the choice of seeds, not of test data, "
+        "and is not corrected for the number of methods",
+        "ms/sample": "inference on one sample at a time, median of repeated passes",
+    }
+    if "device" in environment:
+        place = f"{environment.get('devices', 1)} × {environment['device']}"
+        protocol["device"] = f"{place}, precision {recipe.get('precision', '32-true')}"
+    if "command" in environment:
+        protocol["command"] = str(environment["command"])
+    return protocol
+
+
+def _listing(values: Iterable[object]) -> str:
+    return ", ".join(str(value) for value in dict.fromkeys(values))

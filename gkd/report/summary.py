@@ -1,0 +1,119 @@
+"""The summary that training leaves of every finished network."""
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+
+from gkd.errors import DataError
+from gkd.recipe import BASELINE
+
+FILE_NAME = "summary.json"
+
+
+def _number(value: object) -> object:
+    infinite = isinstance(value, float) and not math.isfinite(value)
+    return math.nan if value is None or infinite else value
+
+
+def _jsonable(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+# JSON knows no NaN: a value that is there but is not a number travels as null.
+Number = Annotated[float, BeforeValidator(_number), PlainSerializer(_jsonable)]
+
+
+class Summary(BaseModel):
+    """One trained network, as its ``summary.json`` has it; further keys are kept.
+
+    Args:
+        network: ``"teacher"`` or ``"student"``.
+        method: Name of the method; a teacher's is ``"teacher"``.
+        seed: Seed it was trained with.
+        parameters: Number of scalars in its parameters.
+        test: Metrics on the test split, as fractions.
+        milliseconds_per_sample: Time of inference.
+        epochs: Epochs it was trained for; this and the following are absent from a network whose
+            weights were given.
+        best_epoch: Epoch its weights are from.
+        selection: What that epoch is the best by: a split and a metric, ``"validation accuracy"``.
+        validation: Metrics on the validation split, as fractions.
+        training_seconds: Wall-clock time of the whole training.
+        seconds_per_epoch: Wall-clock time of one epoch.
+        peak_memory_bytes: Memory of a training step, where it could be measured.
+        history: One mapping per epoch, of its number, losses and validation metrics.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    network: Literal["teacher", "student"]
+    method: str
+    seed: int
+    parameters: int
+    test: dict[str, Number]
+    milliseconds_per_sample: float
+    epochs: int | None = None
+    best_epoch: int | None = None
+    selection: str | None = None
+    validation: dict[str, Number] = {}
+    training_seconds: float | None = None
+    seconds_per_epoch: float | None = None
+    peak_memory_bytes: int | None = None
+    history: list[dict[str, Number]] = []
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells one network of a run from another."""
+        return (self.network, self.method, self.seed)
+
+
+def read_summary(path: Path) -> Summary:
+    """Read one ``summary.json``.
+
+    Raises:
+        DataError: The file is not JSON, or a key is missing or of the wrong type.
+    """
+    try:
+        return Summary.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise DataError(f"{path} is not a summary: {where}: {first['msg']}") from error
+
+
+def summaries(folder: Path) -> list[Summary]:
+    """Read every summary below a folder.
+
+    Raises:
+        DataError: One cannot be read, or two are of the same network.
+    """
+    found: dict[tuple[str, str, int], Path] = {}
+    read = []
+    for path in sorted(folder.rglob(FILE_NAME)):
+        summary = read_summary(path)
+        if summary.key in found:
+            raise DataError(f"{found[summary.key]} and {path} are both of {name_of(summary.key)}")
+        found[summary.key] = path
+        read.append(summary)
+    return read
+
+
+def name_of(key: tuple[str, str, int]) -> str:
+    """Name a network in words.
+
+    >>> name_of(("student", "alone", 1))
+    'student alone, seed 1'
+    """
+    network, method, seed = key
+    named = "teacher" if network == "teacher" else display_name(method)
+    return f"{named}, seed {seed}"
+
+
+def display_name(method: str) -> str:
+    """Name a method in a table: ``alone`` is the student trained without a teacher."""
+    return "student alone" if method == BASELINE else method

@@ -1,0 +1,86 @@
+"""The report in a terminal, by rich."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from gkd.report.notes import gaps, protocol, verdicts
+from gkd.report.results import Results
+from gkd.report.table import Table, comparison_table, run_names
+
+_STYLES = {"better": "green", "worse": "red", "open": ""}
+_LEAST_NEEDED = ("step memory", "95 % interval", "s per epoch", "training", "size ratio", "seeds")
+_UNLIMITED = 400  # characters, where nobody looks at a screen
+_GAP = 2  # characters between columns: the padding and the box's separator
+
+
+def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
+    """Print table, verdicts and protocol of one or several runs.
+
+    Args:
+        runs: What to print.
+        console: Where to; by default standard output, in full width where it is not a terminal.
+    """
+    console = console or _standard_output()
+    title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
+    table = comparison_table(runs)
+    shown = _narrowed(table, console.width)
+    console.print(Text(title, "bold"))
+    console.print(_grid(shown))
+    if left_out := [name for name in table.header if name not in shown.header]:
+        console.print(Text(f"too wide for this terminal: {', '.join(left_out)}", "dim"))
+    for run, name in zip(runs, run_names(runs), strict=True):
+        if len(runs) > 1:
+            console.print(Text(f"{run.title} ({name})", "bold"))
+        _print_notes(run, console)
+
+
+def _standard_output() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_UNLIMITED)
+
+
+def _narrowed(table: Table, width: int) -> Table:
+    """Leave out the columns that are needed least until no cell has to wrap."""
+    for name in _LEAST_NEEDED:
+        if sum(_widths(table)) + _GAP * (len(table.header) - 1) <= width:
+            break
+        if name in table.header:
+            table = table.without(name)
+    return table
+
+
+def _widths(table: Table) -> list[int]:
+    """Width of each column; a heading may wrap between words, a cell may not."""
+    columns = zip(*([name.split() for name in table.header], *table.body), strict=True)
+    return [max(map(len, [*words, *cells])) for words, *cells in columns]
+
+
+def _grid(table: Table) -> RichTable:
+    grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for column, (name, width) in enumerate(zip(table.header, _widths(table), strict=True)):
+        grid.add_column(
+            Text(name),
+            justify="left" if column < table.labels else "right",
+            width=width,
+            vertical="bottom",
+        )
+    for row in table.body:
+        grid.add_row(*map(Text, row))
+    return grid
+
+
+def _print_notes(run: Results, console: Console) -> None:
+    console.print()
+    for one, sentence in zip(run.comparisons, verdicts(run), strict=True):
+        console.print(Text(sentence, _STYLES[one.outcome]))
+    for sentence in gaps(run):
+        console.print(Text(sentence, "yellow"))
+    console.print()
+    entries = RichTable.grid(padding=(0, 2, 0, 0))
+    for key, text in protocol(run):
+        entries.add_row(Text(key, "dim"), Text(text, "dim"))
+    console.print(entries)

@@ -1,0 +1,42 @@
+"""The last and the best checkpoint of a network, each whole at any moment."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from gkd.training.files import write_atomically
+from gkd.training.journal import Journal
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that replace their predecessor in one move."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write a checkpoint."""
+        write_atomically(Path(path), lambda partial: torch.save(checkpoint, partial))
+
+
+class Checkpoints(Callback):
+    """Writes ``best.ckpt`` when the journal has a new best epoch, then ``last.ckpt``.
+
+    Args:
+        folder: of the network.
+        journal: comes before this callback in the trainer's list.
+    """
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self.best = folder / "best.ckpt"
+        self.last = folder / "last.ckpt"
+        self.journal = journal
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save; a run cut off in between repeats the epoch and finds the same best again."""
+        row = self.journal.rows[-1]
+        if self.journal.primary in row and row is self.journal.best:
+            trainer.save_checkpoint(self.best)
+        trainer.save_checkpoint(self.last)

@@ -1,0 +1,39 @@
+"""Training batches, in an order that depends on (seed, epoch) alone."""
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from gkd.data import AbstractDataset, Sample, collate
+from gkd.training.sampler import EpochSampler
+
+
+class TrainingBatches(LightningDataModule):
+    """The dataset's training samples, shared out among the processes.
+
+    Args:
+        dataset: what to train on.
+        batch_size: samples per step, over all processes together.
+        seed: of the order.
+    """
+
+    def __init__(self, dataset: AbstractDataset, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def train_dataloader(self) -> "DataLoader[Sample]":
+        """Loader whose sampler Lightning tells the epoch."""
+        assert self.trainer is not None
+        rank, processes = self.trainer.global_rank, self.trainer.world_size
+        samples = self.dataset.train
+        return DataLoader(
+            samples,  # type: ignore[arg-type]  # a sequence is what a map-style dataset has to be
+            batch_size=self.batch_size // processes,
+            sampler=EpochSampler(len(samples), self.seed, rank, processes),
+            collate_fn=collate,
+            # A loader draws a seed for its workers; from a generator of its own, so that the
+            # global random state does not depend on how often a loader was started.
+            generator=torch.Generator(),
+        )

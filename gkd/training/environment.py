@@ -1,0 +1,68 @@
+"""What a run was computed by and on: what somebody who repeats it wants to know."""
+
+import os
+import platform
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import gkd
+from gkd.host import Host
+from gkd.training.device import Placement
+
+_LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "pydantic", "pluggy", "safetensors")
+
+
+def command_line(*more: str) -> str:
+    """Quote the running command as it would be typed, with further arguments.
+
+    >>> command_line("--resume").endswith(" --resume")
+    True
+    """
+    name = Path(sys.argv[0]).name
+    program = ["python", "-m", "gkd"] if name == "__main__.py" else [name]
+    return shlex.join([*program, *sys.argv[1:], *more])
+
+
+def environment(host: Host, placement: Placement, seeds: list[int]) -> dict[str, Any]:
+    """Command, versions, hardware, seeds: the content of ``environment.json``."""
+    return {
+        "command": command_line(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seeds": seeds,
+        "device": placement.device,
+        "devices": placement.devices,
+        "hardware": _hardware(placement),
+        "versions": {
+            "gkd": gkd.__version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in _LIBRARIES},
+        },
+        "plugins": [str(record) for record in host.plugins],
+    }
+
+
+def _hardware(placement: Placement) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    if placement.device == "cuda":
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def _cpu_name() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"

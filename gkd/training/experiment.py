@@ -1,0 +1,149 @@
+"""The parts of a recipe, built: dataset, models, distillers."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from gkd.data import AbstractDataset, Batch, collate
+from gkd.distiller import Distiller
+from gkd.errors import DataError
+from gkd.host import Host
+from gkd.recipe import MethodRecipe, StudentRecipe, TeacherRecipe, TermRecipe
+from gkd.recipe_file import RecipeFile
+from gkd.teacher_cache import TeacherCache
+from gkd.term import Term
+from gkd.training.seeds import derived_seed, set_random_state
+
+
+class Experiment:
+    """Builds what a recipe names, and blames the recipe's line for what cannot be built.
+
+    Args:
+        file: the recipe.
+        host: where components come from.
+
+    Raises:
+        RecipeError: the dataset cannot be made, or lacks data.
+    """
+
+    def __init__(self, file: RecipeFile, host: Host) -> None:
+        self.recipe = file.recipe
+        self.origins = file.origins
+        self.host = host
+        recipe = self.recipe.dataset
+        with self.origins.blamed("dataset", "name"):
+            host.component("dataset", recipe.name)
+        with self.origins.blamed("dataset"):
+            self.dataset: AbstractDataset = host.create("dataset", recipe.name, **recipe.params)
+            for split in ("train", "validation", "test"):
+                if len(getattr(self.dataset, split)) == 0:
+                    raise DataError(f"the dataset {recipe.name!r} has no {split} samples")
+
+    def batches(self, device: torch.device) -> Iterator[Batch]:
+        """Training samples of epoch 0 in their own order, batched as for a student."""
+        samples, size = self.dataset.train, self.recipe.training.batch_size
+        self.dataset.set_epoch(0)
+        for start in range(0, len(samples), size):
+            chosen = range(start, min(start + size, len(samples)))
+            with self.origins.blamed("dataset"):
+                batch = collate([samples[index] for index in chosen])
+            yield batch.to(device)
+
+    def teacher(self) -> nn.Module:
+        """Teacher as initialised, or with the weights that the recipe names."""
+        recipe = self.recipe.teacher
+        assert recipe is not None
+        model = self._model("teacher", recipe, recipe.seed)
+        if recipe.weights is not None:
+            with self.origins.blamed("teacher", "weights"):
+                load_weights(model, Path(recipe.weights))
+        return model
+
+    def student(self, seed: int) -> nn.Module:
+        """Student as initialised: the same for every method of a seed."""
+        return self._model("student", self.recipe.student, seed)
+
+    def distiller(
+        self,
+        method: MethodRecipe,
+        student: nn.Module,
+        teacher: nn.Module | None,
+        cache: TeacherCache | None = None,
+    ) -> Distiller:
+        """Distiller of a method, its adapters not yet built; the baseline has no teacher."""
+        index = self.recipe.methods.index(method)
+        terms = []
+        for position, recipe in enumerate(method.terms):
+            with self.origins.blamed("methods", index, "terms", position):
+                terms.append(self._term(recipe))
+        with self.origins.blamed("methods", index):
+            return Distiller(
+                teacher if teacher is not None and terms else {},
+                student,
+                terms,
+                task=self.dataset.task,
+                inputs=self.dataset.inputs,
+                teacher_cache=cache,
+            )
+
+    def alone(self, network: nn.Module) -> Distiller:
+        """Distiller that trains a network by its task, without a teacher."""
+        return Distiller({}, network, [], task=self.dataset.task, inputs=self.dataset.inputs)
+
+    def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:
+        """Build a distiller's adapters, the same for the same seed, and fill its teacher cache.
+
+        The cache is filled from the same batches always: what a teacher says of a sample differs
+        in the last bits with its company in the batch, and a resumed run must not notice.
+        """
+        set_random_state(derived_seed(seed, "adapters"))
+        batches = self.batches(device)
+        distiller.prepare(next(batches))
+        cache = distiller.teacher_cache
+        if cache is None or not distiller.teachers:
+            return
+        for batch in batches:
+            distiller.prepare(batch)
+        if cache.num_samples < len(self.dataset.train):
+            distiller.teacher_cache = None  # part of the samples would be at the mercy of chance
+
+    def cache(self) -> TeacherCache | None:
+        """Cache for the teacher's outputs, where they are the same in every epoch."""
+        # Mixed precision makes them depend on autocast, which is not on while preparing.
+        fixed = not self.dataset.augmented and self.recipe.precision == "32-true"
+        return TeacherCache() if fixed else None
+
+    def _model(self, role: str, recipe: TeacherRecipe | StudentRecipe, seed: int) -> nn.Module:
+        given = recipe.params
+        sizes = {"in_channels": self.dataset.num_features, "out_channels": self.dataset.num_classes}
+        with self.origins.blamed(role, "name"):
+            accepted = self.host.signature("model", recipe.name).parameters
+        with self.origins.blamed(role):
+            params = {name: size for name, size in sizes.items() if name in accepted} | given
+            set_random_state(derived_seed(seed, "weights", role))
+            model: nn.Module = self.host.create("model", recipe.name, **params)
+        return model
+
+    def _term(self, recipe: TermRecipe) -> Term:
+        fields = recipe.model_dump(exclude_none=True)
+        return Term(**fields)
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a model.
+
+    Raises:
+        DataError: the file is missing or damaged, or of another model.
+    """
+    try:
+        state: Mapping[str, torch.Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"weights {path} cannot be read: {error}") from error
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise DataError(f"weights {path} are of another model: {error}") from error

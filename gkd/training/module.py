@@ -1,0 +1,102 @@
+"""The Lightning module: one distiller, one optimiser, one seed."""
+
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from gkd.data import Batch
+from gkd.distiller import Distiller
+from gkd.hookspecs import StepEvent
+from gkd.recipe import TrainingRecipe
+from gkd.step_report import StepReport
+from gkd.training.optimisers import learning_rate_at, optimiser
+from gkd.training.seeds import derived_seed, set_random_state
+
+
+class DistillationModule(LightningModule):
+    """Trains what a distiller holds; a distiller without terms trains a network alone.
+
+    Args:
+        distiller: prepared, so that its adapters exist.
+        training: optimiser, learning rate and schedule.
+        seed: all randomness of an epoch derives from it and the epoch.
+        observers: called with every step.
+    """
+
+    def __init__(
+        self,
+        distiller: Distiller,
+        training: TrainingRecipe,
+        seed: int,
+        observers: Callable[[StepEvent], object] | None = None,
+    ) -> None:
+        super().__init__()
+        self.distiller = distiller
+        self.training_recipe = training
+        self.seed = seed
+        self.observers = observers
+        self.means = StepMeans()
+
+    def configure_optimizers(self) -> Optimizer:
+        """Build the optimiser of the student and the adapters."""
+        return optimiser(self.distiller.parameters(), self.training_recipe)
+
+    def on_train_epoch_start(self) -> None:
+        """Set everything that depends on the epoch, as a resumed run has to find it again."""
+        epoch = self.current_epoch
+        set_random_state(derived_seed(self.seed, "epoch", epoch, self.global_rank))
+        self.distiller.train()
+        self.distiller.epoch = epoch
+        self.means = StepMeans()
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = learning_rate_at(epoch, self.training_recipe)
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        """Loss of one batch."""
+        report: StepReport = self.distiller(batch)
+        self._report = detached(report)
+        self.means.add(self._report)
+        return report.total
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Tell the observers of the step, now that the optimiser has taken it."""
+        if self.observers is not None:
+            self.observers(StepEvent(self.current_epoch, self.global_step - 1, self._report))
+
+
+def detached(report: StepReport) -> StepReport:
+    """Values of a report without the activations behind them."""
+    return StepReport(
+        total=report.total.detach(),
+        task=report.task.detach(),
+        terms={name: value.detach() for name, value in report.terms.items()},
+        weights=report.weights,
+        logits=report.logits.detach(),
+        compared={},
+    )
+
+
+class StepMeans:
+    """Means of the losses over the steps of an epoch, without waiting for the device."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.sums: dict[str, Tensor] = {}
+        self.weights: dict[str, float] = {}
+
+    def add(self, report: StepReport) -> None:
+        """Take in one detached step; every step counts alike, whatever its size."""
+        self.steps += 1
+        self.weights = dict(report.weights)
+        values = {"loss": report.total, "task": report.task}
+        values.update({f"term/{name}": value for name, value in report.terms.items()})
+        for name, value in values.items():
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def row(self) -> dict[str, float]:
+        """Mean of every loss, terms unweighted, and the weights: waits for the device."""
+        means = {name: float(total) / self.steps for name, total in self.sums.items()}
+        return means | {f"weight/{name}": weight for name, weight in self.weights.items()}

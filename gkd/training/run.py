@@ -1,0 +1,198 @@
+"""Running a recipe from the first check to the report."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from torch import nn
+
+from gkd.errors import GkdError
+from gkd.evaluation.metrics import primary_metric
+from gkd.host import Host
+from gkd.recipe import MethodRecipe
+from gkd.recipe_file import RecipeFile
+from gkd.training.device import Placement
+from gkd.training.environment import environment
+from gkd.training.experiment import Experiment, load_weights
+from gkd.training.network import (
+    Identity,
+    NetworkTraining,
+    Workplace,
+    described,
+    is_finished,
+    write_network,
+)
+from gkd.training.run_directory import RunDirectory, new_folder, newest_folder
+from gkd.training.scores import Scores
+
+_FOLDER = "GKD_RUN_FOLDER"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe in one folder.
+
+    Args:
+        file: the recipe.
+        host: where components come from.
+        directory: the run's folder.
+        placement: device and number of devices.
+        console: for progress.
+        first_process: whether this process tells the user what happens.
+    """
+
+    file: RecipeFile
+    host: Host
+    directory: RunDirectory
+    placement: Placement
+    console: Console
+    first_process: bool = True
+
+    def train(self) -> None:
+        """Check everything, then train every network that is not finished.
+
+        Raises:
+            GkdError: a mistake in the recipe or the data, found before anything is trained.
+            KeyboardInterrupt: the user interrupted; training again goes on.
+        """
+        with self.host.activated(), _announced(self.directory.folder):
+            experiment = Experiment(self.file, self.host)
+            self._check(experiment)
+            workplace = Workplace(
+                experiment.dataset,
+                self.placement,
+                self.file.recipe.precision,
+                self.console,
+                self.host.notify,
+                experiment.cache(),
+            )
+            teacher = self._teacher(experiment, workplace)
+            for seed, method in self._students():
+                folder = self.directory.student(method.name, seed)
+                if is_finished(folder):
+                    self.console.print(f"{method.name} seed {seed}: finished before")
+                    continue
+                self._student(experiment, workplace, teacher, method, seed)
+
+    def _students(self) -> Iterator[tuple[int, MethodRecipe]]:
+        recipe = self.file.recipe
+        return ((seed, method) for seed in recipe.seeds for method in recipe.methods)
+
+    def _check(self, experiment: Experiment) -> None:
+        """Take one batch through every method, so that mistakes show before hours of training."""
+        recipe = self.file.recipe
+        device = self.placement.torch_device
+        with self.file.origins.blamed("training"):
+            self.placement.check(recipe.training.batch_size, recipe.precision)
+        batch = next(experiment.batches(device))
+        teacher = experiment.teacher().to(device) if recipe.teacher else None
+        if recipe.teacher and recipe.teacher.training:
+            with self.file.origins.blamed("teacher", "training"):
+                self.placement.check(recipe.teacher.training.batch_size, recipe.precision)
+        if teacher is not None:
+            with self.file.origins.blamed("teacher"):
+                experiment.alone(teacher)(batch)
+        for index, method in enumerate(recipe.methods):
+            student = experiment.student(recipe.seeds[0]).to(device)
+            distiller = experiment.distiller(method, student, teacher)
+            with self.file.origins.blamed("methods", index):
+                experiment.prepare(distiller, recipe.seeds[0], device)
+                distiller(batch)
+
+    def _teacher(self, experiment: Experiment, workplace: Workplace) -> nn.Module | None:
+        recipe = self.file.recipe.teacher
+        if recipe is None:
+            return None
+        folder = self.directory.teacher
+        teacher = experiment.teacher()
+        identity = Identity("teacher", "teacher", recipe.seed)
+        if is_finished(folder):
+            load_weights(teacher, folder / "weights.safetensors")
+        elif recipe.weights is not None:
+            self._describe_given(identity, folder, teacher, workplace)
+        else:
+            assert recipe.training is not None
+            distiller = experiment.alone(teacher)
+            NetworkTraining(identity, folder, distiller, recipe.training, workplace).run()
+        return teacher.cpu()
+
+    def _describe_given(
+        self, identity: Identity, folder: Path, teacher: nn.Module, workplace: Workplace
+    ) -> None:
+        """Write the summary of a teacher that came trained."""
+        dataset = workplace.dataset
+        teacher.to(self.placement.torch_device)
+        scores = Scores(dataset, batch_size=1)
+        summary = {
+            **described(identity, teacher, dataset, scores),
+            "epochs": 0,
+            "best_epoch": 0,
+            "selection": f"none, weights were given; validation {primary_metric(dataset.task)}",
+            "validation": scores(teacher, dataset.validation),
+            "training_seconds": 0.0,
+            "seconds_per_epoch": 0.0,
+            "history": [],
+        }
+        write_network(folder, teacher, summary)
+
+    def _student(
+        self,
+        experiment: Experiment,
+        workplace: Workplace,
+        teacher: nn.Module | None,
+        method: MethodRecipe,
+        seed: int,
+    ) -> None:
+        recipe = self.file.recipe
+        device = self.placement.torch_device
+        student = experiment.student(seed).to(device)
+        distiller = experiment.distiller(method, student, teacher, workplace.cache)
+        distiller.to(device)
+        experiment.prepare(distiller, seed, device)
+        identity = Identity("student", method.name, seed)
+        folder = self.directory.student(method.name, seed)
+        try:
+            NetworkTraining(identity, folder, distiller, recipe.training, workplace).run()
+        except GkdError as error:
+            error.add_note(f"while training {identity.title}")
+            raise
+
+
+def opened_run(
+    file: RecipeFile,
+    host: Host,
+    placement: Placement,
+    console: Console,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Run with its folder: a new one, or, to resume, ``out`` or the newest of this recipe.
+
+    Raises:
+        RecipeError: a new run's folder is in use, or there is nothing of this recipe to resume.
+    """
+    if _FOLDER in os.environ:
+        directory = RunDirectory(Path(os.environ[_FOLDER]))
+        return Run(file, host, directory, placement, Console(quiet=True), first_process=False)
+    now = environment(host, placement, file.recipe.seeds)
+    if resume:
+        directory = RunDirectory(out or newest_folder(file.name))
+        directory.resume(file.recipe, now)
+    else:
+        directory = RunDirectory(out or new_folder(file.name))
+        directory.start(file.recipe, now)
+    return Run(file, host, directory, placement, console)
+
+
+@contextmanager
+def _announced(folder: Path) -> Iterator[None]:
+    """Let the processes of further devices, which repeat the command, find the folder."""
+    os.environ[_FOLDER] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        os.environ.pop(_FOLDER)

@@ -1,0 +1,133 @@
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkd.report.comparison import comparison, statistics
+
+NAN = float("nan")
+FRACTIONS = st.floats(0, 1)
+PAIRS = st.dictionaries(st.integers(0, 99), st.tuples(FRACTIONS, FRACTIONS), min_size=1, max_size=8)
+
+
+def verdict(values: dict[int, float], alone: dict[int, float]) -> str:
+    return comparison("lsp", values, alone).verdict
+
+
+def test_one_seed_is_no_evidence() -> None:
+    assert verdict({0: 0.961}, {0: 0.957}) == (
+        "lsp: +0.40 points over the student alone (one seed: no spread, so no evidence)."
+    )
+
+
+def test_one_seed_below_did_not_beat() -> None:
+    assert verdict({0: 0.9558}, {0: 0.957}) == (
+        "lsp did not beat the student alone: −0.12 points (one seed: no spread)."
+    )
+
+
+def test_two_seeds_are_too_few() -> None:
+    assert verdict({0: 0.96, 1: 0.97}, {0: 0.95, 1: 0.94}) == (
+        "lsp: +2.00 points over the student alone "
+        "(2 seeds, +1.00 and +3.00: too few to tell from noise, so no evidence)."
+    )
+
+
+def test_an_interval_above_zero_is_a_win() -> None:
+    found = comparison("lsp", {0: 0.961, 1: 0.962, 2: 0.963}, dict.fromkeys(range(3), 0.95))
+    assert found.outcome == "better"
+    # Mean 1.2, standard deviation 0.1, t = 4.303 with two degrees of freedom.
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert found.interval == (pytest.approx(1.2 - half), pytest.approx(1.2 + half))
+    assert found.verdict == (
+        "lsp beat the student alone by 1.20 points (95 % interval +0.95 to +1.45, 3 paired seeds)."
+    )
+
+
+def test_an_interval_around_zero_is_noise() -> None:
+    found = comparison("lsp", {0: 0.951, 1: 0.956, 2: 0.949}, dict.fromkeys(range(3), 0.95))
+    assert found.outcome == "open"
+    assert found.verdict.startswith(
+        "lsp did not beat the student alone: +0.20 points are within the noise (95 % interval −"
+    )
+
+
+def test_an_interval_below_zero_is_a_loss() -> None:
+    found = comparison("lsp", {0: 0.939, 1: 0.938, 2: 0.937}, dict.fromkeys(range(3), 0.95))
+    assert found.outcome == "worse"
+    assert found.verdict.startswith("lsp did worse than the student alone: −1.20 points")
+
+
+def test_seeds_that_make_no_difference_are_no_evidence() -> None:
+    found = comparison("lsp", dict.fromkeys(range(4), 0.96), dict.fromkeys(range(4), 0.95))
+    assert (found.outcome, found.interval) == ("open", None)
+    assert "the same on all 4 seeds: no spread" in found.verdict
+
+
+def test_a_metric_that_is_no_number_gives_no_verdict() -> None:
+    found = comparison("lsp", {0: 0.9, 1: NAN, 2: 0.9}, {0: 0.8, 1: 0.8, 2: 0.8})
+    assert (found.outcome, found.mean, found.interval) == ("open", None, None)
+    assert "not a number (seed 1)" in found.verdict
+
+
+def test_without_a_common_seed_there_is_no_verdict() -> None:
+    found = comparison("lsp", {0: 0.9}, {1: 0.8})
+    assert found.unpaired == [0, 1]
+    assert found.verdict == "lsp: no verdict, no seed was trained both with it and alone."
+
+
+@given(pairs=PAIRS)
+def test_the_mean_and_interval_are_those_of_numpy(pairs: dict[int, tuple[float, float]]) -> None:
+    found = comparison(
+        "lsp", {seed: a for seed, (a, _) in pairs.items()}, {s: b for s, (_, b) in pairs.items()}
+    )
+    expected = 100 * np.array([a - b for a, b in pairs.values()])
+    assert found.mean == pytest.approx(expected.mean(), abs=1e-9)
+    if found.interval is not None:
+        low, high = found.interval
+        assert low + high == pytest.approx(2 * expected.mean(), abs=1e-6)
+        # Between the 95 % quantiles of 2 and of 7 degrees of freedom.
+        error = expected.std(ddof=1) / np.sqrt(len(pairs))
+        assert 2.36 * error <= (high - low) / 2 <= 4.31 * error
+
+
+@given(pairs=PAIRS)
+def test_no_win_is_claimed_inside_the_noise(pairs: dict[int, tuple[float, float]]) -> None:
+    found = comparison(
+        "lsp", {seed: a for seed, (a, _) in pairs.items()}, {s: b for s, (_, b) in pairs.items()}
+    )
+    above = found.interval is not None and found.interval[0] > 0
+    assert (found.outcome == "better") == above
+    claims = re.search(r"(?<!not )\bbeat\b", found.verdict) is not None
+    assert claims == above
+
+
+@given(pairs=PAIRS)
+def test_exchanging_the_two_turns_the_verdict_around(
+    pairs: dict[int, tuple[float, float]],
+) -> None:
+    first = {seed: a for seed, (a, _) in pairs.items()}
+    second = {seed: b for seed, (_, b) in pairs.items()}
+    mirrored = {"better": "worse", "worse": "better", "open": "open"}
+    forth, back = comparison("lsp", first, second), comparison("lsp", second, first)
+    assert mirrored[forth.outcome] == back.outcome
+
+
+@given(values=st.dictionaries(st.integers(0, 99), FRACTIONS, min_size=1, max_size=8))
+def test_statistics_are_those_of_numpy(values: dict[int, float]) -> None:
+    found = statistics(values)
+    assert found.mean == pytest.approx(np.mean(list(values.values())))
+    if len(values) == 1:
+        assert found.std is None
+    else:
+        assert found.std == pytest.approx(np.std(list(values.values()), ddof=1), abs=1e-9)
+
+
+def test_statistics_keep_a_broken_value() -> None:
+    found = statistics({0: 0.5, 1: NAN})
+    assert math.isnan(found.mean)
+    assert found.std is None
+    assert list(found.values) == [0, 1]

@@ -1,0 +1,109 @@
+"""What the figures show, read back from matplotlib's own objects."""
+
+import math
+from pathlib import Path
+
+import pytest
+from run_directories import complete_run, summary, write_run
+
+from gkd.report import figures
+from gkd.report.results import Results, run_results
+from gkd.report.style import method_styles
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Results:
+    return run_results(complete_run(tmp_path / "run"))
+
+
+def test_learning_curves_are_means_over_the_seeds(run: Results) -> None:
+    figure = figures.learning_curves(run)
+    assert figure is not None
+    (axes,) = figure.axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert set(lines) == {"teacher", "student alone", "lsp", "at"}
+    assert list(lines["student alone"].get_xdata()) == [0, 1, 2, 3]
+    expected = [95.7 * share for share in (0.25, 0.5, 0.75, 1)]
+    assert list(lines["student alone"].get_ydata()) == pytest.approx(expected)
+
+
+def test_long_runs_show_their_end_once_more(tmp_path: Path) -> None:
+    one = summary("alone", 0, 0.9)
+    one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(21)]
+    figure = figures.learning_curves(run_results(write_run(tmp_path / "run", [one])))
+    assert figure is not None
+    assert [next(iter(axes.lines[0].get_xdata())) for axes in figure.axes] == [0, 10]
+
+
+def test_epochs_without_validation_are_skipped(tmp_path: Path) -> None:
+    one = summary("alone", 0, 0.9)
+    for entry in one["history"][::2]:
+        del entry["validation/micro_f1"]
+    figure = figures.learning_curves(run_results(write_run(tmp_path / "run", [one])))
+    assert figure is not None
+    assert list(figure.axes[0].lines[0].get_xdata()) == [1, 3]
+
+
+def test_losses_have_a_panel_per_method_and_a_line_per_term(run: Results) -> None:
+    figure = figures.loss_curves(run)
+    assert figure is not None
+    labels = [[line.get_label() for line in axes.lines] for axes in figure.axes]
+    assert labels == [["loss", "task", name] for name in ("teacher", "alone", "lsp", "at")]
+    assert figure.axes[0].get_yscale() == "log"
+
+
+def test_losses_that_reach_zero_have_a_linear_axis(tmp_path: Path) -> None:
+    one = summary("alone", 0, 0.9)
+    one["history"][2]["loss"] = 0.0
+    figure = figures.loss_curves(run_results(write_run(tmp_path / "run", [one])))
+    assert figure is not None
+    assert figure.axes[0].get_yscale() == "linear"
+
+
+def test_differences_are_shown_seed_by_seed(run: Results) -> None:
+    figure = figures.differences(run)
+    assert figure is not None
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["lsp", "at"]
+    dots = sorted(axes.collections[0].get_offsets()[:, 0])
+    assert dots == pytest.approx([0.37, 0.40, 0.41], abs=1e-6)
+
+
+def test_size_and_metric_shows_every_network_with_a_number(run: Results) -> None:
+    figure = figures.size_and_metric(run)
+    assert figure is not None
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "teacher",
+        "student alone",
+        "lsp",
+        "at",
+    ]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [figures.learning_curves, figures.loss_curves, figures.differences, figures.size_and_metric],
+)
+def test_there_is_no_figure_of_nothing(tmp_path: Path, draw: object) -> None:
+    assert callable(draw)
+    assert draw(run_results(write_run(tmp_path / "run", []))) is None
+
+
+def test_nan_leaves_a_gap_and_no_warning(tmp_path: Path) -> None:
+    one = summary("alone", 0, math.nan)
+    for entry in one["history"]:
+        entry["validation/micro_f1"] = entry["loss"] = math.nan
+    run = run_results(write_run(tmp_path / "run", [one, summary("lsp", 0, 0.5)]))
+    drawn = [figures.learning_curves(run), figures.loss_curves(run), figures.size_and_metric(run)]
+    for figure in drawn:
+        assert figure is not None
+        figure.draw_without_rendering()
+
+
+def test_more_methods_than_colours_stay_distinct(tmp_path: Path) -> None:
+    names = [f"method-{index}" for index in range(20)]
+    done = [summary(name, 0, 0.9) for name in ("alone", *names)]
+    styles = method_styles(run_results(write_run(tmp_path / "run", done)))
+    assert len(set(styles.values())) == len(styles) == 22

@@ -1,0 +1,93 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from run_directories import complete_run, summary, write_run
+
+from gkd.errors import DataError
+from gkd.report import write_report
+from gkd.report.results import nearest_run, run_results
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return complete_run(tmp_path / "ppi-lsp")
+
+
+def test_a_complete_run_misses_nothing(run_dir: Path) -> None:
+    run = run_results(run_dir)
+    assert run.missing == []
+    assert [row.method for row in run.rows] == ["teacher", "alone", "lsp", "at"]
+    assert [one.outcome for one in run.comparisons] == ["better", "open"]
+    assert run.primary_metric == "micro_f1"
+    assert run.rows[1].compression == pytest.approx(3_640_748 / 185_172)
+
+
+def test_the_protocol_says_how_the_numbers_came_about(run_dir: Path) -> None:
+    protocol = run_results(run_dir).protocol
+    assert protocol["selection"].startswith("the epoch with the best validation micro_f1;")
+    assert protocol["epochs"] == "teacher 4, student 4"
+    assert protocol["seeds"] == "0, 1, 2"
+    assert protocol["device"] == "1 × cpu, precision 32-true"
+    assert protocol["command"] == "gkd run ppi-lsp --seed 0"
+
+
+def test_a_part_finished_run_says_what_is_missing(tmp_path: Path) -> None:
+    done = [summary("alone", 0, 0.95), summary("alone", 1, 0.95), summary("lsp", 1, 0.96)]
+    run = run_results(write_run(tmp_path / "run", done, seeds=(0, 1), methods=("lsp", "alone")))
+    assert run.missing == ["teacher", "lsp, seed 0"]
+    assert run.comparisons[0].differences == {1: pytest.approx(1.0)}
+    assert run.comparisons[0].unpaired == [0]
+
+
+def test_the_baseline_is_expected_where_the_recipe_leaves_it_out(tmp_path: Path) -> None:
+    run = run_results(write_run(tmp_path / "run", [], methods=("lsp",), seeds=(7,)))
+    assert run.missing == ["teacher", "student alone, seed 7", "lsp, seed 7"]
+    assert run.rows == []
+
+
+def test_a_network_that_the_recipe_does_not_name_is_kept(tmp_path: Path) -> None:
+    done = [summary("stray", 0, 0.9), summary("alone", 0, 0.95)]
+    run = run_results(write_run(tmp_path / "run", done))
+    assert [row.method for row in run.rows] == ["alone", "stray"]
+
+
+def test_results_are_strict_json_with_every_network(run_dir: Path) -> None:
+    broken = run_dir / "students" / "at" / "seed-1" / "summary.json"
+    broken.write_text(json.dumps(summary("at", 1, math.nan)), encoding="utf-8")
+    returned = write_report(run_dir)
+    text = (run_dir / "results.json").read_text(encoding="utf-8")
+    assert "NaN" not in text
+    read = json.loads(text)
+    assert read == returned
+    assert len(read["networks"]) == 10
+    assert {"title", "recipe", "hardware", "versions", "protocol", "primary_metric"} <= set(read)
+
+
+def test_selection_by_different_metrics_does_not_mix(tmp_path: Path) -> None:
+    done = [summary("alone", 0, 0.9), summary("lsp", 0, 0.9, name="accuracy")]
+    with pytest.raises(DataError, match="different metrics: accuracy, micro_f1"):
+        run_results(write_run(tmp_path / "run", done))
+
+
+def test_a_broken_recipe_or_environment_is_named(run_dir: Path) -> None:
+    (run_dir / "environment.json").write_text("{", encoding="utf-8")
+    with pytest.raises(DataError, match=r"environment\.json is not JSON"):
+        run_results(run_dir)
+    (run_dir / "environment.json").unlink()
+    (run_dir / "recipe.toml").write_text("title = ", encoding="utf-8")
+    with pytest.raises(DataError, match=r"recipe\.toml is not TOML"):
+        run_results(run_dir)
+
+
+def test_a_folder_that_is_no_run_names_the_nearest(run_dir: Path) -> None:
+    with pytest.raises(DataError, match=f"did you mean {run_dir}"):
+        run_results(run_dir.parent / "ppi-lps")
+    assert nearest_run(run_dir.parent) == run_dir
+    assert nearest_run(run_dir / "students" / "lsp") == run_dir
+
+
+def test_without_a_run_around_the_error_says_what_one_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="give a folder that gkd run has written"):
+        run_results(tmp_path / "nothing" / "here")

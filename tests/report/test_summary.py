@@ -1,0 +1,66 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+from run_directories import summary
+
+from gkd.errors import DataError
+from gkd.report.summary import Summary, read_summary, summaries
+
+
+def written(folder: Path, content: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "summary.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_what_is_not_a_finite_number_is_nan(tmp_path: Path, value: float | None) -> None:
+    found = read_summary(written(tmp_path, summary("lsp", 0, value)))
+    assert math.isnan(found.test["micro_f1"])
+
+
+def test_nan_is_null_in_json() -> None:
+    one = Summary.model_validate(summary("lsp", 0, math.nan))
+    assert one.model_dump(mode="json")["test"] == {"micro_f1": None}
+
+
+def test_further_keys_are_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, summary("lsp", 0, 0.5, gradient_share=0.3))
+    assert read_summary(path).model_dump()["gradient_share"] == 0.3
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    content = summary("lsp", 0, 0.5)
+    del content["parameters"]
+    with pytest.raises(DataError, match=r"summary\.json is not a summary: parameters"):
+        read_summary(written(tmp_path, content))
+
+
+def test_a_mistyped_value_is_named(tmp_path: Path) -> None:
+    content = summary("lsp", 0, 0.5, test={"micro_f1": "high"})
+    with pytest.raises(DataError, match=r"test\.micro_f1"):
+        read_summary(written(tmp_path, content))
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    path.write_text('{"network": "stu', encoding="utf-8")
+    with pytest.raises(DataError, match=r"summary\.json is not JSON"):
+        read_summary(path)
+
+
+def test_two_summaries_of_one_network_are_refused(tmp_path: Path) -> None:
+    for name in ("seed-0", "copy-of-seed-0"):
+        written(tmp_path / name, summary("lsp", 0, 0.5))
+    with pytest.raises(DataError, match="both of lsp, seed 0"):
+        summaries(tmp_path)
+
+
+def test_a_teacher_with_given_weights_has_no_training(tmp_path: Path) -> None:
+    content = summary("teacher", 0, 0.9)
+    for key in ("epochs", "best_epoch", "selection", "validation", "history"):
+        del content[key]
+    assert read_summary(written(tmp_path, content)).epochs is None

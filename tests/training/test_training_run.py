@@ -1,0 +1,253 @@
+"""A recipe from its first check to the folder it leaves."""
+
+import csv
+import io
+import json
+
+import pytest
+import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from gkd.errors import DataError, RecipeError, TapError
+from gkd.recipe_file import read_recipe
+from gkd.training.experiment import Experiment
+
+METHODS = ("alone", "mapped")
+
+
+def summary(run, *place):
+    return json.loads(run.directory.folder.joinpath(*place, "summary.json").read_text())
+
+
+def test_leaves_everything_needed_to_judge_and_repeat_it(opened):
+    run = opened("training.validate_every=2")
+    run.train()
+    folder = run.directory.folder
+    assert read_recipe(folder / "recipe.toml").recipe == run.file.recipe
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["seeds"] == [0, 1]
+    assert environment["versions"]["torch"] == torch.__version__
+    networks = [("teacher",)]
+    networks += [("students", method, f"seed-{seed}") for method in METHODS for seed in (0, 1)]
+    for place in networks:
+        names = {path.name for path in folder.joinpath(*place).iterdir()}
+        expected = {"best.ckpt", "last.ckpt", "metrics.csv", "weights.safetensors", "summary.json"}
+        assert expected <= names
+        assert not [name for name in names if name.endswith("partial")]
+    found = summary(run, "students", "mapped", "seed-1")
+    assert (found["network"], found["method"], found["seed"]) == ("student", "mapped", 1)
+    assert found["parameters"] == 4 * 3 + 3 + 3 + 3 + 3 * 3 + 3
+    assert found["epochs"] == 5
+    assert found["selection"] == "validation accuracy"
+    assert set(found["test"]) == {"accuracy", "mean_class_accuracy"}
+
+
+def test_history_has_losses_weights_and_validation_when_due(opened):
+    run = opened("training.validate_every=2", "seeds=[0]")
+    run.train()
+    history = summary(run, "students", "mapped", "seed-0")["history"]
+    assert [row["epoch"] for row in history] == list(range(5))
+    validated = [row["epoch"] for row in history if "validation/accuracy" in row]
+    assert validated == [1, 3, 4]
+    for row in history:
+        assert row["weight/mapped"] == 2.0
+        assert row["loss"] == pytest.approx(row["task"] + 2.0 * row["term/mapped"], rel=1e-5)
+    rates = [row["learning_rate"] for row in history]
+    assert rates[0] == 0.05
+    assert rates == sorted(rates, reverse=True)
+    table = run.directory.folder / "students" / "mapped" / "seed-0" / "metrics.csv"
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    assert [float(row["loss"]) for row in rows] == [row["loss"] for row in history]
+    assert rows[0]["validation/accuracy"] == ""
+
+
+def test_weights_are_those_of_the_best_epoch_on_validation(opened, host):
+    run = opened("seeds=[0]", "training.epochs=8", "training.learning_rate=0.5")
+    run.train()
+    found = summary(run, "students", "alone", "seed-0")
+    scores = [row["validation/accuracy"] for row in found["history"]]
+    assert found["best_epoch"] == scores.index(max(scores))
+    assert found["validation"]["accuracy"] == max(scores)
+    experiment = Experiment(run.file, host)
+    network = experiment.student(0)
+    network.load_state_dict(
+        load_file(run.directory.folder / "students/alone/seed-0/weights.safetensors")
+    )
+    for split in ("validation", "test"):
+        samples = getattr(experiment.dataset, split)
+        with torch.no_grad():
+            hits = [network.eval()(sample.x).argmax(1).eq(sample.y).float() for sample in samples]
+        assert found[split]["accuracy"] == pytest.approx(float(torch.cat(hits).mean()))
+
+
+def test_methods_of_a_seed_start_equal_and_seeds_differ(opened, host):
+    experiment = Experiment(opened().file, host)
+    first, again, other = (experiment.student(seed) for seed in (0, 0, 1))
+    assert torch.equal(first.out.weight, again.out.weight)
+    assert not torch.equal(first.out.weight, other.out.weight)
+
+
+def test_a_method_of_weight_zero_trains_like_the_student_alone(opened):
+    run = opened("methods.mapped.terms.0.weight=0.0", "seeds=[0]")
+    run.train()
+    alone, mapped = (
+        load_file(run.directory.student(method, 0) / "weights.safetensors") for method in METHODS
+    )
+    assert all(torch.equal(alone[name], mapped[name]) for name in alone)
+
+
+def test_a_term_changes_the_student_and_its_adapter_learns(opened):
+    run = opened("seeds=[0]", "training.epochs=20")
+    run.train()
+    alone, mapped = (
+        load_file(run.directory.student(method, 0) / "weights.safetensors") for method in METHODS
+    )
+    assert not torch.equal(alone["hidden.weight"], mapped["hidden.weight"])
+    history = summary(run, "students", "mapped", "seed-0")["history"]
+    assert history[-1]["term/mapped"] < 0.5 * history[0]["term/mapped"]
+
+
+def test_the_teacher_does_not_change_while_students_learn(opened):
+    run = opened()
+    run.train()
+    written = load_file(run.directory.teacher / "weights.safetensors")
+    best = torch.load(run.directory.teacher / "best.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(tensor, best[f"distiller.student.{k}"]) for k, tensor in written.items())
+
+
+def test_runs_are_repeatable(opened):
+    for out in ("one", "two"):
+        opened("seeds=[3]", out=out).train()
+    one, two = (
+        load_file(
+            opened("seeds=[3]", out=out, resume=True).directory.student("mapped", 3)
+            / "weights.safetensors"
+        )
+        for out in ("one", "two")
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_observers_see_every_step(opened, plugin):
+    opened("seeds=[0]", "teacher.training.epochs=1", "training.epochs=2").train()
+    # 5 samples in batches of 2 make 3 steps; teacher, then two methods.
+    steps = [step for _, step, _ in plugin.events]
+    assert steps == [*range(3), *range(6), *range(6)]
+    assert [epoch for epoch, _, _ in plugin.events] == [0, 0, 0, *[0, 0, 0, 1, 1, 1] * 2]
+
+
+def test_a_teacher_may_come_trained(opened, tmp_path):
+    first = opened("seeds=[0]")
+    first.train()
+    weights = tmp_path / "run" / "teacher" / "weights.safetensors"
+    second = opened("seeds=[0]", f"teacher.weights={weights}", out="second")
+    second.train()
+    found = summary(second, "teacher")
+    assert found["epochs"] == 0
+    assert found["test"] == summary(first, "teacher")["test"]
+    one, two = (
+        load_file(run.directory.student("mapped", 0) / "weights.safetensors")
+        for run in (first, second)
+    )
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_without_a_teacher_students_are_trained_alone(opened, recipe_path):
+    text = recipe_path.read_text()
+    recipe_path.write_text(
+        text[: text.index("[teacher]")] + text[text.index("[student]") : text.index("[[methods]]")]
+    )
+    run = opened()
+    run.train()
+    assert not run.directory.teacher.exists()
+    assert summary(run, "students", "alone", "seed-1")["epochs"] == 5
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
+def test_every_optimiser_learns(opened, optimiser):
+    run = opened("seeds=[0]", f"training.optimiser={optimiser}", "training.gradient_clipping=1.0")
+    run.train()
+    history = summary(run, "students", "alone", "seed-0")["history"]
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_bfloat16_autocast(opened):
+    run = opened("seeds=[0]", "precision=bf16-mixed")
+    run.train()
+    history = summary(run, "students", "mapped", "seed-0")["history"]
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_augmented_data_is_drawn_for_each_epoch(opened):
+    run = opened("seeds=[0]", "dataset.augmented=true")
+    run.train()
+    assert summary(run, "students", "mapped", "seed-0")["epochs"] == 5
+
+
+def test_plain_lines_without_a_terminal(opened):
+    written = io.StringIO()
+    opened("seeds=[0]", console=Console(file=written, width=40)).train()
+    lines = written.getvalue().splitlines()
+    assert lines[0].startswith("teacher  epoch 1/2  loss ")
+    last = [line for line in lines if line.startswith("mapped seed 0  epoch 5/5")]
+    assert len(last) == 1
+    for part in ("loss ", "mapped ", "validation accuracy "):
+        assert part in last[0]
+
+
+def test_bar_on_a_terminal(opened):
+    written = io.StringIO()
+    opened("seeds=[0]", console=Console(file=written, width=140, force_terminal=True)).train()
+    shown = written.getvalue()
+    assert "mapped seed 0" in shown
+    assert "5/5" in shown
+    assert "validation accuracy" in shown
+
+
+@pytest.mark.parametrize(
+    ("setting", "place", "words"),
+    [
+        ("methods.mapped.terms.0.student=hiden", "tiny.toml:29", "did you mean 'hidden'"),
+        ("methods.mapped.terms.0.loss=maped", "tiny.toml:29", "did you mean 'mapped'"),
+        ("student.name=perceptro", "--set student.name=perceptro", "did you mean 'perceptron'"),
+        ("student.params.widht=3", "tiny.toml:16: student", "did you mean 'width'"),
+        ("dataset.graphs=0", "tiny.toml:4: dataset", "no train samples"),
+        ("dataset.size=3", "tiny.toml:4: dataset", "unknown parameter 'size'"),
+        ("dataset.name=blob", "--set dataset.name=blob", "did you mean 'blobs'"),
+        ("teacher.weights=no.safetensors", "--set teacher.weights=no.safe", "cannot be read"),
+    ],
+)
+def test_mistakes_show_before_anything_is_trained(opened, plugin, setting, place, words):
+    run = opened(setting)
+    with pytest.raises(RecipeError) as caught:
+        run.train()
+    assert place in str(caught.value)
+    assert words in str(caught.value)
+    assert plugin.events == []
+
+
+def test_weights_of_another_model(opened, tmp_path):
+    save_file({"w": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(RecipeError, match="another model"):
+        opened(f"teacher.weights={tmp_path / 'other.safetensors'}").train()
+
+
+def test_a_tap_that_never_fires_shows_before_anything_is_trained(opened, plugin, monkeypatch):
+    def silent(self, x):
+        return self.out(self.dropout(torch.nn.functional.linear(x, self.hidden.weight)))
+
+    monkeypatch.setattr(plugin.gkd_models()["perceptron"], "forward", silent)
+    with pytest.raises(RecipeError, match="never fired") as caught:
+        opened().train()
+    assert isinstance(caught.value.__cause__, TapError)
+    assert plugin.events == []
+
+
+def test_data_that_does_not_fit_together(opened, plugin, monkeypatch):
+    blobs = plugin.gkd_datasets()["blobs"]
+    monkeypatch.setattr(blobs, "num_classes", 2)  # labels go to 2
+    with pytest.raises(RecipeError) as caught:
+        opened().train()
+    assert isinstance(caught.value.__cause__, DataError)
+    assert plugin.events == []
