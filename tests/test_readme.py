@@ -1,0 +1,39 @@
+"""The README's code runs as printed."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import gkd
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def _blocks(language: str) -> list[str]:
+    return [text for tag, text in BLOCKS if tag == language]
+
+
+def test_the_readme_shows_a_loop_a_plugin_and_its_entry_point() -> None:
+    assert [tag for tag, _ in BLOCKS] == ["python", "python", "toml"]
+
+
+def test_the_loop_trains_a_student(capsys: pytest.CaptureFixture[str]) -> None:
+    names: dict[str, object] = {}
+    exec(compile(_blocks("python")[0], "README.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "'lsp'" in printed
+    assert "'kd'" in printed
+
+
+def test_the_plugin_provides_its_loss() -> None:
+    plugin = type("gkd_cosine", (), {})()
+    names: dict[str, object] = {"__name__": "gkd_cosine"}
+    exec(compile(_blocks("python")[1], "README.md", "exec"), names)
+    plugin.gkd_losses = names["gkd_losses"]
+    host = gkd.create_host(discover=False)
+    host.register(plugin, distribution="gkd-cosine", name="cosine")
+    assert host.names("loss") == ["cosine"]
+    assert "gkd" in tomllib.loads(_blocks("toml")[0])["project"]["entry-points"]
