@@ -34,8 +34,8 @@ SOURCES = CORE | PLUGINS
 # What is not listed is the engine: the plugin host, taps, terms and the distiller.
 LAYERS = (
     r"gkd\.errors",
-    r"gkd\.graph|gkd\.functional(\..*)?",
-    r"gkd\.loss|gkd\.kernel|gkd\.data",
+    r"gkd\.graph|gkd\.edge_index|gkd\.functional(\..*)?",
+    r"gkd\.loss|gkd\.kernel|gkd\.(sample|batch|data)",
     "",
     r"gkd",
     r"gkd\.(training|evaluation|report|testing)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe\w*",
