@@ -5,9 +5,13 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 from fake_distributions import site
 
 __all__ = ["data_root", "site"]
+
+# Tests are small: a second thread only waits, and on a busy machine it waits long.
+torch.set_num_threads(1)
 
 hypothesis.settings.register_profile(
     "default",

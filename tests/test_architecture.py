@@ -38,7 +38,7 @@ LAYERS = (
     r"gkd\.loss|gkd\.kernel|gkd\.(sample|batch|data)",
     "",
     r"gkd",
-    r"gkd\.(training|evaluation|report|testing)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe\w*",
+    r"gkd\.(training|evaluation|report|testing)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe(\..*)?",
     r"gkd\.cli|gkd\.__main__",
 )
 ENGINE = LAYERS.index("")
@@ -206,4 +206,9 @@ def test_every_module_says_what_it_is_and_stays_small(module: str) -> None:
     assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= 300
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.FunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < 60, node.name
+            assert _lines_of_code(node) <= 60, node.name
+
+
+def _lines_of_code(function: ast.FunctionDef) -> int:
+    begins = function.body[0].end_lineno if ast.get_docstring(function) else function.lineno
+    return (function.end_lineno or 0) - (begins or 0)

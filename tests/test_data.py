@@ -204,7 +204,7 @@ class TestAbstractDataset:
             def train(self) -> list[Sample]:
                 return []
 
-        with pytest.raises(TypeError, match="test.*validation"):
+        with pytest.raises(TypeError, match=r"test.*validation"):
             Unfinished()
 
     def test_does_not_change_from_epoch_to_epoch_unless_it_says_so(self) -> None:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd.errors import RecipeError
-from gkd.recipe_file import read_recipe, resolved_toml, shipped_recipes
-from gkd.recipe_lines import key_lines
-from gkd.recipe_settings import Setting
+from gkd.recipe.file import read_recipe, resolved_toml, shipped_recipes
+from gkd.recipe.lines import key_lines
+from gkd.recipe.settings import Setting
 
 TEXT = """\
 title = "a test"

@@ -9,11 +9,11 @@ from rich.console import Console
 
 from gkd.errors import UnknownNameError, suggestion
 from gkd.host import create_host
-from gkd.recipe_file import read_recipe, shipped_recipes
+from gkd.recipe.file import read_recipe, shipped_recipes
 from gkd.report import print_table, write_report
 from gkd.training.device import Placement
 from gkd.training.environment import command_line
-from gkd.training.run import opened_run
+from gkd.training.run import Run, opened_run
 
 _INTERRUPTED = 130
 
@@ -60,20 +60,28 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
     run = opened_run(
         file, create_host(), placement, Console(), out=options.out, resume=options.resume
     )
-    folder, console = run.directory.folder, run.console
-    console.print(f"run folder: {folder}", markup=False, highlight=False, soft_wrap=True)
     try:
+        _say(run, f"run folder: {run.directory.folder}")
         run.train()
+        if run.first_process:
+            print_table(write_report(run.directory.folder))
+            _say(run, f"report: {run.directory.folder / 'report.html'}")
     except KeyboardInterrupt:
-        again = [] if options.out else ["--out", str(folder)]
-        again += [] if options.resume else ["--resume"]
-        typer.echo(f"\ninterrupted; resume with:\n  {command_line(*again)}", err=True)
+        if run.first_process:
+            typer.echo(f"\ninterrupted{_advice(run.directory.folder, options)}", err=True)
         raise typer.Exit(_INTERRUPTED) from None
-    if not run.first_process:
-        return
-    print_table(write_report(folder))
-    report = folder / "report.html"
-    console.print(f"report: {report}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _say(run: Run, line: str) -> None:
+    run.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _advice(folder: Path, options: RunOptions) -> str:
+    if not folder.exists():
+        return " before anything was trained"
+    out = [] if options.out else ["--out", str(folder)]
+    resume = [] if options.resume else ["--resume"]
+    return f"; resume with:\n  {command_line(*out, *resume)}"
 
 
 def reproduction(experiment: str, options: RunOptions) -> None:

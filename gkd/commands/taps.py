@@ -8,7 +8,7 @@ import torch
 
 from gkd.commands.listing import print_json, print_table
 from gkd.host import create_host
-from gkd.recipe_file import read_recipe
+from gkd.recipe.file import read_recipe
 from gkd.taps import taps
 from gkd.training.experiment import Experiment
 

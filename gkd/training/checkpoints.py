@@ -1,12 +1,14 @@
 """The last and the best checkpoint of a network, each whole at any moment."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from gkd.errors import DataError
 from gkd.training.files import write_atomically
 from gkd.training.journal import Journal
 
@@ -19,6 +21,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write a checkpoint."""
         write_atomically(Path(path), lambda partial: torch.save(checkpoint, partial))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+        raise DataError(
+            f"checkpoint {path} cannot be read ({type(error).__name__}); delete {path.parent} to "
+            "train that network anew"
+        ) from error
+    return checkpoint
 
 
 class Checkpoints(Callback):

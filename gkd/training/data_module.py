@@ -2,7 +2,7 @@
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from gkd.data import AbstractDataset, Sample, collate
 from gkd.training.sampler import EpochSampler
@@ -27,9 +27,9 @@ class TrainingBatches(LightningDataModule):
         """Loader whose sampler Lightning tells the epoch."""
         assert self.trainer is not None
         rank, processes = self.trainer.global_rank, self.trainer.world_size
-        samples = self.dataset.train
+        samples = _TrainingSamples(self.dataset)
         return DataLoader(
-            samples,  # type: ignore[arg-type]  # a sequence is what a map-style dataset has to be
+            samples,
             batch_size=self.batch_size // processes,
             sampler=EpochSampler(len(samples), self.seed, rank, processes),
             collate_fn=collate,
@@ -37,3 +37,16 @@ class TrainingBatches(LightningDataModule):
             # global random state does not depend on how often a loader was started.
             generator=torch.Generator(),
         )
+
+
+class _TrainingSamples(Dataset[Sample]):
+    """The training split as it is at each moment: ``set_epoch`` may exchange it."""
+
+    def __init__(self, dataset: AbstractDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset.train)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.dataset.train[index]

@@ -13,7 +13,7 @@ from gkd.distiller import Distiller
 from gkd.errors import DataError
 from gkd.host import Host
 from gkd.recipe import MethodRecipe, StudentRecipe, TeacherRecipe, TermRecipe
-from gkd.recipe_file import RecipeFile
+from gkd.recipe.file import RecipeFile
 from gkd.teacher_cache import TeacherCache
 from gkd.term import Term
 from gkd.training.seeds import derived_seed, set_random_state

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-
 from torch import nn
 
 from gkd.data import AbstractDataset

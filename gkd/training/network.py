@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from rich.console import Console
@@ -21,7 +20,7 @@ from gkd.evaluation.runtime import inference_time
 from gkd.hookspecs import StepEvent
 from gkd.recipe import TrainingRecipe
 from gkd.teacher_cache import TeacherCache
-from gkd.training.checkpoints import AtomicCheckpointIO, Checkpoints
+from gkd.training.checkpoints import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from gkd.training.data_module import TrainingBatches
 from gkd.training.device import Placement
 from gkd.training.files import write_atomically, write_json
@@ -97,6 +96,7 @@ class NetworkTraining:
 
         Raises:
             KeyboardInterrupt: the user interrupted; running again goes on.
+            DataError: a checkpoint is damaged.
         """
         dataset, place = self.workplace.dataset, self.workplace.placement
         module = DistillationModule(
@@ -110,9 +110,10 @@ class NetworkTraining:
             scores.precision = trainer.precision_plugin.forward_context
             batches = TrainingBatches(dataset, self.training.batch_size, self.identity.seed)
             last = checkpoints.last if checkpoints.last.is_file() else None
+            if last is not None:
+                read_checkpoint(last)
             trainer.fit(module, datamodule=batches, ckpt_path=last, weights_only=True)
-            best = torch.load(checkpoints.best, weights_only=True, map_location="cpu")
-            module.load_state_dict(best["state_dict"])
+            module.load_state_dict(read_checkpoint(checkpoints.best)["state_dict"])
             if trainer.is_global_zero:
                 student = self.distiller.student.to(place.torch_device)
                 self._finish(student, journal, scores)

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from torch import nn
+from torch import distributed, nn
 
 from gkd.errors import GkdError
 from gkd.evaluation.metrics import primary_metric
 from gkd.host import Host
 from gkd.recipe import MethodRecipe
-from gkd.recipe_file import RecipeFile
+from gkd.recipe.file import RecipeFile
 from gkd.training.device import Placement
+from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.experiment import Experiment, load_weights
 from gkd.training.network import (
@@ -41,7 +42,8 @@ class Run:
         directory: the run's folder.
         placement: device and number of devices.
         console: for progress.
-        first_process: whether this process tells the user what happens.
+        resumed: whether the folder is there already.
+        first_process: whether this process writes the folder and tells the user what happens.
     """
 
     file: RecipeFile
@@ -49,6 +51,7 @@ class Run:
     directory: RunDirectory
     placement: Placement
     console: Console
+    resumed: bool = False
     first_process: bool = True
 
     def train(self) -> None:
@@ -58,9 +61,11 @@ class Run:
             GkdError: a mistake in the recipe or the data, found before anything is trained.
             KeyboardInterrupt: the user interrupted; training again goes on.
         """
-        with self.host.activated(), _announced(self.directory.folder):
+        with self.host.activated(), self._shared():
             experiment = Experiment(self.file, self.host)
-            self._check(experiment)
+            dry_run(experiment, self.placement)
+            if self.first_process:
+                self._open_folder()
             workplace = Workplace(
                 experiment.dataset,
                 self.placement,
@@ -77,30 +82,29 @@ class Run:
                     continue
                 self._student(experiment, workplace, teacher, method, seed)
 
+    @contextmanager
+    def _shared(self) -> Iterator[None]:
+        """Let the processes of further devices, which repeat the command, find the folder."""
+        if self.placement.devices > 1:
+            os.environ[_FOLDER] = str(self.directory.folder.resolve())
+        try:
+            yield
+        finally:
+            os.environ.pop(_FOLDER, None)
+            if distributed.is_available() and distributed.is_initialized():
+                distributed.destroy_process_group()  # or the interpreter may not come to its end
+
     def _students(self) -> Iterator[tuple[int, MethodRecipe]]:
         recipe = self.file.recipe
         return ((seed, method) for seed in recipe.seeds for method in recipe.methods)
 
-    def _check(self, experiment: Experiment) -> None:
-        """Take one batch through every method, so that mistakes show before hours of training."""
-        recipe = self.file.recipe
-        device = self.placement.torch_device
-        with self.file.origins.blamed("training"):
-            self.placement.check(recipe.training.batch_size, recipe.precision)
-        batch = next(experiment.batches(device))
-        teacher = experiment.teacher().to(device) if recipe.teacher else None
-        if recipe.teacher and recipe.teacher.training:
-            with self.file.origins.blamed("teacher", "training"):
-                self.placement.check(recipe.teacher.training.batch_size, recipe.precision)
-        if teacher is not None:
-            with self.file.origins.blamed("teacher"):
-                experiment.alone(teacher)(batch)
-        for index, method in enumerate(recipe.methods):
-            student = experiment.student(recipe.seeds[0]).to(device)
-            distiller = experiment.distiller(method, student, teacher)
-            with self.file.origins.blamed("methods", index):
-                experiment.prepare(distiller, recipe.seeds[0], device)
-                distiller(batch)
+    def _open_folder(self) -> None:
+        """Begin the folder, or note in it that the run goes on."""
+        now = environment(self.host, self.placement, self.file.recipe.seeds)
+        if self.resumed:
+            self.directory.resume(now)
+        else:
+            self.directory.start(self.file.recipe, now)
 
     def _teacher(self, experiment: Experiment, workplace: Workplace) -> nn.Module | None:
         recipe = self.file.recipe.teacher
@@ -172,27 +176,19 @@ def opened_run(
 ) -> Run:
     """Run with its folder: a new one, or, to resume, ``out`` or the newest of this recipe.
 
+    Nothing is written before the run trains.
+
     Raises:
         RecipeError: a new run's folder is in use, or there is nothing of this recipe to resume.
     """
     if _FOLDER in os.environ:
         directory = RunDirectory(Path(os.environ[_FOLDER]))
-        return Run(file, host, directory, placement, Console(quiet=True), first_process=False)
-    now = environment(host, placement, file.recipe.seeds)
+        quiet = Console(quiet=True)
+        return Run(file, host, directory, placement, quiet, resume, first_process=False)
     if resume:
         directory = RunDirectory(out or newest_folder(file.name))
-        directory.resume(file.recipe, now)
+        directory.check_recipe(file.recipe)
     else:
         directory = RunDirectory(out or new_folder(file.name))
-        directory.start(file.recipe, now)
-    return Run(file, host, directory, placement, console)
-
-
-@contextmanager
-def _announced(folder: Path) -> Iterator[None]:
-    """Let the processes of further devices, which repeat the command, find the folder."""
-    os.environ[_FOLDER] = str(folder.resolve())
-    try:
-        yield
-    finally:
-        os.environ.pop(_FOLDER)
+        directory.check_new()
+    return Run(file, host, directory, placement, console, resume)

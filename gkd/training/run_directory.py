@@ -9,7 +9,7 @@ from typing import Any
 
 from gkd.errors import RecipeError
 from gkd.recipe import Recipe
-from gkd.recipe_file import resolved_toml
+from gkd.recipe.file import resolved_toml
 from gkd.training.files import write_json, write_text
 
 RUNS = Path("runs")
@@ -58,27 +58,29 @@ class RunDirectory:
         """Folder of the student that a method trains with a seed."""
         return self.folder / "students" / method / f"seed-{seed}"
 
-    def start(self, recipe: Recipe, environment: dict[str, Any]) -> None:
-        """Make the folder and put the resolved recipe and the environment into it.
+    def check_new(self) -> None:
+        """Make sure that nothing is there yet.
 
         Raises:
-            RecipeError: there is something in it already.
+            RecipeError: there is something in the folder already.
         """
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise RecipeError(
                 f"--out {self.folder}: already there; add --resume to go on with that run, "
                 "or name a new folder"
             )
-        write_text(self.folder / _RECIPE, resolved_toml(recipe))
-        write_json(self.folder / _ENVIRONMENT, environment)
 
-    def resume(self, recipe: Recipe, environment: dict[str, Any]) -> None:
-        """Note that the run in the folder goes on, in an environment that may be another.
+    def start(self, recipe: Recipe, environment: dict[str, Any]) -> None:
+        """Make the folder, with the environment and the resolved recipe in it."""
+        write_json(self.folder / _ENVIRONMENT, environment)
+        write_text(self.folder / _RECIPE, resolved_toml(recipe))
+
+    def resume(self, environment: dict[str, Any]) -> None:
+        """Note that the run goes on, in an environment that may be another.
 
         Raises:
-            RecipeError: it is no run, or one of another recipe; the message names what differs.
+            RecipeError: the note of the first environment cannot be read.
         """
-        self._check_recipe(recipe)
         path = self.folder / _ENVIRONMENT
         try:
             first = json.loads(path.read_text(encoding="utf-8"))
@@ -86,8 +88,12 @@ class RunDirectory:
             raise RecipeError(f"--resume: {path} is missing or damaged: {error}") from error
         write_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})
 
-    def _check_recipe(self, recipe: Recipe) -> None:
-        """Make sure that the run in the folder is one of ``recipe``."""
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Make sure that the run in the folder is one of ``recipe``.
+
+        Raises:
+            RecipeError: it is no run, or one of another recipe; the message names what differs.
+        """
         path = self.folder / _RECIPE
         if not path.is_file():
             raise RecipeError(f"--resume: {self.folder} is not a run: it has no {_RECIPE}")
@@ -96,7 +102,7 @@ class RunDirectory:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"--resume: {path} is damaged: {error}") from error
         now = tomllib.loads(resolved_toml(recipe))
-        if changes := list(_changes(then, now)):
+        if changes := _changes(then, now):
             listing = "\n".join(f"  {change}" for change in changes)
             raise RecipeError(
                 f"--resume: the recipe is not that of the run in {self.folder}:\n{listing}\n"

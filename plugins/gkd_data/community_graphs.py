@@ -97,8 +97,9 @@ class CommunityGenerator:
         return memberships, (upper | upper.T).astype(np.float64)
 
     def _scores(self, contexts: np.ndarray) -> np.ndarray:
-        first, second = ((contexts - self._mean) / self._scale) @ self._factors
-        return first * second
+        factors = ((contexts - self._mean) / self._scale) @ self._factors
+        scores: np.ndarray = factors[0] * factors[1]
+        return scores
 
 
 def context(memberships: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
@@ -116,7 +117,8 @@ def context(memberships: np.ndarray, adjacency: np.ndarray) -> np.ndarray:
     near = adjacency @ np.column_stack([memberships, np.ones(len(memberships))])
     far = adjacency @ near
     hops = [sums[:, :-1] / np.maximum(sums[:, -1:], 1) for sums in (near, far)]
-    return np.concatenate([memberships, *hops], axis=1)
+    found: np.ndarray = np.concatenate([memberships, *hops], axis=1)
+    return found
 
 
 def _dyadic(values: np.ndarray) -> np.ndarray:

@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Literal
@@ -15,7 +14,7 @@ from urllib.error import HTTPError
 from gkd import DataError
 
 _CHUNK = 1 << 20
-_DIGESTS = {"SHA-256": hashlib.sha256, "MD5": partial(hashlib.md5, usedforsecurity=False)}
+_ALGORITHMS = {"SHA-256": "sha256", "MD5": "md5"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ def _copy(remote: Remote, part: IO[bytes], timeout: float) -> str:
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    digest = _DIGESTS[remote.algorithm]()
+    digest = hashlib.new(_ALGORITHMS[remote.algorithm], usedforsecurity=False)
     with (
         urllib.request.urlopen(remote.url, timeout=timeout) as response,
         Progress(console=console, disable=not console.is_terminal, transient=True) as progress,

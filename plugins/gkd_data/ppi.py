@@ -59,8 +59,7 @@ class PPI(AbstractDataset):
         standardise: bool = True,
     ) -> None:
         names = [file for split in SPLITS for file in split_files(split)]
-        folders = ("ppi", "raw")
-        archive = public_archive("PPI", Path(root), PUBLIC_ARCHIVE, folders, names, download)
+        archive = public_archive("PPI", "ppi.zip", PUBLIC_ARCHIVE, Path(root), names, download)
         splits = {name: read_split(archive, name, self_loops) for name in SPLITS}
         _check_together(archive, splits)
         if standardise:

@@ -9,22 +9,17 @@ from gkd_data.download import Remote, fetch
 
 
 def public_archive(
-    title: str,
-    root: Path,
-    remote: Remote,
-    folders: Sequence[str],
-    names: Sequence[str],
-    download: bool,
+    title: str, file_name: str, remote: Remote, root: Path, names: Sequence[str], download: bool
 ) -> Archive:
     """Return the files of a public data set, wherever below ``root`` they are.
 
     Args:
         title: what messages call the data set.
-        root: a zip archive; or a folder that has the archive under its public name, or the
-            unpacked files in itself or in one of ``folders``.
+        file_name: of the archive, which ends in ``.zip``.
         remote: where the archive is public.
-        folders: names of folders below ``root`` to look in.
-        names: files that the data set needs; one of them marks a folder as the right one.
+        root: the archive; or a folder that has it, or its files, in itself or in a folder
+            called like the archive or ``raw``.
+        names: files that the data set needs; any of them marks a folder as the right one.
         download: fetch the archive when there is none.
 
     Raises:
@@ -33,10 +28,10 @@ def public_archive(
     root = root.expanduser()
     if root.is_file():
         return Archive(root, names)
-    zipped = root if root.suffix == ".zip" else root / remote.url.rpartition("/")[2]
+    zipped = root if root.suffix == ".zip" else root / file_name
     if zipped.is_file():
         return Archive(zipped, names)
-    for folder in (root, *(root / name for name in folders)):
+    for folder in (root, root / file_name.removesuffix(".zip"), root / "raw"):
         if any((folder / name).is_file() for name in names):
             return Archive(folder, names)
     if not download:

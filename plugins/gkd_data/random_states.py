@@ -6,7 +6,7 @@ import numpy as np
 
 
 def random_state(seed: int, *purpose: str | int) -> np.random.Generator:
-    """Generator for one purpose under one seed, independent of every other purpose.
+    """Return the generator for one purpose under one seed, independent of every other purpose.
 
     >>> bool(random_state(0, "order", 3).random() == random_state(0, "order", 3).random())
     True

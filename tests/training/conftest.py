@@ -9,7 +9,7 @@ from torch import nn
 
 from gkd import AbstractDataset, AbstractLoss, Sample, hookimpl
 from gkd.host import Host, create_host
-from gkd.recipe_file import RecipeFile, read_recipe
+from gkd.recipe.file import RecipeFile, read_recipe
 from gkd.training.device import Placement
 from gkd.training.run import Run, opened_run
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from gkd.errors import RecipeError
-from gkd.training.run_directory import newest_folder
+from gkd.errors import DataError, RecipeError
+from gkd.training.run_directory import new_folder, newest_folder
 
 STEPS_PER_EPOCH = 3
 TEACHER_STEPS = 2 * STEPS_PER_EPOCH
@@ -116,12 +116,49 @@ def test_interrupts_leave_the_signal_handler_as_it_was(opened, plugin):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_changed_recipe_is_refused(opened):
-    opened()
+def test_only_the_summary_was_missing(opened, plugin):
+    run = opened("seeds=[0]")
+    run.train()
+    before = everything(run)
+    (run.directory.student("mapped", 0) / "summary.json").unlink()
+    seen = len(plugin.events)
+    opened("seeds=[0]", resume=True).train()
+    assert len(plugin.events) == seen
+    assert_equal(before, everything(run))
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+@pytest.mark.parametrize("content", [b"", b"nonsense"])
+def test_a_damaged_checkpoint_is_named(opened, name, content):
+    run = opened("seeds=[0]")
+    run.train()
+    (run.directory.student("mapped", 0) / "summary.json").unlink()
+    (run.directory.student("mapped", 0) / name).write_bytes(content)
+    with pytest.raises(DataError, match=rf"{name} cannot be read.*delete .*mapped/seed-0"):
+        opened("seeds=[0]", resume=True).train()
+
+
+@pytest.fixture
+def begun(opened):
+    """A run whose folder is there."""
+    run = opened()
+    run.directory.start(run.file.recipe, {"command": "gkd"})
+    return run
+
+
+def test_a_changed_recipe_is_refused(opened, begun):
     with pytest.raises(RecipeError) as caught:
         opened("training.epochs=6", "methods.mapped.terms.0.weight=1", resume=True)
     assert "training.epochs was 5, is 6" in str(caught.value)
     assert "methods.1.terms.0.weight was 2.0, is 1" in str(caught.value)
+
+
+def test_added_methods_and_keys_are_changes(opened, begun, recipe_path):
+    recipe_path.write_text(recipe_path.read_text() + '[[methods]]\nname = "more"\n')
+    with pytest.raises(RecipeError, match=r"methods was .* is "):
+        opened("training.gradient_clipping=1.0", resume=True)
+    with pytest.raises(RecipeError, match=r"gradient_clipping was None, is 1\.0"):
+        opened("training.gradient_clipping=1.0", resume=True)
 
 
 def test_resuming_nothing(opened, tmp_path):
@@ -131,8 +168,23 @@ def test_resuming_nothing(opened, tmp_path):
         newest_folder("tiny", tmp_path)
 
 
-def test_a_folder_in_use_is_refused(opened, tmp_path):
-    opened()
+def test_the_newest_run_is_by_name(tmp_path):
+    for name in ("tiny-20260102-000000", "tiny-20260101-000000", "other-20270101-000000"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.toml").touch()
+    assert newest_folder("tiny", tmp_path).name == "tiny-20260102-000000"
+
+
+def test_folders_of_one_second_differ(tmp_path):
+    folders = set()
+    for _ in range(3):
+        folder = new_folder("tiny", tmp_path)
+        folder.mkdir()
+        folders.add(folder)
+    assert len(folders) == 3
+
+
+def test_a_folder_in_use_is_refused(opened, begun, tmp_path):
     with pytest.raises(RecipeError, match="add --resume"):
         opened()
     (tmp_path / "file").touch()
@@ -140,19 +192,24 @@ def test_a_folder_in_use_is_refused(opened, tmp_path):
         opened(out="file")
 
 
-def test_every_resumption_is_noted(opened):
-    opened()
-    opened(resume=True)
-    run = opened(resume=True)
-    environment = json.loads((run.directory.folder / "environment.json").read_text())
+def test_every_resumption_is_noted(opened, begun, tmp_path):
+    opened("seeds=[0, 1]", resume=True).train()
+    opened("seeds=[0, 1]", resume=True).train()
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["command"] == "gkd"
     assert len(environment["resumed"]) == 2
 
 
-def test_damaged_runs_are_explained(opened, tmp_path):
-    opened()
+def test_damaged_runs_are_explained(opened, begun, tmp_path):
     (tmp_path / "run" / "environment.json").write_text("{")
     with pytest.raises(RecipeError, match=r"environment.json is missing or damaged"):
-        opened(resume=True)
+        opened(resume=True).train()
     (tmp_path / "run" / "recipe.toml").write_text("= 3")
     with pytest.raises(RecipeError, match=r"recipe.toml is damaged"):
         opened(resume=True)
+
+
+def test_mistakes_leave_no_folder(opened, tmp_path):
+    with pytest.raises(RecipeError):
+        opened("methods.mapped.terms.0.student=hiden").train()
+    assert not (tmp_path / "run").exists()

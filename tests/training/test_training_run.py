@@ -10,7 +10,7 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from gkd.errors import DataError, RecipeError, TapError
-from gkd.recipe_file import read_recipe
+from gkd.recipe.file import read_recipe
 from gkd.training.experiment import Experiment
 
 METHODS = ("alone", "mapped")
@@ -179,10 +179,16 @@ def test_bfloat16_autocast(opened):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
-def test_augmented_data_is_drawn_for_each_epoch(opened):
-    run = opened("seeds=[0]", "dataset.augmented=true")
-    run.train()
-    assert summary(run, "students", "mapped", "seed-0")["epochs"] == 5
+def test_augmented_data_is_drawn_for_each_epoch(opened, plugin):
+    settings = ("seeds=[0]", "training.learning_rate=1e-30", "student.params.dropout=0.0")
+    losses = {}
+    for augmented in ("false", "true"):
+        run = opened(*settings, f"dataset.augmented={augmented}", out=augmented)
+        run.train()
+        history = summary(run, "students", "mapped", "seed-0")["history"]
+        losses[augmented] = [row["term/mapped"] for row in history]
+    assert losses["false"] != losses["true"]
+    assert max(losses["true"]) - min(losses["true"]) > 1e-3
 
 
 def test_plain_lines_without_a_terminal(opened):
@@ -242,6 +248,18 @@ def test_a_tap_that_never_fires_shows_before_anything_is_trained(opened, plugin,
         opened().train()
     assert isinstance(caught.value.__cause__, TapError)
     assert plugin.events == []
+
+
+def test_errors_of_others_code_are_told_with_their_place(opened, plugin, monkeypatch):
+    def broken(self, x):
+        raise ZeroDivisionError("no width")
+
+    monkeypatch.setattr(plugin.gkd_models()["perceptron"], "forward", broken)
+    with pytest.raises(RecipeError) as caught:
+        opened().train()
+    message = str(caught.value)
+    assert "tiny.toml:7: teacher: the first batch raised ZeroDivisionError: no width" in message
+    assert "test_training_run.py:" in message
 
 
 def test_data_that_does_not_fit_together(opened, plugin, monkeypatch):

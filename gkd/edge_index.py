@@ -1,0 +1,139 @@
+"""Validation and order of edge lists, int64 ``[2, E]``: row 0 the sources, row 1 the targets."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gkd.errors import ParameterError
+
+
+def check_edge_index(edge_index: object, num_nodes: object) -> None:
+    """Raise :class:`ParameterError` unless these are the edges of a graph of ``num_nodes``."""
+    if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.int64:
+        got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
+        raise ParameterError(f"edge_index must be an int64 tensor of shape [2, E], got {got}")
+    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
+        raise ParameterError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
+    if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 0:
+        raise ParameterError(f"num_nodes must be a non-negative integer, got {num_nodes!r}")
+    if edge_index.shape[1]:
+        _check_range(edge_index, num_nodes)
+
+
+def _check_range(edge_index: Tensor, num_nodes: int) -> None:
+    low, high = torch.stack(torch.aminmax(edge_index)).tolist()
+    if low >= 0 and high < num_nodes:
+        return
+    outside = ((edge_index < 0) | (edge_index >= num_nodes)).nonzero()
+    row, column = min(outside.tolist(), key=lambda place: place[1])
+    allowed = f"the nodes 0 to {num_nodes - 1}" if num_nodes else "none"
+    raise ParameterError(
+        f"edge_index[{row}, {column}] is {edge_index[row, column].item()}, but a graph of "
+        f"{num_nodes} nodes has {allowed}"
+    )
+
+
+def coalesced(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """Return the edges sorted by (target, source), each once; the same memory if they are.
+
+    >>> coalesced(torch.tensor([[2, 0, 1, 0], [0, 1, 0, 1]]), 3)
+    tensor([[1, 2, 0],
+            [0, 0, 1]])
+    """
+    key = edge_index[1] * num_nodes + edge_index[0]
+    if bool((key[1:] > key[:-1]).all()):
+        return edge_index.contiguous()
+    order = stable_order(edge_index[0], num_nodes)
+    order = order[stable_order(edge_index[1].index_select(0, order), num_nodes)]
+    key = key.index_select(0, order)
+    first = torch.ones_like(key, dtype=torch.bool)
+    torch.gt(key[1:], key[:-1], out=first[1:])
+    return edge_index.index_select(1, order[first])
+
+
+def stable_order(nodes: Tensor, num_nodes: int) -> Tensor:
+    """Return the permutation that sorts ``nodes``, all below ``num_nodes``, and keeps ties."""
+    # int32 takes torch's radix sort, which is ten times as fast as the comparison sort of int64.
+    narrow = nodes.to(torch.int32) if num_nodes <= 2**31 else nodes
+    return narrow.argsort(stable=True)
+
+
+def row_pointer_of(ascending: Tensor, num_nodes: int) -> Tensor:
+    """Return where the entries of each node begin in ``ascending``, ``[N+1]``.
+
+    >>> row_pointer_of(torch.tensor([0, 0, 2]), 3)
+    tensor([0, 2, 2, 3])
+    """
+    return torch.searchsorted(ascending, torch.arange(num_nodes + 1, device=ascending.device))
+
+
+def merged(first: Tensor, second: Tensor, num_nodes: int) -> Tensor:
+    """Return the edges of either of two lists in order, in order and each once.
+
+    >>> merged(torch.tensor([[1, 0], [0, 1]]), torch.tensor([[0, 1], [0, 0]]), 2)
+    tensor([[0, 1, 0],
+            [0, 0, 1]])
+    """
+    bits = max(1, num_nodes - 1).bit_length()
+    if bits > 31:  # two nodes do not fit into one number
+        return coalesced(torch.cat([first, second], dim=1), num_nodes)
+    key = torch.cat([target << bits | source for source, target in (first, second)])
+    key = _sorted(key, "stable")  # which finds the two ascending runs and merges them
+    key = key[_first_of_each(key)]
+    return torch.stack([key & ((1 << bits) - 1), key >> bits])
+
+
+def edges_of(neighbours: Tensor) -> Tensor:
+    """Return the edges to node i from every node in ``neighbours[i]``, in order and each once.
+
+    Args:
+        neighbours: int64 ``[N, K]``; -1 is no node.
+
+    >>> edges_of(torch.tensor([[1, 0], [1, -1]]))
+    tensor([[0, 1, 1],
+            [0, 0, 1]])
+    """
+    if not _ascends(neighbours):
+        neighbours = _sorted(neighbours, "quicksort")
+    targets = torch.arange(len(neighbours), device=neighbours.device)[:, None].expand_as(neighbours)
+    if _ascends(neighbours) and bool((neighbours[:, :1] >= 0).all()):
+        return torch.stack([neighbours.flatten(), targets.flatten()])
+    kept = _first_of_each(neighbours) & (neighbours >= 0)
+    return torch.stack([neighbours[kept], targets[kept]])
+
+
+def check_neighbours(neighbours: object) -> None:
+    """Raise :class:`ParameterError` unless these are neighbours of each of N nodes."""
+    if not isinstance(neighbours, Tensor) or neighbours.dtype != torch.int64:
+        got = neighbours.dtype if isinstance(neighbours, Tensor) else type(neighbours).__name__
+        raise ParameterError(f"neighbours must be an int64 tensor of shape [N, K], got {got}")
+    if neighbours.dim() != 2:
+        raise ParameterError(f"neighbours must have shape [N, K], got {list(neighbours.shape)}")
+    count = len(neighbours)
+    if neighbours.numel() and not -1 <= int(neighbours.min()) <= int(neighbours.max()) < count:
+        node, column = ((neighbours < -1) | (neighbours >= count)).nonzero()[0].tolist()
+        raise ParameterError(
+            f"neighbours[{node}, {column}] is {neighbours[node, column].item()}, but the nodes are "
+            f"0 to {count - 1}, and -1 stands for none"
+        )
+
+
+def _sorted(values: Tensor, kind: Literal["quicksort", "stable"]) -> Tensor:
+    """Sort along the last dimension."""
+    if values.device.type == "cpu":  # where numpy is ten times as fast as torch
+        return torch.from_numpy(np.sort(values.numpy(), kind=kind))
+    return values.sort(dim=-1).values
+
+
+def _ascends(rows: Tensor) -> bool:
+    """Whether every row does, without equal entries."""
+    return bool((rows[:, 1:] > rows[:, :-1]).all())
+
+
+def _first_of_each(ascending: Tensor) -> Tensor:
+    """Mark the first of equal entries along the last dimension."""
+    first = torch.ones_like(ascending, dtype=torch.bool)
+    torch.ne(ascending[..., 1:], ascending[..., :-1], out=first[..., 1:])
+    return first

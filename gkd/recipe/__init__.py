@@ -1,0 +1,174 @@
+"""What an experiment consists of: dataset, teacher, student, training, methods to compare."""
+
+from collections import Counter
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from gkd.schedule import schedule_from
+
+BASELINE = "alone"
+"""Name of the method without terms: what every distillation is measured against."""
+
+
+def _checked_weight(value: Any) -> Any:
+    schedule_from(value)
+    return value
+
+
+def _checked_graph(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, dict) and "name" in value):
+        return value
+    raise ValueError("should be the name of a batch attribute, 'tap:PATH' or {name = ..., ...}")
+
+
+Weight = Annotated[Any, AfterValidator(_checked_weight)]
+GraphSource = Annotated[Any, AfterValidator(_checked_graph)]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Part(BaseModel):
+    """Base of all parts: nothing unknown, nothing converted, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DatasetRecipe(Part):
+    """A dataset by name; every other key is a parameter of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the dataset."""
+        return dict(self.model_extra or {})
+
+
+class TrainingRecipe(Part):
+    """How one network is trained.
+
+    Args:
+        epochs: passes over the training samples.
+        batch_size: samples per step, over all devices together.
+        optimiser: ``momentum`` and ``nesterov`` are those of sgd.
+        learning_rate: of the first epoch.
+        weight_decay: L2 penalty (adam, sgd) or decoupled decay (adamw).
+        schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
+        gradient_clipping: largest norm of the gradient.
+        validate_every: epochs between two validations; the last epoch is always validated.
+    """
+
+    epochs: PositiveInt
+    batch_size: PositiveInt = 1
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: PositiveFloat = 0.001
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    schedule: Literal["constant", "cosine"] = "constant"
+    gradient_clipping: PositiveFloat | None = None
+    validate_every: PositiveInt = 1
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.optimiser != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimiser}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class TeacherRecipe(Part):
+    """The teacher's model, and either how it is trained or a safetensors file of its weights."""
+
+    name: str
+    params: dict[str, Any] = {}
+    weights: str | None = None
+    seed: NonNegativeInt = 0
+    training: TrainingRecipe | None = None
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if self.weights is None and self.training is None:
+            raise ValueError("a teacher needs [teacher.training], or weights = a safetensors file")
+        return self
+
+
+class StudentRecipe(Part):
+    """The student's model."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class TermRecipe(Part):
+    """One weighted distillation loss; see ``gkd.Term``."""
+
+    loss: str
+    weight: Weight = 1.0
+    student: str | None = None
+    teacher: str | None = None
+    params: dict[str, Any] = {}
+    name: str | None = None
+    graph: GraphSource = None
+    student_graph: GraphSource = None
+    teacher_graph: GraphSource = None
+
+
+class MethodRecipe(Part):
+    """One way to train the student: its terms, none for the baseline."""
+
+    name: FolderName
+    terms: list[TermRecipe] = []
+
+
+class Recipe(Part):
+    """A teacher, and students trained by several methods from the same seeds.
+
+    The baseline, a student trained alone, is added where no method is called ``alone``.
+    """
+
+    title: str = ""
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [0]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    dataset: DatasetRecipe
+    teacher: TeacherRecipe | None = None
+    student: StudentRecipe
+    training: TrainingRecipe
+    methods: list[MethodRecipe] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_baseline(cls, data: Any) -> Any:
+        methods = data.get("methods", []) if isinstance(data, dict) else None
+        if not isinstance(methods, list):
+            return data
+        names = [method.get("name") for method in methods if isinstance(method, dict)]
+        # At the end, so that an index into the recipe's own list keeps its meaning.
+        return data if BASELINE in names else {**data, "methods": [*methods, {"name": BASELINE}]}
+
+    @model_validator(mode="after")
+    def _check_methods(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds should differ, got {self.seeds}")
+        for name, count in Counter(method.name for method in self.methods).items():
+            if count > 1:
+                raise ValueError(f"{count} methods are called {name!r}")
+        for method in self.methods:
+            if method.terms and method.name == BASELINE:
+                raise ValueError(f"the method {BASELINE!r} is the baseline: it has no terms")
+            if method.terms and self.teacher is None:
+                raise ValueError(f"the method {method.name!r} distils, but there is no [teacher]")
+        return self

@@ -1,0 +1,82 @@
+"""Messages about recipes: file and line, what was found, what is expected, the nearest key."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from gkd.errors import GkdError, RecipeError, suggestion
+from gkd.recipe.lines import Path
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Where the values of a recipe come from: lines of its file, and settings given over it."""
+
+    file: str
+    lines: Mapping[Path, int]
+    settings: Mapping[Path, str] = field(default_factory=dict)
+
+    def of(self, path: Path) -> str:
+        """Place of ``path``, or of the innermost table around it: ``demo.toml:12``."""
+        for length in range(len(path), 0, -1):
+            prefix = path[:length]
+            if prefix in self.settings:
+                return f"--set {self.settings[prefix]}"
+            if prefix in self.lines:
+                return f"{self.file}:{self.lines[prefix]}"
+            # A table that exists only because a setting reached into it.
+            for key, text in self.settings.items():
+                if key[:length] == prefix:
+                    return f"--set {text}"
+        return self.file
+
+    @contextmanager
+    def blamed(self, *path: str | int) -> Iterator[None]:
+        """Add the place of ``path`` to any gkd error raised inside."""
+        try:
+            yield
+        except GkdError as error:
+            raise RecipeError(f"{self.of(path)}: {dotted(path)}: {error}") from error
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Path as it is written on the command line: ``methods.1.terms.0.weight``."""
+    return ".".join(map(str, path)) or "recipe"
+
+
+def explanation(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
+    """All that pydantic found, one line each, at the places where a user can mend it."""
+    lines = []
+    for details in error.errors(include_url=False):
+        path = details["loc"]
+        lines.append(f"{origins.of(path)}: {dotted(path)}: {_sentence(details, model)}")
+    return RecipeError("\n".join(lines))
+
+
+def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
+    *parents, key = details["loc"] or ("",)
+    if details["type"] == "extra_forbidden":
+        return f"unknown key; {suggestion(str(key), _keys(model, parents))}"
+    if details["type"] == "missing":
+        return "missing, but required"
+    message = details["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return message if details["type"] == "value_error" else f"{message}, got {details['input']!r}"
+
+
+def _keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    """Names of the fields of the part that ``path`` leads to."""
+    for part in path:
+        if isinstance(part, str):
+            model = _innermost_model(model.model_fields[part].annotation)
+    return list(model.model_fields)
+
+
+def _innermost_model(annotation: Any) -> type[BaseModel]:
+    """Find M in ``M``, ``list[M]`` and ``M | None``."""
+    while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        annotation = get_args(annotation)[0]
+    return annotation

@@ -1,0 +1,90 @@
+"""Recipes as files: reading them by name or path, with settings, and writing them resolved."""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import tomlkit
+from pydantic import ValidationError
+
+from gkd.errors import RecipeError, suggestion
+from gkd.recipe import Recipe
+from gkd.recipe.errors import Origins, explanation
+from gkd.recipe.lines import key_lines
+from gkd.recipe.settings import Setting, applied
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """A recipe with the name it goes by and the places of its values."""
+
+    name: str
+    recipe: Recipe
+    origins: Origins
+
+
+def shipped_recipes() -> list[str]:
+    """Names of the recipes that come with gkd."""
+    return sorted(file.name.removesuffix(".toml") for file in _shipped())
+
+
+def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> RecipeFile:
+    """Read a shipped recipe by name, or a file by path, and apply ``KEY=VALUE`` settings.
+
+    Raises:
+        RecipeError: there is no such recipe, it is not TOML, or a key or value of it is wrong;
+            the message names the line of each mistake.
+
+    >>> read_recipe("demo", ["training.epochs=3"]).recipe.training.epochs
+    3
+    """
+    source = _source(name_or_path)
+    shown = str(source) if isinstance(source, Path) else source.name
+    try:
+        text = source.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(_syntax_message(shown, error)) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{shown}: cannot be read: {error}") from error
+    words = applied(map(Setting.of, settings), data)
+    origins = Origins(shown, key_lines(text), words)
+    try:
+        recipe = Recipe.model_validate(data)
+    except ValidationError as error:
+        raise explanation(error, Recipe, origins) from error
+    return RecipeFile(source.name.removesuffix(".toml"), recipe, origins)
+
+
+def resolved_toml(recipe: Recipe) -> str:
+    """Recipe with every default and setting written out, which reads back as the same recipe."""
+    return tomlkit.dumps(recipe.model_dump(exclude_none=True))
+
+
+def _shipped() -> list[Traversable]:
+    folder = resources.files("gkd") / "recipes"
+    return [file for file in folder.iterdir() if file.name.endswith(".toml")]
+
+
+def _source(name_or_path: str | Path) -> Traversable:
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    for file in _shipped():
+        if file.name == f"{name_or_path}.toml":
+            return file
+    what = f"no recipe {str(name_or_path)!r}, neither a file nor one that comes with gkd"
+    raise RecipeError(f"{what}: {suggestion(path.stem, shipped_recipes())}")
+
+
+def _syntax_message(shown: str, error: tomllib.TOMLDecodeError) -> str:
+    """Turn the parser's "... (at line 3, column 5)" into the form editors jump to."""
+    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
+    if match is None:
+        return f"{shown}: not valid TOML: {error}"
+    what, line, column = match.groups()
+    return f"{shown}:{line}:{column}: not valid TOML: {what}"

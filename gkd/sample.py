@@ -1,0 +1,140 @@
+"""Samples: one graph or point cloud each."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from gkd.errors import DataError, suggestion
+
+_OWN_NAMES = frozenset({"id", "ids", "num_nodes", "num_graphs", "batch", "ptr", "extents"})
+_PER_NODE = ("x", "pos")
+
+
+class Tensors:
+    """Named tensors as attributes; the base of :class:`Sample` and :class:`Batch`."""
+
+    num_nodes: int
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self._tensors = dict(tensors)
+
+    def __getattr__(self, name: str) -> Tensor:
+        # Guards copy and pickle, which look attributes up before __init__ has run.
+        tensors: dict[str, Tensor] = self.__dict__.get("_tensors", {})
+        if name not in tensors:
+            hint = "" if name.startswith("_") else f": {suggestion(name, tensors)}"
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+        return tensors[name]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # Samples are shared by epochs, batches and caches.
+        if name not in _OWN_NAMES and not name.startswith("_"):
+            kind = type(self).__name__
+            raise AttributeError(f"a {kind} does not change; make another with its own {name}")
+        super().__setattr__(name, value)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tensors
+
+    def keys(self) -> tuple[str, ...]:
+        """Names of the tensors, in the order they were given."""
+        return tuple(self._tensors)
+
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        """Pairs of name and tensor, in the order they were given."""
+        return iter(self._tensors.items())
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        """Return the same data on ``device``; tensors already there are shared."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Self:
+        """Return the same data in page-locked memory, as data loaders ask for."""
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> Self:
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._tensors = {name: function(tensor) for name, tensor in self.items()}
+        return other
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name}={list(tensor.shape)}" for name, tensor in self.items())
+        return f"{type(self).__name__}({self._label()}, {shapes})"
+
+    def _label(self) -> str:
+        raise NotImplementedError
+
+
+class Sample(Tensors):
+    """One graph or point cloud: named tensors, reached as attributes.
+
+    Args:
+        id: name that stays the same from epoch to epoch; caches are keyed by it.
+        num_nodes: number of nodes N; by default the length of ``x``, ``pos`` or ``y``, the first
+            that is there.
+        tensors: the data. Edge indices are ``int64 [2, E]`` and their names end in ``edge_index``;
+            everything else has one row per node, edge or graph: ``x [N, F]``, ``pos [N, 3]``,
+            ``y [N, classes]``, ``y [1]``.
+
+    Raises:
+        DataError: a value is not a tensor with rows, an edge index is malformed or points outside
+            of the nodes, or a name is one of the container's own.
+
+    >>> sample = Sample(id="a", x=torch.zeros(3, 5), edge_index=torch.tensor([[0, 1], [1, 2]]))
+    >>> sample
+    Sample(id='a', x=[3, 5], edge_index=[2, 2])
+    >>> sample.num_nodes
+    3
+    """
+
+    def __init__(self, *, id: str, num_nodes: int | None = None, **tensors: Tensor) -> None:
+        super().__init__(tensors)
+        self.id = id
+        for name, tensor in tensors.items():
+            _check_tensor(id, name, tensor)
+        self.num_nodes = _length(id, tensors) if num_nodes is None else num_nodes
+        for name, tensor in tensors.items():
+            if is_edge_index(name):
+                _check_edges(id, name, tensor, self.num_nodes)
+            elif name in _PER_NODE and tensor.shape[0] != self.num_nodes:
+                raise DataError(
+                    f"sample {id!r}: {name} has {tensor.shape[0]} rows for {self.num_nodes} nodes"
+                )
+
+    def _label(self) -> str:
+        return f"id={self.id!r}"
+
+
+def is_edge_index(name: str) -> bool:
+    """Whether a tensor of this name holds pairs of nodes, and counts from its sample's first."""
+    return name.endswith("edge_index")
+
+
+def _check_tensor(id: str, name: str, tensor: object) -> None:
+    if name in _OWN_NAMES or name.startswith("_"):
+        raise DataError(f"sample {id!r}: {name!r} is a name of the container itself")
+    if not isinstance(tensor, Tensor) or tensor.ndim == 0:
+        what = "a number" if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise DataError(f"sample {id!r}: {name} must be a tensor with rows, not {what}")
+
+
+def _length(id: str, tensors: Mapping[str, Tensor]) -> int:
+    for name in (*_PER_NODE, "y"):
+        if name in tensors:
+            return tensors[name].shape[0]
+    raise DataError(f"sample {id!r}: give num_nodes, as there is no x, pos or y to count")
+
+
+def _check_edges(id: str, name: str, edges: Tensor, num_nodes: int) -> None:
+    if edges.dtype != torch.int64 or edges.ndim != 2 or edges.shape[0] != 2:
+        raise DataError(
+            f"sample {id!r}: {name} must be int64 [2, E], not {edges.dtype} {list(edges.shape)}"
+        )
+    if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= num_nodes):
+        raise DataError(
+            f"sample {id!r}: {name} names nodes {int(edges.min())} to {int(edges.max())}, "
+            f"but there are {num_nodes} (numbered from 0)"
+        )

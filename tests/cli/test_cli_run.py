@@ -1,0 +1,166 @@
+"""``gkd run``, ``demo``, ``reproduce`` and ``taps`` with the shipped plugins."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gkd.cli import main
+from gkd.training.run import Run
+
+SMALL = (
+    "dataset.train_graphs=2",
+    "dataset.validation_graphs=1",
+    "dataset.test_graphs=1",
+    "dataset.nodes=40",
+    "dataset.degree=6",
+    "teacher.params.hidden_channels=[4, 4]",
+    "teacher.training.epochs=2",
+    "training.epochs=2",
+)
+SMALL_SETTINGS = [word for setting in SMALL for word in ("--set", setting)]
+
+
+def gkd(*arguments: object) -> int:
+    """Run the command line, and return its exit status."""
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    return int(exit.value.code or 0)
+
+
+def test_demo_leaves_a_report_and_prints_the_table(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert gkd("demo", "--out", out, *SMALL_SETTINGS) == 0
+    assert (out / "report.html").is_file()
+    printed = capsys.readouterr().out
+    assert "student alone" in printed
+    assert "lsp" in printed
+    assert f"report: {out / 'report.html'}" in printed.splitlines()
+    results = json.loads((out / "results.json").read_text())
+    assert {network["method"] for network in results["networks"]} == {
+        "teacher", "alone", "kd", "lsp",
+    }  # fmt: skip
+
+
+def test_runs_go_to_a_new_folder_each_and_resume_finds_the_newest(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ("run", "demo", "--seed", 3, "--seed", 4, *SMALL_SETTINGS)
+    command += ("--set", "training.epochs=1", "--set", "teacher.training.epochs=1")
+    assert gkd(*command) == 0
+    (folder,) = Path("runs").iterdir()
+    assert folder.name.startswith("demo-")
+    assert {path.name for path in folder.glob("students/lsp/*")} == {"seed-3", "seed-4"}
+    capsys.readouterr()
+    assert gkd(*command, "--resume") == 0
+    assert "lsp seed 4: finished before" in capsys.readouterr().out
+    assert list(Path("runs").iterdir()) == [folder]
+
+
+def test_interrupts_say_how_to_resume(tmp_path, capsys, monkeypatch):
+    def interrupted(self: Run) -> None:
+        self.directory.start(self.file.recipe, {})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "train", interrupted)
+    arguments = ["run", "demo", "--out", str(tmp_path / "a folder")]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gkd", *arguments])
+    assert gkd(*arguments) == 130
+    assert f"gkd run demo --out '{tmp_path}/a folder' --resume" in capsys.readouterr().err
+
+
+def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypatch):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gkd.training.run.dry_run", interrupted)
+    assert gkd("run", "demo", "--out", tmp_path / "run") == 130
+    assert "before anything was trained" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "gkd", "demo", "--out", str(out), *SMALL_SETTINGS]
+    command += ["--set", "training.epochs=100000"]
+    path = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("alone seed 0"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130, errors
+    assert "interrupted; resume with:" in errors
+    assert "--resume" in errors
+    assert "Traceback" not in errors
+    assert (out / "teacher" / "summary.json").is_file()
+    assert (out / "students" / "alone" / "seed-0" / "last.ckpt").is_file()
+    assert not list(out.rglob("*partial"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("run", "dmo"), "did you mean 'demo'"),
+        (("run", "demo", "--set", "trainig.epochs=3"), "did you mean 'training'"),
+        (("run", "demo", "--set", "dataset.nodez=3"), "did you mean 'nodes'"),
+        (("run", "demo", "--precision", "half"), "'bf16-mixed'"),
+        (("run", "demo", "--device", "gpu"), "no device 'gpu'"),
+        (("run", "demo", "--devices", "0"), "--devices 0"),
+        (("run", "demo", "--devices", "3", "--device", "cpu"), "not divisible by 3 devices"),
+        (("run", "demo", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
+        (("run", "demo", "--seed", "-1"), "seeds.0"),
+        (("run", "demo", "--resume"), "no run of 'demo'"),
+        (("run", "demo", "--set", "methods.lsp.terms.0.student=layer.2"), "did you mean 'layers"),
+        (("run", "demo", "--set", "student.params.heads=[2]"), "number of heads"),
+        (("reproduce", "tabel2"), "did you mean 'table2'"),
+        (("reproduce", "demo"), "cannot be reproduced"),
+        (("taps", "dmo"), "did you mean 'demo'"),
+    ],
+)
+def test_wrong_input_is_one_message_and_status_2(
+    tmp_path, capsys, monkeypatch, arguments, expected
+):
+    monkeypatch.chdir(tmp_path)
+    assert gkd(*arguments) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert expected in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_use_is_refused(tmp_path, capsys):
+    (tmp_path / "letter.txt").touch()
+    assert gkd("run", "demo", "--out", tmp_path) == 2
+    assert "already there" in capsys.readouterr().err
+
+
+def test_taps_as_a_table(capsys):
+    assert gkd("taps", "demo", *SMALL_SETTINGS) == 0
+    printed = capsys.readouterr().out
+    assert "layers.1" in printed
+    assert "GATLayer" in printed
+
+
+def test_taps_as_json(capsys):
+    assert gkd("taps", "demo", "--json", *SMALL_SETTINGS) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert list(dict.fromkeys(row["network"] for row in rows)) == [
+        "teacher",
+        "student",
+    ]
+    (layer,) = [row for row in rows if (row["network"], row["path"]) == ("teacher", "layers.1")]
+    assert layer["type"] == "GATLayer"
+    assert layer["shape"] == [2 * 40, 4 * 4]
+    assert layer["parameters"] > 0

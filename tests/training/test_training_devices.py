@@ -1,0 +1,81 @@
+"""Where a run computes, and several processes that share it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from gkd.errors import ParameterError
+from gkd.report.summary import summaries
+from gkd.training.device import Placement
+
+SCRIPT = """\
+import sys
+from pathlib import Path
+from rich.console import Console
+from conftest import RECIPE, TinyPlugin
+from gkd.host import create_host
+from gkd.recipe.file import read_recipe
+from gkd.training.device import Placement
+from gkd.training.run import opened_run
+
+folder = Path(sys.argv[1])
+host = create_host(discover=False)
+host.register(TinyPlugin())
+file = read_recipe(folder / "tiny.toml", ["seeds=[0]"])
+run = opened_run(file, host, Placement("cpu", 2), Console(), out=folder / "run")
+run.train()
+print("first" if run.first_process else "second", "done")
+"""
+
+
+def test_auto_finds_a_device():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert Placement.of("auto").device == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "devices", "words"),
+    [("cdua", 1, "did you mean 'cuda'"), ("cpu", 0, "--devices 0"), ("cpu", -1, "--devices -1")],
+)
+def test_wrong_devices(device, devices, words):
+    with pytest.raises(ParameterError, match=words):
+        Placement.of(device, devices)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has cuda")
+def test_absent_devices():
+    with pytest.raises(ParameterError, match=r"this machine has no cuda.*it has: cpu"):
+        Placement.of("cuda")
+
+
+def test_batches_and_precisions_that_do_not_fit():
+    with pytest.raises(ParameterError, match="batch_size of 3 is not divisible by 2 devices"):
+        Placement("cpu", 2).check(3, "32-true")
+    with pytest.raises(ParameterError, match="16-mixed needs a GPU"):
+        Placement("cpu").check(2, "16-mixed")
+    Placement("cpu", 2).check(4, "bf16-mixed")
+
+
+def test_two_processes_train_one_run(recipe_path, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    path = [str(Path(__file__).parent), *filter(None, sys.path)]
+    done = subprocess.run(
+        [sys.executable, script, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "first done" in done.stdout
+    assert "second done" in done.stdout
+    found = summaries(tmp_path / "run")
+    assert [summary.method for summary in found] == ["alone", "mapped", "teacher"]
+    for summary in found:
+        losses = [row["loss"] for row in summary.history]
+        assert losses[-1] < losses[0]
