@@ -10,7 +10,19 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from gkd.edge_index import (
+    check_edge_index,
+    check_neighbours,
+    coalesced,
+    edges_of,
+    merged,
+    row_pointer_of,
+    stable_order,
+)
 from gkd.errors import ParameterError
+
+# Tensors made under inference_mode could not be saved for a backward pass later on.
+_usable_in_training = torch.inference_mode(mode=False)
 
 
 class Transpose(NamedTuple):
@@ -77,10 +89,12 @@ class Graph:
 
     __hash__ = None  # type: ignore[assignment]  # equality is by content, which lives in tensors
 
+    @_usable_in_training
     def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
-        _check(edge_index, num_nodes)
-        self.num_nodes = int(num_nodes)
-        self.edge_index = _coalesced(edge_index.detach(), self.num_nodes)
+        check_edge_index(edge_index, num_nodes)
+        edges = edge_index.clone() if edge_index.is_inference() else edge_index.detach()
+        self.num_nodes = num_nodes
+        self.edge_index = coalesced(edges, num_nodes)
 
     @staticmethod
     def of(edge_index: Tensor, num_nodes: int) -> Graph:
@@ -93,6 +107,8 @@ class Graph:
         >>> Graph.of(edges, 3) is Graph.of(edges, 3)
         True
         """
+        if not isinstance(edge_index, Tensor):
+            return Graph(edge_index, num_nodes)  # type: ignore[unreachable]  # it explains
         # Tensors made under inference_mode count no versions: their content is compared instead.
         version = None if edge_index.is_inference() else edge_index._version
         known = _memo.get(edge_index)
@@ -101,6 +117,32 @@ class Graph:
         graph = Graph(edge_index, num_nodes)
         content = edge_index.clone() if version is None else None
         _memo[edge_index] = _Remembered(version, content, graph)
+        return graph
+
+    @staticmethod
+    @_usable_in_training
+    def from_neighbours(neighbours: Tensor) -> Graph:
+        """Return the graph with an edge to node i from every node in ``neighbours[i]``.
+
+        Args:
+            neighbours: int64 ``[N, K]`` in any order; -1 is no node.
+
+        Raises:
+            ParameterError: wrong shape or dtype, or a node outside ``0 … N-1``.
+
+        >>> graph = Graph.from_neighbours(torch.tensor([[1, 0], [0, 1]]))
+        >>> graph.edge_index
+        tensor([[0, 1, 0, 1],
+                [0, 0, 1, 1]])
+        """
+        check_neighbours(neighbours)
+        return Graph._ordered(edges_of(neighbours), len(neighbours))
+
+    @staticmethod
+    def _ordered(edge_index: Tensor, num_nodes: int) -> Graph:
+        """Return the graph of edges known to be valid, in order and each once."""
+        graph = Graph.__new__(Graph)
+        graph.edge_index, graph.num_nodes = edge_index, num_nodes
         return graph
 
     @property
@@ -124,17 +166,32 @@ class Graph:
         return self.edge_index.device
 
     @cached_property
+    @_usable_in_training
     def row_pointer(self) -> Tensor:
         """``[N+1]``; the in-edges of node i are ``row_pointer[i]`` up to ``row_pointer[i+1]``."""
-        return _row_pointer(self.target, self.num_nodes)
+        return row_pointer_of(self.target, self.num_nodes)
+
+    @property
+    def neighbours(self) -> Tensor | None:
+        """``[N, K]``, sources of each node's in-edges; None unless every node has as many.
+
+        >>> Graph(torch.tensor([[1, 0, 0, 1], [1, 0, 1, 0]]), num_nodes=2).neighbours
+        tensor([[0, 1],
+                [0, 1]])
+        """
+        degree = self.num_edges // max(1, self.num_nodes)
+        if not bool((self.row_pointer.diff() == degree).all()):
+            return None
+        return self.source.view(self.num_nodes, degree)
 
     @cached_property
+    @_usable_in_training
     def transpose(self) -> Transpose:
         """The edges by source, made once, for backward passes of sparse products."""
-        permutation = _stable_order(self.source)
+        permutation = stable_order(self.source, self.num_nodes)
         columns = self.target.index_select(0, permutation)
         sources = self.source.index_select(0, permutation)
-        return Transpose(_row_pointer(sources, self.num_nodes), columns, permutation)
+        return Transpose(row_pointer_of(sources, self.num_nodes), columns, permutation)
 
     @cached_property
     def is_symmetric(self) -> bool:
@@ -144,6 +201,7 @@ class Graph:
         )
 
     @cached_property
+    @_usable_in_training
     def pairs(self) -> Pairs:
         """The pairs of nodes that the edges join, for what does not depend on their direction."""
         if not self.is_symmetric:
@@ -156,20 +214,22 @@ class Graph:
         position = torch.where(kept, rank, rank.index_select(0, self.transpose.permutation))
         edges = kept.nonzero().squeeze(1)
         source, target = (end.index_select(0, edges) for end in self.edge_index)
-        return Pairs(_row_pointer(target, self.num_nodes), target, source, position)
+        return Pairs(row_pointer_of(target, self.num_nodes), target, source, position)
 
     @cached_property
+    @_usable_in_training
     def self_loops(self) -> Tensor:
         """Positions of the edges from a node to itself."""
         return (self.source == self.target).nonzero().squeeze(1)
 
+    @_usable_in_training
     def union(self, other: Graph) -> Graph:
         """Return the graph with the edges of either.
 
         Raises:
             ParameterError: the graphs differ in their number of nodes or in device.
         """
-        if other is self:
+        if other is self or other == self:
             return self
         if other.num_nodes != self.num_nodes:
             raise ParameterError(
@@ -180,7 +240,8 @@ class Graph:
             raise ParameterError(
                 f"union needs graphs on one device: got {self.device} and {other.device}"
             )
-        return Graph(torch.cat([self.edge_index, other.edge_index], dim=1), self.num_nodes)
+        both = merged(self.edge_index, other.edge_index, self.num_nodes)
+        return Graph._ordered(both, self.num_nodes)
 
     def with_self_loops(self) -> Graph:
         """Return the graph in which every node is also its own neighbour."""
@@ -193,12 +254,11 @@ class Graph:
 
     def to(self, device: torch.device | str) -> Graph:
         """Return the graph on ``device``: itself when it is already there."""
-        moved = self.edge_index.to(device)
+        with torch.inference_mode(mode=False):
+            moved = self.edge_index.to(device)
         if moved is self.edge_index:
             return self
-        graph = Graph.__new__(Graph)  # what is valid and sorted stays so
-        graph.edge_index, graph.num_nodes = moved, self.num_nodes
-        return graph
+        return Graph._ordered(moved, self.num_nodes)  # what is valid and in order stays so
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
@@ -226,46 +286,3 @@ class _Remembered(NamedTuple):
 
 
 _memo: MutableMapping[Tensor, _Remembered] = WeakIdKeyDictionary()  # dies with the tensor
-
-
-def _check(edge_index: Tensor, num_nodes: int) -> None:
-    if not isinstance(edge_index, Tensor) or edge_index.dtype != torch.int64:
-        got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
-        raise ParameterError(f"edge_index must be an int64 tensor of shape [2, E], got {got}")
-    if edge_index.dim() != 2 or edge_index.shape[0] != 2:
-        raise ParameterError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
-    if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 0:
-        raise ParameterError(f"num_nodes must be a non-negative integer, got {num_nodes!r}")
-    if edge_index.shape[1] == 0:
-        return
-    low, high = torch.stack(torch.aminmax(edge_index)).tolist()
-    if low < 0 or high >= num_nodes:
-        outside = ((edge_index < 0) | (edge_index >= num_nodes)).nonzero()
-        row, column = min(outside.tolist(), key=lambda place: place[1])
-        allowed = f"the nodes 0 to {num_nodes - 1}" if num_nodes else "none"
-        raise ParameterError(
-            f"edge_index[{row}, {column}] is {edge_index[row, column].item()}, but a graph of "
-            f"{num_nodes} nodes has {allowed}"
-        )
-
-
-def _coalesced(edge_index: Tensor, num_nodes: int) -> Tensor:
-    key = edge_index[1] * num_nodes + edge_index[0]
-    if bool((key[1:] > key[:-1]).all()):
-        return edge_index.contiguous()
-    order = _stable_order(edge_index[0])
-    order = order[_stable_order(edge_index[1].index_select(0, order))]
-    key = key.index_select(0, order)
-    first = torch.ones_like(key, dtype=torch.bool)
-    torch.gt(key[1:], key[:-1], out=first[1:])
-    return edge_index.index_select(1, order[first])
-
-
-def _stable_order(nodes: Tensor) -> Tensor:
-    # int32 takes torch's radix sort, which is ten times as fast as the comparison sort of int64.
-    narrow = nodes if nodes.numel() and int(nodes.max()) >= 2**31 else nodes.to(torch.int32)
-    return narrow.argsort(stable=True)
-
-
-def _row_pointer(ascending: Tensor, num_nodes: int) -> Tensor:
-    return torch.searchsorted(ascending, torch.arange(num_nodes + 1, device=ascending.device))

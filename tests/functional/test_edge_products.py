@@ -7,7 +7,7 @@ from torch import Tensor
 from gkd import Graph, ParameterError
 from gkd.functional import sparse
 from gkd.functional.edge_distances import edge_squared_distance
-from gkd.functional.edge_products import edge_dot, neighbour_sum
+from gkd.functional.edge_products import both_ways, edge_dot, neighbour_sum
 
 GRAPHS = {
     "general": Graph(torch.tensor([[1, 2, 0, 3, 3, 2], [0, 0, 1, 2, 3, 1]]), 5),
@@ -60,6 +60,20 @@ def test_neighbour_sum_and_its_gradients(graph, heads):
 
 
 @EVERY_GRAPH
+@pytest.mark.parametrize("width", [3, 300])
+def test_wide_features_share_the_work_of_both_directions(graph, width):
+    x = normal(graph.num_nodes, width)
+    ends = x[graph.target], x[graph.source]
+    torch.testing.assert_close(edge_dot(x, x, graph), (ends[0] * ends[1]).sum(-1))
+    result = edge_squared_distance(x, graph)
+    expected = (ends[0] - ends[1]).square().sum(-1)
+    torch.testing.assert_close(result, expected)
+    weights = normal(graph.num_edges).detach()
+    gradients = (torch.autograd.grad(value @ weights, x)[0] for value in (result, expected))
+    torch.testing.assert_close(*gradients)
+
+
+@EVERY_GRAPH
 def test_squared_distance_and_its_gradient(graph):
     x = normal(graph.num_nodes, 3)
     expected = (x[graph.target] - x[graph.source]).square().sum(-1)
@@ -67,6 +81,29 @@ def test_squared_distance_and_its_gradient(graph):
     torch.testing.assert_close(result, expected)
     assert (result[graph.self_loops] == 0).all()
     assert torch.autograd.gradcheck(lambda x: edge_squared_distance(x, graph), (x,))
+
+
+def test_round_off_makes_no_distance_negative():
+    features = normal(100, 33, dtype=torch.float32).detach().repeat(2, 1)
+    twins = Graph(torch.stack([torch.arange(100), torch.arange(100) + 100]), 200)
+    distances = edge_squared_distance(features, twins)
+    assert (distances >= 0).all()
+    assert (distances < 1e-4).all()
+
+
+def test_round_off_parts_no_node_from_itself():
+    nodes = torch.arange(100)
+    features = normal(100, 33, dtype=torch.float32)
+    distances = edge_squared_distance(features, Graph(torch.stack([nodes, nodes]), 100))
+    assert (distances == 0).all()
+    (distances @ normal(100, dtype=torch.float32)).backward()
+    assert (features.grad == 0).all()
+
+
+def test_a_symmetric_graph_takes_one_product_where_others_take_two():
+    matrices = {name: both_ways(torch.ones(g.num_edges), g) for name, g in GRAPHS.items()}
+    assert len(matrices["symmetric"]) == 1
+    assert len(matrices["general"]) == 2
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from gkd import Graph, ParameterError
+from gkd.functional.edge_distances import edge_squared_distance
+from gkd.functional.segments import segment_log_softmax
 
 EDGES = torch.tensor([[2, 0, 1, 0], [0, 1, 0, 1]])
 
@@ -28,8 +30,9 @@ EDGES = torch.tensor([[2, 0, 1, 0], [0, 1, 0, 1]])
     ],
 )
 def test_wrong_edges_are_explained(edge_index, num_nodes, message):
-    with pytest.raises(ParameterError, match=message):
-        Graph(edge_index, num_nodes)
+    for make in (Graph, Graph.of):
+        with pytest.raises(ParameterError, match=message):
+            make(edge_index, num_nodes)
 
 
 def test_edges_already_in_order_are_not_copied():
@@ -68,6 +71,19 @@ def test_a_graph_dies_with_the_tensor_it_was_made_of(ordered):
     del edges
     gc.collect()
     assert graph() is None
+
+
+def test_a_graph_made_under_inference_mode_serves_training():
+    with torch.inference_mode():
+        graph = Graph.of(Graph(EDGES, 3).union(Graph(EDGES.flip(0), 3)).edge_index, 3)
+        fresh = Graph.of(graph.edge_index.clone(), 3)
+        for prepared in (graph, fresh):
+            _ = prepared.pairs, prepared.transpose, prepared.self_loops
+    for prepared in (graph, fresh, fresh.with_self_loops()):
+        features = torch.randn(3, 300, requires_grad=True)
+        distances = edge_squared_distance(features, prepared)
+        segment_log_softmax(distances, prepared.row_pointer).sum().backward()
+        assert features.grad is not None
 
 
 def test_union_refuses_other_nodes_and_devices():

@@ -85,8 +85,14 @@ def test_nearly_equal_structures_keep_a_small_divergence_exact():
     p = torch.tensor([0.5, 0.5], dtype=torch.float64)
     q = p + torch.tensor([1e-4, -1e-4], dtype=torch.float64)
     exact = (p * (p.log() - q.log())).sum()
-    result = kl_divergence(p.log().float(), q.log().float(), torch.tensor([0, 2]))
+    log_p, log_q = p.log().float(), q.log().float()
+    result = kl_divergence(log_p, log_q, torch.tensor([0, 2]))
     assert result.item() == pytest.approx(exact.item(), rel=2e-3)
+    # The same beside a node whose structures differ much.
+    log_p = torch.cat([log_p, torch.tensor([0.01, 0.99]).log()])
+    log_q = torch.cat([log_q, torch.tensor([0.99, 0.01]).log()])
+    beside = kl_divergence(log_p, log_q, torch.tensor([0, 2, 4]))
+    assert beside[0] == result[0]
 
 
 def test_divergence_gradients():

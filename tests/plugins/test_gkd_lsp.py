@@ -168,6 +168,42 @@ def test_graphs_without_structure_give_a_differentiable_zero(host, nodes, edges,
     assert torch.equal(student.grad, torch.zeros(nodes, 2))
 
 
+@pytest.mark.parametrize("kernel", list(lsp_reference.KERNEL_PARAMETERS.values()), ids=str)
+def test_coinciding_neighbours_have_finite_gradients(host, kernel):
+    graph = Graph(torch.tensor([[1, 2, 2], [0, 0, 1]]), 3)
+    student = torch.tensor([[1.0, 2.0], [1.0, 2.0], [2.0, 3.0]], requires_grad=True)
+    loss = host.create("loss", "lsp", **kernel)
+    loss(
+        View(features=student, graph=graph),
+        View(features=torch.tensor([[0.0, 1.0], [2.0, 0.0], [1.0, 1.0]]), graph=graph),
+    ).backward()
+    assert student.grad.isfinite().all()
+    assert student.grad.any()
+
+
+def test_self_loops_do_not_move_the_median_bandwidth():
+    graph = Graph(torch.tensor([[1, 2], [0, 0]]), 3)
+    features = torch.tensor([[0.0], [2.0], [3.0]])
+    assert RBF("median")(features, graph).tolist() == pytest.approx(
+        [math.exp(-1 / 2), math.exp(-9 / 8)]
+    )
+    with_loops = RBF("median")(features, graph.with_self_loops())
+    assert with_loops.tolist() == pytest.approx([1, math.exp(-1 / 2), math.exp(-9 / 8), 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ([[1.0], [1.0], [1.0], [1.0]], [1, 1, 1]),
+        ([[0.0], [0.0], [0.0], [3.0]], [1, 1, math.exp(-9 / (2 * 3))]),
+    ],
+    ids=["all coincide", "most coincide"],
+)
+def test_median_bandwidth_of_coinciding_nodes_is_finite(features, expected):
+    graph = Graph(torch.tensor([[1, 2, 3], [0, 0, 0]]), 4)
+    assert RBF("median")(torch.tensor(features), graph).tolist() == pytest.approx(expected)
+
+
 def test_median_bandwidth_makes_the_structure_independent_of_the_scale(host):
     loss = host.create("loss", "lsp", kernel="rbf", sigma="median")
     student, teacher = views()

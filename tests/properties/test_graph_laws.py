@@ -64,6 +64,19 @@ def test_a_graph_is_symmetric_when_it_equals_its_reverse(graph):
 
 
 @given(graphs())
+def test_pairs_are_the_edges_without_regard_to_direction(graph):
+    both = graph.union(Graph(graph.edge_index.flip(0), graph.num_nodes))
+    for some in (graph, both):
+        row_pointer, target, source, _ = some.pairs
+        found = some.pairs.per_edge(target * source + (target - source).abs())
+        assert torch.equal(found, some.target * some.source + (some.target - some.source).abs())
+        assert torch.equal(target, target.sort().values)
+        assert torch.equal(row_pointer.diff(), target.bincount(minlength=some.num_nodes))
+    loops = len(both.self_loops)
+    assert len(both.pairs.target) == (both.num_edges - loops) / 2 + loops
+
+
+@given(graphs())
 def test_self_loops_are_found_and_added(graph):
     loops = {(node, node) for node in range(graph.num_nodes)}
     assert edge_set(graph.edge_index[:, graph.self_loops]) == edge_set(graph.edge_index) & loops

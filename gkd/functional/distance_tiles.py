@@ -1,0 +1,128 @@
+"""Squared distances between the points of many clouds, a block of bounded size at a time."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_CPU_ELEMENTS = 2**22  # of a tile: 16 MB in float32, which stays in the last level of cache
+_DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
+
+
+class Cloud(NamedTuple):
+    """Consecutive rows of the features that are compared with one another.
+
+    Attributes:
+        start: number of the first row.
+        size: how many there are.
+    """
+
+    start: int
+    size: int
+
+
+class Tile(NamedTuple):
+    r"""Some points of one or more clouds against all points of their clouds.
+
+    Attributes:
+        squares: ``[b, r, n]``, :math:`\|x_i - x_j\|^2 - \|x_i\|^2`; ``-inf`` for the point itself,
+            ``inf`` beyond the points of a smaller cloud. Overwritten by the next tile.
+        norms: ``[b, r]``, :math:`\|x_i\|^2` relative to the centre of the cloud.
+        clouds: the b clouds.
+        first: number, within its cloud, of the first of the r points.
+        precision: relative error of a product, measured where the result is known.
+    """
+
+    squares: Tensor
+    norms: Tensor
+    clouds: Sequence[Cloud]
+    first: int
+    precision: float
+
+    def slack(self, squares: Tensor) -> Tensor:
+        """Return how far two distances may differ and be in the wrong order, ``[b, r]``.
+
+        Args:
+            squares: in the tile's form, ``[b, r]``, at the distance in question.
+        """
+        # An error is at most precision · (|x_i| + |x_j|)², and a point at the distance δ of x_i
+        # has |x_j| ≤ |x_i| + δ, so that (|x_i| + |x_j|)² ≤ 8 |x_i|² + 2 δ². There are two errors.
+        bound = self.precision * (20 * self.norms + 4 * squares)
+        return bound + torch.finfo(squares.dtype).tiny
+
+
+def distance_tiles(features: Tensor, clouds: Sequence[Cloud]) -> Iterator[Tile]:
+    """Yield all pairs within each cloud, as tiles of at most 16 MB (256 MB on accelerators).
+
+    Distances come from one matrix product over features relative to the centre of the cloud,
+    where they cancel least.
+
+    Args:
+        features: float32 or float64 ``[N, C]``.
+        clouds: in any order; clouds of similar size share a tile.
+    """
+    limit = _CPU_ELEMENTS if features.device.type == "cpu" else _DEVICE_ELEMENTS
+    largest = max((cloud.size for cloud in clouds), default=0)
+    buffer = features.new_empty(max(limit, largest))
+    for group in _groups(clouds, limit):
+        yield from _tiles(features, group, buffer)
+
+
+def _groups(clouds: Sequence[Cloud], limit: int) -> Iterator[list[Cloud]]:
+    group: list[Cloud] = []
+    for cloud in sorted(clouds, key=lambda cloud: cloud.size):
+        if group and (len(group) + 1) * cloud.size**2 > limit:
+            yield group
+            group = []
+        group.append(cloud)
+    if group:
+        yield group
+
+
+def centred(
+    features: Tensor, clouds: Sequence[Cloud], dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features by cloud, relative to its centre; with their squared norms.
+
+    Returns:
+        features ``[b, n, C]`` and squared norms ``[b, n]``, 0 beyond the points of a smaller cloud;
+        where there are points, ``[b, n]``.
+    """
+    starts, sizes = torch.tensor(clouds, device=features.device)[:, :, None].unbind(1)
+    position = torch.arange(max(cloud.size for cloud in clouds), device=features.device)
+    inside = position < sizes
+    x = features[(starts + position).clamp_(max=len(features) - 1)].to(dtype)
+    x.masked_fill_(~inside[:, :, None], 0)
+    x -= x.sum(dim=1, keepdim=True) / sizes[:, :, None]
+    x.masked_fill_(~inside[:, :, None], 0)
+    return x, torch.linalg.vecdot(x, x), inside
+
+
+def _tiles(features: Tensor, clouds: list[Cloud], buffer: Tensor) -> Iterator[Tile]:
+    x, norms, inside = centred(features, clouds, features.dtype)
+    # ‖x_j‖² − 2 x_i·x_j as one product of coordinates with one more each.
+    queries = torch.cat([x * -2, torch.ones_like(norms)[:, :, None]], dim=2)
+    ends = norms.masked_fill(~inside, torch.inf)
+    points = torch.cat([x, ends[:, :, None]], dim=2).transpose(1, 2)
+    count, size = norms.shape
+    step = max(1, len(buffer) // (count * size))
+    for first in range(0, size, step):
+        rows = slice(first, min(first + step, size))
+        shape = (count, rows.stop - first, size)
+        out = buffer[: shape[0] * shape[1] * shape[2]].view(shape)
+        with torch.autocast(features.device.type, enabled=False):
+            squares = torch.bmm(queries[:, rows], points, out=out)
+        own = squares.diagonal(first, 1, 2)
+        precision = _precision(own, norms[:, rows], inside[:, rows])
+        own.fill_(-torch.inf)
+        yield Tile(squares, norms[:, rows], clouds, first, precision)
+
+
+def _precision(own: Tensor, norms: Tensor, inside: Tensor) -> float:
+    # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. The
+    # distance of a point from itself shows it: 0 but for an error of up to 4 |x_i|² precision.
+    # Twice as much is taken, for what the sample misses.
+    residue = (own + norms).abs() / norms.clamp_min(torch.finfo(norms.dtype).tiny)
+    worst = float(residue.masked_fill(~inside, 0).max())
+    return max(worst / 2, torch.finfo(norms.dtype).eps)

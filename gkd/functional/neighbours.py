@@ -1,0 +1,155 @@
+"""Nearest neighbours, and neighbours within a radius, in memory of the size of the result.
+
+Distances are computed in the precision of the features. Where rounding could change the outcome
+they are computed again in float64, so that the result is that of exact arithmetic, except for the
+choice among points at equal distance.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from gkd.errors import DataError
+from gkd.functional.distance_tiles import Cloud, Tile, centred, distance_tiles
+from gkd.functional.selection import nearest
+
+# Whose squares can be added up over any number of channels.
+_LARGEST = {torch.float32: 1e16, torch.float64: 1e150}
+_GATHERED_ELEMENTS = 2**20
+
+
+@torch.no_grad()
+def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
+    """Each point's k nearest points of its own cloud, the point itself always among them.
+
+    Args:
+        features: floating-point ``[N, C]``; half precision is raised to float32.
+        sizes: number of points of each cloud, N in all: the clouds lie one after another.
+        k: at least 1. In a cloud of fewer points every point gets all of them.
+
+    Returns:
+        Row numbers of ``features``, int64 ``[N, K]``, with K the smaller of k and the size of the
+        largest cloud; -1 where a cloud has no more points.
+
+    Raises:
+        DataError: a feature is not finite, or so large that its square is not.
+
+    >>> nearest_neighbours(torch.tensor([[0.0], [5.0], [2.0], [0.0]]), sizes=[3, 1], k=2)
+    tensor([[ 0,  2],
+            [ 1,  2],
+            [ 0,  2],
+            [ 3, -1]])
+    """
+    x, clouds = comparable(features, sizes), _clouds(sizes)
+    result = torch.full((len(x), min(k, max(sizes, default=0))), -1, device=x.device)
+    for start, size in clouds:
+        if size <= k:
+            result[start : start + size, :size] = torch.arange(start, start + size, device=x.device)
+    for tile in distance_tiles(x, [cloud for cloud in clouds if cloud.size > k]):
+        columns, certain = nearest(tile, k)
+        if not bool(certain.all()):
+            _correct(columns, ~certain, x, tile)
+        for cloud, chosen in zip(tile.clouds, columns, strict=True):
+            first, count = cloud.start + tile.first, min(len(chosen), cloud.size - tile.first)
+            torch.add(chosen[:count], cloud.start, out=result[first : first + count])
+    return result
+
+
+@torch.no_grad()
+def radius_edges(features: Tensor, sizes: Sequence[int], radius: float) -> Tensor:
+    r"""Edges from all points of the same cloud at a distance of at most ``radius``.
+
+    .. math:: j \to i \iff \|x_i - x_j\| \le r
+
+    Args:
+        features: floating-point ``[N, C]``; half precision is raised to float32.
+        sizes: number of points of each cloud, N in all: the clouds lie one after another.
+        radius: r, positive, in units of the features; rounded to their precision.
+
+    Returns:
+        int64 ``[2, E]``, sources and targets; every point is its own neighbour.
+
+    Raises:
+        DataError: a feature is not finite, or so large that its square is not.
+
+    >>> radius_edges(torch.tensor([[0.0], [0.5], [2.0]]), sizes=[3], radius=0.5)
+    tensor([[0, 1, 0, 1, 2],
+            [0, 0, 1, 1, 2]])
+    """
+    x, clouds = comparable(features, sizes), _clouds(sizes)
+    rounded = float(features.new_tensor(radius))
+    square = rounded * rounded
+    edges = [_within(x, tile, square) for tile in distance_tiles(x, clouds)]
+    return torch.cat([torch.zeros(2, 0, dtype=torch.int64, device=x.device), *edges], dim=1)
+
+
+def comparable(features: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Return the features in a precision in which their squares are finite, without gradient.
+
+    Args:
+        features: floating-point ``[N, C]``.
+        sizes: number of points of each sample, one after another.
+
+    Raises:
+        DataError: a feature is not finite, or so large that its square is not; names the samples.
+    """
+    x = features.detach().to(torch.promote_types(features.dtype, torch.float32))
+    if not x.numel():
+        return x
+    low, high = torch.stack(torch.aminmax(x)).tolist()
+    largest = max(-low, high)  # of NaN, aminmax makes both NaN
+    if largest <= _LARGEST[x.dtype]:
+        return x
+    if largest <= _LARGEST[torch.float64]:
+        return x.double()
+    raise DataError("; ".join(_faults(x, sizes)))
+
+
+def _faults(x: Tensor, sizes: Sequence[int]) -> Iterator[str]:
+    wrong = ~(x.abs() <= _LARGEST[torch.float64])
+    for number, (start, size) in enumerate(_clouds(sizes)):
+        points = wrong[start : start + size].any(dim=1).nonzero().flatten().tolist()
+        if points:
+            first = start + points[0]
+            yield (
+                f"sample {number}: no distances from {len(points)} of its {size} points, because "
+                f"point {points[0]} has the feature {float(x[first][wrong[first]][0])}"
+            )
+
+
+def _clouds(sizes: Sequence[int]) -> list[Cloud]:
+    return [Cloud(*pair) for pair in zip(accumulate(sizes, initial=0), sizes, strict=False)]
+
+
+def _correct(columns: Tensor, unsure: Tensor, x: Tensor, tile: Tile) -> None:
+    """Choose again, in float64, for the points of each cloud that are ``unsure``."""
+    number, k = int(unsure.sum(dim=1).max()), columns.shape[2]
+    row = unsure.to(torch.uint8).topk(number, dim=1).indices[:, :, None]
+    points, norms, inside = centred(x, tile.clouds, torch.float64)
+    queries = points.gather(1, (row + tile.first).expand(-1, -1, points.shape[2]))
+    ends = norms.masked_fill(~inside, torch.inf)[:, None, :]
+    with torch.autocast(x.device.type, enabled=False):
+        squares = torch.baddbmm(ends, queries, points.transpose(1, 2), alpha=-2)
+    squares.scatter_(2, row + tile.first, -torch.inf)
+    chosen = squares.topk(k, dim=2, largest=False, sorted=False).indices.sort(dim=2).values
+    columns.scatter_(1, row.expand(-1, -1, k), chosen)
+
+
+def _within(x: Tensor, tile: Tile, square: float) -> Tensor:
+    """Edges of one tile."""
+    limit = square - tile.norms
+    slack = tile.slack(limit)
+    sizes = torch.tensor([cloud.size for cloud in tile.clouds], device=x.device)
+    starts = torch.tensor([cloud.start for cloud in tile.clouds], device=x.device)
+    cloud, row, column = (tile.squares <= (limit + slack)[:, :, None]).nonzero().unbind(1)
+    present = (row + tile.first < sizes[cloud]) & (column < sizes[cloud])
+    cloud, row, column = cloud[present], row[present], column[present]
+    sure = tile.squares[cloud, row, column] <= (limit - slack)[cloud, row]
+    source, target = column + starts[cloud], row + tile.first + starts[cloud]
+    unsure = (~sure).nonzero().flatten()
+    for pairs in unsure.split(max(1, _GATHERED_ELEMENTS // max(1, x.shape[1]))):
+        apart = x[source[pairs]].double() - x[target[pairs]].double()
+        sure[pairs] = torch.linalg.vecdot(apart, apart) <= square
+    return torch.stack([source[sure], target[sure]])

@@ -1,0 +1,108 @@
+"""shapes: generated surfaces seen as point clouds, the point-cloud data that needs no file."""
+
+from typing import Literal
+
+import numpy as np
+
+from gkd import ParameterError, UnknownNameError
+from gkd.errors import suggestion
+from gkd_data.clouds import Clouds
+from gkd_data.point_clouds import PointCloudDataset
+from gkd_data.random_states import random_state
+from gkd_data.ranges import check_range
+from gkd_data.shape_classes import SHAPES
+from gkd_data.shape_clouds import ROTATIONS, View, shape_cloud
+
+
+class Shapes(PointCloudDataset):
+    """Point clouds from 16 classes of surfaces, some of them hard to tell apart.
+
+    An object is a surface of random proportions (``gkd_data.shape_classes`` has the formulas),
+    stretched along its axes, turned, seen from one side and measured with noise. With p_i uniform
+    on the stretched surface, ε_i standard normal, and ``unit`` centring and scaling a cloud into
+    the unit sphere:
+
+        stretch   a_k = exp(stretch · u_k),   u ∈ U[−1, 1]³
+        pose      p_i ← R (a ⊙ p_i),   R uniform over rotations about all axes, about z, or none
+        view      of ⌈points / visible⌉ points, those farthest along a random direction d
+        noise     p_i ← unit(unit(p)_i + noise · ε_i)
+
+    A sample is ``pos [points, 3]`` and its class ``y [1]``. It depends on the seed, its split,
+    class and number alone: more objects, or fewer classes, leave the other objects as they are.
+
+    Args:
+        seed: seed of everything random; equal parameters give equal samples.
+        points: points per sample.
+        train_per_class: training objects of each class.
+        validation_per_class: validation objects of each class.
+        test_per_class: test objects of each class.
+        noise: deviation of the noise, as a share of the object's radius.
+        visible: share of the surface that is seen, 0.1 to 1.
+        rotation: axes about which objects are turned.
+        stretch: largest logarithm of the factor that stretches an object along an axis.
+        classes: names of the classes to use; none is all of them.
+        augment: scale, shift and shuffle training samples anew in each epoch.
+
+    Raises:
+        ParameterError: a value is out of its range.
+        UnknownNameError: there is no such class.
+
+    >>> data = Shapes(points=32, train_per_class=2, classes=("torus", "moebius"))
+    >>> data.class_names, len(data.train), data.train[0]
+    (('torus', 'moebius'), 4, Sample(id='train/torus/0', pos=[32, 3], y=[1]))
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        points: int = 256,
+        train_per_class: int = 40,
+        validation_per_class: int = 10,
+        test_per_class: int = 25,
+        noise: float = 0.02,
+        visible: float = 0.7,
+        rotation: Literal["all", "z", "none"] = "all",
+        stretch: float = 0.3,
+        classes: tuple[str, ...] = (),
+        augment: bool = False,
+    ) -> None:
+        counts = {
+            "train": train_per_class,
+            "validation": validation_per_class,
+            "test": test_per_class,
+        }
+        for split, count in counts.items():
+            check_range("shapes", f"{split}_per_class", count, 1)
+        check_range("shapes", "points", points, 2)  # one point has no size
+        check_range("shapes", "noise", noise, 0, 1)
+        check_range("shapes", "visible", visible, 0.1, 1)
+        check_range("shapes", "stretch", stretch, 0, 2)
+        if rotation not in ROTATIONS:
+            hint = suggestion(rotation, ROTATIONS)
+            raise ParameterError(f"shapes: there is no rotation {rotation!r}; {hint}")
+        names = _checked_classes(classes)
+        view = View(points, noise, visible, rotation, stretch)
+        train, validation, test = (
+            _clouds(seed, split, names, count, view) for split, count in counts.items()
+        )
+        super().__init__(train, validation, test, names, points, augment, seed)
+
+
+def _checked_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
+    for name in classes:
+        if name not in SHAPES:
+            raise UnknownNameError(f"shapes has no class {name!r}: {suggestion(name, SHAPES)}")
+    if len(set(classes)) < len(classes) or len(classes) == 1:
+        raise ParameterError(f"shapes: classes must be at least two different ones, not {classes}")
+    return classes or tuple(SHAPES)
+
+
+def _clouds(seed: int, split: str, names: tuple[str, ...], count: int, view: View) -> Clouds:
+    keys = [(name, i) for name in names for i in range(count)]
+    return Clouds(
+        ids=tuple(f"{split}/{name}/{i}" for name, i in keys),
+        positions=tuple(
+            shape_cloud(name, view, random_state(seed, split, name, i)) for name, i in keys
+        ),
+        labels=np.repeat(np.arange(len(names)), count),
+    )

@@ -1,0 +1,87 @@
+"""Nearest neighbours by the k-d trees of torch-cluster."""
+
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from gkd import ParameterError
+from gkd.functional.neighbours import comparable
+from gkd.functional.threads import in_threads, shares
+
+_POINTS_PER_THREAD = 512
+_HOW_TO_INSTALL = "install it beside torch: pip install --no-build-isolation torch-cluster"
+
+
+@cache
+def loaded() -> ModuleType | Exception:
+    """Return torch-cluster, or why it cannot be used."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import torch_cluster
+    except (ImportError, OSError, RuntimeError) as error:  # absent, or built for another torch
+        return error
+    module: ModuleType = torch_cluster
+    return module
+
+
+def required() -> ModuleType:
+    """Return torch-cluster.
+
+    Raises:
+        ParameterError: it cannot be imported; the message says how to install it.
+    """
+    module = loaded()
+    if isinstance(module, Exception):
+        raise ParameterError(
+            f"knn: backend 'torch-cluster' is not usable ({module}); {_HOW_TO_INSTALL}, or take "
+            "backend 'torch'"
+        )
+    return module
+
+
+@torch.no_grad()
+def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
+    """Return what :func:`~gkd.functional.neighbours.nearest_neighbours` does."""
+    module = required()
+    x = comparable(features, sizes).double()  # costs the tree no time
+    if x.device.type == "cuda" and torch.ops.torch_cluster.cuda_version() < 0:
+        raise ParameterError(
+            "knn: this build of torch-cluster has no CUDA, but the features are there; take "
+            "backend 'torch'"
+        )
+    size = torch.tensor(sizes, dtype=torch.int64, device=x.device)
+    cloud = torch.arange(len(sizes), device=x.device).repeat_interleave(size)
+    ends = size.cumsum(0)
+
+    def sources(rows: slice) -> Tensor:
+        # Whole clouds to search in, numbered from 0, and some of their points to search for.
+        first, last = int(cloud[rows.start]), int(cloud[rows.stop - 1])
+        begin, end = int(ends[first] - size[first]), int(ends[last])
+        pairs = module.knn(x[begin:end], x[rows], k, cloud[begin:end] - first, cloud[rows] - first)
+        return pairs[1] + begin
+
+    # It runs on one core, but without Python's lock.
+    pieces = in_threads(sources, shares(len(x), _POINTS_PER_THREAD))
+    width = min(k, max(sizes, default=0))
+    return _rows(torch.cat([cloud[:0], *pieces]), size.clamp_max(k)[cloud], width)
+
+
+def _rows(sources: Tensor, counts: Tensor, width: int) -> Tensor:
+    """Neighbours of each point, ``[N, K]``, from those of all points one after another."""
+    filled = torch.arange(width, device=counts.device) < counts[:, None]
+    if len(sources) == filled.numel():
+        neighbours = sources.view(filled.shape)
+    else:
+        neighbours = torch.full_like(filled, -1, dtype=sources.dtype)
+        neighbours.masked_scatter_(filled, sources)
+    # Among more than k equal points the tree need not find the one that it was asked for.
+    points = torch.arange(len(counts), device=counts.device)[:, None]
+    astray = (neighbours != points).all(dim=1).nonzero().flatten()
+    if width:
+        neighbours[astray, 0] = astray
+    return neighbours
