@@ -60,8 +60,9 @@ def distance_tiles(features: Tensor, clouds: Sequence[Cloud]) -> Iterator[Tile]:
 
     Args:
         features: float32 or float64 ``[N, C]``.
-        clouds: in any order; clouds of similar size share a tile.
+        clouds: in any order; clouds of similar size share a tile, empty ones are left out.
     """
+    clouds = [cloud for cloud in clouds if cloud.size]
     limit = _CPU_ELEMENTS if features.device.type == "cpu" else _DEVICE_ELEMENTS
     largest = max((cloud.size for cloud in clouds), default=0)
     buffer = features.new_empty(max(limit, largest))

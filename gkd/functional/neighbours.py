@@ -149,7 +149,7 @@ def _within(x: Tensor, tile: Tile, square: float) -> Tensor:
     sure = tile.squares[cloud, row, column] <= (limit - slack)[cloud, row]
     source, target = column + starts[cloud], row + tile.first + starts[cloud]
     unsure = (~sure).nonzero().flatten()
-    for pairs in unsure.split(max(1, _GATHERED_ELEMENTS // max(1, x.shape[1]))):
+    for pairs in torch.split(unsure, max(1, _GATHERED_ELEMENTS // max(1, x.shape[1]))):
         apart = x[source[pairs]].double() - x[target[pairs]].double()
         sure[pairs] = torch.linalg.vecdot(apart, apart) <= square
     return torch.stack([source[sure], target[sure]])

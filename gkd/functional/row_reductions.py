@@ -71,7 +71,8 @@ def _cpu_maximum(row_pointer: Tensor, columns: Tensor, dense: Tensor) -> Tensor:
         (len(row_pointer) - 1, len(dense)),
         check_invariants=False,
     )
-    return torch.sparse.mm(pattern, dense, reduce="amax")
+    maximum: Tensor = torch.sparse.mm(pattern, dense, reduce="amax")
+    return maximum
 
 
 def _bag_maximum(row_pointer: Tensor, columns: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,7 @@ def _by_bounds(tile: Tile, k: int) -> Selection:
     size = tile.squares.shape[2]
     groups = min(size, _GROUPS_PER_NEIGHBOUR * k)
     members = size // groups
-    grouped = tile.squares[:, :, : groups * members].unflatten(2, (members, groups))
+    grouped = torch.unflatten(tile.squares[:, :, : groups * members], 2, (members, groups))
     minima = grouped.amin(2)
     kth = np.partition(minima.numpy(), k - 1, axis=2)[:, :, k - 1]
     slack = tile.slack(torch.from_numpy(kth)).flatten().numpy()
@@ -63,7 +63,7 @@ def _by_bounds(tile: Tile, k: int) -> Selection:
 
     pieces = in_threads(select, shares(len(bound), _ELEMENTS_PER_THREAD // size))
     columns, certain = (
-        torch.from_numpy(np.concatenate(parts)).unflatten(0, kth.shape)
+        torch.unflatten(torch.from_numpy(np.concatenate(parts)), 0, kth.shape)
         for parts in zip(*pieces, strict=True)
     )
     return Selection(columns, certain)

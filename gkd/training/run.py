@@ -114,6 +114,7 @@ class Run:
         teacher = experiment.teacher()
         identity = Identity("teacher", "teacher", recipe.seed)
         if is_finished(folder):
+            self.console.print("teacher: finished before")
             load_weights(teacher, folder / "weights.safetensors")
         elif recipe.weights is not None:
             self._describe_given(identity, folder, teacher, workplace)

@@ -14,22 +14,23 @@ logger = logging.getLogger("gkd.dynamic")
 
 Backend: TypeAlias = Callable[[Tensor, Sequence[int], int], Tensor]
 
-# benchmarks/knn.py: a tree looks at few points where there are few dimensions and many points.
-_TREE_CHANNELS = 4
-_TREE_POINTS = 2048
-
 
 def automatic(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Find neighbours in the way that is the fastest for such clouds on this device."""
-    if _suits_tree(features, sizes) and _tree_available():
+    if suits_tree(features, sizes) and _tree_available():
         return cluster_neighbours(features, sizes, k)
     return nearest_neighbours(features, sizes, k)
 
 
-def _suits_tree(features: Tensor, sizes: Sequence[int]) -> bool:
-    points = sum(size * size for size in sizes) / max(1, len(features))  # of a point's own cloud
-    narrow = features.shape[1] <= _TREE_CHANNELS
-    return features.device.type == "cpu" and narrow and points >= _TREE_POINTS
+def suits_tree(features: Tensor, sizes: Sequence[int]) -> bool:
+    """Return whether a k-d tree was measured to be faster than tiles of all distances.
+
+    Every further channel about doubles the cells of the tree that can hold a neighbour: on one
+    core it is the faster from 512 points on in 2 channels, 1024 in 3, 2048 in 4, 8192 in 6, where
+    the points fill the space (``benchmarks/knn.py --crossover``), and earlier on surfaces.
+    """
+    own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
+    return features.device.type == "cpu" and own_cloud >= 2.0 ** (7 + features.shape[1])
 
 
 @cache

@@ -63,7 +63,8 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
         first, last = int(cloud[rows.start]), int(cloud[rows.stop - 1])
         begin, end = int(ends[first] - size[first]), int(ends[last])
         pairs = module.knn(x[begin:end], x[rows], k, cloud[begin:end] - first, cloud[rows] - first)
-        return pairs[1] + begin
+        found: Tensor = pairs[1] + begin
+        return found
 
     # It runs on one core, but without Python's lock.
     pieces = in_threads(sources, shares(len(x), _POINTS_PER_THREAD))

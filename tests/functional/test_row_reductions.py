@@ -1,6 +1,7 @@
 """Reductions over sparse rows against plain loops, down to zeros, denormals and NaN."""
 
 import math
+from itertools import chain
 
 import pytest
 import torch
@@ -26,7 +27,11 @@ def rows_of_columns(draw) -> tuple[Tensor, Tensor, Tensor]:
     column = st.integers(0, num_dense - 1)
     rows = draw(st.lists(st.lists(column, min_size=1, max_size=8), min_size=1, max_size=6))
     pointer = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
-    return pointer, torch.tensor(sum(rows, [])), torch.tensor(dense).view(num_dense, width)
+    return (
+        pointer,
+        torch.tensor([*chain.from_iterable(rows)]),
+        torch.tensor(dense).view(num_dense, width),
+    )
 
 
 def by_row(pointer: Tensor, columns: Tensor, dense: Tensor) -> list[Tensor]:

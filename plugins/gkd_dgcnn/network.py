@@ -1,0 +1,214 @@
+"""The dynamic graph CNN that classifies point clouds."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+import gkd
+from gkd import Graph, ParameterError
+from gkd.errors import DataError
+from gkd_dgcnn.layer import EdgeConv
+from gkd_dgcnn.pooling import cloud_pool
+
+
+class NearestNeighbours(nn.Module):
+    """The graph of each point's k nearest in feature space, as a module so that it can be tapped.
+
+    Args:
+        k: number of neighbours, the point itself among them.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+        self.builder = gkd.create("graph", "knn", k=k)
+
+    def forward(self, features: Tensor, batch: Tensor | None) -> Graph:
+        """Return the graph of ``features [N, C]``, without edges between clouds."""
+        graph: Graph = self.builder(features.detach(), batch)
+        return graph
+
+    def extra_repr(self) -> str:
+        """Print k."""
+        return f"k={self.k}"
+
+
+class DGCNN(nn.Module):
+    r"""Dynamic graph CNN: edge convolutions, each on the nearest neighbours in its own input.
+
+    .. math::
+        h^{l+1} = \mathrm{layer}_l(h^l, \mathrm{kNN}(h^l)), \quad h^0 = \mathrm{pos}, \qquad
+        \mathrm{logits} = \mathrm{head}(\mathrm{pool}(\mathrm{embedding}([h^1, \dots, h^L])))
+
+    The embedding is a linear map of every point with batch normalisation and LeakyReLU, the pool
+    the maximum and the mean over each cloud, the head linear layers with batch normalisation,
+    LeakyReLU and dropout in between. Taps: ``layers.l`` for ``h^{l+1}``, ``graphs.l`` for the
+    graph that layer l runs on, ``embedding`` for the points' last features.
+
+    Args:
+        in_channels: width of the input, 3 for coordinates.
+        out_channels: number of classes.
+        channels: width of each edge convolution.
+        embedding: width of the embedding.
+        head: widths of the hidden layers after pooling.
+        k: number of neighbours, the point itself among them.
+        dropout: probability of dropping a feature after each hidden layer of the head.
+
+    Raises:
+        ParameterError: a number out of its range; from ``forward``, inputs that do not fit, or a
+            single cloud in training.
+        DataError: from ``forward``, a cloud without points.
+
+    Source:
+        Wang et al., Dynamic Graph CNN for Learning on Point Clouds, TOG 2019; biases as in their
+        code. The defaults are the teacher of Yang et al., Distilling Knowledge from Graph
+        Convolutional Networks, CVPR 2020, table 3. Its student and the students of its table 6:
+
+        ============= =================== ========= ========== ==========
+        student       channels            embedding head       parameters
+        ============= =================== ========= ========== ==========
+        table 3       32, 32, 64          128       256        99,560
+        more MLPs     32, 32, 64          128       512, 256   297,448
+        more layers   32, 32, 64, 160     128       256        140,840
+        more channels 96, 96, 192         416       256        441,000
+        ============= =================== ========= ========== ==========
+
+        all with ``k=10``. The paper prints no widths for the last two: these are the multiples of
+        32 nearest to its 0.14M (one layer added) and 0.44M (every layer widened).
+
+    >>> teacher = DGCNN(in_channels=3, out_channels=40)
+    >>> sum(parameter.numel() for parameter in teacher.parameters())
+    1809576
+    >>> student = DGCNN(3, 40, channels=(32, 32, 64), embedding=128, head=(256,), k=10)
+    >>> sum(parameter.numel() for parameter in student.parameters())
+    99560
+    >>> student(torch.rand(60, 3), torch.arange(2).repeat_interleave(30)).shape
+    torch.Size([2, 40])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        channels: tuple[int, ...] = (64, 64, 128, 256),
+        embedding: int = 1024,
+        head: tuple[int, ...] = (512, 256),
+        k: int = 20,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check_widths({"channels": channels, "head": head})
+        _check_sizes(
+            {
+                "in_channels": [in_channels],
+                "out_channels": [out_channels],
+                "channels": channels,
+                "embedding": [embedding],
+                "head": head,
+                "k": [k],
+            }
+        )
+        if not channels:
+            raise ParameterError("DGCNN needs at least one edge convolution: channels is empty")
+        if not 0 <= dropout < 1:
+            raise ParameterError(f"DGCNN's dropout must be at least 0 and below 1, got {dropout}")
+        self.in_channels, self.out_channels = in_channels, out_channels
+        inputs = (in_channels, *channels[:-1])
+        self.graphs = nn.ModuleList(NearestNeighbours(k) for _ in channels)
+        self.layers = nn.ModuleList(map(EdgeConv, inputs, channels))
+        self.embedding = nn.Sequential(*_normalised_linear(sum(channels), embedding))
+        self.head = _head([2 * embedding, *head], out_channels, dropout)
+
+    def reset_parameters(self) -> None:
+        """Draw all parameters anew and forget the running statistics."""
+        for module in self.modules():
+            if isinstance(module, EdgeConv | nn.Linear | nn.BatchNorm1d):
+                module.reset_parameters()
+
+    def forward(self, pos: Tensor, batch: Tensor | None = None) -> Tensor:
+        """Return the logits, ``[B, out_channels]``.
+
+        Args:
+            pos: ``[N, in_channels]``, the points of all clouds.
+            batch: number of each point's cloud, int64 ``[N]``, ascending from 0; None where all
+                points are one cloud.
+        """
+        self._check_points(pos)
+        bounds = _bounds(batch, len(pos))
+        if self.training and len(bounds) == 2 and len(self.head) > 1:
+            raise ParameterError(
+                "DGCNN needs at least two clouds in a batch in training: its batch normalisation "
+                "after pooling has one value for each cloud"
+            )
+        features, outputs = pos, []
+        for graph, layer in zip(self.graphs, self.layers, strict=True):
+            features = layer(features, graph(features, batch))
+            outputs.append(features)
+        points = self.embedding(torch.cat(outputs, dim=1))
+        logits: Tensor = self.head(cloud_pool(points, bounds))
+        return logits
+
+    def _check_points(self, pos: Tensor) -> None:
+        if pos.dim() != 2 or pos.shape[1] != self.in_channels:
+            raise ParameterError(
+                f"DGCNN needs pos of shape [N, {self.in_channels}], got {list(pos.shape)}"
+            )
+        expected = next(self.parameters()).dtype
+        mixed = pos.is_floating_point() and torch.is_autocast_enabled(pos.device.type)
+        if pos.dtype != expected and not mixed:
+            raise ParameterError(
+                f"DGCNN's parameters are {expected}, but pos is {pos.dtype}: convert pos, or the "
+                "network"
+            )
+
+
+def _normalised_linear(inputs: int, outputs: int, bias: bool = False) -> list[nn.Module]:
+    return [
+        nn.Linear(inputs, outputs, bias=bias),
+        nn.BatchNorm1d(outputs),
+        nn.LeakyReLU(0.2, inplace=True),
+    ]
+
+
+def _head(widths: Sequence[int], out_channels: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
+        # A bias before batch normalisation does nothing, but the published counts include it in
+        # every hidden layer but the first.
+        layers += [*_normalised_linear(inputs, outputs, bias=index > 0), nn.Dropout(dropout)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], out_channels))
+
+
+def _bounds(batch: Tensor | None, num_points: int) -> list[int]:
+    if num_points == 0:
+        raise DataError("DGCNN got no points")
+    if batch is None:
+        return [0, num_points]
+    if batch.shape != (num_points,) or batch.dtype != torch.int64:
+        raise ParameterError(
+            f"DGCNN needs batch as int64 [{num_points}], one number for each point of pos, got "
+            f"{batch.dtype} {list(batch.shape)}"
+        )
+    if bool((batch.diff() < 0).any()) or int(batch[0]) < 0:
+        raise ParameterError("DGCNN needs batch ascending from 0: sort the points by cloud")
+    sizes = torch.bincount(batch)
+    if int(sizes.min()) == 0:
+        raise DataError(f"cloud {int(sizes.argmin())} of the batch has no points")
+    return [0, *sizes.cumsum(0).tolist()]
+
+
+def _check_widths(sequences: dict[str, Sequence[int]]) -> None:
+    for name, numbers in sequences.items():
+        if not isinstance(numbers, Sequence):
+            raise ParameterError(f"DGCNN's {name} must be a tuple of integers, got {numbers!r}")
+
+
+def _check_sizes(sizes: dict[str, Sequence[int]]) -> None:
+    for name, numbers in sizes.items():
+        for number in numbers:
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ParameterError(
+                    f"DGCNN's {name} must be integers of at least 1, got {number!r}"
+                )
