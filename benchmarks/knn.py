@@ -79,11 +79,36 @@ def measure(channels: int, arguments: argparse.Namespace) -> None:
         low, median, high = (np.quantile(ratios, q) for q in (0.1, 0.5, 0.9))
         right = ""
         if name not in PEERS and points <= 2048:
-            right = f"   as in float64: {agreement(ways[name](features), features, num_clouds, k):.3%}"
+            right = (
+                f"   as in float64: {agreement(ways[name](features), features, num_clouds, k):.3%}"
+            )
         print(
             f"{name:20} {1e3 * statistics.median(taken):8.1f} ms   "
             f"{median:5.2f}x ({low:.2f} to {high:.2f}){right}"
         )
+
+
+def crossover(arguments: argparse.Namespace) -> None:
+    """Time gkd's own search over that by trees, points that fill the space."""
+    clock = CLOCKS[arguments.clock]
+    total, sizes = 8192, (512, 1024, 2048, 4096, 8192)
+    print("points    " + "".join(f"{size:8}" for size in sizes))
+    for channels in arguments.channels:
+        ratios = []
+        for size in sizes:
+            features = torch.randn(total, channels)
+            batch = torch.arange(total // size).repeat_interleave(size)
+            taken = {}
+            for backend in ("torch", "torch-cluster"):
+                build = gkd.create("graph", "knn", k=arguments.k, backend=backend)
+                times = []
+                for _ in range(arguments.repeats + WARM_UP):
+                    start = clock()
+                    build(features, batch)
+                    times.append(clock() - start)
+                taken[backend] = min(times)
+            ratios.append(taken["torch"] / taken["torch-cluster"])
+        print(f"{channels:2} channels" + "".join(f"{ratio:7.2f}x" for ratio in ratios))
 
 
 def main() -> None:
@@ -97,8 +122,14 @@ def main() -> None:
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="cpu: of all threads, for a busy machine"
     )
+    parser.add_argument(
+        "--crossover", action="store_true", help="gkd's own search over trees, by number of points"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.crossover:
+        crossover(arguments)
+        return
     print(
         f"{arguments.clouds} clouds of {arguments.points} points, k = {arguments.k}, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}, {arguments.clock} time"

@@ -65,7 +65,8 @@ def distance_tiles(features: Tensor, clouds: Sequence[Cloud]) -> Iterator[Tile]:
     clouds = [cloud for cloud in clouds if cloud.size]
     limit = _CPU_ELEMENTS if features.device.type == "cpu" else _DEVICE_ELEMENTS
     largest = max((cloud.size for cloud in clouds), default=0)
-    buffer = features.new_empty(max(limit, largest))
+    # Clouds that share a tile fit into it whole; of a larger one, it holds at least a row.
+    buffer = features.new_empty(max(largest, min(limit, len(clouds) * largest**2)))
     for group in _groups(clouds, limit):
         yield from _tiles(features, group, buffer)
 

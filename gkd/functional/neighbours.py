@@ -108,7 +108,7 @@ def comparable(features: Tensor, sizes: Sequence[int]) -> Tensor:
 
 
 def _faults(x: Tensor, sizes: Sequence[int]) -> Iterator[str]:
-    wrong = ~(x.abs() <= _LARGEST[torch.float64])
+    wrong = ~(x.double().abs() <= _LARGEST[torch.float64])
     for number, (start, size) in enumerate(_clouds(sizes)):
         points = wrong[start : start + size].any(dim=1).nonzero().flatten().tolist()
         if points:

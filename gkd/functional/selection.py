@@ -17,7 +17,7 @@ class Selection(NamedTuple):
     """Columns of the smallest entries.
 
     Attributes:
-        columns: int64 ``[b, r, k]``; of no meaning in rows that are not certain.
+        columns: int64 ``[b, r, k]``, ascending; of no meaning in rows that are not certain.
         certain: bool ``[b, r]``, whether the entries left out are larger by more than rounding.
     """
 
@@ -39,7 +39,7 @@ def nearest(tile: Tile, k: int) -> Selection:
 def _by_topk(tile: Tile, k: int) -> Selection:
     values, columns = tile.squares.topk(k + 1, dim=2, largest=False)
     certain = values[..., k] - values[..., k - 1] > tile.slack(values[..., k - 1])
-    return Selection(columns[..., :k], certain)
+    return Selection(columns[..., :k].sort(dim=2).values, certain)
 
 
 def _by_bounds(tile: Tile, k: int) -> Selection:

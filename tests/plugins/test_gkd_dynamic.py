@@ -1,0 +1,225 @@
+"""Graph builders: parameters, inputs, choice of the backend."""
+
+import logging
+
+import pytest
+import torch
+
+import gkd
+from gkd import DataError, Graph, ParameterError, UnknownNameError
+from gkd_dynamic import KNN, Radius, Union, backends, cluster
+
+BATCH = torch.arange(3).repeat_interleave(20)
+
+
+def points(width: int = 3) -> torch.Tensor:
+    return torch.randn(60, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment without torch-cluster."""
+    error = ImportError("No module named 'torch_cluster'")
+    for user in (cluster, backends):
+        monkeypatch.setattr(user, "loaded", lambda: error)
+    backends._tree_available.cache_clear()
+    yield
+    backends._tree_available.cache_clear()
+
+
+def test_builders_are_found_by_name() -> None:
+    assert {"knn", "radius", "union"} <= set(gkd.names("graph"))
+    assert isinstance(gkd.create("graph", "knn", k=3), KNN)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("knn", {"k": 0}, "k must be an integer of at least 1, got 0"),
+        ("knn", {"k": 2.5}, "'k' must be int"),
+        ("knn", {"backend": "torch_cluster"}, "did you mean 'torch-cluster'"),
+        ("knn", {"n": 3}, "unknown parameter 'n'"),
+        ("radius", {"radius": -1.0}, "radius must be a positive number, got -1.0"),
+        ("radius", {"radius": float("inf")}, "positive number, got inf"),
+        ("radius", {}, "missing parameter 'radius'"),
+        ("union", {"graphs": []}, "graphs is empty"),
+        ("union", {"graphs": [{"k": 3}]}, r"graphs\[0\] needs the builder's 'name'"),
+        ("union", {"graphs": [{"name": "knn", "k": 0}]}, "k must be an integer of at least 1"),
+        ("union", {"graphs": ["knn"]}, "'graphs' must be"),
+    ],
+)
+def test_wrong_parameters_are_explained(name: str, parameters, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        gkd.create("graph", name, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        (lambda: KNN(k=True), "k must be an integer"),
+        (lambda: KNN(backend="tree"), "no backend is called 'tree'; available: auto, torch, "),
+        (lambda: Radius(True), "must be a positive number, got True"),
+        (lambda: Union([3]), r"graphs\[0\] is no builder: 3"),
+    ],
+)
+def test_classes_check_what_they_are_given_directly(builder, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        builder()
+
+
+def test_a_union_of_an_unknown_builder_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'knn'"):
+        gkd.create("graph", "union", graphs=[{"name": "kn"}])
+
+
+@pytest.mark.parametrize("builder", [KNN(3), KNN(3, "torch-cluster"), Radius(1.0)])
+@pytest.mark.parametrize(
+    ("features", "batch", "message"),
+    [
+        (points().long(), None, r"floating-point of shape \[N, C\], got torch.int64"),
+        (points()[0], None, r"got torch.float32 of shape \[3\]"),
+        ([[1.0]], None, "got list"),
+        (points(), BATCH.int(), r"batch must be int64 of shape \[60\].* got torch.int32"),
+        (points(), BATCH[1:], r"got torch.int64 of shape \[59\]"),
+        (points(), BATCH.to("meta"), "batch is on meta, but the features are on cpu"),
+        (points(), BATCH.flip(0), r"must ascend from 0.* but batch\[20\] is 1 after 2"),
+        (points(), BATCH - 1, r"but batch\[0\] is -1$"),
+    ],
+)
+def test_wrong_inputs_are_explained(builder, features, batch, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        builder(features, batch)
+
+
+@pytest.mark.parametrize("builder", [KNN(3), KNN(3, "torch-cluster"), KNN(3, "torch"), Radius(1.0)])
+def test_what_is_not_finite_is_blamed_on_its_sample(builder) -> None:
+    x = points()
+    x[45, 2] = torch.nan
+    with pytest.raises(DataError, match=r"sample 2: .* point 5 has the feature nan"):
+        builder(x, BATCH)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch", "torch-cluster"])
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_a_cloud_of_fewer_points_than_k_gives_all_of_them(backend: str, self_loops: bool) -> None:
+    batch = torch.tensor([0, 0, 0, 1, 3, 3])
+    graph = KNN(10, backend, self_loops)(torch.rand(6, 2), batch)
+    expected = batch[:, None] == batch
+    if not self_loops:
+        expected.fill_diagonal_(False)
+    assert graph == Graph(expected.nonzero().t(), 6)
+
+
+@pytest.mark.parametrize("backend", ["auto", "torch", "torch-cluster"])
+@pytest.mark.parametrize("batch", [None, torch.zeros(0, dtype=torch.int64)])
+def test_no_points_have_no_neighbours(backend: str, batch) -> None:
+    graph = KNN(3, backend)(torch.zeros(0, 2), batch)
+    assert (graph.num_nodes, graph.num_edges) == (0, 0)
+    assert Radius(1.0)(torch.zeros(0, 2), batch) == graph
+
+
+def test_without_a_batch_vector_all_points_are_one_cloud() -> None:
+    x = points()
+    assert KNN(5)(x) == KNN(5)(x, torch.zeros(60, dtype=torch.int64)) != KNN(5)(x, BATCH)
+
+
+def test_a_radius_without_self_loops() -> None:
+    x = points()
+    graph = Radius(0.7, self_loops=False)(x, BATCH)
+    assert not len(graph.self_loops)
+    assert graph.with_self_loops() == Radius(0.7)(x, BATCH)
+
+
+def test_a_union_is_that_of_its_builders_named_or_made() -> None:
+    x, near = points(), Radius(1.0)
+    graph = gkd.create("graph", "union", graphs=[{"name": "knn", "k": 4}, near])(x, BATCH)
+    assert graph == KNN(4)(x, BATCH).union(near(x, BATCH))
+    assert graph.num_edges > KNN(4)(x, BATCH).num_edges
+    assert graph.neighbours is None
+
+
+def test_settings_are_printed() -> None:
+    printed = repr(Union([KNN(3), Radius(2)]))
+    assert "KNN(k=3, backend='auto', self_loops=True)" in printed
+    assert "Radius(radius=2.0, self_loops=True)" in printed
+
+
+def test_points_of_one_place_are_their_own_neighbours_in_every_backend() -> None:
+    for backend in ("torch", "torch-cluster"):
+        graph = KNN(4, backend)(torch.ones(60, 3), BATCH)
+        assert len(graph.self_loops) == 60
+        assert graph.neighbours is not None
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_torch_cluster_gives_the_same_in_any_number_of_threads(monkeypatch, threads: int) -> None:
+    monkeypatch.setattr(cluster, "_POINTS_PER_THREAD", 7)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    x, batch = points(), torch.tensor([0] * 3 + [1] * 40 + [4] * 17)
+    assert KNN(5, "torch-cluster")(x, batch) == KNN(5, "torch")(x, batch)
+
+
+@pytest.mark.parametrize(
+    ("channels", "sizes", "tree"),
+    [
+        (3, [1024] * 4, True),
+        (3, [1000] * 4, False),
+        (3, [10] * 500, False),
+        (3, [10] * 50 + [3000], True),
+        (6, [4096], False),
+        (64, [100_000], False),
+        (2, [], False),
+    ],
+)
+def test_auto_takes_the_tree_where_there_are_few_channels_and_many_points(
+    channels: int, sizes: list[int], tree: bool
+) -> None:
+    features = torch.empty(sum(sizes), channels, device="cpu")
+    assert backends.suits_tree(features, sizes) == tree
+    assert not backends.suits_tree(features.to("meta"), sizes)
+
+
+@pytest.mark.parametrize("tree", [True, False])
+def test_auto_does_as_it_decides(monkeypatch: pytest.MonkeyPatch, tree: bool) -> None:
+    used = []
+    for name in ("cluster_neighbours", "nearest_neighbours"):
+        search = getattr(backends, name)
+        monkeypatch.setattr(
+            backends, name, lambda *given, n=name, s=search: (used.append(n), s(*given))[1]
+        )
+    monkeypatch.setattr(backends, "suits_tree", lambda features, sizes: tree)
+    KNN(3)(points(), BATCH)
+    assert used == ["cluster_neighbours" if tree else "nearest_neighbours"]
+
+
+def test_auto_says_once_that_torch_cluster_would_help(no_cluster, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(backends, "suits_tree", lambda features, sizes: True)
+    expected = KNN(3, "torch")(points(), BATCH)
+    with caplog.at_level(logging.INFO, logger="gkd"):
+        assert KNN(3)(points(), BATCH) == KNN(3)(points(), BATCH) == expected
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "No module named 'torch_cluster'" in record.message
+    assert "pip install --no-build-isolation torch-cluster" in record.message
+
+
+def test_auto_is_silent_where_torch_cluster_would_not_help(no_cluster, caplog) -> None:
+    KNN(3)(points(64), BATCH)
+    assert not caplog.records
+
+
+def test_without_torch_cluster_its_backend_says_how_to_get_it(no_cluster) -> None:
+    message = "not usable .*; install it .* pip install --no-build-isolation torch-cluster"
+    with pytest.raises(ParameterError, match=message):
+        gkd.create("graph", "knn", backend="torch-cluster")
+
+
+def test_an_import_that_fails_is_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch_cluster", None)
+    cluster.loaded.cache_clear()
+    try:
+        assert isinstance(cluster.loaded(), ImportError)
+    finally:
+        cluster.loaded.cache_clear()
+    monkeypatch.undo()
+    assert cluster.required().__name__ == "torch_cluster"
