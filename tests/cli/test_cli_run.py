@@ -82,6 +82,11 @@ def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def _heed_interrupts():
+    # What a shell starts in the background ignores them, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "gkd", "demo", "--out", str(out), *SMALL_SETTINGS]
@@ -93,6 +98,7 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=_heed_interrupts,
     )
     assert process.stdout is not None
     for line in process.stdout:
