@@ -6,8 +6,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-_CPU_ELEMENTS = 2**22  # of a tile: 16 MB in float32, which stays in the last level of cache
+from gkd.functional.threads import Share, shares
+
+_CPU_ELEMENTS = 2**21  # of a tile: 8 MB in float32, which stays in the last level of cache
 _DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
+_PAIRS_PER_THREAD = 2**18
 
 
 class Cloud(NamedTuple):
@@ -52,15 +55,23 @@ class Tile(NamedTuple):
         return bound + torch.finfo(squares.dtype).tiny
 
 
-def distance_tiles(features: Tensor, clouds: Sequence[Cloud]) -> Iterator[Tile]:
-    """Yield all pairs within each cloud, as tiles of at most 16 MB (256 MB on accelerators).
+def portions(features: Tensor, clouds: Sequence[Cloud]) -> list[Share]:
+    """Return the shares of the points that are best searched for in threads of their own."""
+    if features.device.type != "cpu":
+        return [Share(0, 1)]
+    return shares(sum(cloud.size**2 for cloud in clouds), _PAIRS_PER_THREAD)
+
+
+def distance_tiles(features: Tensor, clouds: Sequence[Cloud], share: Share) -> Iterator[Tile]:
+    """Yield all pairs within each cloud, as tiles of at most 8 MB (256 MB on accelerators).
 
     Distances come from one matrix product over features relative to the centre of the cloud,
-    where they cancel least.
+    where they cancel least. To be called without gradients and outside of autocast.
 
     Args:
         features: float32 or float64 ``[N, C]``.
         clouds: in any order; clouds of similar size share a tile, empty ones are left out.
+        share: which part of every cloud's points to take, against all of its points.
     """
     clouds = [cloud for cloud in clouds if cloud.size]
     limit = _CPU_ELEMENTS if features.device.type == "cpu" else _DEVICE_ELEMENTS
@@ -68,7 +79,7 @@ def distance_tiles(features: Tensor, clouds: Sequence[Cloud]) -> Iterator[Tile]:
     # Clouds that share a tile fit into it whole; of a larger one, it holds at least a row.
     buffer = features.new_empty(max(largest, min(limit, len(clouds) * largest**2)))
     for group in _groups(clouds, limit):
-        yield from _tiles(features, group, buffer)
+        yield from _tiles(features, group, share, buffer)
 
 
 def _groups(clouds: Sequence[Cloud], limit: int) -> Iterator[list[Cloud]]:
@@ -95,26 +106,26 @@ def centred(
     position = torch.arange(max(cloud.size for cloud in clouds), device=features.device)
     inside = position < sizes
     x = features[(starts + position).clamp_(max=len(features) - 1)].to(dtype)
-    x.masked_fill_(~inside[:, :, None], 0)
+    ragged = len({cloud.size for cloud in clouds}) > 1
+    if ragged:
+        x.masked_fill_(~inside[:, :, None], 0)
     x -= x.sum(dim=1, keepdim=True) / sizes[:, :, None]
-    x.masked_fill_(~inside[:, :, None], 0)
+    if ragged:
+        x.masked_fill_(~inside[:, :, None], 0)
     return x, torch.linalg.vecdot(x, x), inside
 
 
-def _tiles(features: Tensor, clouds: list[Cloud], buffer: Tensor) -> Iterator[Tile]:
+def _tiles(features: Tensor, clouds: list[Cloud], share: Share, buffer: Tensor) -> Iterator[Tile]:
     x, norms, inside = centred(features, clouds, features.dtype)
-    # ‖x_j‖² − 2 x_i·x_j as one product of coordinates with one more each.
-    queries = torch.cat([x * -2, torch.ones_like(norms)[:, :, None]], dim=2)
-    ends = norms.masked_fill(~inside, torch.inf)
-    points = torch.cat([x, ends[:, :, None]], dim=2).transpose(1, 2)
+    ends, points = norms.masked_fill(~inside, torch.inf)[:, None], x.transpose(1, 2)
     count, size = norms.shape
     step = max(1, len(buffer) // (count * size))
-    for first in range(0, size, step):
-        rows = slice(first, min(first + step, size))
+    begin, end, _ = share.of(size).indices(size)
+    for first in range(begin, end, step):
+        rows = slice(first, min(first + step, end))
         shape = (count, rows.stop - first, size)
         out = buffer[: shape[0] * shape[1] * shape[2]].view(shape)
-        with torch.autocast(features.device.type, enabled=False):
-            squares = torch.bmm(queries[:, rows], points, out=out)
+        squares = torch.baddbmm(ends, x[:, rows], points, alpha=-2, out=out)
         own = squares.diagonal(first, 1, 2)
         precision = _precision(own, norms[:, rows], inside[:, rows])
         own.fill_(-torch.inf)

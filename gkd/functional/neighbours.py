@@ -6,20 +6,22 @@ choice among points at equal distance.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import torch
 from torch import Tensor
 
 from gkd.errors import DataError
-from gkd.functional.distance_tiles import Cloud, Tile, centred, distance_tiles
+from gkd.functional.distance_tiles import Cloud, Tile, centred, distance_tiles, portions
 from gkd.functional.selection import nearest
+from gkd.functional.threads import Share, in_threads
 
 # Whose squares can be added up over any number of channels.
 _LARGEST = {torch.float32: 1e16, torch.float64: 1e150}
 _GATHERED_ELEMENTS = 2**20
 
 
+@torch.inference_mode(mode=False)
 @torch.no_grad()
 def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Each point's k nearest points of its own cloud, the point itself always among them.
@@ -47,16 +49,18 @@ def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
     for start, size in clouds:
         if size <= k:
             result[start : start + size, :size] = torch.arange(start, start + size, device=x.device)
-    for tile in distance_tiles(x, [cloud for cloud in clouds if cloud.size > k]):
-        columns, certain = nearest(tile, k)
-        if not bool(certain.all()):
-            _correct(columns, ~certain, x, tile)
-        for cloud, chosen in zip(tile.clouds, columns, strict=True):
-            first, count = cloud.start + tile.first, min(len(chosen), cloud.size - tile.first)
-            torch.add(chosen[:count], cloud.start, out=result[first : first + count])
+    larger = [cloud for cloud in clouds if cloud.size > k]
+
+    def search(share: Share) -> None:
+        with torch.autocast(x.device.type, enabled=False):
+            for tile in distance_tiles(x, larger, share):
+                _place(result, x, tile, k)
+
+    in_threads(search, portions(x, larger))
     return result
 
 
+@torch.inference_mode(mode=False)
 @torch.no_grad()
 def radius_edges(features: Tensor, sizes: Sequence[int], radius: float) -> Tensor:
     r"""Edges from all points of the same cloud at a distance of at most ``radius``.
@@ -81,8 +85,13 @@ def radius_edges(features: Tensor, sizes: Sequence[int], radius: float) -> Tenso
     x, clouds = comparable(features, sizes), _clouds(sizes)
     rounded = float(features.new_tensor(radius))
     square = rounded * rounded
-    edges = [_within(x, tile, square) for tile in distance_tiles(x, clouds)]
-    return torch.cat([torch.zeros(2, 0, dtype=torch.int64, device=x.device), *edges], dim=1)
+
+    def search(share: Share) -> list[Tensor]:
+        with torch.autocast(x.device.type, enabled=False):
+            return [_within(x, tile, square) for tile in distance_tiles(x, clouds, share)]
+
+    none = torch.zeros(2, 0, dtype=torch.int64, device=x.device)
+    return torch.cat([none, *chain(*in_threads(search, portions(x, clouds)))], dim=1)
 
 
 def comparable(features: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -123,6 +132,17 @@ def _clouds(sizes: Sequence[int]) -> list[Cloud]:
     return [Cloud(*pair) for pair in zip(accumulate(sizes, initial=0), sizes, strict=False)]
 
 
+def _place(result: Tensor, x: Tensor, tile: Tile, k: int) -> None:
+    """Write the neighbours of the points of a tile to their rows of ``result``."""
+    columns, certain = nearest(tile, k)
+    if not bool(certain.all()):
+        _correct(columns, ~certain, x, tile)
+    for cloud, chosen in zip(tile.clouds, columns, strict=True):
+        count = max(0, min(len(chosen), cloud.size - tile.first))
+        first = cloud.start + tile.first
+        torch.add(chosen[:count], cloud.start, out=result[first : first + count])
+
+
 def _correct(columns: Tensor, unsure: Tensor, x: Tensor, tile: Tile) -> None:
     """Choose again, in float64, for the points of each cloud that are ``unsure``."""
     number, k = int(unsure.sum(dim=1).max()), columns.shape[2]
@@ -130,8 +150,7 @@ def _correct(columns: Tensor, unsure: Tensor, x: Tensor, tile: Tile) -> None:
     points, norms, inside = centred(x, tile.clouds, torch.float64)
     queries = points.gather(1, (row + tile.first).expand(-1, -1, points.shape[2]))
     ends = norms.masked_fill(~inside, torch.inf)[:, None, :]
-    with torch.autocast(x.device.type, enabled=False):
-        squares = torch.baddbmm(ends, queries, points.transpose(1, 2), alpha=-2)
+    squares = torch.baddbmm(ends, queries, points.transpose(1, 2), alpha=-2)
     squares.scatter_(2, row + tile.first, -torch.inf)
     chosen = squares.topk(k, dim=2, largest=False, sorted=False).indices.sort(dim=2).values
     columns.scatter_(1, row.expand(-1, -1, k), chosen)

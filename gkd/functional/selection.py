@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from gkd.functional.distance_tiles import Tile
-from gkd.functional.threads import in_threads, shares
 
 _GROUPS_PER_NEIGHBOUR = 4
-_ELEMENTS_PER_THREAD = 2**18
 
 
 class Selection(NamedTuple):
@@ -58,15 +56,10 @@ def _by_bounds(tile: Tile, k: int) -> Selection:
     slack = tile.slack(torch.from_numpy(kth)).flatten().numpy()
     squares, bound = tile.squares.flatten(0, 1).numpy(), kth.ravel() + slack
 
-    def select(rows: slice) -> tuple[np.ndarray, np.ndarray]:
-        return _smallest(squares[rows], bound[rows], slack[rows], k)
-
-    pieces = in_threads(select, shares(len(bound), _ELEMENTS_PER_THREAD // size))
-    columns, certain = (
-        torch.unflatten(torch.from_numpy(np.concatenate(parts)), 0, kth.shape)
-        for parts in zip(*pieces, strict=True)
+    columns, certain = _smallest(squares, bound, slack, k)
+    return Selection(
+        torch.from_numpy(columns).view(*kth.shape, k), torch.from_numpy(certain).view(kth.shape)
     )
-    return Selection(columns, certain)
 
 
 def _smallest(

@@ -5,7 +5,9 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
+_BAG_WIDTH = 16  # from here on a row of float32 fills the vector registers of current processors
 _CHUNK_ELEMENTS = 2**20  # of one gathered block: 4 MB in float32, about a core's share of cache
 
 with warnings.catch_warnings():
@@ -56,6 +58,9 @@ def sparse_product(
     if not has_sparse_products(dense.device.type):
         start = dense.new_zeros(shape) if plus is None else plus
         return _add_gathered_sum(start, row_pointer, columns, values, dense)
+    if _suits_bags(dense):
+        product = _bag_sum(row_pointer, columns, values, dense)
+        return product if plus is None else plus.add_(product)
     beta, result = (0.0, dense.new_empty(shape)) if plus is None else (1.0, plus)
     matrix = _csr(row_pointer, columns, values, len(dense))
     # Half as long as matmul takes, and autocast leaves functions with an ``out`` alone.
@@ -75,6 +80,28 @@ def has_sparse_products(device_type: str) -> bool:
     except (RuntimeError, NotImplementedError):
         return False
     return True
+
+
+def _suits_bags(dense: Tensor) -> bool:
+    # On CPU, float32 takes fbgemm's kernel, 1.4 to 2.4 times as fast as the product with a CSR
+    # matrix was measured to be; float64 takes none, and is three times slower.
+    return (
+        dense.device.type == "cpu"
+        and dense.dtype == torch.float32
+        and dense.shape[1] >= _BAG_WIDTH
+        and dense.stride(1) == 1
+    )
+
+
+def _bag_sum(row_pointer: Tensor, columns: Tensor, values: Tensor, dense: Tensor) -> Tensor:
+    return embedding_bag(
+        columns,
+        dense,
+        row_pointer,
+        mode="sum",
+        per_sample_weights=values,
+        include_last_offset=True,
+    )
 
 
 def _csr(row_pointer: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gkd import ParameterError
 from gkd.functional.neighbours import comparable
-from gkd.functional.threads import in_threads, shares
+from gkd.functional.threads import Share, in_threads, shares
 
 _POINTS_PER_THREAD = 512
 _HOW_TO_INSTALL = "install it beside torch: pip install --no-build-isolation torch-cluster"
@@ -44,6 +44,7 @@ def required() -> ModuleType:
     return module
 
 
+@torch.inference_mode(mode=False)
 @torch.no_grad()
 def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Return what :func:`~gkd.functional.neighbours.nearest_neighbours` does."""
@@ -58,7 +59,10 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
     cloud = torch.arange(len(sizes), device=x.device).repeat_interleave(size)
     ends = size.cumsum(0)
 
-    def sources(rows: slice) -> Tensor:
+    def sources(share: Share) -> Tensor:
+        rows = share.of(len(x))
+        if rows.start == rows.stop:
+            return cloud
         # Whole clouds to search in, numbered from 0, and some of their points to search for.
         first, last = int(cloud[rows.start]), int(cloud[rows.stop - 1])
         begin, end = int(ends[first] - size[first]), int(ends[last])
@@ -66,10 +70,9 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
         found: Tensor = pairs[1] + begin
         return found
 
-    # It runs on one core, but without Python's lock.
     pieces = in_threads(sources, shares(len(x), _POINTS_PER_THREAD))
     width = min(k, max(sizes, default=0))
-    return _rows(torch.cat([cloud[:0], *pieces]), size.clamp_max(k)[cloud], width)
+    return _rows(torch.cat(pieces), size.clamp_max(k)[cloud], width)
 
 
 def _rows(sources: Tensor, counts: Tensor, width: int) -> Tensor:

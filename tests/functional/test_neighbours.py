@@ -1,5 +1,10 @@
 """Neighbours: tiles, rounding, ties, what cannot be compared."""
 
+import os
+import subprocess
+import sys
+from threading import Thread
+
 import pytest
 import torch
 from neighbour_reference import assert_nearest, batch_vector, squared_distances
@@ -9,7 +14,7 @@ from gkd.functional import distance_tiles as tiles
 from gkd.functional import neighbours as module
 from gkd.functional.neighbours import nearest_neighbours, radius_edges
 from gkd.functional.selection import nearest
-from gkd.functional.threads import in_threads, shares
+from gkd.functional.threads import Share, in_threads, shares
 
 SIZES = [70, 0, 33, 5, 70, 1]
 
@@ -36,16 +41,18 @@ def test_neighbours_are_in_order_and_absent_ones_come_last() -> None:
     assert rising[present[:, 1:]].all()
 
 
-def test_small_tiles_cover_everything_and_stay_small(small_tiles: int) -> None:
+@pytest.mark.parametrize("total", [1, 3])
+def test_small_tiles_cover_everything_and_stay_small(small_tiles: int, total: int) -> None:
     x = points()
     expected = nearest_neighbours(x, SIZES, k=6)
     clouds = [tiles.Cloud(0, 70), tiles.Cloud(70, 33), tiles.Cloud(108, 70), tiles.Cloud(103, 5)]
     seen = torch.zeros(len(x), dtype=torch.int64)
-    for tile in tiles.distance_tiles(x, clouds):
-        assert tile.squares.numel() <= small_tiles
-        for cloud, norms in zip(tile.clouds, tile.norms, strict=True):
-            first = cloud.start + tile.first
-            seen[first : min(first + len(norms), cloud.start + cloud.size)] += 1
+    for share in (Share(number, total) for number in range(total)):
+        for tile in tiles.distance_tiles(x, clouds, share):
+            assert tile.squares.numel() <= small_tiles
+            for cloud, norms in zip(tile.clouds, tile.norms, strict=True):
+                first = cloud.start + tile.first
+                seen[first : min(first + len(norms), cloud.start + cloud.size)] += 1
     assert seen.tolist() == [1] * 178 + [0]
     assert_nearest(Graph.from_neighbours(expected), x, SIZES, 6, 1e-9)
 
@@ -61,22 +68,63 @@ def test_results_do_not_depend_on_tiles(monkeypatch: pytest.MonkeyPatch, k: int)
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_results_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
-    monkeypatch.setattr("gkd.functional.selection._ELEMENTS_PER_THREAD", 1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    assert len(shares(10, least=1)) == threads
     x = points(5)
-    assert_nearest(Graph.from_neighbours(nearest_neighbours(x, SIZES, 7)), x, SIZES, 7, 1e-9)
+    nearest, within = nearest_neighbours(x, SIZES, 7), radius_edges(x, SIZES, 1.5)
+    monkeypatch.setattr(
+        tiles, "shares", lambda work, least: [Share(number, threads) for number in range(threads)]
+    )
+    assert len(tiles.portions(x, [tiles.Cloud(0, 9)])) == threads
+    assert torch.equal(nearest_neighbours(x, SIZES, 7), nearest)
+    assert Graph(radius_edges(x, SIZES, 1.5), len(x)) == Graph(within, len(x))
+    with torch.inference_mode():
+        assert torch.equal(nearest_neighbours(points(5), SIZES, 7), nearest)
+
+
+def test_shares_are_disjoint_and_complete() -> None:
+    for total in (1, 3, 7):
+        parts = [range(20)[Share(number, total).of(20)] for number in range(total)]
+        assert [item for part in parts for item in part] == list(range(20))
+    assert len(shares(0, least=5)) == 1
 
 
 def test_threads_keep_the_order_and_pass_errors_on() -> None:
-    assert in_threads(lambda n: 10 // n, [5, 2, 1]) == [2, 5, 10]
+    parts = [Share(number, 3) for number in range(3)]
+    assert in_threads(lambda share: 10 + share.number, parts) == [10, 11, 12]
     with pytest.raises(ZeroDivisionError):
-        in_threads(lambda n: 10 // n, [5, 0])
+        in_threads(lambda share: 1 // (share.number - 1), parts)
+
+
+def test_each_thread_has_one_core_and_all_others_what_they_had() -> None:
+    before, seen = torch.get_num_threads(), []
+    parts = [Share(number, 4) for number in range(4)]
+    assert in_threads(lambda share: torch.get_num_threads(), parts) == [1] * 4
+    later = Thread(target=lambda: seen.append(torch.get_num_threads()))
+    later.start()
+    later.join()
+    assert [*seen, torch.get_num_threads()] == [before] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork on this system")
+def test_threads_work_in_a_forked_process() -> None:
+    program = """
+import os, warnings
+from gkd.functional.threads import Share, in_threads
+warnings.simplefilter("ignore")
+work = lambda: in_threads(lambda share: share.number, [Share(0, 2), Share(1, 2)])
+assert work() == [0, 1]
+child = os.fork()
+if not child:
+    os._exit(7 if work() == [0, 1] else 1)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert done.stdout.strip() == "7", done.stderr
 
 
 def test_both_selections_choose_alike() -> None:
     x = points(4, [90])
-    for tile in tiles.distance_tiles(x, [tiles.Cloud(0, 90)]):
+    for tile in tiles.distance_tiles(x, [tiles.Cloud(0, 90)], Share(0, 1)):
         bounds = nearest(tile, 9)
         values, columns = tile.squares.topk(9, dim=2, largest=False)
         assert bounds.certain.all()
@@ -115,14 +163,20 @@ def test_matrix_products_in_reduced_precision_do_not_matter(precision: str) -> N
 
 def test_imprecise_products_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     # As TF32 would round them, on a device that has it.
-    product = torch.bmm
+    product = torch.baddbmm
 
-    def rounded(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
-        return out.copy_(product(a.bfloat16().float(), b.bfloat16().float()))
+    def rounded(add, a, b, *, alpha, out):  # type: ignore[no-untyped-def]
+        return out.copy_(product(add, a.bfloat16().float(), b.bfloat16().float(), alpha=alpha))
 
     x = points(16, [150])
     expected = nearest_neighbours(x, [150], 7)
-    monkeypatch.setattr(torch, "bmm", rounded)
+    monkeypatch.setattr(
+        torch,
+        "baddbmm",
+        lambda *given, out=None, **named: (
+            product(*given, **named) if out is None else rounded(*given, **named, out=out)
+        ),
+    )
     assert torch.equal(nearest_neighbours(x, [150], 7), expected)
 
 
@@ -148,6 +202,16 @@ def test_a_radius_is_inclusive_in_the_precision_of_the_features() -> None:
     x = torch.tensor([[0.0], [0.1], [0.30000001]])
     edges = radius_edges(x, [3], 0.1)
     assert edges.tolist() == [[0, 1, 0, 1, 2], [0, 0, 1, 1, 2]]
+
+
+@pytest.mark.parametrize("side", [-torch.inf, torch.inf])
+def test_a_radius_next_to_the_distance_of_two_points_divides_exactly(side: float) -> None:
+    x = points(3, [40]) + 20
+    squares = squared_distances(x)
+    for distance in squares[0, 1:].sqrt().float():
+        radius = torch.nextafter(distance, torch.tensor(side)).item()
+        expected = (squares <= radius * radius).nonzero().flip(1).t()
+        assert Graph(radius_edges(x, [40], radius), 40) == Graph(expected, 40)
 
 
 @pytest.mark.parametrize("radius", [1e30, 1e300])
@@ -212,3 +276,12 @@ def test_union_of_graphs_with_nodes_beyond_int32() -> None:
     first = Graph(torch.tensor([[far - 1, 0], [0, far - 1]]), far)
     second = Graph(torch.tensor([[1, 0], [0, far - 1]]), far)
     assert first.union(second).edge_index.tolist() == [[1, far - 1, 0], [0, 0, far - 1]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_features_stay_as_they_are(dtype: torch.dtype) -> None:
+    x = points(7, [30] * 4).to(dtype)[:, :2].round()  # many equal distances: chosen again in float64
+    before = x.clone()
+    nearest_neighbours(x, [30] * 4, 5)
+    radius_edges(x, [30] * 4, 1.0)
+    assert torch.equal(x, before)

@@ -28,7 +28,7 @@ host.register(TinyPlugin())
 file = read_recipe(folder / "tiny.toml", ["seeds=[0]"])
 run = opened_run(file, host, Placement("cpu", 2), Console(), out=folder / "run")
 run.train()
-print("first" if run.first_process else "second", "done")
+sys.stdout.write("first done\\n" if run.first_process else "second done\\n")  # in one piece
 """
 
 
@@ -73,7 +73,7 @@ def test_two_processes_train_one_run(recipe_path, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "first done" in done.stdout
-    assert "second done" in done.stdout
+    assert "second done" in done.stdout, done.stderr
     found = summaries(tmp_path / "run")
     assert [summary.method for summary in found] == ["alone", "mapped", "teacher"]
     for summary in found:
