@@ -280,7 +280,7 @@ def test_union_of_graphs_with_nodes_beyond_int32() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_features_stay_as_they_are(dtype: torch.dtype) -> None:
-    x = points(7, [30] * 4).to(dtype)[:, :2].round()  # many equal distances: chosen again in float64
+    x = points(7, [30] * 4).to(dtype)[:, :2].round()  # equal distances are looked at once more
     before = x.clone()
     nearest_neighbours(x, [30] * 4, 5)
     radius_edges(x, [30] * 4, 1.0)
