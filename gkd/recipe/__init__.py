@@ -134,6 +134,24 @@ class MethodRecipe(Part):
     terms: list[TermRecipe] = []
 
 
+class FeatureSpaceRecipe(Part):
+    """A picture of feature spaces: every point's distance to a marked one, in each network.
+
+    Args:
+        student: tap of the students' features.
+        teacher: tap of the teacher's.
+        epochs: after which the students are looked at, from 1.
+        sample: id of a test sample whose nodes have positions; by default the first.
+        node: number of the marked point.
+    """
+
+    student: str
+    teacher: str
+    epochs: Annotated[list[PositiveInt], Field(min_length=1)]
+    sample: str | None = None
+    node: NonNegativeInt = 0
+
+
 class Recipe(Part):
     """A teacher, and students trained by several methods from the same seeds.
 
@@ -148,6 +166,7 @@ class Recipe(Part):
     student: StudentRecipe
     training: TrainingRecipe
     methods: list[MethodRecipe] = []
+    feature_space: FeatureSpaceRecipe | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -171,4 +190,17 @@ class Recipe(Part):
                 raise ValueError(f"the method {BASELINE!r} is the baseline: it has no terms")
             if method.terms and self.teacher is None:
                 raise ValueError(f"the method {method.name!r} distils, but there is no [teacher]")
+        return self
+
+    @model_validator(mode="after")
+    def _check_feature_space(self) -> Self:
+        if self.feature_space is None:
+            return self
+        if self.teacher is None:
+            raise ValueError("[feature_space] shows students beside a [teacher]; there is none")
+        if min(self.feature_space.epochs) > self.training.epochs:
+            first, last = min(self.feature_space.epochs), self.training.epochs
+            raise ValueError(
+                f"feature_space.epochs begin at {first}, but training ends with epoch {last}"
+            )
         return self

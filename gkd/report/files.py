@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
 from gkd.report.markdown import markdown
 from gkd.report.results import Results
-from gkd.training.files import write_text
+from gkd.training.files import write_atomically, write_text
 
 
 def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:
-    """Write ``results.json``, ``table.md`` and ``report.html``, each of them at once."""
+    """Write ``results.json``, ``table.md``, ``report.html`` and pictures, each of them at once."""
     contents = {
         "results.json": json_text(runs),
         "table.md": markdown(runs),
@@ -20,7 +21,18 @@ def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:
     }
     for name, text in contents.items():
         write_text(folder / name, text)
-    return [folder / name for name in contents]
+    pictures = _pictures(runs, folder)
+    return [*(folder / name for name in contents), *pictures]
+
+
+def _pictures(runs: Sequence[Results], folder: Path) -> list[Path]:
+    """Write the picture of a single run's feature spaces, to be used outside of the page."""
+    figure = feature_space_figure(runs[0]) if len(runs) == 1 else None
+    if figure is None:
+        return []
+    path = folder / "feature_space.png"
+    write_atomically(path, lambda partial: figure.savefig(partial, format="png", dpi=200))
+    return [path]
 
 
 def json_text(runs: Sequence[Results]) -> str:

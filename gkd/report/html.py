@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 import gkd
 from gkd.report import figures
 from gkd.report.comparison import Comparison
+from gkd.report.feature_space_figure import CAPTION, feature_space_figure
 from gkd.report.formats import metric_name, points
 from gkd.report.notes import gaps, protocol
 from gkd.report.results import Results
@@ -24,6 +25,7 @@ _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "Test {metric} above the student alone, paired by seed: a small dot for every seed, a "
         "marker for the mean, a bar for the 95 % interval from three seeds on.",
     ),
+    "feature-space": (feature_space_figure, CAPTION),
     "curves": (
         figures.learning_curves,
         "Validation {metric} after every validated epoch, in a long run once more for its second "

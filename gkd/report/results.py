@@ -7,11 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, JsonValue
+from pydantic import BaseModel, Field, JsonValue
 
 from gkd.errors import DataError
 from gkd.recipe import BASELINE
 from gkd.report.comparison import Comparison
+from gkd.report.feature_spaces import FeatureSpaces, feature_spaces
 from gkd.report.rows import Row, comparisons, rows_of
 from gkd.report.summary import Summary, name_of, summaries
 
@@ -34,6 +35,8 @@ class Results(BaseModel):
         missing: Networks of the recipe that are not finished, in words.
         rows: The table: one row per method.
         comparisons: Every method against the student alone.
+        feature_spaces: What the networks of one seed make of one sample, where the recipe wants
+            it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
     """
 
     title: str
@@ -47,6 +50,7 @@ class Results(BaseModel):
     missing: list[str]
     rows: list[Row]
     comparisons: list[Comparison]
+    feature_spaces: FeatureSpaces | None = Field(default=None, exclude=True)
 
 
 def run_results(directory: Path) -> Results:
@@ -76,6 +80,7 @@ def run_results(directory: Path) -> Results:
         missing=_missing(recipe, finished),
         rows=rows_of(finished, primary),
         comparisons=comparisons(finished, primary),
+        feature_spaces=feature_spaces(directory, _methods(recipe)),
     )
 
 

@@ -33,6 +33,12 @@ def dry_run(experiment: Experiment, placement: Placement) -> None:
         with _blamed(experiment, "methods", index):
             experiment.prepare(distiller, recipe.seeds[0], device)
             distiller(batch)
+    if (space := experiment.feature_space()) is not None:
+        assert teacher is not None
+        networks = {"teacher": teacher, "student": experiment.student(recipe.seeds[0]).to(device)}
+        for role, network in networks.items():
+            with _blamed(experiment, "feature_space", role):
+                space.seen_by(network, getattr(space.recipe, role))
 
 
 @contextmanager

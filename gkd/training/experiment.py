@@ -16,6 +16,7 @@ from gkd.recipe import MethodRecipe, StudentRecipe, TeacherRecipe, TermRecipe
 from gkd.recipe.file import RecipeFile
 from gkd.teacher_cache import TeacherCache
 from gkd.term import Term
+from gkd.training.feature_space import FeatureSpace
 from gkd.training.seeds import derived_seed, set_random_state
 
 
@@ -116,6 +117,14 @@ class Experiment:
         # Mixed precision makes them depend on autocast, which is not on while preparing.
         fixed = not self.dataset.augmented and self.recipe.precision == "32-true"
         return TeacherCache() if fixed else None
+
+    def feature_space(self) -> FeatureSpace | None:
+        """Feature spaces to look at, where the recipe wants a picture of them."""
+        recipe = self.recipe.feature_space
+        if recipe is None:
+            return None
+        with self.origins.blamed("feature_space"):
+            return FeatureSpace.of(recipe, self.dataset)
 
     def _model(self, role: str, recipe: TeacherRecipe | StudentRecipe, seed: int) -> nn.Module:
         given = recipe.params

@@ -23,6 +23,7 @@ from gkd.teacher_cache import TeacherCache
 from gkd.training.checkpoints import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from gkd.training.data_module import TrainingBatches
 from gkd.training.device import Placement
+from gkd.training.feature_space import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.files import write_atomically, write_json
 from gkd.training.journal import Journal
 from gkd.training.module import DistillationModule
@@ -42,6 +43,7 @@ class Workplace:
         console: for the progress.
         observers: called with every training step.
         cache: of the teacher's outputs, which the students share.
+        feature_space: what to see of every network for the report's picture.
     """
 
     dataset: AbstractDataset
@@ -50,6 +52,7 @@ class Workplace:
     console: Console
     observers: Callable[[StepEvent], object] | None = None
     cache: TeacherCache | None = None
+    feature_space: FeatureSpace | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class NetworkTraining:
             gradient_clip_val=self.training.gradient_clipping,
             callbacks=[
                 journal,
+                *self._recorders(),
                 checkpoints,
                 progress(self.identity.title, journal, self.workplace.console),
             ],
@@ -141,6 +145,12 @@ class NetworkTraining:
             limit_val_batches=0,
             default_root_dir=self.folder,
         )
+
+    def _recorders(self) -> list[FeatureSpaceRecorder]:
+        space = self.workplace.feature_space
+        if space is None or self.identity.network == "teacher":
+            return []
+        return [FeatureSpaceRecorder(space, self.folder)]
 
     def _finish(self, network: nn.Module, journal: Journal, scores: Scores) -> None:
         best = journal.best

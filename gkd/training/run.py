@@ -73,6 +73,7 @@ class Run:
                 self.console,
                 self.host.notify,
                 experiment.cache(),
+                experiment.feature_space(),
             )
             teacher = self._teacher(experiment, workplace)
             for seed, method in self._students():
@@ -122,6 +123,8 @@ class Run:
             assert recipe.training is not None
             distiller = experiment.alone(teacher)
             NetworkTraining(identity, folder, distiller, recipe.training, workplace).run()
+        if workplace.feature_space is not None and self.first_process:
+            workplace.feature_space.write_trained(folder, teacher)
         return teacher.cpu()
 
     def _describe_given(

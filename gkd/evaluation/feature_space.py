@@ -1,0 +1,64 @@
+"""The feature space of a network, seen from one node."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gkd.data import Sample, collate
+from gkd.distillation.network_outputs import NetworkTaps, network_outputs
+from gkd.distillation.tap import Tap
+from gkd.errors import DataError, TapError
+from gkd.taps import require_tap
+
+
+@torch.no_grad()
+def feature_distances(
+    network: nn.Module, sample: Sample, inputs: Sequence[str], tap: str, node: int
+) -> Tensor:
+    r"""Distances of all nodes' features to those of one node, as figure 4 of the paper shows them.
+
+    .. math:: d_i = \|z_i - z_{\text{node}}\|
+
+    Args:
+        network: runs in evaluation mode, on its device; its mode is restored.
+        sample: of ``num_nodes`` nodes.
+        inputs: attributes of a batch that the network is called with.
+        tap: where the features are, ``[N, F]``.
+        node: the marked node.
+
+    Returns:
+        float64 ``[N]`` on the CPU.
+
+    Raises:
+        DataError: the sample has no such node.
+        TapError: the tap does not exist, or does not yield features of every node.
+
+    Source: Yang et al., CVPR 2020, figure 4.
+
+    >>> sample = Sample(id="a", x=torch.tensor([[0.0], [3.0]]), y=torch.tensor([0, 1]))
+    >>> feature_distances(nn.Sequential(nn.Identity()), sample, ["x"], "0", node=1)
+    tensor([3., 0.], dtype=torch.float64)
+    """
+    count = sample.num_nodes
+    if not 0 <= node < count:
+        raise DataError(f"sample {sample.id!r} has nodes 0 to {count - 1}, not {node}")
+    place = Tap.parse(tap)
+    require_tap(network, place, "network")
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    batch = collate([sample]).to(device)
+    was_training = network.training
+    network.eval()
+    try:
+        taps = NetworkTaps("network", Tap(""), features=[place])
+        outputs = network_outputs(network, {name: getattr(batch, name) for name in inputs}, taps)
+    finally:
+        network.train(was_training)
+    features = outputs.features[place].flatten(0, -2).double().cpu()
+    if len(features) != count:
+        raise TapError(
+            f"tap {tap!r} yields {len(features)} rows for a sample of {count} nodes; "
+            "expected one row per node"
+        )
+    distances: Tensor = torch.linalg.vector_norm(features - features[node], dim=1)
+    return distances

@@ -1,0 +1,110 @@
+"""Looks at the feature space of the networks of a run, for the report's picture of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+from gkd.data import AbstractDataset, Sample
+from gkd.errors import DataError, UnknownNameError, suggestion
+from gkd.evaluation.feature_space import feature_distances
+from gkd.recipe import FeatureSpaceRecipe
+from gkd.training.files import write_json
+from gkd.training.module import DistillationModule
+
+FILE_NAME = "feature_space.json"
+
+View = list[float]
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """What the recipe wants to see: one test sample, from one of its nodes.
+
+    Args:
+        recipe: taps, epochs, node.
+        sample: with ``pos``.
+        inputs: attributes of a batch that networks are called with.
+    """
+
+    recipe: FeatureSpaceRecipe
+    sample: Sample
+    inputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, recipe: FeatureSpaceRecipe, dataset: AbstractDataset) -> "FeatureSpace":
+        """Find the sample.
+
+        Raises:
+            UnknownNameError: there is no such test sample.
+            DataError: its nodes have no positions to draw.
+        """
+        samples = dataset.test
+        if recipe.sample is None:
+            sample = samples[0]
+        else:
+            by_id = {sample.id: sample for sample in samples}
+            if recipe.sample not in by_id:
+                hint = suggestion(recipe.sample, by_id)
+                raise UnknownNameError(f"there is no test sample {recipe.sample!r}; {hint}")
+            sample = by_id[recipe.sample]
+        if "pos" not in sample:
+            raise DataError(
+                f"sample {sample.id!r} has no positions (pos) to draw the distances at; "
+                "feature spaces are drawn for point clouds"
+            )
+        return cls(recipe, sample, tuple(dataset.inputs))
+
+    def seen_by(self, network: nn.Module, tap: str) -> View:
+        """Distances of all features to the marked node's."""
+        recipe = self.recipe
+        return feature_distances(network, self.sample, self.inputs, tap, recipe.node).tolist()
+
+    def write(self, folder: Path, tap: str, views: dict[str, View]) -> None:
+        """Write what a network was seen to make of the sample, by epoch or as ``trained``."""
+        content = {
+            "sample": self.sample.id,
+            "node": self.recipe.node,
+            "tap": tap,
+            "pos": self.sample.pos.tolist(),
+            "distances": views,
+        }
+        write_json(folder / FILE_NAME, content)
+
+    def write_trained(self, folder: Path, teacher: nn.Module) -> None:
+        """Write the view of the trained teacher."""
+        tap = self.recipe.teacher
+        self.write(folder, tap, {"trained": self.seen_by(teacher, tap)})
+
+
+class FeatureSpaceRecorder(Callback):
+    """Looks at a student after the epochs of the recipe.
+
+    Args:
+        space: what to look at.
+        folder: of the student.
+    """
+
+    def __init__(self, space: FeatureSpace, folder: Path) -> None:
+        self.space = space
+        self.folder = folder
+        self.views: dict[str, View] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the views so far, which a checkpoint keeps."""
+        return {"views": self.views}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the views of a checkpoint."""
+        self.views = dict(state_dict["views"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look, where the recipe asks for it."""
+        assert isinstance(pl_module, DistillationModule)
+        epoch, recipe = trainer.current_epoch + 1, self.space.recipe
+        if epoch in recipe.epochs and trainer.is_global_zero:
+            student = pl_module.distiller.student
+            self.views[str(epoch)] = self.space.seen_by(student, recipe.student)
+            self.space.write(self.folder, recipe.student, self.views)

@@ -1,0 +1,109 @@
+"""The picture of the feature spaces: what is read, what is drawn, where it is written."""
+
+import json
+import math
+from pathlib import Path
+from statistics import correlation
+
+import pytest
+from run_directories import complete_run
+
+from gkd.errors import DataError
+from gkd.report import write_report
+from gkd.report.feature_space_figure import feature_space_figure, rank_correlation
+from gkd.report.results import run_results
+
+POS = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
+
+
+def write_view(folder: Path, distances: dict[str, list[float]], pos: object = POS) -> None:
+    view = {"sample": "chair-0", "node": 1, "tap": "layers.2", "pos": pos, "distances": distances}
+    (folder / "feature_space.json").write_text(json.dumps(view), encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = complete_run(tmp_path / "run")
+    write_view(folder / "teacher", {"trained": [1.0, 0.0, 2.0, 3.0, 4.0]})
+    for seed in (1, 2):
+        for method, last in (("alone", [4.0, 0.0, 3.0, 2.0, 1.0]), ("lsp", [0.5, 0.0, 1, 2, 2.5])):
+            write_view(
+                folder / "students" / method / f"seed-{seed}",
+                {"1": [1.0, 0.0, 1.0, 1.0, 1.0], "10": [seed * value for value in last]},
+            )
+    return folder
+
+
+def test_rows_are_methods_and_columns_epochs_with_the_teacher_at_the_end(folder: Path) -> None:
+    run = run_results(folder)
+    assert run.feature_spaces is not None
+    assert run.feature_spaces.seed == 1
+    figure = feature_space_figure(run)
+    assert figure is not None
+    *panels, _ = figure.axes
+    assert len(panels) == 6
+    assert [axes.get_title() for axes in panels[:3]] == ["epoch 1", "epoch 10", "teacher"]
+    assert [axes.get_ylabel() for axes in panels] == ["student alone", "", "", "lsp", "", ""]
+    assert [axes.get_xlabel() for axes in panels] == [
+        "ρ 0.71", "ρ 0.00", "", "ρ 0.71", "ρ 1.00", "",
+    ]  # fmt: skip
+
+
+def test_colours_are_shares_of_the_largest_distance_and_the_marked_point_is_on_its_place(
+    folder: Path,
+) -> None:
+    figure = feature_space_figure(run_results(folder))
+    assert figure is not None
+    points, mark = figure.axes[5].collections  # lsp's teacher
+    values = points.get_array()
+    places = {
+        tuple(place): value for place, value in zip(points.get_offsets(), values, strict=True)
+    }
+    assert sorted(values) == [0, 0.25, 0.5, 0.75, 1]
+    assert places[tuple(mark.get_offsets()[0])] == 0
+
+
+def test_planar_positions_are_drawn_as_they_are(folder: Path) -> None:
+    flat = [[float(i), float(i * i)] for i in range(5)]
+    for path in folder.rglob("feature_space.json"):
+        write_view(path.parent, json.loads(path.read_text())["distances"], flat)
+    figure = feature_space_figure(run_results(folder))
+    assert figure is not None
+    assert sorted(map(tuple, figure.axes[0].collections[0].get_offsets())) == list(map(tuple, flat))
+
+
+def test_a_student_that_is_not_finished_leaves_its_panels_empty(folder: Path) -> None:
+    write_view(folder / "students" / "lsp" / "seed-1", {"1": [1.0, 0.0, 1.0, 1.0, 1.0]})
+    figure = feature_space_figure(run_results(folder))
+    assert figure is not None
+    assert not figure.axes[4].collections
+
+
+def test_the_picture_is_in_the_page_and_beside_it_but_not_in_the_results(folder: Path) -> None:
+    results = write_report(folder)
+    assert "feature_spaces" not in results
+    page = (folder / "report.html").read_text()
+    assert "run0-feature-space" in page
+    assert "rank correlation" in page
+    assert (folder / "feature_space.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_runs_without_views_have_no_picture(tmp_path: Path) -> None:
+    folder = complete_run(tmp_path / "run")
+    assert run_results(folder).feature_spaces is None
+    write_report(folder)
+    assert not (folder / "feature_space.png").exists()
+
+
+def test_a_damaged_view_is_named(folder: Path) -> None:
+    path = folder / "students" / "lsp" / "seed-1" / "feature_space.json"
+    path.write_text('{"sample": 1')
+    with pytest.raises(DataError, match=rf"{path} is damaged; delete its folder"):
+        run_results(folder)
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    first, second = [3.0, 1.0, 1.0, 8.0, 2.0], [1.0, 5.0, 2.0, 9.0, 9.0]
+    ranks = [4.0, 1.5, 1.5, 5.0, 3.0], [1.0, 3.0, 2.0, 4.5, 4.5]
+    assert rank_correlation(first, second) == pytest.approx(correlation(*ranks))
+    assert math.isnan(rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
