@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help demo test lint types wheel clean
 
 help:
-	@echo "make demo    install gkd and distil a small graph network, with a report"
+	@echo "make demo    install gkd and distil a network of point clouds, with a report"
 	@echo "make test    install everything and run lint, types, tests and doctests"
 	@echo "make clean   remove the environment and everything built"
 

@@ -108,7 +108,7 @@ def test_shipped_recipes_are_valid(name):
         ("seeds = [0, 1]", "seeds = [0, -1]", ["mine.toml:2: seeds.1"]),
         ("seeds = [0, 1]", 'precision = "8-bit"', ["mine.toml:2: precision", "'bf16-mixed'"]),
         ('name = "lsp"', 'name = "a/b"', ["mine.toml:22: methods.0.name"]),
-        ('name = "lsp"', 'name = "alone"', ["baseline: it has no terms"]),
+        ('name = "lsp"', 'name = "alone"', ["baseline: it trains [student] without terms"]),
         ("[teacher.training]\nepochs = 4", "", ["mine.toml:8: teacher", "weights"]),
         ("[[methods]]", '[[methods]]\nname = "lsp"\n[[methods]]', ["2 methods are called 'lsp'"]),
         ("[[methods]]", "[methods]", ["mine.toml:21: methods", "valid list"]),

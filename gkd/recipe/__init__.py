@@ -128,10 +128,18 @@ class TermRecipe(Part):
 
 
 class MethodRecipe(Part):
-    """One way to train the student: its terms, none for the baseline."""
+    """One way to train a student: its terms, none for a baseline.
+
+    Args:
+        name: of the method and of its folder.
+        terms: distillation losses.
+        student: in place of the recipe's. Such a method is compared with the one that trains the
+            same student without terms, if there is one.
+    """
 
     name: FolderName
     terms: list[TermRecipe] = []
+    student: StudentRecipe | None = None
 
 
 class FeatureSpaceRecipe(Part):
@@ -186,8 +194,10 @@ class Recipe(Part):
             if count > 1:
                 raise ValueError(f"{count} methods are called {name!r}")
         for method in self.methods:
-            if method.terms and method.name == BASELINE:
-                raise ValueError(f"the method {BASELINE!r} is the baseline: it has no terms")
+            if method.name == BASELINE and (method.terms or method.student):
+                raise ValueError(
+                    f"the method {BASELINE!r} is the baseline: it trains [student] without terms"
+                )
             if method.terms and self.teacher is None:
                 raise ValueError(f"the method {method.name!r} distils, but there is no [teacher]")
         return self

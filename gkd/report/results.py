@@ -34,7 +34,7 @@ class Results(BaseModel):
         networks: The summary of every finished network.
         missing: Networks of the recipe that are not finished, in words.
         rows: The table: one row per method.
-        comparisons: Every method against the student alone.
+        comparisons: Every method against its student alone.
         feature_spaces: What the networks of one seed make of one sample, where the recipe wants
             it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
     """
@@ -79,8 +79,8 @@ def run_results(directory: Path) -> Results:
         networks=finished,
         missing=_missing(recipe, finished),
         rows=rows_of(finished, primary),
-        comparisons=comparisons(finished, primary),
-        feature_spaces=feature_spaces(directory, _methods(recipe)),
+        comparisons=comparisons(finished, primary, _baselines(recipe, methods)),
+        feature_spaces=feature_spaces(directory, methods),
     )
 
 
@@ -126,6 +126,20 @@ def _environment(path: Path) -> dict[str, Any]:
 def _methods(recipe: Mapping[str, Any]) -> list[str]:
     names = [str(method["name"]) for method in recipe.get("methods", ())]
     return [BASELINE, *(name for name in names if name != BASELINE)]
+
+
+def _baselines(recipe: Mapping[str, Any], methods: list[str]) -> dict[str, str]:
+    """By method, another that trains the same student without terms: the first."""
+    own: dict[str, Mapping[str, Any]] = {
+        str(method["name"]): method for method in recipe.get("methods", ())
+    }
+    students = {name: own.get(name, {}).get("student") for name in methods}
+    plain = [name for name in methods if not own.get(name, {}).get("terms")]
+    first = {
+        name: next((other for other in plain if students[other] == students[name]), name)
+        for name in methods
+    }
+    return {name: baseline for name, baseline in first.items() if baseline != name}
 
 
 def _position(summary: Summary, methods: list[str]) -> int:

@@ -1,11 +1,10 @@
 """The rows of the table: networks of one method, taken together over their seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from pydantic import BaseModel
 
-from gkd.recipe import BASELINE
 from gkd.report.comparison import Comparison, Statistics, comparison, statistics
 from gkd.report.summary import Summary
 
@@ -45,15 +44,26 @@ def rows_of(networks: Sequence[Summary], primary_metric: str) -> list[Row]:
     return [_row(group, primary_metric, teacher_size) for group in _by_method(networks)]
 
 
-def comparisons(networks: Sequence[Summary], primary_metric: str) -> list[Comparison]:
-    """Compare every method with the student alone by the primary test metric."""
+def comparisons(
+    networks: Sequence[Summary], primary_metric: str, baselines: Mapping[str, str]
+) -> list[Comparison]:
+    """Compare methods with their student alone by the primary test metric.
+
+    Args:
+        networks: Finished networks.
+        primary_metric: What they are compared by.
+        baselines: By method, the one that trains the same student without terms.
+    """
     values = {
         group[0].method: {summary.seed: _metric(summary, primary_metric) for summary in group}
         for group in _by_method(networks)
         if group[0].network == "student"
     }
-    alone = values.pop(BASELINE, {})
-    return [comparison(method, values[method], alone) for method in values]
+    return [
+        comparison(method, values[method], values.get(baselines[method], {}))
+        for method in values
+        if method in baselines
+    ]
 
 
 def _by_method(networks: Sequence[Summary]) -> list[list[Summary]]:

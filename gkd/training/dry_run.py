@@ -28,7 +28,7 @@ def dry_run(experiment: Experiment, placement: Placement) -> None:
         with _blamed(experiment, "teacher"):
             experiment.alone(teacher)(batch)
     for index, method in enumerate(recipe.methods):
-        student = experiment.student(recipe.seeds[0]).to(device)
+        student = experiment.student(recipe.seeds[0], method).to(device)
         distiller = experiment.distiller(method, student, teacher)
         with _blamed(experiment, "methods", index):
             experiment.prepare(distiller, recipe.seeds[0], device)

@@ -58,15 +58,18 @@ class Experiment:
         """Teacher as initialised, or with the weights that the recipe names."""
         recipe = self.recipe.teacher
         assert recipe is not None
-        model = self._model("teacher", recipe, recipe.seed)
+        model = self._model(("teacher",), recipe, recipe.seed)
         if recipe.weights is not None:
             with self.origins.blamed("teacher", "weights"):
                 load_weights(model, Path(recipe.weights))
         return model
 
-    def student(self, seed: int) -> nn.Module:
-        """Student as initialised: the same for every method of a seed."""
-        return self._model("student", self.recipe.student, seed)
+    def student(self, seed: int, method: MethodRecipe | None = None) -> nn.Module:
+        """Student as initialised: the same for every method of a seed that has none of its own."""
+        if method is None or method.student is None:
+            return self._model(("student",), self.recipe.student, seed)
+        path = ("methods", self.recipe.methods.index(method), "student")
+        return self._model(path, method.student, seed)
 
     def distiller(
         self,
@@ -126,14 +129,16 @@ class Experiment:
         with self.origins.blamed("feature_space"):
             return FeatureSpace.of(recipe, self.dataset)
 
-    def _model(self, role: str, recipe: TeacherRecipe | StudentRecipe, seed: int) -> nn.Module:
+    def _model(
+        self, path: tuple[str | int, ...], recipe: TeacherRecipe | StudentRecipe, seed: int
+    ) -> nn.Module:
         given = recipe.params
         sizes = {"in_channels": self.dataset.num_features, "out_channels": self.dataset.num_classes}
-        with self.origins.blamed(role, "name"):
+        with self.origins.blamed(*path, "name"):
             accepted = self.host.signature("model", recipe.name).parameters
-        with self.origins.blamed(role):
+        with self.origins.blamed(*path):
             params = {name: size for name, size in sizes.items() if name in accepted} | given
-            set_random_state(derived_seed(seed, "weights", role))
+            set_random_state(derived_seed(seed, "weights", path[-1]))
             model: nn.Module = self.host.create("model", recipe.name, **params)
         return model
 

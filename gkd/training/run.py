@@ -156,7 +156,7 @@ class Run:
     ) -> None:
         recipe = self.file.recipe
         device = self.placement.torch_device
-        student = experiment.student(seed).to(device)
+        student = experiment.student(seed, method).to(device)
         distiller = experiment.distiller(method, student, teacher, workplace.cache)
         distiller.to(device)
         experiment.prepare(distiller, seed, device)

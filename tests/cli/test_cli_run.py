@@ -23,6 +23,14 @@ SMALL = (
     "training.epochs=2",
 )
 SMALL_SETTINGS = [word for setting in SMALL for word in ("--set", setting)]
+SMALL_DEMO = (
+    "dataset.points=24",
+    "dataset.train_per_class=2",
+    "dataset.validation_per_class=1",
+    "dataset.test_per_class=1",
+    "teacher.training.epochs=1",
+    "training.epochs=2",
+)
 
 
 def gkd(*arguments: object) -> int:
@@ -34,25 +42,25 @@ def gkd(*arguments: object) -> int:
 
 def test_demo_leaves_a_report_and_prints_the_table(tmp_path, capsys):
     out = tmp_path / "run"
-    assert gkd("demo", "--out", out, *SMALL_SETTINGS) == 0
-    assert (out / "report.html").is_file()
+    settings = [word for setting in SMALL_DEMO for word in ("--set", setting)]
+    assert gkd("demo", "--out", out, "--seed", 0, *settings) == 0
+    assert "run0-feature-space" in (out / "report.html").read_text()
+    assert (out / "feature_space.png").is_file()
     printed = capsys.readouterr().out
     assert "student alone" in printed
     assert "lsp" in printed
     assert f"report: {out / 'report.html'}" in printed.splitlines()
     results = json.loads((out / "results.json").read_text())
-    assert {network["method"] for network in results["networks"]} == {
-        "teacher", "alone", "kd", "lsp",
-    }  # fmt: skip
+    assert {network["method"] for network in results["networks"]} == {"teacher", "alone", "lsp"}
 
 
 def test_runs_go_to_a_new_folder_each_and_resume_finds_the_newest(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    command = ("run", "demo", "--seed", 3, "--seed", 4, *SMALL_SETTINGS)
+    command = ("run", "communities", "--seed", 3, "--seed", 4, *SMALL_SETTINGS)
     command += ("--set", "training.epochs=1", "--set", "teacher.training.epochs=1")
     assert gkd(*command) == 0
     (folder,) = Path("runs").iterdir()
-    assert folder.name.startswith("demo-")
+    assert folder.name.startswith("communities-")
     assert {path.name for path in folder.glob("students/lsp/*")} == {"seed-3", "seed-4"}
     capsys.readouterr()
     assert gkd(*command, "--resume") == 0
@@ -66,10 +74,10 @@ def test_interrupts_say_how_to_resume(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Run, "train", interrupted)
-    arguments = ["run", "demo", "--out", str(tmp_path / "a folder")]
+    arguments = ["run", "communities", "--out", str(tmp_path / "a folder")]
     monkeypatch.setattr(sys, "argv", ["/usr/bin/gkd", *arguments])
     assert gkd(*arguments) == 130
-    assert f"gkd run demo --out '{tmp_path}/a folder' --resume" in capsys.readouterr().err
+    assert f"gkd run communities --out '{tmp_path}/a folder' --resume" in capsys.readouterr().err
 
 
 def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypatch):
@@ -77,7 +85,7 @@ def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypat
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gkd.training.run.dry_run", interrupted)
-    assert gkd("run", "demo", "--out", tmp_path / "run") == 130
+    assert gkd("run", "communities", "--out", tmp_path / "run") == 130
     assert "before anything was trained" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
@@ -89,7 +97,7 @@ def _heed_interrupts():
 
 def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "gkd", "demo", "--out", str(out), *SMALL_SETTINGS]
+    command = [sys.executable, "-m", "gkd", "run", "communities", "--out", str(out), *SMALL_SETTINGS]
     command += ["--set", "training.epochs=100000"]
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
@@ -119,19 +127,19 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     ("arguments", "expected"),
     [
         (("run", "dmo"), "did you mean 'demo'"),
-        (("run", "demo", "--set", "trainig.epochs=3"), "did you mean 'training'"),
-        (("run", "demo", "--set", "dataset.nodez=3"), "did you mean 'nodes'"),
-        (("run", "demo", "--precision", "half"), "'bf16-mixed'"),
-        (("run", "demo", "--device", "gpu"), "no device 'gpu'"),
-        (("run", "demo", "--devices", "0"), "--devices 0"),
-        (("run", "demo", "--devices", "3", "--device", "cpu"), "not divisible by 3 devices"),
-        (("run", "demo", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
-        (("run", "demo", "--seed", "-1"), "seeds.0"),
-        (("run", "demo", "--resume"), "no run of 'demo'"),
-        (("run", "demo", "--set", "methods.lsp.terms.0.student=layer.2"), "did you mean 'layers"),
-        (("run", "demo", "--set", "student.params.heads=[2]"), "number of heads"),
+        (("run", "communities", "--set", "trainig.epochs=3"), "did you mean 'training'"),
+        (("run", "communities", "--set", "dataset.nodez=3"), "did you mean 'nodes'"),
+        (("run", "communities", "--precision", "half"), "'bf16-mixed'"),
+        (("run", "communities", "--device", "gpu"), "no device 'gpu'"),
+        (("run", "communities", "--devices", "0"), "--devices 0"),
+        (("run", "communities", "--devices", "3", "--device", "cpu"), "not divisible by 3 devices"),
+        (("run", "communities", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
+        (("run", "communities", "--seed", "-1"), "seeds.0"),
+        (("run", "communities", "--resume"), "no run of 'communities'"),
+        (("run", "communities", "--set", "methods.lsp.terms.0.student=layer.2"), "did you mean 'layers"),
+        (("run", "communities", "--set", "student.params.heads=[2]"), "number of heads"),
         (("reproduce", "tabel2"), "did you mean 'table2'"),
-        (("reproduce", "demo"), "cannot be reproduced"),
+        (("reproduce", "communities"), "cannot be reproduced"),
         (("taps", "dmo"), "did you mean 'demo'"),
     ],
 )
@@ -148,19 +156,19 @@ def test_wrong_input_is_one_message_and_status_2(
 
 def test_a_folder_in_use_is_refused(tmp_path, capsys):
     (tmp_path / "letter.txt").touch()
-    assert gkd("run", "demo", "--out", tmp_path) == 2
+    assert gkd("run", "communities", "--out", tmp_path) == 2
     assert "already there" in capsys.readouterr().err
 
 
 def test_taps_as_a_table(capsys):
-    assert gkd("taps", "demo", *SMALL_SETTINGS) == 0
+    assert gkd("taps", "communities", *SMALL_SETTINGS) == 0
     printed = capsys.readouterr().out
     assert "layers.1" in printed
     assert "GATLayer" in printed
 
 
 def test_taps_as_json(capsys):
-    assert gkd("taps", "demo", "--json", *SMALL_SETTINGS) == 0
+    assert gkd("taps", "communities", "--json", *SMALL_SETTINGS) == 0
     rows = json.loads(capsys.readouterr().out)
     assert list(dict.fromkeys(row["network"] for row in rows)) == [
         "teacher",

@@ -15,6 +15,7 @@ from gkd.report.summary import Summary
 from gkd.report.table import comparison_table, network_table
 
 METHODS = ("alone", "lsp", "kd", "at")
+BASELINES = dict.fromkeys(METHODS[1:], "alone")
 NETWORKS = st.dictionaries(
     st.tuples(st.sampled_from(("teacher", *METHODS)), st.integers(0, 5)),
     st.floats(0, 1),
@@ -40,7 +41,7 @@ def results(networks: list[Summary]) -> Results:
         networks=networks,
         missing=[],
         rows=rows_of(networks, "micro_f1"),
-        comparisons=comparisons(networks, "micro_f1"),
+        comparisons=comparisons(networks, "micro_f1", BASELINES),
     )
 
 
@@ -55,7 +56,7 @@ def test_rows_do_not_depend_on_the_order_of_summaries(
     ]
     assert by_method[0] == by_method[1]
     verdicts = [
-        {one.method: one.verdict for one in comparisons(group, "micro_f1")}
+        {one.method: one.verdict for one in comparisons(group, "micro_f1", BASELINES)}
         for group in (ordered, shuffled)
     ]
     assert verdicts[0] == verdicts[1]

@@ -91,3 +91,22 @@ def test_a_folder_that_is_no_run_names_the_nearest(run_dir: Path) -> None:
 def test_without_a_run_around_the_error_says_what_one_is(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give a folder that gkd run has written"):
         run_results(tmp_path / "nothing" / "here")
+
+
+def test_methods_are_compared_with_their_own_student_alone(tmp_path: Path) -> None:
+    values = {"alone": 0.9, "lsp": 0.92, "wide-alone": 0.95, "wide": 0.94, "deep": 0.99}
+    folder = write_run(
+        tmp_path / "run",
+        [summary(name, 0, value) for name, value in values.items()],
+        methods=tuple(values),
+        seeds=(0,),
+    )
+    recipe = (folder / "recipe.toml").read_text()
+    for name, width in (("wide-alone", 64), ("wide", 64), ("deep", 8)):
+        student = f'student = {{ name = "gat", params = {{ width = {width} }} }}'
+        recipe = recipe.replace(f'name = "{name}"\n', f'name = "{name}"\n{student}\n')
+    for name in ("lsp", "wide", "deep"):
+        recipe = recipe.replace(f'name = "{name}"\n', f'name = "{name}"\nterms = [{{}}]\n')
+    (folder / "recipe.toml").write_text(recipe)
+    differences = {one.method: one.mean for one in run_results(folder).comparisons}
+    assert differences == {"lsp": pytest.approx(2), "wide": pytest.approx(-1)}

@@ -269,3 +269,24 @@ def test_data_that_does_not_fit_together(opened, plugin, monkeypatch):
         opened().train()
     assert isinstance(caught.value.__cause__, DataError)
     assert plugin.events == []
+
+
+def test_a_method_may_have_a_student_of_its_own(opened, recipe_path):
+    recipe_path.write_text(
+        recipe_path.read_text()
+        + """
+[[methods]]
+name = "wide"
+student = { name = "perceptron", params = { width = 7 } }
+terms = [{ loss = "mapped", student = "hidden", teacher = "hidden" }]
+"""
+    )
+    run = opened("seeds=[0]", "training.epochs=1")
+    run.train()
+    sizes = {
+        name: load_file(run.directory.student(name, 0) / "weights.safetensors")["hidden.weight"]
+        for name in ("mapped", "wide")
+    }
+    assert [len(weight) for weight in sizes.values()] == [3, 7]
+    with pytest.raises(RecipeError, match=r"methods.2.student: .*'widht'.*did you mean 'width'"):
+        opened("methods.wide.student.params={widht = 3}", out="other").train()
