@@ -4,7 +4,7 @@ import hashlib
 import os
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -47,8 +47,7 @@ def fetch(remote: Remote, destination: Path, timeout: float = 30.0) -> None:
     """
     by_hand = f"Get {remote.url} by other means and put it at {destination}"
     try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with _part_of(destination) as part:
+        with _folder(destination.parent), _part_of(destination) as part:
             digest = _copy(remote, part, timeout)
             if digest != remote.digest:
                 raise DataError(
@@ -64,6 +63,19 @@ def fetch(remote: Remote, destination: Path, timeout: float = 30.0) -> None:
     # A broken answer raises HTTPException, a malformed URL ValueError.
     except (OSError, HTTPException, ValueError) as error:
         raise DataError(f"cannot download {remote.url}: {error}. {by_hand}") from error
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder, which goes again when nothing comes to be in it: it may be a misspelling."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it is in use
+            for path in new:
+                path.rmdir()
 
 
 @contextmanager

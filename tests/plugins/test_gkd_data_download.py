@@ -134,3 +134,11 @@ def test_others_may_read_what_was_downloaded(site: str, tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert (tmp_path / "file.zip").stat().st_mode & 0o777 == 0o644
+
+
+def test_folders_that_were_made_for_nothing_go_again(site: str, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for folder in ("there", "mistyped/deep"):
+        with pytest.raises(DataError):
+            fetch(Remote(site + "/missing", DIGEST), tmp_path / folder / "file.zip")
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
