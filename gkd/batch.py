@@ -6,6 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from gkd.disjoint_union import remember_union
 from gkd.errors import DataError
 from gkd.sample import Sample, Tensors, is_edge_index
 
@@ -58,7 +59,8 @@ class Batch(Tensors):
 def collate(samples: Sequence[Sample]) -> Batch:
     """Concatenate samples into one batch, with edge indices offset by the nodes before them.
 
-    Edges sorted by (target, source) in every sample are so in the batch.
+    Edges sorted by (target, source) in every sample are so in the batch. Where samples have many
+    edges, the graph of the batch joins the structure of theirs, which is found once per sample.
 
     Args:
         samples: at least one, all with the same names, dtypes and trailing shapes.
@@ -86,8 +88,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
         dim = 1 if is_edge_index(name) else 0
         extents[name] = tuple(part.shape[dim] for part in parts)
         if is_edge_index(name):
-            parts = [part + start for part, start in zip(parts, starts, strict=False)]
-        tensors[name] = torch.cat(parts, dim)
+            shifted = [part + start for part, start in zip(parts, starts, strict=False)]
+            tensors[name] = torch.cat(shifted, dim)
+            remember_union(tensors[name], list(zip(parts, sizes, strict=True)))
+        else:
+            tensors[name] = torch.cat(parts, dim)
         device = first.device
     tensors["batch"] = torch.arange(len(samples), device=device).repeat_interleave(
         torch.tensor(sizes, device=device)

@@ -21,7 +21,8 @@ from gkd.distillation.resolved_term import (
 )
 from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.distillation.tap import Tap, described
-from gkd.distillation.teachers import named_teachers, teacher_outputs
+from gkd.distillation.teacher_pieces import TeacherTerm, TeacherTerms
+from gkd.distillation.teachers import answering, named_teachers
 from gkd.errors import ParameterError
 from gkd.loss import AbstractLoss, View
 from gkd.step_report import StepReport
@@ -54,7 +55,7 @@ class Distiller(nn.Module):
             take all rows.
         logits: where the logits are in what a network returns, if that is no tensor: ``"[0]"``,
             ``"[key]"``.
-        teacher_cache: keeps the teachers' outputs per sample; for data without augmentation.
+        teacher_cache: keeps what the teachers say per sample; for data without augmentation.
 
     Attributes:
         epoch: epoch that weight schedules read, from 0; set it in your loop.
@@ -111,7 +112,14 @@ class Distiller(nn.Module):
                 self.losses[resolved.name] = loss_of(term, self.task)
         self._supervised = SupervisedLoss(self.task, target, mask)
         self._student_taps = student_taps(self.terms, Tap.parse(logits))
-        self._teacher_taps = teacher_taps(self.terms, Tap.parse(logits), self.teachers)
+        needs = [
+            TeacherTerm.of(term, resolved, self._loss(resolved.name))
+            for term, resolved in zip(terms, self.terms, strict=True)
+        ]
+        self._teacher_terms = {
+            name: TeacherTerms.of(taps, [need for need in needs if need.teacher == name])
+            for name, taps in teacher_taps(self.terms, Tap.parse(logits), self.teachers).items()
+        }
         self._unbuilt = {name for name, loss in self.losses.items() if _learns(loss)}
 
     def forward(self, batch: object) -> StepReport:
@@ -124,32 +132,50 @@ class Distiller(nn.Module):
         self._require_built()
         weights = {term.name: term.schedule.weight_at(self.epoch) for term in self.terms}
         active = [term for term in self.terms if weights[term.name] > 0]
-        student, views = self._views(batch, active)
-        task = self._supervised(student.logits, batch)
+        student, views = self._views(batch, active, self.teacher_cache)
+        logits = cast(Tensor, student.logits)  # only a teacher's pass is ever partial
+        task = self._supervised(logits, batch)
         terms = {name: self._term(name, *pair) for name, pair in views.items()}
         total = task
         for name, value in terms.items():
             total = total + weights[name] * value
-        require_finite(task, terms, views, total, student.logits, self.epoch)
+        require_finite(task, terms, views, total, logits, self.epoch)
         compared = {term.name: term.student_view.tensor(student) for term in active}
-        return StepReport(total, task, terms, weights, student.logits, compared)
+        return StepReport(total, task, terms, weights, logits, compared)
 
     def prepare(self, batch: object) -> Self:
         """Create the adapters that terms learn, from the shapes of ``batch``; return the distiller.
 
         Call it after moving the distiller to its device and before making the optimiser. It
-        changes neither the student's batch statistics nor adapters that exist.
+        changes neither the student's batch statistics nor adapters that exist, and asks no cache.
         """
         device = next((p.device.type for p in self.student.parameters()), "cpu")
         # Adapters take the dtype of the networks, not that of autocast.
         with evaluating(self.student), torch.no_grad(), torch.autocast(device, enabled=False):
-            student, views = self._views(batch, self.terms)
+            student, views = self._views(batch, self.terms, None)
             for name in sorted(self._unbuilt):
                 with blaming(name):
                     self._loss(name).build(*views[name])
-                self._loss(name).to(student.logits.device)
+                self._loss(name).to(cast(Tensor, student.logits).device)
         self._unbuilt = set()
         return self
+
+    def remember(self, batch: object) -> bool:
+        """Have the teacher cache keep what terms need of ``batch``, without the student.
+
+        Returns:
+            False where there is no room for all of it.
+
+        Raises:
+            ParameterError: the distiller has no cache, or what the teacher says cannot be kept.
+        """
+        if self.teacher_cache is None:
+            raise ParameterError("remember: this distiller was made without a teacher_cache")
+        inputs, complete = inputs_of(batch, self.inputs), True
+        for name, terms in self._teacher_terms.items():
+            with answering(self.teachers[name]) as teacher:
+                complete &= self.teacher_cache.remember(teacher, batch, inputs, terms)
+        return complete
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -163,27 +189,37 @@ class Distiller(nn.Module):
         return super().named_parameters(prefix, recurse, remove_duplicate)
 
     def _views(
-        self, batch: object, terms: Sequence[ResolvedTerm]
+        self, batch: object, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
     ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
         """Return the student's outputs, and the pair of views of each term."""
         inputs = inputs_of(batch, self.inputs)
+        theirs: dict[str, View] = {}
         # Teachers first: their activations are gone before the student's pile up.
-        theirs = {
-            name: teacher_outputs(
-                self.teachers[name], batch, inputs, self._teacher_taps[name], self.teacher_cache
-            )
-            for name in dict.fromkeys(term.teacher for term in terms)
-        }
+        for name in dict.fromkeys(term.teacher for term in terms):
+            wanted = [term.name for term in terms if term.teacher == name]
+            theirs |= self._teacher_views(name, batch, inputs, wanted, cache)
         ours = network_outputs(self.student, inputs, self._student_taps)
         views = {}
         for term in terms:
             with blaming(term.name):
                 student = term.student_view.view(batch, ours)
-                with torch.no_grad():
-                    teacher = term.teacher_view.view(batch, theirs[term.teacher])
-                _require_same_rows(student, teacher)
-            views[term.name] = student, teacher
+                _require_same_rows(student, theirs[term.name])
+            views[term.name] = student, theirs[term.name]
         return ours, views
+
+    def _teacher_views(
+        self,
+        name: str,
+        batch: object,
+        inputs: Mapping[str, object],
+        wanted: Sequence[str],
+        cache: TeacherCache | None,
+    ) -> dict[str, View]:
+        terms = self._teacher_terms[name]
+        with answering(self.teachers[name]) as teacher:
+            if cache is not None:
+                return cache.views(teacher, batch, inputs, terms, wanted)
+            return terms.views(batch, network_outputs(teacher, inputs, terms.taps), wanted)
 
     def _term(self, name: str, student: View, teacher: View) -> Tensor:
         with blaming(name):

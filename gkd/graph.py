@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.edge_index import (
     check_edge_index,
@@ -20,6 +18,8 @@ from gkd.edge_index import (
     stable_order,
 )
 from gkd.errors import ParameterError
+from gkd.functional.eager import eagerly
+from gkd.graph_memo import remember_graph, remembered_graph
 
 # Tensors made under inference_mode could not be saved for a backward pass later on.
 _usable_in_training = torch.inference_mode(mode=False)
@@ -61,6 +61,12 @@ class Pairs(NamedTuple):
         """Return the value of each edge's pair, ``[E]``, given those of the pairs."""
         return values if self.position is None else values.index_select(0, self.position)
 
+    def summed(self, values: Tensor) -> Tensor:
+        """Return the sum over the edges of each pair, ``[P]``, given a value for each edge."""
+        if self.position is None:
+            return values
+        return values.new_zeros(len(self.source)).index_add_(0, self.position, values)
+
 
 class Graph:
     """A directed graph over ``num_nodes`` nodes; N(i) is the set of sources of i's in-edges.
@@ -89,6 +95,7 @@ class Graph:
 
     __hash__ = None  # type: ignore[assignment]  # equality is by content, which lives in tensors
 
+    @eagerly
     @_usable_in_training
     def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
         check_edge_index(edge_index, num_nodes)
@@ -97,6 +104,7 @@ class Graph:
         self.edge_index = coalesced(edges, num_nodes)
 
     @staticmethod
+    @eagerly
     def of(edge_index: Tensor, num_nodes: int) -> Graph:
         """Return ``Graph(edge_index, num_nodes)``, the same object while the tensor is the same.
 
@@ -109,17 +117,14 @@ class Graph:
         """
         if not isinstance(edge_index, Tensor):
             return Graph(edge_index, num_nodes)  # type: ignore[unreachable]  # it explains
-        # Tensors made under inference_mode count no versions: their content is compared instead.
-        version = None if edge_index.is_inference() else edge_index._version
-        known = _memo.get(edge_index)
-        if known is not None and known.matches(edge_index, version, num_nodes):
-            return known.graph
-        graph = Graph(edge_index, num_nodes)
-        content = edge_index.clone() if version is None else None
-        _memo[edge_index] = _Remembered(version, content, graph)
+        graph = remembered_graph(edge_index, num_nodes)
+        if graph is None:
+            graph = Graph(edge_index, num_nodes)
+            remember_graph(edge_index, graph)
         return graph
 
     @staticmethod
+    @eagerly
     @_usable_in_training
     def from_neighbours(neighbours: Tensor) -> Graph:
         """Return the graph with an edge to node i from every node in ``neighbours[i]``.
@@ -166,12 +171,14 @@ class Graph:
         return self.edge_index.device
 
     @cached_property
+    @eagerly
     @_usable_in_training
     def row_pointer(self) -> Tensor:
         """``[N+1]``; the in-edges of node i are ``row_pointer[i]`` up to ``row_pointer[i+1]``."""
         return row_pointer_of(self.target, self.num_nodes)
 
     @property
+    @eagerly
     def neighbours(self) -> Tensor | None:
         """``[N, K]``, sources of each node's in-edges; None unless every node has as many.
 
@@ -185,15 +192,19 @@ class Graph:
         return self.source.view(self.num_nodes, degree)
 
     @cached_property
+    @eagerly
     @_usable_in_training
     def transpose(self) -> Transpose:
         """The edges by source, made once, for backward passes of sparse products."""
         permutation = stable_order(self.source, self.num_nodes)
         columns = self.target.index_select(0, permutation)
-        sources = self.source.index_select(0, permutation)
-        return Transpose(row_pointer_of(sources, self.num_nodes), columns, permutation)
+        row_pointer = row_pointer_of(self.source.index_select(0, permutation), self.num_nodes)
+        if torch.equal(columns, self.source) and torch.equal(row_pointer, self.row_pointer):
+            return Transpose(self.row_pointer, self.source, permutation)  # no memory of its own
+        return Transpose(row_pointer, columns, permutation)
 
     @cached_property
+    @eagerly
     def is_symmetric(self) -> bool:
         """Whether every edge has its reverse."""
         return torch.equal(self.transpose.columns, self.source) and torch.equal(
@@ -201,6 +212,7 @@ class Graph:
         )
 
     @cached_property
+    @eagerly
     @_usable_in_training
     def pairs(self) -> Pairs:
         """The pairs of nodes that the edges join, for what does not depend on their direction."""
@@ -216,12 +228,19 @@ class Graph:
         source, target = (end.index_select(0, edges) for end in self.edge_index)
         return Pairs(row_pointer_of(target, self.num_nodes), target, source, position)
 
+    @property
+    def knows_pairs(self) -> bool:
+        """Whether :attr:`pairs` has been found already."""
+        return "pairs" in self.__dict__
+
     @cached_property
+    @eagerly
     @_usable_in_training
     def self_loops(self) -> Tensor:
         """Positions of the edges from a node to itself."""
         return (self.source == self.target).nonzero().squeeze(1)
 
+    @eagerly
     @_usable_in_training
     def union(self, other: Graph) -> Graph:
         """Return the graph with the edges of either.
@@ -243,6 +262,7 @@ class Graph:
         both = merged(self.edge_index, other.edge_index, self.num_nodes)
         return Graph._ordered(both, self.num_nodes)
 
+    @eagerly
     def with_self_loops(self) -> Graph:
         """Return the graph in which every node is also its own neighbour."""
         return self._with_self_loops
@@ -272,17 +292,3 @@ class Graph:
     def __repr__(self) -> str:
         place = "" if self.device.type == "cpu" else f", device='{self.device}'"
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{place})"
-
-
-class _Remembered(NamedTuple):
-    version: int | None
-    content: Tensor | None
-    graph: Graph
-
-    def matches(self, edge_index: Tensor, version: int | None, num_nodes: int) -> bool:
-        if self.graph.num_nodes != num_nodes or self.version != version:
-            return False
-        return self.content is None or torch.equal(self.content, edge_index)
-
-
-_memo: MutableMapping[Tensor, _Remembered] = WeakIdKeyDictionary()  # dies with the tensor

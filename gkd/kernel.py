@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from gkd.functional.eager import eagerly
 from gkd.functional.similarities import EdgePairs
 from gkd.graph import Graph
 
@@ -16,6 +17,15 @@ class AbstractKernel(ABC):
     :meth:`similarity` from what :class:`~gkd.functional.similarities.EdgePairs` offers: dot
     products, squared distances, cosines, or any function of the raw pair.
 
+    The attributes declare what the kernel is like; ``gkd.testing`` holds it to them.
+
+    Attributes:
+        symmetric: whether both directions of an edge are equally similar.
+        bounded_memory: whether it does without a tensor that has features for every edge, or a
+            number for every pair of nodes.
+        pairwise: whether the similarity of a pair depends on nothing but this pair, so that it is
+            the same in every batch.
+
     >>> class Negative(AbstractKernel):
     ...     def similarity(self, pairs):
     ...         return -pairs.squared_distance()
@@ -24,10 +34,15 @@ class AbstractKernel(ABC):
     tensor([-9.])
     """
 
+    symmetric: bool = True
+    bounded_memory: bool = True
+    pairwise: bool = True
+
     @abstractmethod
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarity of every pair, ``[E]``, differentiable in the features."""
 
+    @eagerly
     def __call__(self, features: Tensor, graph: Graph) -> Tensor:
         """Return the similarity of the two ends of every edge.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -17,11 +17,16 @@ from gkd.errors import TapError
 from gkd.graph import Graph
 
 
+class Complete(BaseException):
+    """Ends a forward pass of which nothing more is needed; no error, so that none is caught."""
+
+
 class Captured:
     """What the taps of one network saw in one forward pass; made by :func:`capturing`."""
 
-    def __init__(self, name: str, taps: Iterable[Tap]) -> None:
+    def __init__(self, name: str, taps: Iterable[Tap], enough: int | None = None) -> None:
         self._name = name
+        self._enough = enough
         self._calls: dict[Tap, int] = dict.fromkeys(taps, 0)
         self._values: dict[Tap, object] = {}
         self._versions: dict[Tap, int | None] = {}
@@ -34,6 +39,13 @@ class Captured:
             value = item_of(output, tap.items, f"{self._name}: tap {str(tap)!r}")
             self._values[tap] = value
             self._versions[tap] = _version(value)
+        if self.num_calls == self._enough:
+            raise Complete
+
+    @property
+    def num_calls(self) -> int:
+        """How often taps have fired."""
+        return sum(self._calls.values())
 
     def value(self, tap: Tap) -> object:
         """Return what ``tap`` saw.
@@ -64,13 +76,16 @@ class Captured:
 
 
 @contextmanager
-def capturing(network: nn.Module, taps: Iterable[Tap], name: str) -> Iterator[Captured]:
+def capturing(
+    network: nn.Module, taps: Iterable[Tap], name: str, enough: int | None = None
+) -> Iterator[Captured]:
     """Context in which a forward pass of ``network`` is captured; its hooks are gone afterwards.
 
     Args:
         network: runs inside the context.
         taps: what to capture.
         name: what messages call the network.
+        enough: how often taps fire before the pass ends; None for the whole pass.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     >>> with capturing(network, [Tap("0")], "student") as captured:
@@ -78,13 +93,14 @@ def capturing(network: nn.Module, taps: Iterable[Tap], name: str) -> Iterator[Ca
     >>> captured.value(Tap("0")).shape
     torch.Size([4, 3])
     """
-    captured = Captured(name, taps)
+    captured = Captured(name, taps, enough)
     handles = []
     try:
         for tap in captured._calls:
             module = network.get_submodule(tap.path)
             handles.append(module.register_forward_hook(partial(captured.record, tap)))
-        yield captured
+        with suppress(Complete):
+            yield captured
     finally:
         for handle in handles:
             handle.remove()

@@ -1,51 +1,32 @@
-"""Outputs of teachers, kept per sample."""
+"""What teachers say, kept per sample."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
-from gkd.distillation.batch_attributes import tensor_attribute
-from gkd.distillation.network_outputs import NetworkOutputs, NetworkTaps, network_outputs
-from gkd.distillation.sample_digest import bit_sum, sample_digests
-from gkd.distillation.sample_slices import joined_outputs, split_outputs
-from gkd.errors import DataError, ParameterError
-from gkd.graph import Graph
-
-
-@dataclass(frozen=True)
-class _Kept:
-    digest: tuple[int, ...]
-    company: tuple[str, ...]
-    outputs: NetworkOutputs
-
-    def covers(self, taps: NetworkTaps) -> bool:
-        return self.outputs.features.keys() >= set(taps.features) and (
-            self.outputs.graphs.keys() >= set(taps.graphs)
-        )
-
-
-@dataclass
-class _Shelf:
-    """What is kept of one teacher, with one state of its weights."""
-
-    fingerprint: object
-    kept: dict[str, _Kept] = field(default_factory=dict)
-    num_bytes: int = 0
-    independence_checked: bool = False
+from gkd.distillation.batch_request import BatchRequest
+from gkd.distillation.piece_files import PieceFiles
+from gkd.distillation.teacher_pieces import Pieces, TeacherTerms
+from gkd.distillation.teacher_shelf import Shelf
+from gkd.distillation.teacher_weights import autocast_dtype, weights_fingerprint, weights_hash
+from gkd.errors import ParameterError
+from gkd.loss import View
 
 
 class TeacherCache:
-    """Logits and tapped outputs of teachers, so that a frozen teacher runs once per sample.
+    """What terms need of teachers, kept per sample, so that a frozen teacher runs once per sample.
 
-    A batch whose samples are all known is answered by concatenating what was kept; otherwise the
-    teacher runs on the whole batch. What was kept is dropped when the teacher's weights change.
-    One cache may serve several distillers.
+    Kept are the teacher's logits and tapped outputs; or, where a loss can make a target of them
+    that depends on the sample alone, the target in their place, which is often much smaller. A
+    batch whose samples are all known is answered by putting these together; otherwise the teacher
+    runs on the whole batch. What was kept is dropped when the teacher's weights change. One cache
+    may serve several distillers.
 
     Batches need ``ids`` (a name per sample, different for different samples, also across splits)
     and ``ptr`` (``int64 [B + 1]``, where each sample's nodes begin), as :func:`gkd.collate` and
@@ -53,11 +34,16 @@ class TeacherCache:
     sample of a batch by itself; both are checked.
 
     Args:
-        limit_bytes: memory for what is kept. When the next sample does not fit, a warning says how
-            many are kept; the others go to the teacher in every epoch.
+        limit_bytes: memory for what is kept, on the teacher's device.
+        folder: for files with what memory has no room for. They are named after the content of
+            the teacher's weights, the sample, its tap and its loss, so that other processes and
+            later ones find them; several at once may use one folder. Without a folder, a warning
+            says how many samples are kept; the others go to the teacher in every epoch.
+        key: what else the files depend on: the code of teacher and losses, if it changes while
+            the folder is in use.
 
     Attributes:
-        hits: batches answered from memory.
+        hits: batches answered from what was kept.
         misses: batches that the teacher ran on.
 
     Raises:
@@ -69,157 +55,124 @@ class TeacherCache:
     TeacherCache(limit_bytes=1073741824, num_bytes=0, num_samples=0)
     """
 
-    def __init__(self, limit_bytes: int = 2**30) -> None:
+    def __init__(
+        self, limit_bytes: int = 2**30, folder: str | Path | None = None, key: str = ""
+    ) -> None:
         if not isinstance(limit_bytes, int) or isinstance(limit_bytes, bool) or limit_bytes < 1:
             raise ParameterError(
                 f"limit_bytes: expected a positive whole number, got {limit_bytes!r}"
             )
         self.limit_bytes = limit_bytes
+        self.folder = None if folder is None else Path(folder)
+        self.key = key
         self.hits = 0
         self.misses = 0
-        self._shelves: WeakKeyDictionary[nn.Module, _Shelf] = WeakKeyDictionary()
+        self._shelves: WeakKeyDictionary[nn.Module, Shelf] = WeakKeyDictionary()
         self._warned = False
 
     @property
     def num_samples(self) -> int:
-        """Number of samples kept, counted once per teacher."""
-        return sum(len(shelf.kept) for shelf in self._shelves.values())
+        """Number of samples of which something is kept, counted once per teacher."""
+        return sum(
+            bool(sample.pieces)
+            for shelf in self._shelves.values()
+            for sample in shelf.samples.values()
+        )
 
     @property
     def num_bytes(self) -> int:
         """Memory that the kept tensors take."""
         return sum(shelf.num_bytes for shelf in self._shelves.values())
 
-    def outputs(
+    @property
+    def num_bytes_in_files(self) -> int:
+        """Content of the files that this process wrote or found."""
+        return sum(shelf.num_bytes_in_files for shelf in self._shelves.values())
+
+    def views(
         self,
         teacher: nn.Module,
         batch: object,
         inputs: Mapping[str, object],
-        taps: NetworkTaps,
-    ) -> NetworkOutputs:
-        """Return the teacher's outputs for ``batch``, from memory if all its samples are known.
+        terms: TeacherTerms,
+        names: Collection[str],
+    ) -> dict[str, View]:
+        """Return what terms see of the teacher, from what was kept if all samples are known.
 
         Args:
             teacher: in evaluation mode.
             batch: with ``ids`` and ``ptr``.
             inputs: what the teacher is called with, by name.
-            taps: what the outputs must hold.
+            terms: all that compare with this teacher.
+            names: those whose views are wanted now.
         """
-        ptr = tensor_attribute(batch, "ptr", "teacher cache")
-        ids = _ids(batch, len(ptr) - 1)
-        edge_index = getattr(batch, "edge_index", None)
-        digests = sample_digests(inputs, ptr, edge_index)
-        shelf = self._shelf(teacher)
-        for id, digest in zip(ids, digests, strict=True):
-            if id in shelf.kept:
-                _require_same(id, digest, shelf.kept[id].digest)
-        known = [shelf.kept[id] for id in ids if id in shelf.kept and shelf.kept[id].covers(taps)]
-        if len(known) < len(ids):
+        request = BatchRequest(self._shelf(teacher), batch, inputs, terms)
+        known = request.known()
+        if known is None:
             self.misses += 1
-            outputs = network_outputs(teacher, inputs, taps)
-            self._keep(shelf, ids, digests, split_outputs(outputs, ptr, taps.name))
-            return outputs
+            pieces = request.run(teacher)
+            self._keep(request, pieces)
+            return terms.views_of_pieces(batch, pieces, names)
         self.hits += 1
-        outputs = joined_outputs([kept.outputs for kept in known], taps)
-        if not shelf.independence_checked and any(kept.company != ids for kept in known):
-            _require_independence(outputs, network_outputs(teacher, inputs, taps), taps.name)
-            shelf.independence_checked = True
-        return outputs
+        request.check_independence(teacher, known)
+        return terms.views_of_pieces(batch, known, names)
+
+    def remember(
+        self,
+        teacher: nn.Module,
+        batch: object,
+        inputs: Mapping[str, object],
+        terms: TeacherTerms,
+    ) -> bool:
+        """Make sure that ``batch`` is kept; False where there is no room for it.
+
+        The arguments are those of :meth:`views`. A sample that was kept stays as it was.
+        """
+        request = BatchRequest(self._shelf(teacher), batch, inputs, terms)
+        if request.known() is not None:
+            return True
+        self.misses += 1
+        return self._keep(request, request.run(teacher))
 
     def clear(self) -> None:
-        """Drop everything that is kept."""
+        """Drop everything that is kept; files stay."""
         self._shelves.clear()
 
-    def _shelf(self, teacher: nn.Module) -> _Shelf:
-        fingerprint = _fingerprint(teacher)
+    def _shelf(self, teacher: nn.Module) -> Shelf:
+        fingerprint = weights_fingerprint(teacher)
         shelf = self._shelves.get(teacher)
         if shelf is None or shelf.fingerprint != fingerprint:
-            shelf = self._shelves[teacher] = _Shelf(fingerprint)
+            shelf = self._shelves[teacher] = self._new_shelf(teacher, fingerprint)
         return shelf
 
-    def _keep(
-        self,
-        shelf: _Shelf,
-        ids: tuple[str, ...],
-        digests: Sequence[tuple[int, ...]],
-        samples: Sequence[NetworkOutputs],
-    ) -> None:
-        for id, digest, outputs in zip(ids, digests, samples, strict=True):
-            cost = _num_bytes(outputs)
-            if known := shelf.kept.get(id):
-                outputs = _merged(known.outputs, outputs)
-                cost = _num_bytes(outputs) - _num_bytes(known.outputs)
-            if self.num_bytes + cost <= self.limit_bytes:
-                shelf.kept[id] = _Kept(digest, ids, outputs)
-                shelf.num_bytes += cost
-            elif not self._warned:
-                self._warned = True
-                warnings.warn(
-                    f"teacher cache: full at {self.num_samples} samples (limit_bytes="
-                    f"{self.limit_bytes}); batches with other samples run the teacher every time",
-                    stacklevel=2,
-                )
+    def _new_shelf(self, teacher: nn.Module, fingerprint: object) -> Shelf:
+        if self.folder is None:
+            return Shelf(fingerprint)
+        device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+        content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
+        return Shelf(fingerprint, PieceFiles(self.folder), content, device)
 
-    def __reduce__(self) -> tuple[type[TeacherCache], tuple[int]]:
+    def _keep(self, request: BatchRequest, pieces: Pieces) -> bool:
+        complete = True
+        for id, parts in request.new_parts(pieces):
+            room = self.limit_bytes - self.num_bytes
+            complete &= request.shelf.keep(id, parts, request.ids, room)
+        if not complete and not self._warned:
+            self._warned = True
+            disk = "" if self.folder is None else f", and no room on the disk of {self.folder}"
+            warnings.warn(
+                f"teacher cache: full at {self.num_samples} samples (limit_bytes="
+                f"{self.limit_bytes}{disk}); batches with other samples run the teacher every time",
+                stacklevel=3,
+            )
+        return complete
+
+    def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str]]:
         # A copy, a checkpoint or another process starts empty: the tensors can be made again.
-        return TeacherCache, (self.limit_bytes,)
+        return TeacherCache, (self.limit_bytes, self.folder, self.key)
 
     def __repr__(self) -> str:
         return (
             f"TeacherCache(limit_bytes={self.limit_bytes}, num_bytes={self.num_bytes}, "
             f"num_samples={self.num_samples})"
         )
-
-
-def _ids(batch: object, num_samples: int) -> tuple[str, ...]:
-    ids = tuple(getattr(batch, "ids", ()))
-    if len(ids) != num_samples:
-        raise ParameterError(
-            f"teacher cache: the batch ({type(batch).__name__}) has {num_samples} samples and "
-            f"{len(ids)} 'ids'; name the samples or pass teacher_cache=None"
-        )
-    return ids
-
-
-def _require_same(id: str, digest: tuple[int, ...], first: tuple[int, ...]) -> None:
-    if digest == first:
-        return
-    sizes = f" (it had {first[0]} nodes and now has {digest[0]})" if digest[0] != first[0] else ""
-    raise DataError(
-        f"teacher cache: sample {id!r} is not what it was when its outputs were kept{sizes}; "
-        "two samples share this id, or the data is augmented and needs teacher_cache=None"
-    )
-
-
-def _require_independence(kept: NetworkOutputs, run: NetworkOutputs, name: str) -> None:
-    pairs = [(kept.logits, run.logits)]
-    pairs += [(kept.features[tap], run.features[tap]) for tap in kept.features]
-    for ours, theirs in pairs:
-        # Means, because a near-tie between neighbours may fall differently in another batch.
-        tolerance = torch.finfo(theirs.dtype).eps ** 0.5 * theirs.abs().mean()
-        if (ours - theirs).abs().mean() > tolerance:
-            raise ParameterError(
-                f"teacher cache: the outputs of the {name} for a sample depend on the other "
-                "samples in the batch, so they cannot be kept; pass teacher_cache=None"
-            )
-
-
-def _fingerprint(teacher: nn.Module) -> object:
-    """Value that changes when a weight does, whether in place, through ``.data`` or by exchange."""
-    tensors = [*teacher.parameters(), *teacher.buffers()]
-    places = [(t.data_ptr(), None if t.is_inference() else t._version) for t in tensors]
-    sums = [bit_sum(t) for t in tensors]
-    device = tensors[0].device.type if tensors else "cpu"
-    autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    return places, torch.stack(sums).tolist() if sums else [], autocast
-
-
-def _merged(known: NetworkOutputs, new: NetworkOutputs) -> NetworkOutputs:
-    """Return both distillers' taps, where two that use different ones share a cache."""
-    features = {**known.features, **new.features}
-    return NetworkOutputs(new.logits, features, {**known.graphs, **new.graphs})
-
-
-def _num_bytes(outputs: NetworkOutputs) -> int:
-    graphs = [g.edge_index if isinstance(g, Graph) else g for g in outputs.graphs.values()]
-    return sum(t.nbytes for t in (outputs.logits, *outputs.features.values(), *graphs))

@@ -1,4 +1,4 @@
-"""What every test shares: the place of the real data, and hypothesis profiles."""
+"""What every test shares: the place of the real data, commands, hypothesis profiles."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from command_line import run
 from fake_distributions import site
 
-__all__ = ["data_root", "site"]
+__all__ = ["data_root", "run", "site"]
 
 # Tests are small: a second thread only waits, and on a busy machine it waits long.
 torch.set_num_threads(1)

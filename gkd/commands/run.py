@@ -61,7 +61,6 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         file, create_host(), placement, Console(), out=options.out, resume=options.resume
     )
     try:
-        _say(run, f"run folder: {run.directory.folder}")
         run.train()
         if run.first_process:
             print_table(write_report(run.directory.folder))

@@ -61,7 +61,7 @@ def _finite(tensor: Tensor) -> bool:
 
 
 def _tensors(view: View) -> dict[str, Tensor]:
-    named = {"logits": view.logits, "features": view.features}
+    named = {"logits": view.logits, "features": view.features, "target": view.edge_values}
     return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gkd.catalog import create
 from gkd.distillation import batch_attributes
+from gkd.distillation.component_keys import component_key
 from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.tap import Tap
 from gkd.errors import ParameterError
@@ -24,9 +25,15 @@ _TAP_PREFIX = "tap:"
 
 
 class GraphSource(ABC):
-    """Where the graph of one network's view comes from."""
+    """Where the graph of one network's view comes from.
+
+    Attributes:
+        tap: of the sub-module that outputs it, if one does.
+        key: names a graph that depends on the network; None where it is the batch's.
+    """
 
     tap: Tap | None = None
+    key: str | None = None
 
     @abstractmethod
     def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph | None:
@@ -61,6 +68,12 @@ class BatchGraph(GraphSource):
         edge_index = batch_attributes.tensor_attribute(batch, self.name, "graph")
         return _over_rows(Graph.of(edge_index, _num_nodes(view, batch)), view, self.name)
 
+    def of_batch(self, batch: object) -> Graph | None:
+        """Return the graph over the batch's nodes, if there is one."""
+        edge_index = getattr(batch, self.name, None)
+        nodes = batch_attributes.num_nodes(batch)
+        return None if edge_index is None or nodes is None else Graph.of(edge_index, nodes)
+
 
 @final
 @dataclass(frozen=True)
@@ -68,6 +81,11 @@ class TappedGraph(GraphSource):
     """The output of a sub-module: a graph, an edge index, or a tuple that begins with one."""
 
     tap: Tap
+
+    @property
+    def key(self) -> str:  # type: ignore[override]
+        """Name of the tap."""
+        return str(self.tap)
 
     def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph:
         """Return the tapped graph."""
@@ -82,6 +100,7 @@ class BuiltGraph(GraphSource):
     """A graph built from the view's features, such as that of the nearest neighbours."""
 
     builder: GraphBuilder
+    key: str
 
     def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph:
         """Return the builder's graph of the features."""
@@ -119,9 +138,10 @@ def graph_source(choice: GraphChoice | None) -> GraphSource:
         name = parameters.pop("name", None)
         if not isinstance(name, str):
             raise ParameterError(f"graph: a mapping needs the builder's 'name', got {choice!r}")
-        return BuiltGraph(create("graph", name, **parameters))
+        builder = create("graph", name, **parameters)
+        return BuiltGraph(builder, component_key(builder, parameters))
     if callable(choice):
-        return BuiltGraph(choice)
+        return BuiltGraph(choice, component_key(choice, None))
     raise ParameterError(
         "graph: expected an attribute of the batch, 'tap:PATH', a builder or a mapping with its "
         f"name, got {choice!r}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -16,12 +17,12 @@ class NetworkOutputs:
     """What the terms need of one network for one batch.
 
     Attributes:
-        logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs.
+        logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs; None if nobody needs them.
         features: by tap, ``[N, F]`` or ``[B, N, F]`` as the sub-module returned them.
         graphs: by tap, a graph or an edge index ``[2, E]``.
     """
 
-    logits: Tensor
+    logits: Tensor | None
     features: Mapping[Tap, Tensor]
     graphs: Mapping[Tap, Graph | Tensor]
 
@@ -35,12 +36,19 @@ class NetworkTaps:
         logits: items that lead to the logits where the network returns more than a tensor.
         features: taps that yield features.
         graphs: taps that yield a graph, or a tuple that begins with an edge index.
+        partial: whether the logits are not needed, so that the pass may end with the last tap.
     """
 
     name: str
     logits: Tap
     features: Collection[Tap] = ()
     graphs: Collection[Tap] = ()
+    partial: bool = False
+
+    @property
+    def captured(self) -> frozenset[Tap]:
+        """All taps."""
+        return frozenset([*self.features, *self.graphs])
 
 
 def network_outputs(
@@ -48,19 +56,29 @@ def network_outputs(
 ) -> NetworkOutputs:
     """Run ``network`` on the values of ``inputs``, in order, and collect what ``taps`` ask for.
 
+    Where logits are not needed, the first pass shows how often taps fire; later ones end there.
+
     Raises:
         TapError: the output holds no logits, or a tap yields nothing usable.
     """
-    with capturing(network, {*taps.features, *taps.graphs}, taps.name) as captured:
+    enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
+    output: object = None
+    with capturing(network, taps.captured, taps.name, enough) as captured:
         output = network(*inputs.values())
     place = f"{taps.name}: tap "
-    return NetworkOutputs(
-        logits=_logits(output, taps),
+    outputs = NetworkOutputs(
+        logits=None if taps.partial else _logits(output, taps),
         features={
             tap: features_of(captured.value(tap), f"{place}{str(tap)!r}") for tap in taps.features
         },
         graphs={tap: _graph(captured.value(tap), f"{place}{str(tap)!r}") for tap in taps.graphs},
     )
+    if taps.partial:
+        _firings.setdefault(network, {})[taps.captured] = captured.num_calls
+    return outputs
+
+
+_firings: WeakKeyDictionary[nn.Module, dict[frozenset[Tap], int]] = WeakKeyDictionary()
 
 
 def _logits(output: object, taps: NetworkTaps) -> Tensor:

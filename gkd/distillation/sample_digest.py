@@ -1,13 +1,18 @@
 """Whether a sample is still the one that was seen under its id."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, MutableMapping
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
+from gkd.disjoint_union import DisjointUnion
 from gkd.errors import ParameterError
+from gkd.graph import Graph
+from gkd.graph_memo import remembered_graph
 
+NODES = "number of nodes"
 _PLACES = ("batch", "ptr")  # inputs that say where a sample lies in the batch, not what it is
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _ODD = -7_046_029_254_386_353_131  # 2^64 / golden ratio, whose multiples spread over all bits
@@ -15,7 +20,7 @@ _ODD = -7_046_029_254_386_353_131  # 2^64 / golden ratio, whose multiples spread
 
 def sample_digests(
     inputs: Mapping[str, object], ptr: Tensor, edge_index: Tensor | None = None
-) -> list[tuple[int, ...]]:
+) -> list[dict[str, int]]:
     """Numbers per sample that differ when the sample's inputs differ.
 
     They are sums of hashes of the inputs' bits, in integers: the same for a sample in any company,
@@ -28,7 +33,7 @@ def sample_digests(
         edge_index: int64 ``[2, E]``, the edges that rows per edge belong to.
 
     Returns:
-        B tuples: the number of nodes, then a number per input.
+        For each sample a number per input, by its name, and the number of nodes.
 
     Raises:
         ParameterError: an input cannot be divided among the samples.
@@ -40,12 +45,17 @@ def sample_digests(
     """
     sizes = ptr.diff()
     samples = torch.arange(len(sizes), device=ptr.device).repeat_interleave(sizes)
-    columns = [sizes]
+    columns = {NODES: sizes}
     for name, value in inputs.items():
-        if name not in _PLACES:
+        if name in _PLACES:
+            continue
+        known = _known_edges(value, sizes, len(samples)) if name.endswith("edge_index") else None
+        if known is None:
             rows = _rows(name, value, ptr, samples, edge_index)
-            columns.append(torch.zeros_like(sizes).index_add_(0, rows.sample, _mixed(rows.value)))
-    return [tuple(numbers) for numbers in torch.stack(columns, dim=1).tolist()]
+            known = torch.zeros_like(sizes).index_add_(0, rows.sample, _mixed(rows.value))
+        columns[name] = known
+    numbers = torch.stack(list(columns.values()), dim=1).tolist()
+    return [dict(zip(columns, row, strict=True)) for row in numbers]
 
 
 def bit_sum(tensor: Tensor) -> Tensor:
@@ -61,6 +71,28 @@ def _bits(tensor: Tensor) -> Tensor:
     # Complex numbers may be wider than any integer: read them as their parts.
     parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     return parts.detach().contiguous().view(_INTEGERS[parts.element_size()])
+
+
+def _known_edges(edge_index: object, sizes: Tensor, num_nodes: int) -> Tensor | None:
+    """Return the numbers of edges that samples were collated of, each computed once; or None."""
+    graph = remembered_graph(edge_index, num_nodes) if isinstance(edge_index, Tensor) else None
+    # Repeated edges, which a graph has once, count in the digest: it must be the very same edges.
+    if graph is None or not torch.equal(graph.edge_index, cast(Tensor, edge_index)):
+        return None
+    parts = graph.graphs if isinstance(graph, DisjointUnion) else (graph,)
+    if [part.num_nodes for part in parts] != sizes.tolist():
+        return None
+    return torch.tensor([_edge_number(part) for part in parts], device=sizes.device)
+
+
+def _edge_number(graph: Graph) -> int:
+    if graph not in _edge_numbers:
+        values = _mixed(_mixed(graph.source) + graph.target)
+        _edge_numbers[graph] = int(values.sum())
+    return _edge_numbers[graph]
+
+
+_edge_numbers: MutableMapping[Graph, int] = WeakIdKeyDictionary()
 
 
 class _Rows(NamedTuple):

@@ -1,13 +1,12 @@
 """Teachers: frozen, in evaluation mode, without gradients."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from gkd.distillation.network_outputs import NetworkOutputs, NetworkTaps, network_outputs
 from gkd.errors import ParameterError
-from gkd.teacher_cache import TeacherCache
 
 SOLE_TEACHER = "teacher"
 
@@ -49,19 +48,12 @@ def teacher_label(name: str, teachers: Mapping[str, nn.Module]) -> str:
     return "teacher" if len(teachers) == 1 else f"teacher {name!r}"
 
 
-def teacher_outputs(
-    teacher: nn.Module,
-    batch: object,
-    inputs: Mapping[str, object],
-    taps: NetworkTaps,
-    cache: TeacherCache | None,
-) -> NetworkOutputs:
-    """Return a teacher's outputs for ``batch``, from ``cache`` where there is one."""
+@contextmanager
+def answering(teacher: nn.Module) -> Iterator[nn.Module]:
+    """Context in which a teacher is in evaluation mode and leaves no gradients."""
     teacher.eval()  # each time: the user's code may have switched it back
     with torch.no_grad():
-        if cache is None:
-            return network_outputs(teacher, inputs, taps)
-        return cache.outputs(teacher, batch, inputs, taps)
+        yield teacher
 
 
 def _require_separate(name: str, teacher: nn.Module, student: nn.Module) -> None:

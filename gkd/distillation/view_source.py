@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -9,6 +10,7 @@ from torch import Tensor
 from gkd.distillation.graph_source import GraphSource, TappedGraph
 from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.tap import Tap
+from gkd.graph import Graph
 from gkd.loss import View
 
 
@@ -34,24 +36,40 @@ class ViewSource:
         """Taps that must yield a graph."""
         return (self.graph.tap,) if isinstance(self.graph, TappedGraph) else ()
 
+    @property
+    def graph_piece(self) -> str | None:
+        """Name of a graph that comes from the network, among the pieces of what it said."""
+        if self.graph.key is None:
+            return None
+        built_on = "" if self.graph.tap is not None else f"{self.tap}:"
+        return f"graph:{built_on}{self.graph.key}"
+
     def tensor(self, outputs: NetworkOutputs) -> Tensor:
         """Return what the term compares, as the network computed it."""
-        return outputs.logits if self.tap is None else outputs.features[self.tap]
+        return cast(Tensor, outputs.logits) if self.tap is None else outputs.features[self.tap]
 
-    def view(self, batch: object, outputs: NetworkOutputs) -> View:
-        """Return the view for one batch; ``[B, N, F]`` features become ``[B·N, F]``."""
+    def view(self, batch: object, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
+        """Return the view for one batch; ``[B, N, F]`` features become ``[B·N, F]``.
+
+        Args:
+            batch: what the network ran on.
+            outputs: of the network.
+            graph: the view's, where it is known.
+        """
         if self.tap is None:
             view = View(logits=outputs.logits)
         else:
             features = outputs.features[self.tap]
-            samples = _samples_of_rows(features, batch)
+            samples = samples_of_rows(features, batch)
             features = features.flatten(0, 1) if features.ndim == 3 else features
             view = View(logits=outputs.logits, features=features, batch=samples)
-        return replace(view, graph=self.graph.graph(view, batch, outputs))
+        if graph is None:
+            graph = self.graph.graph(view, batch, outputs)
+        return replace(view, graph=graph)
 
 
-def _samples_of_rows(features: Tensor, batch: object) -> Tensor | None:
-    """Sample of each row; None where the rows are not the batch's nodes."""
+def samples_of_rows(features: Tensor, batch: object) -> Tensor | None:
+    """Return the sample of each row; None where the rows are not the batch's nodes."""
     if features.ndim == 3:
         samples, nodes, _ = features.shape
         return torch.arange(samples, device=features.device).repeat_interleave(nodes)

@@ -1,5 +1,6 @@
 """The memory a step takes."""
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,16 +42,25 @@ def _accelerator_peak(step: Callable[[], object], device: torch.device) -> int |
 def _resident_peak(step: Callable[[], object]) -> int | None:
     process = Path("/proc/self")
     try:
+        _return_free_pages()
         (process / "clear_refs").write_text("5")  # sets the high-water mark back to now
-        before = _status_bytes(process, "VmRSS")
+        before = status_bytes(process, "VmRSS")
     except OSError:
         step()
         return None
     step()
-    return max(0, _status_bytes(process, "VmHWM") - before)
+    return max(0, status_bytes(process, "VmHWM") - before)
 
 
-def _status_bytes(process: Path, field: str) -> int:
+def _return_free_pages() -> None:
+    # What earlier steps freed, and the allocator kept, would be taken again unseen.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    if trim is not None:
+        trim(0)
+
+
+def status_bytes(process: Path, field: str) -> int:
+    """Return what Linux says of a process under ``field``; OSError where there is no such thing."""
     for line in (process / "status").read_text().splitlines():
         name, _, value = line.partition(":")
         if name == field:

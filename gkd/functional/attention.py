@@ -8,11 +8,13 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
 from gkd.errors import ParameterError
+from gkd.functional.eager import eagerly
 from gkd.functional.segments import segment_max, segment_sum
 from gkd.functional.sparse import sampled_product, sparse_product
 from gkd.graph import Graph
 
 
+@eagerly
 def neighbour_attention(
     features: Tensor,
     source_scores: Tensor,

@@ -1,60 +1,93 @@
 """How far two local structures are apart, per node."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gkd.functional.segments import segment_sum, spread
+from gkd.functional.eager import eagerly
+from gkd.functional.row_blocks import row_blocks
+from gkd.functional.segments import log_softmax, segment_sum, spread
 
 _NEAR = 1.0  # above this log-ratio q - p loses nothing by cancellation
 
+First = Literal["logits", "other"]
 
-def kl_divergence(log_p: Tensor, log_q: Tensor, row_pointer: Tensor) -> Tensor:
+
+@eagerly
+def structure_divergence(
+    logits: Tensor, log_other: Tensor, row_pointer: Tensor, first: First = "logits"
+) -> Tensor:
     r"""Kullback-Leibler divergence of every node's local structures (CVPR 2020, equation 5).
 
     .. math:: S_i = \mathrm{KL}(p_i \,\|\, q_i)
         = \sum_{j \in N(i)} p_{ij} \log \frac{p_{ij}}{q_{ij}} - p_{ij} + q_{ij}
 
-    The last two terms cancel for probabilities that sum to 1. With them no summand is negative
-    and round-off in the normalisation of ``p`` or ``q`` has no first-order effect.
+    One structure is the softmax of the logits over each node's in-edges, the other is given. The
+    last two terms cancel for probabilities that sum to 1. With them no summand is negative and
+    round-off in the normalisation of ``p`` or ``q`` has no first-order effect. The gradient is
+    made on the way: nothing else is kept for it. Differentiable once, in the logits.
 
     Args:
-        log_p: log-probabilities, ``[E]``.
-        log_q: log-probabilities, ``[E]``.
+        logits: ``[E]``.
+        log_other: log-probabilities of the other structure, ``[E]``; no gradient.
         row_pointer: int64 ``[N+1]``; node i's in-edges are ``row_pointer[i]`` up to
             ``row_pointer[i+1]``.
+        first: which structure is ``p``.
 
     Returns:
         ``[N]``; 0 for a node without in-edges.
 
-    >>> log_p, log_q = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.25, 0.75]).log()
-    >>> kl_divergence(log_p, log_q, torch.tensor([0, 2, 2]))
+    >>> logits, log_other = torch.zeros(2), torch.tensor([0.25, 0.75]).log()
+    >>> structure_divergence(logits, log_other, torch.tensor([0, 2, 2]))
     tensor([0.1438, 0.0000])
+    >>> structure_divergence(logits, log_other, torch.tensor([0, 2, 2]), first="other")
+    tensor([0.1308, 0.0000])
     """
-    result: Tensor = _KLDivergence.apply(log_p, log_q, row_pointer)  # type: ignore[no-untyped-call]
+    dtype = torch.promote_types(logits.dtype, log_other.dtype)
+    result: Tensor = _StructureDivergence.apply(  # type: ignore[no-untyped-call]
+        logits.to(dtype), log_other.detach().to(dtype), row_pointer, first == "logits"
+    )
     return result
 
 
-class _KLDivergence(torch.autograd.Function):
+class _StructureDivergence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, log_p: Tensor, log_q: Tensor, row_pointer: Tensor) -> Tensor:
-        p, log_ratio = log_p.exp(), log_q - log_p
-        ctx.save_for_backward(p, log_q, log_ratio, row_pointer)
-        # Never negative, but overflows far away.
-        near = log_ratio.expm1().sub_(log_ratio).mul_(p)
-        if bool((log_ratio < _NEAR).all()):
-            return segment_sum(near, row_pointer)
-        far = log_q.exp() - p - p * log_ratio
-        return segment_sum(torch.where(log_ratio < _NEAR, near, far), row_pointer)
+    def forward(
+        ctx: Any, logits: Tensor, log_other: Tensor, row_pointer: Tensor, logits_first: bool
+    ) -> Tensor:
+        result = logits.new_empty(len(row_pointer) - 1)
+        slope = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        for rows, edges, pointer in row_blocks(row_pointer, len(logits)):
+            log_own, log_given = log_softmax(logits[edges], pointer), log_other[edges]
+            own, log_ratio = log_own.exp(), log_given - log_own
+            if logits_first:
+                result[rows] = segment_sum(_summands(own, log_given, log_ratio), pointer)
+                outer = log_ratio.neg_().mul_(own)
+            else:
+                given = log_given.exp()
+                result[rows] = segment_sum(_summands(given, log_own, log_ratio.neg_()), pointer)
+                outer = own - given
+            if slope is not None:  # through the softmax
+                mean = spread(segment_sum(outer, pointer), pointer, len(own))
+                torch.sub(outer, own.mul_(mean), out=slope[edges])
+        ctx.save_for_backward(slope, row_pointer)
+        return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        p, log_q, log_ratio, row_pointer = ctx.saved_tensors
-        needs_p, needs_q, _ = ctx.needs_input_grad
-        grad = spread(grad, row_pointer, len(p))
-        grad_p = -grad * p * log_ratio if needs_p else None
-        grad_q = grad * (log_q.exp() - p) if needs_q else None
-        return grad_p, grad_q, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        slope, row_pointer = ctx.saved_tensors
+        if grad.stride() == (0,) and len(grad):  # of a sum: the same number for all
+            return slope * grad[0], None, None, None
+        return slope * spread(grad, row_pointer, len(slope)), None, None, None
+
+
+def _summands(p: Tensor, log_q: Tensor, log_ratio: Tensor) -> Tensor:
+    # The first form is never negative, but overflows where q is far above p.
+    near = log_ratio.expm1().sub_(log_ratio).mul_(p)
+    if bool((log_ratio < _NEAR).all()):
+        return near
+    far = log_q.exp() - p - p * log_ratio
+    return torch.where(log_ratio < _NEAR, near, far)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
 from gkd.errors import ParameterError
+from gkd.functional.eager import eagerly
 from gkd.functional.edge_moments import edge_moments
 from gkd.functional.neighbour_max import neighbour_max
 from gkd.graph import Graph
@@ -24,6 +25,7 @@ class Moments(NamedTuple):
     variance: Tensor
 
 
+@eagerly
 def edge_conv(
     features: Tensor,
     weight: Tensor,
@@ -80,14 +82,18 @@ def edge_conv(
         sign = torch.where(scale < 0, -1.0, 1.0).to(dtype)
         neighbour, centre = (weight.to(dtype) * sign[:, None]).chunk(2, dim=1)
         x = features.to(dtype)
-        from_source, from_target = linear(x, neighbour), linear(x, centre - neighbour)
         if moments is None:
+            from_source, from_target = linear(x, neighbour), linear(x, centre - neighbour)
             mean, variance = edge_moments(from_source, from_target, graph)
-        else:
+            factor = scale.to(dtype) * sign * (variance + epsilon).rsqrt()
+            largest = neighbour_max(from_source, graph).add_(from_target)
+            result = torch.addcmul(shift.to(dtype) - mean * factor, largest, factor)
+        else:  # the normalisation is known beforehand, and linear as well: it goes into the weights
             mean, variance = moments.mean.to(dtype) * sign, moments.variance.to(dtype)
-        factor = scale.to(dtype) * sign * (variance + epsilon).rsqrt()
-        largest = neighbour_max(from_source, graph) + from_target
-        result = torch.addcmul(shift.to(dtype) - mean * factor, largest, factor)
+            factor = scale.to(dtype) * sign * (variance + epsilon).rsqrt()
+            neighbour, centre = neighbour * factor[:, None], centre * factor[:, None]
+            from_target = linear(x, centre - neighbour, shift.to(dtype) - mean * factor)
+            result = neighbour_max(linear(x, neighbour), graph).add_(from_target)
         result = leaky_relu(result, negative_slope, inplace=True).to(features.dtype)
     return result, Moments(mean * sign, variance)
 

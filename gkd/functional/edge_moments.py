@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gkd.errors import ParameterError
+from gkd.functional.eager import eagerly
 from gkd.functional.row_reductions import row_sum
 from gkd.graph import Graph
 
 
+@eagerly
 def edge_moments(
     source_values: Tensor, target_values: Tensor, graph: Graph
 ) -> tuple[Tensor, Tensor]:

@@ -11,12 +11,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gkd.errors import ParameterError
+from gkd.functional.eager import eagerly
 from gkd.functional.sparse import sampled_product, sparse_product
 from gkd.graph import Graph, Pairs
 
 _WIDE = 256  # from here on, finding the pairs of a graph pays for itself in a single product
 
 
+@eagerly
 def edge_dot(target_features: Tensor, source_features: Tensor, graph: Graph) -> Tensor:
     r"""Dot product of the two ends of every edge.
 
@@ -50,6 +52,7 @@ def edge_dot(target_features: Tensor, source_features: Tensor, graph: Graph) -> 
     return result
 
 
+@eagerly
 def neighbour_sum(weights: Tensor, features: Tensor, graph: Graph) -> Tensor:
     r"""Weighted sum of the neighbours of every node.
 
@@ -153,7 +156,7 @@ def both_ways(weights: Tensor, graph: Graph) -> list[tuple[Tensor, Tensor, Tenso
 
 def pairs_for(width: int, graph: Graph) -> Pairs:
     """Return the pairs to compute what both directions share on, for features of that width."""
-    if width < _WIDE:
+    if width < _WIDE and not graph.knows_pairs:
         return Pairs(graph.row_pointer, graph.target, graph.source, None)
     return graph.pairs
 

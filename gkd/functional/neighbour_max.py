@@ -7,10 +7,12 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gkd.errors import ParameterError
+from gkd.functional.eager import eagerly
 from gkd.functional.row_reductions import row_maximum, row_maximum_with_column
 from gkd.graph import Graph
 
 
+@eagerly
 def neighbour_max(features: Tensor, graph: Graph) -> Tensor:
     r"""Maximum of every channel over the neighbours of every node.
 

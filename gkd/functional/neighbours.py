@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gkd.errors import DataError
 from gkd.functional.distance_tiles import Cloud, Tile, centred, distance_tiles, portions
+from gkd.functional.eager import eagerly
 from gkd.functional.selection import nearest
 from gkd.functional.threads import Share, in_threads
 
@@ -21,6 +22,7 @@ _LARGEST = {torch.float32: 1e16, torch.float64: 1e150}
 _GATHERED_ELEMENTS = 2**20
 
 
+@eagerly
 @torch.inference_mode(mode=False)
 @torch.no_grad()
 def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
@@ -60,6 +62,7 @@ def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
     return result
 
 
+@eagerly
 @torch.inference_mode(mode=False)
 @torch.no_grad()
 def radius_edges(features: Tensor, sizes: Sequence[int], radius: float) -> Tensor:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gkd.functional.eager import eagerly
+from gkd.functional.row_blocks import row_blocks
+
 
 def segment_sum(values: Tensor, row_pointer: Tensor) -> Tensor:
     """Sum of each segment, ``[N]`` or ``[N, H]``; 0 where a segment is empty.
@@ -44,6 +47,7 @@ def spread(per_segment: Tensor, row_pointer: Tensor, num_values: int) -> Tensor:
     return per_segment.repeat_interleave(row_pointer.diff(), dim=0, output_size=num_values)
 
 
+@eagerly
 def segment_log_softmax(values: Tensor, row_pointer: Tensor) -> Tensor:
     r"""Log of the softmax over each segment, in the shape of ``values``.
 
@@ -65,12 +69,19 @@ def segment_softmax(values: Tensor, row_pointer: Tensor) -> Tensor:
     return segment_log_softmax(values, row_pointer).exp()
 
 
+def log_softmax(values: Tensor, row_pointer: Tensor) -> Tensor:
+    """:func:`segment_log_softmax` without autograd."""
+    result = values - spread(segment_max(values, row_pointer), row_pointer, len(values))
+    total = segment_sum(result.exp(), row_pointer)
+    return result.sub_(spread(total.log_(), row_pointer, len(values)))
+
+
 class _SegmentLogSoftmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, row_pointer: Tensor) -> Tensor:
-        result = values - spread(segment_max(values, row_pointer), row_pointer, len(values))
-        total = segment_sum(result.exp(), row_pointer)
-        result.sub_(spread(total.log_(), row_pointer, len(values)))
+        blocks = row_blocks(row_pointer, len(values))
+        parts = [log_softmax(values[entries], pointer) for _, entries, pointer in blocks]
+        result = parts[0] if len(parts) == 1 else torch.cat(parts)
         ctx.save_for_backward(result, row_pointer)
         return result
 

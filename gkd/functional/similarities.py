@@ -8,14 +8,17 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gkd.errors import ParameterError
-from gkd.functional.edge_distances import edge_squared_distance
+from gkd.functional.edge_distances import edge_l1_distance, edge_squared_distance
 from gkd.functional.edge_products import edge_dot
+from gkd.functional.segments import segment_sum, spread
 from gkd.graph import Graph
 
 # Absolute error of a logit. A loss has differences of logits in it, and gradients right to 1e-4
 # were measured up to five times this value.
 RESOLUTION = 2e-5
-_GATHERED_ELEMENTS = 2**20  # at a time, of each end: 4 MB in float32
+# Of float32, for float64 too: such features are centred in the same circumstances.
+_EPSILON = torch.finfo(torch.float32).eps
+_GATHERED_ELEMENTS = 2**17  # at a time, of each end: 512 kB in float32
 
 
 class EdgePairs:
@@ -52,12 +55,16 @@ class EdgePairs:
 
     def largest_squared_norm(self) -> float:
         """Largest ``‖z_i‖²``; 0 when there are no nodes."""
+        return self._largest_squared_norm
+
+    @cached_property
+    def _largest_squared_norm(self) -> float:
         return _largest_squared_norm(self.features)
 
     def dot(self, tolerance: float = RESOLUTION) -> Tensor:
         """Dot products ``z_i · z_j``, ``[E]``, with a round-off of at most ``tolerance``."""
         features = self.features
-        if _round_off(features) > tolerance:
+        if self.largest_squared_norm() * _EPSILON > tolerance:
             features = features.double()
         return edge_dot(features, features, self.graph)
 
@@ -66,10 +73,10 @@ class EdgePairs:
 
         Never negative, and exactly 0 on self-loops.
         """
-        if _round_off(self.features) <= tolerance:
+        if self.largest_squared_norm() * _EPSILON <= tolerance:
             return self._squared_distance
         # Distances do not change when the mean is subtracted, but their round-off shrinks.
-        if _round_off(self._centred) <= tolerance:
+        if _largest_squared_norm(self._centred) * _EPSILON <= tolerance:
             return self._centred_squared_distance
         return self._precise_squared_distance
 
@@ -90,15 +97,20 @@ class EdgePairs:
         features = self.features.double()
         return edge_squared_distance(features - features.detach().mean(dim=0), self.graph)
 
+    def l1_distance(self) -> Tensor:
+        """Distances ``Σ_c |z_ic − z_jc|``, ``[E]``."""
+        return edge_l1_distance(self.features, self.graph)
+
     def cosine(self) -> Tensor:
         """Cosines of the angles between the ends, ``[E]``; 0 where an end is the zero vector.
 
-        Always in float64: the cosine of a small angle differs from 1 by its square.
+        In float64 where those of a node's neighbours differ too little to be told apart otherwise:
+        the cosine of a small angle differs from 1 by its square.
         """
-        features = self.features.double()
-        norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-        directions = features / norms.masked_fill(norms == 0, 1)
-        return edge_dot(directions, directions, self.graph)
+        cosines = _cosines(self.features, self.graph)
+        if _deviation(cosines.detach(), self.graph) * RESOLUTION >= _EPSILON:
+            return cosines
+        return _cosines(self.features.double(), self.graph)
 
     def compared(self, comparison: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         """Values of ``comparison(targets, sources)``, ``[E]``, for kernels that need the raw pair.
@@ -120,12 +132,20 @@ class EdgePairs:
         return torch.cat(values)
 
 
+def _cosines(features: Tensor, graph: Graph) -> Tensor:
+    norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+    directions = features / norms.masked_fill(norms == 0, 1)
+    return edge_dot(directions, directions, graph)
+
+
+def _deviation(values: Tensor, graph: Graph) -> float:
+    """Root mean square difference of the values of a node's in-edges from their mean."""
+    mean = segment_sum(values, graph.row_pointer) / graph.row_pointer.diff()
+    around = values - spread(mean, graph.row_pointer, len(values))
+    return float(around.square().mean().sqrt())
+
+
 def _largest_squared_norm(features: Tensor) -> float:
     if features.numel() == 0:
         return 0.0
     return float(torch.linalg.vector_norm(features.detach(), dim=1).max()) ** 2
-
-
-def _round_off(features: Tensor) -> float:
-    # In units of float32 for float64 too: such features are centred in the same circumstances.
-    return _largest_squared_norm(features) * torch.finfo(torch.float32).eps

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from gkd.functional.row_blocks import row_blocks
+
 _BAG_WIDTH = 16  # from here on a row of float32 fills the vector registers of current processors
 _CHUNK_ELEMENTS = 2**20  # of one gathered block: 4 MB in float32, about a core's share of cache
 
@@ -59,8 +61,7 @@ def sparse_product(
         start = dense.new_zeros(shape) if plus is None else plus
         return _add_gathered_sum(start, row_pointer, columns, values, dense)
     if _suits_bags(dense):
-        product = _bag_sum(row_pointer, columns, values, dense)
-        return product if plus is None else plus.add_(product)
+        return _add_bag_sum(plus, row_pointer, columns, values, dense)
     beta, result = (0.0, dense.new_empty(shape)) if plus is None else (1.0, plus)
     matrix = _csr(row_pointer, columns, values, len(dense))
     # Half as long as matmul takes, and autocast leaves functions with an ``out`` alone.
@@ -91,6 +92,19 @@ def _suits_bags(dense: Tensor) -> bool:
         and dense.shape[1] >= _BAG_WIDTH
         and dense.stride(1) == 1
     )
+
+
+def _add_bag_sum(
+    result: Tensor | None, row_pointer: Tensor, columns: Tensor, values: Tensor, dense: Tensor
+) -> Tensor:
+    blocks = row_blocks(row_pointer, len(columns))
+    if result is None and len(blocks) == 1:
+        return _bag_sum(row_pointer, columns, values, dense)
+    if result is None:
+        result = dense.new_zeros(len(row_pointer) - 1, dense.shape[1])
+    for rows, entries, pointer in blocks:
+        result[rows].add_(_bag_sum(pointer, columns[entries], values[entries], dense))
+    return result
 
 
 def _bag_sum(row_pointer: Tensor, columns: Tensor, values: Tensor, dense: Tensor) -> Tensor:

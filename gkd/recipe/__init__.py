@@ -68,6 +68,8 @@ class TrainingRecipe(Part):
         schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
         gradient_clipping: largest norm of the gradient.
         validate_every: epochs between two validations; the last epoch is always validated.
+        workers: processes that prepare batches; 0 prepares them between the steps, which is
+            faster unless a sample takes long to read.
     """
 
     epochs: PositiveInt
@@ -80,6 +82,7 @@ class TrainingRecipe(Part):
     schedule: Literal["constant", "cosine"] = "constant"
     gradient_clipping: PositiveFloat | None = None
     validate_every: PositiveInt = 1
+    workers: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _check_momentum(self) -> Self:
@@ -91,13 +94,26 @@ class TrainingRecipe(Part):
 
 
 class TeacherRecipe(Part):
-    """The teacher's model, and either how it is trained or a safetensors file of its weights."""
+    """The teacher's model, and either how it is trained or a safetensors file of its weights.
+
+    Args:
+        name: of the model.
+        params: of the model.
+        weights: safetensors file, instead of a training.
+        seed: of its training.
+        training: how it is trained.
+        cache: whether what it says of the training samples is kept, so that it runs once: by
+            default where they are the same in every epoch; true insists, false runs it always.
+        cache_mebibytes: memory for that; the rest goes to files in the run's folder.
+    """
 
     name: str
     params: dict[str, Any] = {}
     weights: str | None = None
     seed: NonNegativeInt = 0
     training: TrainingRecipe | None = None
+    cache: bool | None = None
+    cache_mebibytes: PositiveInt = 1024
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:

@@ -24,6 +24,8 @@ def dry_run(experiment: Experiment, placement: Placement) -> None:
         if recipe.teacher.training is not None:
             with origins.blamed("teacher", "training"):
                 placement.check(recipe.teacher.training.batch_size, recipe.precision)
+        with origins.blamed("teacher", "cache"):
+            experiment.kept_teacher.check()
         teacher = experiment.teacher().to(device)
         with _blamed(experiment, "teacher"):
             experiment.alone(teacher)(batch)

@@ -17,6 +17,7 @@ from gkd.recipe.file import RecipeFile
 from gkd.teacher_cache import TeacherCache
 from gkd.term import Term
 from gkd.training.feature_space import FeatureSpace
+from gkd.training.kept_teacher import KeptTeacher
 from gkd.training.seeds import derived_seed, set_random_state
 
 
@@ -43,6 +44,7 @@ class Experiment:
             for split in ("train", "validation", "test"):
                 if len(getattr(self.dataset, split)) == 0:
                     raise DataError(f"the dataset {recipe.name!r} has no {split} samples")
+        self.kept_teacher = KeptTeacher(self.recipe, self.dataset)
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
         """Training samples of epoch 0 in their own order, batched as for a student."""
@@ -99,27 +101,9 @@ class Experiment:
         return Distiller({}, network, [], task=self.dataset.task, inputs=self.dataset.inputs)
 
     def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:
-        """Build a distiller's adapters, the same for the same seed, and fill its teacher cache.
-
-        The cache is filled from the same batches always: what a teacher says of a sample differs
-        in the last bits with its company in the batch, and a resumed run must not notice.
-        """
+        """Build a distiller's adapters, the same for the same seed."""
         set_random_state(derived_seed(seed, "adapters"))
-        batches = self.batches(device)
-        distiller.prepare(next(batches))
-        cache = distiller.teacher_cache
-        if cache is None or not distiller.teachers:
-            return
-        for batch in batches:
-            distiller.prepare(batch)
-        if cache.num_samples < len(self.dataset.train):
-            distiller.teacher_cache = None  # part of the samples would be at the mercy of chance
-
-    def cache(self) -> TeacherCache | None:
-        """Cache for the teacher's outputs, where they are the same in every epoch."""
-        # Mixed precision makes them depend on autocast, which is not on while preparing.
-        fixed = not self.dataset.augmented and self.recipe.precision == "32-true"
-        return TeacherCache() if fixed else None
+        distiller.prepare(next(self.batches(device)))
 
     def feature_space(self) -> FeatureSpace | None:
         """Feature spaces to look at, where the recipe wants a picture of them."""

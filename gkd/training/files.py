@@ -1,21 +1,12 @@
 """Files that are either whole or not there, whenever a run is interrupted."""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gkd.files import write_atomically
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a neighbour of ``path``, then put it in the place of ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+__all__ = ["write_atomically", "write_json", "write_text"]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """The Lightning module: one distiller, one optimiser, one seed."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -9,6 +10,7 @@ from torch.optim import Optimizer
 
 from gkd.data import Batch
 from gkd.distiller import Distiller
+from gkd.evaluation.memory import peak_memory
 from gkd.hookspecs import StepEvent
 from gkd.recipe import TrainingRecipe
 from gkd.step_report import StepReport
@@ -38,6 +40,7 @@ class DistillationModule(LightningModule):
         self.training_recipe = training
         self.seed = seed
         self.observers = observers
+        self.peak_memory_bytes: int | None = None
         self.means = StepMeans()
 
     def configure_optimizers(self) -> Optimizer:
@@ -60,6 +63,28 @@ class DistillationModule(LightningModule):
         self._report = detached(report)
         self.means.add(self._report)
         return report.total
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None
+    ) -> None:
+        """Take a step: the closure goes forwards and backwards, then the optimiser moves.
+
+        The memory of the second step is measured: the first also sets the optimiser up. It
+        counts where there is no second one.
+        """
+        step = partial(super().optimizer_step, epoch, batch_idx, optimizer, optimizer_closure)
+        if self.global_step < 2:
+            self.peak_memory_bytes = peak_memory(step, self.device)
+        else:
+            step()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what was measured."""
+        checkpoint["peak_memory_bytes"] = self.peak_memory_bytes
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with what was measured."""
+        self.peak_memory_bytes = checkpoint.get("peak_memory_bytes")
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Tell the observers of the step, now that the optimiser has taken it."""

@@ -111,7 +111,9 @@ class NetworkTraining:
         with quiet_lightning(), interruptible():
             trainer = self._trainer(journal, checkpoints)
             scores.precision = trainer.precision_plugin.forward_context
-            batches = TrainingBatches(dataset, self.training.batch_size, self.identity.seed)
+            batches = TrainingBatches(
+                dataset, self.training.batch_size, self.identity.seed, self.training.workers
+            )
             last = checkpoints.last if checkpoints.last.is_file() else None
             if last is not None:
                 read_checkpoint(last)
@@ -119,7 +121,7 @@ class NetworkTraining:
             module.load_state_dict(read_checkpoint(checkpoints.best)["state_dict"])
             if trainer.is_global_zero:
                 student = self.distiller.student.to(place.torch_device)
-                self._finish(student, journal, scores)
+                self._finish(student, journal, scores, module.peak_memory_bytes)
 
     def _trainer(self, journal: Journal, checkpoints: Checkpoints) -> Trainer:
         place = self.workplace.placement
@@ -152,7 +154,9 @@ class NetworkTraining:
             return []
         return [FeatureSpaceRecorder(space, self.folder)]
 
-    def _finish(self, network: nn.Module, journal: Journal, scores: Scores) -> None:
+    def _finish(
+        self, network: nn.Module, journal: Journal, scores: Scores, peak_memory_bytes: int | None
+    ) -> None:
         best = journal.best
         summary = {
             **described(self.identity, network, self.workplace.dataset, scores),
@@ -166,6 +170,9 @@ class NetworkTraining:
             },
             "training_seconds": journal.training_seconds,
             "seconds_per_epoch": journal.training_seconds / len(journal.rows),
+            "peak_memory_bytes": peak_memory_bytes,
+            "teacher_cached": bool(self.distiller.teachers)
+            and self.distiller.teacher_cache is not None,
             "history": journal.rows,
         }
         write_network(self.folder, network, summary)

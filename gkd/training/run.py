@@ -1,6 +1,7 @@
 """Running a recipe from the first check to the report."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from gkd.training.device import Placement
 from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.experiment import Experiment, load_weights
+from gkd.training.kept_teacher import FOLDER
 from gkd.training.network import (
     Identity,
     NetworkTraining,
@@ -72,7 +74,7 @@ class Run:
                 self.file.recipe.precision,
                 self.console,
                 self.host.notify,
-                experiment.cache(),
+                experiment.kept_teacher.cache(self.directory.folder),
                 experiment.feature_space(),
             )
             teacher = self._teacher(experiment, workplace)
@@ -82,6 +84,8 @@ class Run:
                     self.console.print(f"{method.name} seed {seed}: finished before")
                     continue
                 self._student(experiment, workplace, teacher, method, seed)
+            if self.first_process:
+                shutil.rmtree(self.directory.folder / FOLDER, ignore_errors=True)
 
     @contextmanager
     def _shared(self) -> Iterator[None]:
@@ -106,6 +110,10 @@ class Run:
             self.directory.resume(now)
         else:
             self.directory.start(self.file.recipe, now)
+        self._say(f"run folder: {self.directory.folder}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _teacher(self, experiment: Experiment, workplace: Workplace) -> nn.Module | None:
         recipe = self.file.recipe.teacher
@@ -160,6 +168,10 @@ class Run:
         distiller = experiment.distiller(method, student, teacher, workplace.cache)
         distiller.to(device)
         experiment.prepare(distiller, seed, device)
+        if distiller.teachers:
+            batches = experiment.batches(device)
+            if line := experiment.kept_teacher.fill(distiller, batches, device.type):
+                self._say(line)
         identity = Identity("student", method.name, seed)
         folder = self.directory.student(method.name, seed)
         try:

@@ -3,9 +3,12 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from gkd.errors import RecipeError
 from gkd.recipe import Recipe
@@ -101,6 +104,8 @@ class RunDirectory:
             then = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RecipeError(f"--resume: {path} is damaged: {error}") from error
+        with suppress(ValidationError):  # what the recipe left out has since become a setting
+            then = tomllib.loads(resolved_toml(Recipe.model_validate(then)))
         now = tomllib.loads(resolved_toml(recipe))
         if changes := _changes(then, now):
             listing = "\n".join(f"  {change}" for change in changes)

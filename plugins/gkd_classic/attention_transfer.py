@@ -50,6 +50,10 @@ class AttentionTransfer(AbstractLoss):
         tensor(2.)
     """
 
+    uses = ("features",)
+
+    target_per_sample = True
+
     def __init__(
         self,
         power: float = 2.0,
@@ -74,6 +78,19 @@ class AttentionTransfer(AbstractLoss):
         gap = self._map(ours, pointer) - self._map(theirs, pointer)
         distance = segment_sum(gap.square(), pointer)
         return (distance if self.squared else _root(distance)).mean()
+
+    def target(self, teacher: View) -> View:
+        """Return one channel in place of the teacher's features, with the same attention map.
+
+        >>> loss = AttentionTransfer()
+        >>> loss.target(View(features=torch.tensor([[3.0, 0.0], [0.0, -4.0]]))).features
+        tensor([[0.7002],
+                [0.9336]])
+        """
+        features = teacher.require_features("at")
+        pointer = sample_pointer(teacher, teacher, len(features), "at")
+        channel = self._map(features, pointer).pow(1 / self.power)
+        return View(features=channel[:, None], graph=teacher.graph, batch=teacher.batch)
 
     def _map(self, features: Tensor, pointer: Tensor) -> Tensor:
         return attention_map(features, pointer, self.power, _POOLINGS[self.pooling])

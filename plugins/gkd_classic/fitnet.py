@@ -7,11 +7,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError
 from gkd_classic.checks import paired_features, require, require_choice
+from gkd_classic.directions import directions
 
 
 class FitNet(AbstractLoss):
@@ -52,6 +52,8 @@ class FitNet(AbstractLoss):
         [(8, 3), (8,)]
     """
 
+    uses = ("features",)
+    zero_at_equality = False  # the regressor does not begin as the identity
     regressor: nn.Linear | None
 
     def __init__(
@@ -86,7 +88,7 @@ class FitNet(AbstractLoss):
         with torch.autocast(ours.device.type, enabled=False):
             mapped: Tensor = regressor(ours.to(regressor.weight.dtype)).to(theirs.dtype)
         if self.normalise:
-            mapped, theirs = normalize(mapped, dim=1), normalize(theirs, dim=1)
+            mapped, theirs = directions(mapped, dim=1), directions(theirs, dim=1)
         scale = 2 if self.reduction == "sum" else theirs.shape[1]
         return (mapped - theirs).square().sum() / (scale * max(len(theirs), 1))
 

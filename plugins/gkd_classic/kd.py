@@ -56,6 +56,8 @@ class KD(AbstractLoss):
         tensor(0.3278)
     """
 
+    uses = ("logits",)
+
     def __init__(
         self,
         temperature: float = 4.0,

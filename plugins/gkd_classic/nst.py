@@ -21,6 +21,7 @@ from gkd_classic.checks import (
     require,
     require_choice,
 )
+from gkd_classic.directions import directions
 from gkd_classic.samples import sample_pointer
 
 
@@ -64,6 +65,8 @@ class NST(AbstractLoss):
         tensor(2.)
     """
 
+    uses = ("features",)
+
     def __init__(
         self,
         kernel: Literal["linear", "poly", "gaussian"] = "poly",
@@ -96,23 +99,11 @@ class NST(AbstractLoss):
             return torch.stack([self._discrepancy(*pair) for pair in pairs]).mean()
 
     def _discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
-        return self.kernel.discrepancy(unit_channels(student), unit_channels(teacher))
+        return self.kernel.discrepancy(directions(student, 0), directions(teacher, 0))
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""
         return f"kernel={self.kernel}"
-
-
-def unit_channels(features: Tensor) -> Tensor:
-    """Features ``[N, C]`` with every column of unit length; a column of zeros stays.
-
-    >>> unit_channels(torch.tensor([[3.0, 0.0], [4.0, 0.0]]))
-    tensor([[0.6000, 0.0000],
-            [0.8000, 0.0000]])
-    """
-    # A largest magnitude of 1 keeps the squares inside the range; a column's scale has no gradient.
-    peak = features.detach().abs().amax(dim=0)
-    return torch.nn.functional.normalize(features / torch.where(peak > 0, peak, 1), dim=0)
 
 
 class ChannelKernel(ABC):

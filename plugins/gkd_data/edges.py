@@ -24,4 +24,5 @@ def symmetric_edges(
     """
     keys = np.unique(np.concatenate([target * num_nodes + source, source * num_nodes + target]))
     edges = np.stack([keys % num_nodes, keys // num_nodes]) if num_nodes else keys.reshape(2, 0)
-    return edges if self_loops else edges[:, edges[0] != edges[1]]
+    # A mask as an index would leave the two rows interleaved in memory.
+    return edges if self_loops else edges.compress(edges[0] != edges[1], axis=1)

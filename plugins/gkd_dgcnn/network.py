@@ -9,6 +9,7 @@ from torch import Tensor, nn
 import gkd
 from gkd import Graph, ParameterError
 from gkd.errors import DataError
+from gkd.functional.eager import eagerly
 from gkd_dgcnn.layer import EdgeConv
 from gkd_dgcnn.pooling import cloud_pool
 
@@ -25,6 +26,7 @@ class NearestNeighbours(nn.Module):
         self.k = k
         self.builder = gkd.create("graph", "knn", k=k)
 
+    @eagerly
     def forward(self, features: Tensor, batch: Tensor | None) -> Graph:
         """Return the graph of ``features [N, C]``, without edges between clouds."""
         graph: Graph = self.builder(features.detach(), batch)
@@ -87,6 +89,8 @@ class DGCNN(nn.Module):
     >>> student(torch.rand(60, 3), torch.arange(2).repeat_interleave(30)).shape
     torch.Size([2, 40])
     """
+
+    example_parameters = ({"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4},)
 
     def __init__(
         self,
@@ -181,6 +185,7 @@ def _head(widths: Sequence[int], out_channels: int, dropout: float) -> nn.Sequen
     return nn.Sequential(*layers, nn.Linear(widths[-1], out_channels))
 
 
+@eagerly
 def _bounds(batch: Tensor | None, num_points: int) -> list[int]:
     if num_points == 0:
         raise DataError("DGCNN got no points")

@@ -27,7 +27,8 @@ def suits_tree(features: Tensor, sizes: Sequence[int]) -> bool:
 
     Every further channel about doubles the cells of the tree that can hold a neighbour: on one
     core it is the faster from 512 points on in 2 channels, 1024 in 3, 2048 in 4, 8192 in 6, where
-    the points fill the space (``benchmarks/knn.py --crossover``), and earlier on surfaces.
+    the points fill the space (``gkd bench knn-tree-2 knn-tree-3 knn-tree-4 knn-tree-6``), and
+    earlier on surfaces.
     """
     own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
     return features.device.type == "cpu" and own_cloud >= 2.0 ** (7 + features.shape[1])

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gkd import Graph, ParameterError
 from gkd.errors import suggestion
+from gkd.functional.eager import eagerly
 from gkd_dynamic.backends import BACKENDS
 from gkd_dynamic.clouds import cloud_sizes
 
@@ -54,6 +55,7 @@ class KNN(nn.Module):
         self.k, self.backend, self.self_loops = k, backend, self_loops
         self._backend = BACKENDS[backend]()
 
+    @eagerly
     def forward(self, features: Tensor, batch: Tensor | None = None) -> Graph:
         """Return the graph.
 

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from gkd import Graph, ParameterError
+from gkd.functional.eager import eagerly
 from gkd.functional.neighbours import radius_edges
 from gkd_dynamic.clouds import cloud_sizes
 
@@ -29,6 +30,8 @@ class Radius(nn.Module):
             [0, 0, 1, 2, 2]])
     """
 
+    example_parameters = ({"radius": 1.0},)
+
     def __init__(self, radius: float, self_loops: bool = True) -> None:
         super().__init__()
         number = isinstance(radius, int | float) and not isinstance(radius, bool)
@@ -36,6 +39,7 @@ class Radius(nn.Module):
             raise ParameterError(f"radius: radius must be a positive number, got {radius!r}")
         self.radius, self.self_loops = float(radius), self_loops
 
+    @eagerly
     def forward(self, features: Tensor, batch: Tensor | None = None) -> Graph:
         """Return the graph.
 

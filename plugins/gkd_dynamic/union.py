@@ -28,6 +28,8 @@ class Union(nn.Module):
     tensor([ 0,  2,  4,  7, 10])
     """
 
+    example_parameters = ({"graphs": [{"name": "knn", "k": 3}, {"name": "radius", "radius": 1.0}]},)
+
     def __init__(self, graphs: Sequence[Mapping[str, Any] | Callable[..., Graph]]) -> None:
         super().__init__()
         if not graphs:

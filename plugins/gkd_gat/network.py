@@ -53,6 +53,8 @@ class GAT(nn.Module):
     torch.Size([5, 2])
     """
 
+    example_parameters = ({"hidden_channels": (8,), "heads": (2, 2)},)
+
     def __init__(
         self,
         in_channels: int,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gkd import AbstractKernel, AbstractLoss, hookimpl
 from gkd_lsp.kernels import L2, RBF, Cosine, Laplacian, Linear, Polynomial
-from gkd_lsp.loss import LSP, LocalStructure
+from gkd_lsp.loss import LSP
 
 __all__ = [
     "L2",
@@ -16,7 +16,6 @@ __all__ = [
     "Cosine",
     "Laplacian",
     "Linear",
-    "LocalStructure",
     "Polynomial",
     "gkd_kernels",
     "gkd_losses",

@@ -107,11 +107,13 @@ class RBF(AbstractKernel):
         if sigma != "median":
             _positive("rbf", "sigma", sigma)
         self.sigma = sigma
+        self.pairwise = sigma != "median"
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarities, ``[E]``, in (0, 1]."""
         variance = _median_square(pairs) if self.sigma == "median" else float(self.sigma) ** 2
-        return (pairs.squared_distance(RESOLUTION * 2 * variance) / (-2 * variance)).exp()
+        exponents = pairs.squared_distance(RESOLUTION * 2 * variance) / (-2 * variance)
+        return exponents.exp_()
 
 
 def _median_square(pairs: EdgePairs) -> float:
@@ -149,14 +151,14 @@ class Cosine(AbstractKernel):
         self.power = _at_least_one("cosine", "power", power)
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
-        """Return the powers of the cosines, ``[E]``, in float64."""
+        """Return the powers of the cosines, ``[E]``."""
         return pairs.cosine() ** self.power
 
 
 class Laplacian(AbstractKernel):
     r"""Laplacian kernel, :math:`\exp(-\|z_i - z_j\|_1 / s)`.
 
-    Needs the raw pair: features are gathered in bounded chunks.
+    The one kernel here that needs the raw pair: features are gathered, in bounded chunks.
 
     Args:
         scale: s, in units of the features.
@@ -177,11 +179,7 @@ class Laplacian(AbstractKernel):
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarities, ``[E]``, in (0, 1]."""
-        return (pairs.compared(_l1_distance) / -self.scale).exp()
-
-
-def _l1_distance(targets: Tensor, sources: Tensor) -> Tensor:
-    return (targets - sources).abs().sum(dim=1)
+        return (pairs.l1_distance() / -self.scale).exp()
 
 
 def _finite(kernel: str, name: str, value: float) -> float:

@@ -6,7 +6,7 @@ section 3, equations 3 to 8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -14,23 +14,10 @@ from torch import Tensor
 
 import gkd
 from gkd import AbstractKernel, AbstractLoss, Graph, ParameterError, View
-from gkd.functional.divergences import kl_divergence
+from gkd.functional.divergences import structure_divergence
+from gkd.functional.eager import eagerly
 from gkd.functional.segments import segment_log_softmax
-from gkd_lsp.variants import VARIANTS, Direction, Reduction
-
-
-@dataclass(frozen=True, slots=True)
-class LocalStructure(View):
-    """A teacher's view reduced to what the loss compares: its local structure.
-
-    Args:
-        logits: None.
-        features: None.
-        graph: E edges.
-        log_probability: log of ``LS_ij`` (equation 3) for every edge, ``[E]``.
-    """
-
-    log_probability: Tensor | None = None
+from gkd_lsp.variants import VARIANTS, Direction, Reduction, Variant
 
 
 class LSP(AbstractLoss):
@@ -75,6 +62,8 @@ class LSP(AbstractLoss):
     tensor(0.)
     """
 
+    uses = ("features", "graph")
+
     def __init__(
         self,
         kernel: str | AbstractKernel | None = None,
@@ -90,16 +79,10 @@ class LSP(AbstractLoss):
         self.variant = variant
         self.direction = _one_of("direction", direction, ("student-teacher", "teacher-student"))
         self.reduction = _one_of("reduction", reduction, ("node-mean", "edge-mean"))
-        if isinstance(kernel, AbstractKernel):
-            if parameters:
-                given = ", ".join(sorted(parameters))
-                raise ParameterError(f"lsp: {given} given beside a kernel object; set it there")
-            self.kernel = kernel
-        else:
-            name = kernel or published.kernel
-            name, own = published.kernels.get(name, (name, {}))
-            self.kernel = gkd.create("kernel", name, **{**own, **parameters})
+        self.kernel = _kernel(kernel or published.kernel, published, parameters)
+        self.target_per_sample = self.kernel.pairwise
 
+    @eagerly
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the loss, a scalar without gradient to the teacher.
 
@@ -108,37 +91,40 @@ class LSP(AbstractLoss):
             teacher: features and graph, or what :meth:`target` made of them.
         """
         features, graph = student.require_features("lsp"), student.require_graph("lsp")
-        if isinstance(teacher, LocalStructure):
-            log_teacher = _structure_on(graph, teacher)
+        if teacher.edge_values is not None:
+            log_teacher = _structure_on(graph, teacher, teacher.edge_values)
         else:
             graph = graph.union(teacher.require_graph("lsp"))
             log_teacher = self._log_teacher(teacher.require_features("lsp"), graph)
-        log_student = self._log_structure(features, graph)
-        pair = (log_student, log_teacher)
-        first, second = pair if self.direction == "student-teacher" else reversed(pair)
-        total = kl_divergence(first, second, graph.row_pointer).sum()
+        logits = self.kernel(features, graph)
+        divergence = structure_divergence(
+            logits,
+            log_teacher,
+            graph.row_pointer,
+            first="logits" if self.direction == "student-teacher" else "other",
+        )
         count = graph.num_nodes if self.reduction == "node-mean" else graph.num_edges
-        return (total / max(count, 1)).to(torch.promote_types(features.dtype, torch.float32))
+        return (divergence.sum() / max(count, 1)).to(
+            torch.promote_types(features.dtype, torch.float32)
+        )
 
-    def target(self, teacher: View) -> LocalStructure:
-        """Return the teacher's local structure, ``[E]`` numbers in place of its features.
+    def target(self, teacher: View) -> View:
+        """Return the teacher's local structure, log of ``LS_ij`` ``[E]`` in place of its features.
 
-        It serves students on the teacher's own graph only.
+        It serves students on the teacher's own graph only. Those of samples, side by side, are
+        that of a batch, unless the kernel looks beyond the pair (``sigma="median"``).
 
         >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)
         >>> view = View(features=torch.tensor([[0.0], [1.0], [2.0]]), graph=graph)
-        >>> LSP().target(view).log_probability.exp()
+        >>> LSP().target(view).edge_values.exp()
         tensor([0.6157, 0.3843])
         """
         features, graph = teacher.require_features("lsp"), teacher.require_graph("lsp")
-        return LocalStructure(graph=graph, log_probability=self._log_teacher(features, graph))
-
-    def _log_structure(self, features: Tensor, graph: Graph) -> Tensor:
-        return segment_log_softmax(self.kernel(features, graph), graph.row_pointer)
+        return View(graph=graph, edge_values=self._log_teacher(features, graph))
 
     @torch.no_grad()
     def _log_teacher(self, features: Tensor, graph: Graph) -> Tensor:
-        return self._log_structure(features, graph)
+        return segment_log_softmax(self.kernel(features, graph), graph.row_pointer)
 
     def extra_repr(self) -> str:
         """Return the settings for ``print(loss)``."""
@@ -146,13 +132,26 @@ class LSP(AbstractLoss):
         return f"{kernel}, variant={self.variant}, {self.direction}, {self.reduction}"
 
 
-def _structure_on(graph: Graph, teacher: LocalStructure) -> Tensor:
-    if teacher.log_probability is None or graph != teacher.graph:
+def _kernel(
+    kernel: str | AbstractKernel, published: Variant, parameters: Mapping[str, Any]
+) -> AbstractKernel:
+    if isinstance(kernel, AbstractKernel):
+        if parameters:
+            given = ", ".join(sorted(parameters))
+            raise ParameterError(f"lsp: {given} given beside a kernel object; set it there")
+        return kernel
+    name, own = published.kernels.get(kernel, (kernel, {}))
+    created: AbstractKernel = gkd.create("kernel", name, **{**own, **parameters})
+    return created
+
+
+def _structure_on(graph: Graph, teacher: View, log_probability: Tensor) -> Tensor:
+    if graph != teacher.graph:
         raise ParameterError(
             f"lsp: a precomputed structure on {teacher.graph} serves that graph only, got {graph}; "
             "pass the teacher's features, then both are compared on the union"
         )
-    return teacher.log_probability
+    return log_probability
 
 
 def _one_of(parameter: str, value: str, choices: Any) -> str:

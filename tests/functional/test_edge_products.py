@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from gkd import Graph, ParameterError
-from gkd.functional import sparse
-from gkd.functional.edge_distances import edge_squared_distance
+from gkd.functional import edge_distances, row_blocks, sparse
+from gkd.functional.edge_distances import edge_l1_distance, edge_squared_distance
 from gkd.functional.edge_products import both_ways, edge_dot, neighbour_sum
+from gkd.functional.threads import Share
 
 GRAPHS = {
     "general": Graph(torch.tensor([[1, 2, 0, 3, 3, 2], [0, 0, 1, 2, 3, 1]]), 5),
@@ -81,6 +82,56 @@ def test_squared_distance_and_its_gradient(graph):
     torch.testing.assert_close(result, expected)
     assert (result[graph.self_loops] == 0).all()
     assert torch.autograd.gradcheck(lambda x: edge_squared_distance(x, graph), (x,))
+
+
+@EVERY_GRAPH
+@pytest.mark.parametrize("threads", [1, 3])
+def test_l1_distance_and_its_gradient(graph, threads, monkeypatch):
+    monkeypatch.setattr(edge_distances, "_GATHERED_ELEMENTS", 7)
+    parts = [Share(number, threads) for number in range(threads)]
+    monkeypatch.setattr(edge_distances, "shares", lambda work, least: parts)
+    x = normal(graph.num_nodes, 3)
+    expected = (x[graph.target] - x[graph.source]).abs().sum(-1)
+    torch.testing.assert_close(edge_l1_distance(x, graph), expected)
+    assert torch.autograd.gradcheck(lambda x: edge_l1_distance(x, graph), (x,))
+
+
+def test_equal_features_give_l1_distances_no_slope():
+    x = torch.ones(5, 3, requires_grad=True)
+    edge_l1_distance(x, GRAPHS["general"]).sum().backward()
+    assert x.grad.tolist() == [[0.0] * 3] * 5
+
+
+@pytest.mark.parametrize("width", [16, 40])
+@EVERY_GRAPH
+def test_float32_products_equal_those_of_float64(graph, width):
+    weights = normal(graph.num_edges, dtype=torch.float32)
+    x = normal(graph.num_nodes, width, seed=1, dtype=torch.float32)
+    expected = neighbour_sum(weights.double(), x.double(), graph)
+    torch.testing.assert_close(neighbour_sum(weights, x, graph), expected.float())
+    # Columns of a wider tensor, as the heads of attention are.
+    wide = torch.cat([x, x + 1], dim=1).detach()
+    torch.testing.assert_close(
+        neighbour_sum(weights, wide[:, width:], graph),
+        neighbour_sum(weights.double(), wide[:, width:].double(), graph).float(),
+    )
+
+
+def test_blocks_of_rows_change_nothing(monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    graph = Graph(torch.randint(40, (2, 300), generator=generator), 40)
+    x = normal(40, 17, dtype=torch.float32)
+    weights = normal(graph.num_edges, seed=1, dtype=torch.float32).detach()
+
+    def results():
+        values = edge_squared_distance(x, graph)
+        (gradient,) = torch.autograd.grad(values @ weights, x)
+        return values.detach(), gradient, neighbour_sum(weights, x, graph).detach()
+
+    expected = results()
+    monkeypatch.setattr(row_blocks, "_BLOCK", 20)
+    for found, whole in zip(results(), expected, strict=True):
+        torch.testing.assert_close(found, whole)
 
 
 def test_round_off_makes_no_distance_negative():

@@ -114,3 +114,11 @@ def test_a_checkpoint_restores_a_built_regressor(views):
     trained, fresh = built(views), built(views)
     fresh.load_state_dict(trained.state_dict())
     assert fresh(*views) == trained(*views)
+
+
+def test_a_row_that_is_mapped_to_zero_gets_no_exploding_gradient(views):
+    student = View(features=torch.zeros(NUM_NODES, NARROW, dtype=torch.float64, requires_grad=True))
+    loss = built((student, views[1]), normalise=True, bias=False)
+    loss(student, views[1]).backward()
+    assert student.features.grad.abs().max() < 10
+    assert loss.regressor.weight.grad.abs().max() < 10

@@ -119,3 +119,14 @@ def test_single_precision_agrees_with_double_in_the_gradient():
         loss = NST()(View(features=ours), View(features=teacher.to(dtype)))
         gradients.append(torch.autograd.grad(loss, ours)[0].double())
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-9)
+
+
+@pytest.mark.parametrize("kernel", ["linear", "poly", "gaussian"])
+def test_a_channel_of_zeros_gets_no_exploding_gradient(kernel):
+    torch.manual_seed(0)
+    student, teacher = torch.randn(4, 3), torch.randn(4, 2)
+    student[:, 1] = 0
+    student.requires_grad_()
+    NST(kernel)(View(features=student), View(features=teacher)).backward()
+    assert student.grad.isfinite().all()
+    assert student.grad.abs().max() < 10

@@ -9,10 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gkd
-from gkd.distillation.network_outputs import NetworkOutputs, NetworkTaps
 from gkd.distillation.sample_digest import bit_sum, sample_digests
-from gkd.distillation.sample_slices import joined_outputs, split_outputs
-from gkd.distillation.tap import Tap
+from gkd.distillation.sample_slices import joined_views, split_view
 from gkd.teacher_cache import TeacherCache
 
 seeds = st.integers(0, 2**31 - 1)
@@ -118,20 +116,23 @@ def test_a_cached_teacher_answers_like_the_teacher(
 @given(sizes, seeds)
 def test_joining_undoes_splitting(sizes: list[int], seed: int) -> None:
     torch.manual_seed(seed)
-    batch, tap, edges = gkd.collate(samples(sizes)), Tap("a"), Tap("b")
-    outputs = NetworkOutputs(
+    batch = gkd.collate(samples(sizes))
+    graph = gkd.Graph(batch.edge_index, sum(sizes))
+    rows = gkd.View(
         logits=torch.randn(len(sizes), 2),
-        features={tap: torch.randn(sum(sizes), 4)},
-        graphs={edges: batch.edge_index},
+        features=torch.randn(sum(sizes), 4),
+        graph=graph,
+        edge_values=torch.randn(graph.num_edges, 3),
     )
-    taps = NetworkTaps("network", Tap(""), [tap], [edges])
-    joined = joined_outputs(split_outputs(outputs, batch.ptr, "network"), taps)
-    assert torch.equal(joined.logits, outputs.logits)
-    assert torch.equal(joined.features[tap], outputs.features[tap])
-    assert joined.graphs[edges] == gkd.Graph(batch.edge_index, sum(sizes))
+    for view in (rows, gkd.View(graph=graph)):
+        joined = joined_views(split_view(view, batch.ptr, "network"))
+        for name in ("logits", "features", "edge_values"):
+            part, whole = getattr(joined, name), getattr(view, name)
+            assert part is whole is None or torch.equal(part, whole)
+    assert joined.graph == graph
 
 
-def digests(batch: gkd.Batch) -> dict[str, tuple[int, ...]]:
+def digests(batch: gkd.Batch) -> dict[str, dict[str, int]]:
     inputs = {name: getattr(batch, name) for name in ("x", "edge_index", "batch")}
     return dict(zip(batch.ids, sample_digests(inputs, batch.ptr), strict=True))
 

@@ -63,7 +63,7 @@ def test_it_is_zero_only_when_the_structures_agree(kernel, problem, direction):
     graph, student, teacher = problem
     loss = LSP(KERNELS[kernel], direction=direction)
     first, second = (
-        loss.target(View(features=z, graph=graph)).log_probability for z in (student, teacher)
+        loss.target(View(features=z, graph=graph)).edge_values for z in (student, teacher)
     )
     apart = (first.exp() - second.exp()).abs().max().item() if graph.num_edges else 0.0
     # Pinsker: a node's divergence is at least half the square of its total variation.

@@ -16,7 +16,7 @@ SCRIPT = """\
 import sys
 from pathlib import Path
 from rich.console import Console
-from conftest import RECIPE, TinyPlugin
+from tiny_plugin import RECIPE, TinyPlugin
 from gkd.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.training.device import Placement
@@ -63,7 +63,7 @@ def test_batches_and_precisions_that_do_not_fit():
 def test_two_processes_train_one_run(recipe_path, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    path = [str(Path(__file__).parent), *filter(None, sys.path)]
+    path = [str(Path(__file__).parents[1]), *filter(None, sys.path)]
     done = subprocess.run(
         [sys.executable, script, tmp_path],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from conftest import RECIPE, Blobs, TinyPlugin
+from tiny_plugin import RECIPE, Blobs, TinyPlugin
 
 from gkd import Sample, hookimpl
 from gkd.errors import RecipeError

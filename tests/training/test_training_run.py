@@ -195,7 +195,8 @@ def test_plain_lines_without_a_terminal(opened):
     written = io.StringIO()
     opened("seeds=[0]", console=Console(file=written, width=40)).train()
     lines = written.getvalue().splitlines()
-    assert lines[0].startswith("teacher  epoch 1/2  loss ")
+    assert lines[0].startswith("run folder: ")
+    assert lines[1].startswith("teacher  epoch 1/2  loss ")
     last = [line for line in lines if line.startswith("mapped seed 0  epoch 5/5")]
     assert len(last) == 1
     for part in ("loss ", "mapped ", "validation accuracy "):

@@ -1,0 +1,123 @@
+"""Whether what a run's teacher says of the training samples is kept, and what the user is told."""
+
+import json
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gkd.data import AbstractDataset
+from gkd.distiller import Distiller
+from gkd.errors import ParameterError
+from gkd.recipe import Recipe
+from gkd.teacher_cache import TeacherCache
+
+FOLDER = "teacher-cache"
+"""Folder of a run with what memory has no room for; it goes when the run is finished."""
+
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass
+class KeptTeacher:
+    """What a recipe says about keeping what its teacher says.
+
+    Args:
+        recipe: of the run.
+        dataset: of the run.
+    """
+
+    recipe: Recipe
+    dataset: AbstractDataset
+    _told: str = ""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing can be kept; None where it can."""
+        if self.recipe.teacher is None or self.recipe.teacher.cache is False:
+            return "teacher.cache is off"
+        # Also where it could be repeated: a student sees each augmented sample in one epoch only.
+        if self.dataset.augmented:
+            return "the training data is augmented at random"
+        return None
+
+    def check(self) -> None:
+        """Make sure that a recipe that insists on the cache can have it.
+
+        Raises:
+            ParameterError: it cannot.
+        """
+        insists = self.recipe.teacher is not None and self.recipe.teacher.cache is True
+        if insists and self.refusal is not None:
+            raise ParameterError(
+                f"the teacher cannot be cached: {self.refusal}, so that nothing it says of a "
+                "sample holds in another epoch; turn the augmentation off in [dataset], or leave "
+                "cache out, and the teacher runs in every step"
+            )
+
+    def cache(self, folder: Path) -> TeacherCache | None:
+        """Return the cache for a run, None where nothing can be kept.
+
+        Args:
+            folder: of the run.
+        """
+        teacher = self.recipe.teacher
+        if teacher is None or self.refusal is not None:
+            return None
+        # The sample ids are those of the data set, and the weights do not tell the whole model.
+        parts = [self.recipe.dataset.model_dump(), teacher.name, teacher.params]
+        key = json.dumps(parts, sort_keys=True, default=str)
+        return TeacherCache(teacher.cache_mebibytes * 2**20, folder / FOLDER, key)
+
+    def fill(self, distiller: Distiller, batches: Iterable[object], device: str) -> str | None:
+        """Fill a distiller's cache from ``batches``, or take it away where there is no room.
+
+        Args:
+            distiller: with teachers.
+            batches: of all training samples, the same always: what a teacher says of a sample
+                differs in the last bits with its company, and a resumed run must not notice.
+            device: kind of device, such as ``"cpu"``.
+
+        Returns:
+            What to tell the user; None where it is what was told last.
+        """
+        line = self._filled(distiller, batches, device)
+        news, self._told = line != self._told, line
+        return line if news else None
+
+    def _filled(self, distiller: Distiller, batches: Iterable[object], device: str) -> str:
+        cache = distiller.teacher_cache
+        if cache is None:
+            return f"teacher runs in every step: {self.refusal}"
+        with _autocast(self.recipe.precision, device):
+            complete = all(distiller.remember(batch) for batch in batches)
+        if not complete:
+            # Chance would decide which samples are answered from the cache, and in which company.
+            distiller.teacher_cache = None
+            cache.clear()
+            return "teacher runs in every step: neither memory nor disk has room for what it says"
+        places = [(cache.num_bytes, "in memory"), (cache.num_bytes_in_files, "in files")]
+        sizes = [f"{_in_words(size)} {place}" for size, place in places if size]
+        total = len(self.dataset.train)
+        return f"teacher cache: {total} of {total} samples, {', '.join(sizes)}"
+
+
+def _autocast(precision: str, device: str) -> AbstractContextManager[object]:
+    """Return what the training steps run in: in another precision, answers are others."""
+    dtype = _AUTOCAST.get(precision)
+    return nullcontext() if dtype is None else torch.autocast(device, dtype=dtype)
+
+
+def _in_words(num_bytes: int) -> str:
+    """Size in the unit that fits.
+
+    >>> _in_words(31_400_000), _in_words(640)
+    ('31.4 MB', '640 bytes')
+    """
+    for unit, size in _UNITS:
+        if num_bytes >= size:
+            return f"{num_bytes / size:.3g} {unit}"
+    return f"{num_bytes} bytes"

@@ -1,0 +1,42 @@
+"""The datasets that are read from files pass the kit; the others do in tests/testing."""
+
+from pathlib import Path
+
+import modelnet_files
+import object_folders
+import ppi_archive
+import pytest
+
+from gkd import testing
+
+
+def _ppi(folder: Path) -> dict[str, object]:
+    ppi_archive.write(folder, ppi_archive.miniature())
+    return {"root": folder, "download": False}
+
+
+def _modelnet40(folder: Path) -> dict[str, object]:
+    modelnet_files.write(folder, modelnet_files.miniature())
+    return {"root": folder, "points": modelnet_files.POINTS, "download": False}
+
+
+def _objects(folder: Path) -> dict[str, object]:
+    for kind in ("box", "cloud"):
+        for index in range(10):
+            made = object_folders.cloud(index)
+            object_folders.save(folder / kind / f"{index}.npy", made)
+    return {"root": folder, "points": object_folders.POINTS}
+
+
+FILES = {"ppi": _ppi, "modelnet40": _modelnet40, "objects": _objects}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_datasets_from_files(name, tmp_path):
+    report = testing.check_dataset(name, params=FILES[name](tmp_path))
+    report.raise_if_failed()
+    assert report.passed
+
+
+def test_the_published_data(data_root):
+    testing.check_dataset("ppi", params={"root": data_root / "ppi.zip"}).raise_if_failed()
