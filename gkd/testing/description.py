@@ -1,0 +1,77 @@
+"""Problems as a reader wants them: sizes, edges, features."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from textwrap import indent
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gkd.data import Batch, Sample
+from gkd.graph import Graph
+
+_ROWS, _NUMBERS, _EDGES = 12, 8, 30
+
+
+def description(problem: Any) -> str:
+    """Return a problem in some lines.
+
+    >>> print(description(Graph(torch.tensor([[0, 2], [1, 1]]), num_nodes=3)))
+    3 nodes, 2 edges: 0→1 2→1
+    """
+    for kind, describe in _DESCRIPTIONS.items():
+        if isinstance(problem, kind):
+            return describe(problem)
+    if is_dataclass(problem):
+        return _listed({f.name: getattr(problem, f.name) for f in fields(problem)})
+    return repr(problem)
+
+
+def _graph(graph: Graph) -> str:
+    return f"{graph.num_nodes} nodes, {graph.num_edges} edges{_arrows(graph.edge_index)}"
+
+
+def _arrows(edges: Tensor) -> str:
+    if not edges.numel():
+        return ""
+    shown = [f"{source}→{target}" for source, target in edges.t()[:_EDGES].tolist()]
+    more = ["…"] if edges.shape[1] > _EDGES else []
+    return ": " + " ".join([*shown, *more])
+
+
+def _tensor(tensor: Tensor) -> str:
+    form = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    if tensor.ndim != 2 or not tensor.is_floating_point():
+        values = tensor.tolist() if tensor.numel() <= _EDGES else "…"
+        return f"{form} {values}"
+    rows = [" ".join(f"{v:.4g}" for v in row[:_NUMBERS].tolist()) for row in tensor[:_ROWS]]
+    wider = " …" if tensor.shape[1] > _NUMBERS else ""
+    more = ["…"] if len(tensor) > _ROWS else []
+    return "\n".join([form, *(f"  [{row}{wider}]" for row in rows), *more])
+
+
+def _tensors(named: Sample | Batch) -> str:
+    return f"{named.num_nodes} nodes\n{_listed(dict(named.items()))}"
+
+
+def _mapping(values: Mapping[str, Any]) -> str:
+    return _listed(values)
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    lines = [
+        f"{name}: {text}" if "\n" not in text else f"{name}:\n{indent(text, '  ')}"
+        for name, text in ((n, description(v)) for n, v in values.items() if v is not None)
+    ]
+    return "\n".join(lines)
+
+
+_DESCRIPTIONS: Mapping[Any, Callable[[Any], str]] = {
+    Graph: _graph,
+    Tensor: _tensor,
+    Sample: _tensors,
+    Batch: _tensors,
+    torch.dtype: lambda dtype: str(dtype).removeprefix("torch."),
+    Mapping: _mapping,
+}

@@ -1,0 +1,129 @@
+"""Laws: named statements about a component, and the search for what breaks them."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hypothesis.strategies import SearchStrategy
+
+from gkd.hosting.plugin_sources import described, failure_place
+from gkd.testing.declarations import declared
+from gkd.testing.description import description
+from gkd.testing.search import Counterexample, counterexample, counterexample_without_problem
+from gkd.testing.subject import Subject
+
+
+class LawViolation(AssertionError):
+    """A component broke a law.
+
+    Args:
+        message: what it did.
+        example: the smallest problem found on which it did, ``""`` where there is only one.
+    """
+
+    def __init__(self, message: str, example: str = "") -> None:
+        super().__init__(f"{message}\nsmallest example:\n{example}" if example else message)
+        self.message = message
+        self.example = example
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise :class:`AssertionError` with ``message`` unless ``holds``.
+
+    An ``assert`` would not be there under ``python -O``.
+    """
+    if not holds:
+        raise AssertionError(message)
+
+
+def nobody(subject: Subject) -> str:
+    """Exempt no component."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """One statement about all components of a kind.
+
+    Args:
+        kind: of the components.
+        name: in kebab case.
+        reason: why it matters, in one sentence.
+        body: raises when the law is broken; called with the subject and, if there is one, a
+            problem.
+        problems: strategy of the problems to try; None where there are none.
+        exemption: why a component's declarations exempt it, ``""`` where they do not.
+        share: of the number of examples that is spent here; less for costly laws.
+    """
+
+    kind: str
+    name: str
+    reason: str
+    body: Callable[..., None]
+    problems: Callable[[Subject], SearchStrategy[Any]] | None = None
+    exemption: Callable[[Subject], str] = nobody
+    share: float = 1.0
+
+    def check(self, subject: Subject, smallest: bool = True) -> None:
+        """Look for a problem on which ``subject`` breaks the law.
+
+        Args:
+            subject: the component.
+            smallest: whether to go on and look for a smaller one.
+
+        Raises:
+            LawViolation: there is one.
+        """
+        found = self._counterexample(subject, smallest)
+        if found is None:
+            return
+        error = found.error
+        message = str(error) if isinstance(error, AssertionError) else _crash(error, subject)
+        example = "" if found.problem is None else description(found.problem)
+        raise LawViolation(message, example) from error
+
+    def _counterexample(self, subject: Subject, smallest: bool) -> Counterexample | None:
+        if self.problems is None:
+            return counterexample_without_problem(lambda: self.body(subject))
+        try:
+            strategy = self.problems(subject)
+        except Exception as error:  # of the component, when it is made or asked what it takes
+            return Counterexample(None, error)
+        examples = max(1, round(subject.examples * self.share))
+
+        def body(problem: Any) -> None:
+            self.body(subject, problem)
+
+        return counterexample(body, strategy, examples, smallest)
+
+
+def law(
+    kind: str,
+    *,
+    problems: Callable[[Subject], SearchStrategy[Any]] | None = None,
+    exemption: Callable[[Subject], str] = nobody,
+    share: float = 1.0,
+) -> Callable[[Callable[..., None]], Law]:
+    """Return a decorator that makes a law of a function: its name, and the reason it documents."""
+
+    def made(body: Callable[..., None]) -> Law:
+        name = body.__name__.replace("_", "-")
+        return Law(kind, name, inspect.getdoc(body) or name, body, problems, exemption, share)
+
+    return made
+
+
+def unless_declared(attribute: str, exempting: Any = False) -> Callable[[Subject], str]:
+    """Return the exemption of components whose ``attribute`` is ``exempting``."""
+
+    def exemption(subject: Subject) -> str:
+        exempt = declared(subject.specimen, attribute) == exempting
+        return f"declared: {attribute} = {exempting}" if exempt else ""
+
+    return exemption
+
+
+def _crash(error: BaseException, subject: Subject) -> str:
+    place = failure_place(error, subject.module)
+    return f"{described(error)} [{place}]" if place else described(error)

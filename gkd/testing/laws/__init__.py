@@ -1,0 +1,1 @@
+"""The laws, one module or more for each kind of component."""

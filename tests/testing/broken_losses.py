@@ -1,0 +1,217 @@
+"""A loss that keeps every law, and for each law one that breaks it."""
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+from gkd import AbstractLoss, View
+
+
+class Norms(AbstractLoss):
+    """Squared difference of the summed squared norms of each node's neighbours."""
+
+    def forward(self, student: View, teacher: View) -> Tensor:
+        ours, theirs = self.sums(student), self.sums(self.held(teacher)).detach()
+        return (ours - theirs).square().mean()
+
+    def held(self, teacher: View) -> View:
+        return teacher
+
+    def norms(self, view: View) -> Tensor:
+        features = view.require_features("norms")
+        return features.to(torch.promote_types(features.dtype, torch.float32)).square().mean(1)
+
+    def sums(self, view: View) -> Tensor:
+        graph, norms = view.require_graph("norms"), self.norms(view)
+        return norms.index_add(0, graph.target, norms[graph.source])
+
+
+class PerNode(Norms):
+    def forward(self, student, teacher):
+        return (self.sums(student) - self.sums(teacher).detach()).square()
+
+
+class Negative(Norms):
+    def forward(self, student, teacher):
+        return -super().forward(student, teacher)
+
+
+class NeverZero(Norms):
+    def forward(self, student, teacher):
+        return super().forward(student, teacher) + 1
+
+
+class MeanOverEdges(Norms):
+    def forward(self, student, teacher):
+        source = student.require_graph("mean").source
+        gap = (self.norms(student) - self.norms(teacher).detach())[source]
+        return gap.square().mean()
+
+
+class EqualWidthsOnly(Norms):
+    def forward(self, student, teacher):
+        gap = student.require_features("equal") - teacher.require_features("equal").detach()
+        return gap.square().mean()
+
+
+class Counting(Norms):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, student, teacher):
+        self.calls += 1
+        return super().forward(student, teacher) * self.calls
+
+
+class ByNumber(Norms):
+    def sums(self, view):
+        sums = super().sums(view)
+        return sums * torch.arange(len(sums), device=sums.device)
+
+
+class InPlace(Norms):
+    def norms(self, view):
+        with torch.no_grad():
+            view.require_features("norms").mul_(0.5)
+        return super().norms(view)
+
+
+class Unexplained(Norms):
+    def norms(self, view):
+        return view.features.square().mean(1)
+
+
+class OtherTarget(Norms):
+    def target(self, teacher):
+        return View(features=teacher.features * 2, graph=teacher.graph, batch=teacher.batch)
+
+
+class BatchTarget(Norms):
+    target_per_sample = True
+
+    def norms(self, view):
+        return super().norms(self.target(view))
+
+    def target(self, teacher):
+        features = teacher.require_features("norms")
+        centred = features - features.mean(0)
+        return View(features=centred, graph=teacher.graph, batch=teacher.batch)
+
+
+class Detached(Norms):
+    def forward(self, student, teacher):
+        return super().forward(student, teacher).detach()
+
+
+class Uphill(Norms):
+    def forward(self, student, teacher):
+        value = super().forward(student, teacher)
+        return 2 * value.detach() - value
+
+
+class TwiceTheSlope(Norms):
+    def forward(self, student, teacher):
+        value = super().forward(student, teacher)
+        return 2 * value - value.detach()
+
+
+class TeachesTheTeacher(Norms):
+    def forward(self, student, teacher):
+        return (self.sums(student) - self.sums(teacher)).square().mean()
+
+
+class InHalf(Norms):
+    def norms(self, view):
+        return view.require_features("norms").square().sum(1)
+
+
+class AlwaysSingle(Norms):
+    def forward(self, student, teacher):
+        return super().forward(student, teacher).float()
+
+
+class OnTheCPU(Norms):
+    def sums(self, view):
+        sums = super().sums(view)
+        return sums * torch.ones(len(sums), dtype=sums.dtype)
+
+
+class Gathers(Norms):
+    def sums(self, view):
+        graph, features = view.require_graph("norms"), view.require_features("norms")
+        messages = features[graph.source].float().square()
+        return messages.new_zeros(graph.num_nodes).index_add(0, graph.target, messages.mean(1))
+
+
+class Unseeded(Norms):
+    def forward(self, student, teacher):
+        return super().forward(student, teacher) * (1 + int.from_bytes(os.urandom(4)) / 2**32)
+
+
+class Unregistered(Norms):
+    def __init__(self):
+        super().__init__()
+        self.scales = [torch.rand(()) + 0.5]
+
+    def forward(self, student, teacher):
+        value = super().forward(student, teacher)
+        return value * self.scales[0].to(value.device, value.dtype)
+
+
+class HoldsLambda(Norms):
+    def __init__(self):
+        super().__init__()
+        self.weigh = lambda value: value
+
+    def forward(self, student, teacher):
+        return self.weigh(super().forward(student, teacher))
+
+
+SETTINGS = {"scale": 1.0}
+
+
+class GlobalSetting(Norms):
+    def __init__(self):
+        super().__init__()
+        SETTINGS["scale"] = 2.0
+
+    def forward(self, student, teacher):
+        return super().forward(student, teacher) * SETTINGS["scale"]
+
+
+class Unlearned(Norms):
+    """Has a learned part that no gradient reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle = nn.Linear(2, 2)
+
+
+GOOD = Norms
+BROKEN = {
+    "finite-and-scalar": [PerNode],
+    "non-negative": [Negative],
+    "zero-at-equality": [NeverZero],
+    "isolated-nodes-and-empty-edges": [MeanOverEdges],
+    "different-widths": [EqualWidthsOnly],
+    "invariant-to-edge-order": [Counting],
+    "invariant-to-node-relabelling": [ByNumber],
+    "inputs-unmodified": [InPlace],
+    "says-what-is-missing": [Unexplained],
+    "target-stands-for-the-teacher": [OtherTarget],
+    "targets-of-samples-make-that-of-a-batch": [BatchTarget],
+    "gradient-reaches-the-student": [Detached, Unlearned],
+    "gradient-step-lowers-the-loss": [Uphill],
+    "gradcheck-in-float64": [TwiceTheSlope],
+    "no-gradient-to-the-teacher": [TeachesTheTeacher],
+    "half-precision-under-autocast": [InHalf],
+    "dtype-preserved": [AlwaysSingle],
+    "device-preserved": [OnTheCPU],
+    "bounded-memory": [Gathers],
+    "deterministic-under-a-seed": [Unseeded],
+    "state-dict-round-trip": [Unregistered],
+    "pickles": [HoldsLambda],
+    "works-in-two-processes": [GlobalSetting],
+}

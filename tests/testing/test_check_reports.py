@@ -1,0 +1,184 @@
+"""What checking returns, refuses and says."""
+
+import json
+from dataclasses import replace
+
+import broken_kernels
+import broken_losses
+import pytest
+
+from gkd import GkdError, ParameterError, UnknownNameError, testing
+from gkd.testing.check import result_of
+from gkd.testing.law import Law, law
+from gkd.testing.report import Report, Result
+
+FEW = {"examples": 3}
+CHECKS = {
+    "loss": testing.check_loss,
+    "kernel": testing.check_kernel,
+    "graph": testing.check_graph_builder,
+    "model": testing.check_model,
+    "dataset": testing.check_dataset,
+}
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_every_law_has_a_name_and_a_sentence_for_a_reason(kind):
+    laws = testing.laws(kind)
+    assert len({one.name for one in laws}) == len(laws) >= 10
+    for one in laws:
+        assert one.kind == kind
+        assert one.name == one.name.lower().replace("_", "-")
+        assert one.reason[0].isupper()
+        assert one.reason.endswith(".")
+        assert ". " not in one.reason
+
+
+def test_a_report_has_a_result_for_every_law():
+    report = testing.check_kernel(broken_kernels.GOOD, **FEW)
+    assert (report.kind, report.name, report.passed) == ("kernel", "near", True)
+    assert [result.law for result in report.results] == [one.name for one in testing.laws("kernel")]
+    assert {result.outcome for result in report.results} == {"passed"}
+    assert report.seconds == pytest.approx(sum(result.seconds for result in report.results))
+    report.raise_if_failed()
+
+
+def test_a_failure_names_the_law_its_reason_and_the_smallest_example():
+    report = testing.check_kernel(broken_kernels.ByNumber, **FEW)
+    assert not report.passed
+    with pytest.raises(testing.ConformanceError) as caught:
+        report.raise_if_failed()
+    message = str(caught.value)
+    assert "kernel 'by-number' fails" in message
+    assert "equivariant-to-node-relabelling: failed: other order of nodes" in message
+    assert "Numbers of nodes are names" in message
+    # Nothing smaller breaks it: two nodes, one edge, the other order.
+    assert "2 nodes, 1 edges" in message
+    assert "order: int64 [2] [1, 0]" in message
+    assert isinstance(caught.value, GkdError)
+    assert isinstance(caught.value, AssertionError)
+
+
+def test_a_crash_is_a_failure_that_names_the_place():
+    result = _result(broken_losses.Unexplained, "says-what-is-missing")
+    assert result.outcome == "failed"
+    assert "require_features" in result.message
+    result = _result(broken_losses.PerNode, "gradient-reaches-the-student")
+    assert "grad can be implicitly created only for scalar" in result.message
+
+
+def test_a_report_is_json():
+    report = testing.check_kernel(broken_kernels.Columns, **FEW)
+    content = json.loads(json.dumps(report.to_dict()))
+    assert (content["kind"], content["name"], content["passed"]) == ("kernel", "columns", False)
+    assert set(content["results"][0]) == {
+        *("law", "reason", "outcome", "seconds", "message", "example")
+    }
+    assert content["results"][0]["outcome"] == "failed"
+    assert "edges" in content["results"][0]["example"]
+
+
+def _result(component, name: str, expected=None) -> Result:
+    (one,) = (found for found in testing.laws("loss") if found.name == name)
+    return result_of(one, testing.subject("loss", component, examples=5), expected or {})
+
+
+def test_an_expected_failure_that_fails_is_no_error():
+    expected = {"non-negative": "it is a reward"}
+    result = _result(broken_losses.Negative, "non-negative", expected)
+    assert (result.outcome, result.message, result.passed) == (
+        "expected-failure",
+        "it is a reward",
+        True,
+    )
+
+
+def test_an_expected_failure_that_passes_is_an_error():
+    result = _result(broken_losses.GOOD, "non-negative", {"non-negative": "it was a reward"})
+    assert (result.outcome, result.passed) == ("unexpected-pass", False)
+    assert "it was a reward" in result.message
+
+
+def test_an_expected_failure_that_does_not_apply_is_an_error():
+    class Signed(broken_losses.Norms):
+        non_negative = False
+
+    result = _result(Signed, "non-negative", {"non-negative": "it is a reward"})
+    assert (result.outcome, result.passed) == ("unexpected-pass", False)
+    assert _result(Signed, "non-negative").outcome == "not-applicable"
+
+
+def test_expected_failures_name_laws_and_give_reasons():
+    with pytest.raises(ParameterError, match="did you mean 'non-negative'"):
+        testing.check_loss(broken_losses.GOOD, expected_failures={"non_negative": "why"})
+    with pytest.raises(ParameterError, match="needs a reason"):
+        testing.check_loss(broken_losses.GOOD, expected_failures={"non-negative": " "})
+
+
+def test_fewer_laws_than_there_are_is_an_error():
+    whole = testing.check_kernel(broken_kernels.GOOD, **FEW)
+    part = replace(whole, results=whole.results[1:])
+    assert not part.passed
+    with pytest.raises(testing.ConformanceError, match="not checked: finite-and-one-per-edge"):
+        part.raise_if_failed()
+    assert not Report("kernel", "none", whole.expected, ()).passed
+
+
+def test_a_law_that_finds_no_problem_to_try_is_broken():
+    from hypothesis import strategies as st
+
+    impossible = Law(
+        "loss", "none", "None.", lambda subject, problem: None, lambda subject: st.nothing()
+    )
+    with pytest.raises(Exception, match=r"(?i)unsatisf|nothing|empty"):
+        impossible.check(testing.subject("loss", broken_losses.GOOD))
+
+
+def test_a_law_of_a_function_has_its_name_and_documentation():
+    @law("loss")
+    def holds_always(subject):
+        """It is true."""
+
+    assert (holds_always.name, holds_always.reason) == ("holds-always", "It is true.")
+    holds_always.check(testing.subject("loss", broken_losses.GOOD))
+
+
+def test_the_same_problems_are_tried_every_time():
+    first, second = (_result(broken_losses.Negative, "non-negative") for _ in range(2))
+    assert (first.message, first.example) == (second.message, second.example)
+
+
+def test_checking_leaves_the_random_state_alone():
+    import torch
+
+    before = torch.get_rng_state()
+    testing.check_kernel(broken_kernels.GOOD, **FEW)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_unknown_names_suggest_the_nearest(kind):
+    with pytest.raises(UnknownNameError, match=f"no {kind} is called 'nonsense'"):
+        CHECKS[kind]("nonsense")
+
+
+def test_an_unknown_kind_suggests_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'kernel'"):
+        testing.check("kernal", broken_kernels.GOOD)
+
+
+def test_an_instance_is_refused_since_laws_need_several():
+    with pytest.raises(ParameterError, match="checked by its class"):
+        testing.check_loss(broken_losses.GOOD())
+
+
+def test_parameters_are_checked_as_in_recipes():
+    with pytest.raises(ParameterError, match="did you mean 'sigma'"):
+        testing.check_kernel("rbf", params={"sigm": 1.0})
+    with pytest.raises(ParameterError, match="unknown parameter 'scale'"):
+        testing.check_kernel(broken_kernels.GOOD, params={"scale": 1.0})
+
+
+def test_a_factory_that_makes_something_else_is_refused():
+    with pytest.raises(GkdError, match="must be AbstractKernel"):
+        testing.check_kernel(lambda: broken_losses.GOOD())

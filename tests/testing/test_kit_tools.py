@@ -1,0 +1,128 @@
+"""What the laws rely on: the watches, the other process, the literal pairs, descriptions."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from gkd import Graph
+from gkd.functional.similarities import EdgePairs
+from gkd.testing.description import description
+from gkd.testing.laws.raw_pairs import RawPairs
+from gkd.testing.memory import MemoryWatch
+from gkd.testing.other_process import elsewhere
+from gkd.testing.placement import PlacementWatch
+from gkd.testing.random_states import seeded
+
+
+def test_literal_pairs_compute_every_statistic_themselves():
+    # largest_squared_norm is of the nodes, not of pairs.
+    statistics = {name for name in vars(EdgePairs) if not name.startswith("_")}
+    assert statistics - {"largest_squared_norm"} <= set(vars(RawPairs))
+
+
+def test_literal_pairs_agree_with_their_definition():
+    features = torch.tensor([[3.0, 4.0], [0.0, 0.0], [6.0, 8.0]])
+    pairs = RawPairs(features, Graph(torch.tensor([[0, 0], [1, 2]]), 3))
+    assert pairs.dot().tolist() == [0, 50]
+    assert pairs.squared_distance().tolist() == [25, 25]
+    assert pairs.l1_distance().tolist() == [7, 7]
+    assert pairs.cosine().tolist() == [0, 1]
+    assert RawPairs(features, Graph(torch.zeros(2, 0, dtype=torch.int64), 3)).dot().shape == (0,)
+
+
+def test_memory_is_that_of_the_largest_tensor_made():
+    x = torch.ones(10, 3, requires_grad=True)
+    with MemoryWatch() as watch:
+        torch.autograd.backward((x @ x.T).sum())
+    assert watch.elements == 100
+    assert "[10, 10]" in watch.description
+
+
+def test_memory_of_a_view_is_that_of_what_it_views():
+    x = torch.ones(1000, 1)
+    with MemoryWatch() as watch:
+        x.expand(1000, 1000)[:2].sum()
+    assert watch.elements == 1000
+
+
+def test_a_tensor_without_a_device_is_a_stray():
+    x = torch.ones(3)
+    with PlacementWatch() as watch:
+        assert watch.is_stray(torch.arange(3))
+        assert watch.is_stray(torch.arange(3) + torch.ones(3))
+        assert not watch.is_stray(torch.arange(3, device=x.device))
+        assert not watch.is_stray(torch.ones(3).to(x.device))
+        assert not watch.is_stray(x.new_ones(3))
+
+
+def test_strays_do_not_mix_with_inputs():
+    x = torch.ones(3)
+    with PlacementWatch(), pytest.raises(AssertionError, match="made without device="):
+        x * torch.ones(3)
+    with PlacementWatch(), pytest.raises(AssertionError, match="index_select"):
+        x.index_select(0, torch.arange(2))
+
+
+def test_what_accelerators_accept_is_let_through():
+    x = torch.ones(3)
+    with PlacementWatch() as watch:
+        assert not watch.is_stray(x * torch.tensor(2.0))
+        assert x[torch.arange(2)].shape == (2,)
+        moved = torch.ones(3)
+        watch.settle([moved])
+        assert (x + moved).tolist() == [2, 2, 2]
+
+
+def number_there(x: float) -> float:
+    return 2 * x
+
+
+def fails_there() -> None:
+    raise ValueError("two\nlines")
+
+
+def ends_there() -> None:
+    os._exit(3)
+
+
+def test_another_process_answers():
+    assert elsewhere(number_there, 21) == 42
+    assert elsewhere(os.getpid) != os.getpid()
+
+
+def test_a_failure_in_another_process_is_told():
+    with pytest.raises(AssertionError, match="in the other process: ValueError: two"):
+        elsewhere(fails_there)
+
+
+def test_a_process_that_ends_is_told_and_replaced():
+    with pytest.raises(AssertionError, match="the other process ended"):
+        elsewhere(ends_there)
+    assert elsewhere(number_there, 1) == 2
+
+
+def test_randomness_is_seeded_and_left_as_it_was():
+    def drawn() -> list[float]:
+        return [torch.rand(1).item(), np.random.rand(), random.random()]  # noqa: NPY002
+
+    with seeded(5):
+        first = drawn()
+    with seeded(7):
+        before = drawn()
+        with seeded(5):
+            assert drawn() == first
+        after = drawn()
+    with seeded(7):
+        assert [drawn(), drawn()] == [before, after]
+
+
+def test_a_description_tells_sizes_edges_and_numbers():
+    graph = Graph(torch.tensor([[0, 1], [1, 1]]), 2)
+    assert description(graph) == "2 nodes, 2 edges: 0→1 1→1"
+    text = description(torch.tensor([[0.5, -1.25]], dtype=torch.float64))
+    assert text == "float64 [1, 2]\n  [0.5 -1.25]"
+    many = Graph(torch.stack([torch.arange(50), torch.arange(50)]), 50)
+    assert description(many).endswith("…")
