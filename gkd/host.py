@@ -2,9 +2,11 @@
 
 import inspect
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from gkd.errors import PluginError
@@ -66,15 +68,21 @@ class Host:
                 if source not in selected:
                     self._registry.note(PluginRecord(source, State.BLOCKED))
                     continue
-                try:
-                    plugin = load_plugin(entry)
-                except PluginUnusableError as error:
-                    failed = PluginRecord(source, State.FAILED, problems=(error.problem,))
-                    self._registry.note(failed)
-                else:
-                    self._registry.add(plugin, source)
+                self._load(source, entry)
         if self.settings.strict:
             require_sound(self._registry.records)
+
+    def _load(self, source: Source, entry: EntryPoint) -> None:
+        begin = time.perf_counter()
+        try:
+            plugin = load_plugin(entry)
+        except PluginUnusableError as error:
+            seconds = time.perf_counter() - begin
+            problems = (error.problem,)
+            failed = PluginRecord(source, State.FAILED, problems=problems, import_seconds=seconds)
+            self._registry.note(failed)
+        else:
+            self._registry.add(plugin, source, time.perf_counter() - begin)
 
     def register(
         self, plugin: object, *, distribution: str = "local", name: str | None = None

@@ -52,7 +52,12 @@ class Site:
         return file
 
     def declare(
-        self, distribution: str, entry_points: Mapping[str, str], *, version: str = "1.2"
+        self,
+        distribution: str,
+        entry_points: Mapping[str, str],
+        *,
+        version: str = "1.2",
+        group: str = "gkd",
     ) -> None:
         """Write the metadata of a distribution alone."""
         info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
@@ -60,7 +65,7 @@ class Site:
         metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n"
         (info / "METADATA").write_text(metadata, encoding="utf-8")
         lines = [f"{name} = {value}" for name, value in entry_points.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[gkd]", *lines]), encoding="utf-8")
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]), encoding="utf-8")
 
     def host(self, *, strict: bool = False, allowed: tuple[str, ...] | None = None) -> Host:
         """Discover everything that is installed, here and in the real site-packages."""

@@ -141,6 +141,8 @@ def _with_plugins(found: Diagnosis, environment: Mapping[str, str]) -> Diagnosis
     for record in host.plugins:
         if record.state is State.FAILED:
             found.problems.append(Advice(str(record), _action(record)))
+        if record.slow:
+            found.hints.append(_slowness(record))
     found.hints.extend(_shared_names(host))
     return replace(found, plugins=host.plugins)
 
@@ -148,6 +150,15 @@ def _with_plugins(found: Diagnosis, environment: Mapping[str, str]) -> Diagnosis
 def _action(record: PluginRecord) -> str:
     name = record.source.distribution
     return f"update or repair {name}, or run: pip uninstall {name}"
+
+
+def _slowness(record: PluginRecord) -> Advice:
+    module = record.source.value.partition(":")[0]
+    return Advice(
+        f"importing {record.source} takes {record.import_seconds:.1f} s, in every command",
+        "its author can import large libraries inside the functions that need them; what they "
+        f"are shows: {sys.executable} -X importtime -c 'import {module}'",
+    )
 
 
 def _shared_names(host: Host) -> list[Advice]:

@@ -47,9 +47,9 @@ def show_plugins(*, as_json: bool) -> None:
         print_json(rows)
     elif rows:
         columns = {"Distribution": "distribution", "Version": "version", "Plugin": "name"}
-        columns |= {"State": "state", "Provides, or cause": "details"}
-        details = ({"details": _details(record)} for record in host.plugins)
-        print_table(columns, [row | more for row, more in zip(rows, details, strict=True)])
+        columns |= {"State": "state", "Import": "seconds", "Provides, or cause": "details"}
+        more = ({"seconds": _seconds(r), "details": _details(r)} for r in host.plugins)
+        print_table(columns, [row | words for row, words in zip(rows, more, strict=True)])
     else:
         print("No plugin is installed, not even gkd's own; `gkd doctor` says what to do.")
 
@@ -79,11 +79,18 @@ def plugin_row(record: PluginRecord) -> dict[str, Any]:
         "state": str(record.state),
         "provides": {kind: list(names) for kind, names in record.provides.items()},
         "observes": record.observes,
+        "import_seconds": record.import_seconds,
         "problems": [
             {"cause": problem.cause, "file": problem.place.file, "line": problem.place.line}
             for problem in record.problems
         ],
     }
+
+
+def _seconds(record: PluginRecord) -> str:
+    if record.import_seconds is None:
+        return ""
+    return f"{record.import_seconds:.2f} s{' (slow)' if record.slow else ''}"
 
 
 def _details(record: PluginRecord) -> str:

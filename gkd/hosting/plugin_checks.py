@@ -28,14 +28,15 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     observes: bool = False
 
-    def record(self, source: Source) -> PluginRecord:
+    def record(self, source: Source, import_seconds: float | None = None) -> PluginRecord:
         """Return what ``gkd plugins`` shows of the plugin."""
         names: dict[str, tuple[str, ...]] = {}
         for component in self.components:
             names[component.kind] = (*names.get(component.kind, ()), component.name)
         usable = State.ACTIVE if names or self.observes else State.EMPTY
         state = State.FAILED if self.problems else usable
-        return PluginRecord(source, state, names, self.observes, tuple(self.problems))
+        problems = tuple(self.problems)
+        return PluginRecord(source, state, names, self.observes, problems, import_seconds)
 
 
 def examined(plugin: object, source: Source, manager: pluggy.PluginManager) -> Findings:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+SLOW_IMPORT = 1.0  # seconds that every command would wait
+
 
 class State(StrEnum):
     """Whether a plugin can be used."""
@@ -77,6 +79,8 @@ class PluginRecord:
         provides: names by kind; of a failed plugin, those it would have provided as far as known.
         observes: whether it watches training steps.
         problems: why it cannot be used, or what is wrong with it.
+        import_seconds: how long importing it took, with the libraries that it was the first to
+            need; None where nothing was imported.
     """
 
     source: Source
@@ -84,6 +88,12 @@ class PluginRecord:
     provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     observes: bool = False
     problems: tuple[Problem, ...] = ()
+    import_seconds: float | None = None
+
+    @property
+    def slow(self) -> bool:
+        """Whether importing it takes long enough to be noticed."""
+        return self.import_seconds is not None and self.import_seconds >= SLOW_IMPORT
 
     @property
     def cause(self) -> str:

@@ -21,13 +21,15 @@ class Registry:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
 
-    def add(self, plugin: object, source: Source) -> PluginRecord:
+    def add(
+        self, plugin: object, source: Source, import_seconds: float | None = None
+    ) -> PluginRecord:
         """Examine ``plugin`` and record it; it takes part if there is no problem."""
         findings = self._examined(plugin, source)
         if not findings.problems:
             self._manager.register(plugin, source.qualified)
             self.components.add(findings.components)
-        return self.note(findings.record(source))
+        return self.note(findings.record(source, import_seconds))
 
     def note(self, record: PluginRecord) -> PluginRecord:
         """Record a plugin that is not there to be examined: blocked, or impossible to import."""

@@ -1,68 +1,15 @@
 """``gkd components``, ``gkd plugins``, ``gkd doctor``, ``gkd --version``, and wrong input."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
 from typing import Any
 
 import pytest
+from command_line import Outcome, Run, in_process
 from fake_distributions import GOOD, Site
 
 import gkd
-from gkd import catalog
 from gkd.cli import main
 from gkd.commands import diagnosis, listing
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(site: Site, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process, with the plugins installed at this moment."""
-
-    def command(*arguments: str) -> Outcome:
-        catalog.default_host.cache_clear()
-        try:
-            with pytest.raises(SystemExit) as caught:
-                main(arguments)
-        finally:
-            catalog.default_host.cache_clear()
-        status = caught.value.code
-        assert isinstance(status, int)
-        return Outcome(status, *capsys.readouterr())
-
-    return command
-
-
-def _fresh(site: Site, *command: str, **variables: str) -> Outcome:
-    """Run a command in a process of its own."""
-    path = os.pathsep.join([str(site.folder), *filter(None, sys.path)])
-    done = subprocess.run(
-        [sys.executable, *command],
-        env={**os.environ, **variables, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def test_the_version(run: Run) -> None:
@@ -156,15 +103,16 @@ def test_plugins_shows_state_and_cause(site: Site, run: Run, caplog: Any) -> Non
     site.add("good-plugin", GOOD)
     file = site.add("bad-plugin", "raise RuntimeError('no way')")
     outcome = run("plugins")
-    rows = [" ".join(line.split()) for line in outcome.out.splitlines()]
-    assert "good-plugin 1.2 plug active loss: good" in rows
-    assert f"bad-plugin 1.2 plug failed RuntimeError: no way [{file}:1]" in rows
+    rows = [re.sub(r"\d+\.\d\d s", "T", row) for row in outcome.rows]
+    assert "good-plugin 1.2 plug active T loss: good" in rows
+    assert f"bad-plugin 1.2 plug failed T RuntimeError: no way [{file}:1]" in rows
     assert (outcome.status, caplog.messages) == (0, [])
 
 
 def test_plugins_as_json(site: Site, run: Run) -> None:
     file = site.add("bad-plugin", "raise RuntimeError('no way')")
     (row,) = (r for r in run("plugins", "--json").json if r["distribution"] == "bad-plugin")
+    assert row.pop("import_seconds") > 0
     assert row == {
         "distribution": "bad-plugin",
         "version": "1.2",
@@ -267,7 +215,7 @@ def test_doctor_finds_missing_and_broken_libraries(
 def test_a_process_of_its_own_prints_clean_json(site: Site) -> None:
     site.add("good-plugin", "print('hello from a plugin')\n" + GOOD)
     site.add("bad-plugin", "import sys\nprint('dying')\nsys.exit('bye')")
-    outcome = _fresh(site, "-m", "gkd", "plugins", "--json")
+    outcome = in_process(site, "-m", "gkd", "plugins", "--json")
     states = {row["distribution"]: row["state"] for row in outcome.json}
     assert (states["good-plugin"], states["bad-plugin"]) == ("active", "failed")
     assert "hello from a plugin" in outcome.err
@@ -276,7 +224,7 @@ def test_a_process_of_its_own_prints_clean_json(site: Site) -> None:
 def test_a_process_of_its_own_tells_why_a_component_is_missing(site: Site) -> None:
     file = site.add("bad-plugin", "import no_such_library", version="3.4")
     program = "import gkd; gkd.create('loss', 'wanted')"
-    outcome = _fresh(site, "-W", "error", "-c", program)
+    outcome = in_process(site, "-W", "error", "-c", program)
     assert outcome.status == 1
     assert "UnknownNameError: no loss is called 'wanted'" in outcome.err
     assert "bad-plugin 3.4 (plugin 'plug'): it needs the module 'no_such_library'" in outcome.err

@@ -30,6 +30,7 @@ SMALL_DEMO = (
     "dataset.test_per_class=1",
     "teacher.training.epochs=1",
     "training.epochs=2",
+    "feature_space.sample='test/helix/0'",
 )
 
 
@@ -97,7 +98,16 @@ def _heed_interrupts():
 
 def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "gkd", "run", "communities", "--out", str(out), *SMALL_SETTINGS]
+    command = [
+        sys.executable,
+        "-m",
+        "gkd",
+        "run",
+        "communities",
+        "--out",
+        str(out),
+        *SMALL_SETTINGS,
+    ]
     command += ["--set", "training.epochs=100000"]
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(
@@ -136,7 +146,10 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
         (("run", "communities", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
         (("run", "communities", "--seed", "-1"), "seeds.0"),
         (("run", "communities", "--resume"), "no run of 'communities'"),
-        (("run", "communities", "--set", "methods.lsp.terms.0.student=layer.2"), "did you mean 'layers"),
+        (
+            ("run", "communities", "--set", "methods.lsp.terms.0.student=layer.2"),
+            "did you mean 'layers",
+        ),
         (("run", "communities", "--set", "student.params.heads=[2]"), "number of heads"),
         (("reproduce", "tabel2"), "did you mean 'table2'"),
         (("reproduce", "communities"), "cannot be reproduced"),

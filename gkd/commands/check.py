@@ -1,0 +1,206 @@
+"""What ``gkd check`` does: the laws of a kind, over components that are installed or not."""
+
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from gkd.catalog import current_host
+from gkd.commands.listing import print_json, print_table, quietly
+from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
+from gkd.hosting.kinds import KINDS, kind_named
+from gkd.hosting.plugin_record import canonical
+from gkd.hosting.plugin_sources import described, failure_place
+
+if TYPE_CHECKING:
+    from gkd.testing import Report, Subject
+
+_KIT = ("pytest", "hypothesis")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """Options of ``gkd check``.
+
+    Args:
+        kind: of the components to check; needed where an object does not show its own.
+        expected: ``LAW=REASON``, laws that are known to be broken.
+        examples: problems that most laws try; None takes the kit's own number.
+    """
+
+    kind: str | None = None
+    expected: Sequence[str] = ()
+    examples: int | None = None
+
+
+def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
+    """Check what ``target`` names and print a table of laws for each; return whether all passed.
+
+    Args:
+        target: an installed plugin or component, or ``MODULE:OBJECT``.
+        options: which components, and how.
+        as_json: print JSON instead.
+
+    Raises:
+        UnknownNameError: nothing is called so.
+        ParameterError: an object cannot be imported or created, or is no component.
+        GkdError: pytest or hypothesis is not installed.
+    """
+    if options.kind is not None:
+        kind_named(options.kind)
+    _require_kit()
+
+    failures = _expected_failures(options.expected)
+    reports = []
+    with _no_traces():
+        for subject in quietly(partial(_subjects, target, options)):
+            reports.append(quietly(partial(_report, subject, failures)))
+            if not as_json:
+                _show(reports[-1])
+    passed = all(report.passed for report in reports)
+    if as_json:
+        print_json({"passed": passed, "reports": [report.to_dict() for report in reports]})
+    elif len(reports) > 1:
+        failed = [f"{report.kind}:{report.name}" for report in reports if not report.passed]
+        print(f"{len(reports)} components checked; failed: {', '.join(failed) or 'none'}")
+    return passed
+
+
+def _require_kit() -> None:
+    for module in _KIT:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
+            raise GkdError(
+                f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
+                "run: pip install 'gkd[testing]'"
+            ) from None
+
+
+@contextmanager
+def _no_traces() -> Iterator[None]:
+    """Context in which hypothesis keeps its notes elsewhere than in the working directory."""
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    with TemporaryDirectory() as folder:
+        set_hypothesis_home_dir(folder)
+        try:
+            yield
+        finally:
+            set_hypothesis_home_dir(None)
+
+
+def _expected_failures(settings: Sequence[str]) -> Mapping[str, str]:
+    pairs = [setting.partition("=") for setting in settings]
+    for law, equals, _ in pairs:
+        if not equals:
+            raise ParameterError(f"an expected failure is given as LAW=REASON, got {law!r}")
+    return {law.strip(): reason.strip() for law, _, reason in pairs}
+
+
+def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
+    from gkd.testing import selected
+    from gkd.testing.subject import EXAMPLES
+
+    examples = options.examples or EXAMPLES
+    if _is_importable(target):
+        return [_imported_subject(target, options.kind, examples)]
+    kinds = {options.kind} if options.kind else set(KINDS)
+    subjects = [subject for subject in selected(target, examples) if subject.kind in kinds]
+    if not subjects:
+        raise UnknownNameError(f"{target!r} provides no {options.kind}")
+    return subjects
+
+
+def _is_importable(target: str) -> bool:
+    """Whether ``target`` is a ``MODULE:OBJECT`` rather than a name of something installed."""
+    module, colon, attribute = target.partition(":")
+    parts = [*module.split("."), *attribute.split(".")]
+    installed = {canonical(record.source.distribution) for record in current_host().plugins}
+    prefixes = {*KINDS, *installed}
+    return bool(colon) and canonical(module) not in prefixes and all(map(str.isidentifier, parts))
+
+
+def _imported_subject(target: str, kind: str | None, examples: int) -> "Subject":
+    from gkd.testing.subject import kind_of, subject
+
+    component = _imported(target)
+    if kind is None:
+        try:
+            kind = kind_of(component)
+        except ParameterError:
+            raise ParameterError(
+                f"{target} does not show of which kind it is; add --kind with one of "
+                f"{', '.join(KINDS)}"
+            ) from None
+    return subject(kind, component, examples=examples)
+
+
+def _imported(target: str) -> Any:
+    name, _, path = target.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as python -m does; a script has its own folder there
+    try:
+        found: Any = importlib.import_module(name)
+    except Exception as error:
+        raise ParameterError(f"{name} cannot be imported: {_placed(error, name)}") from error
+    for attribute in path.split("."):
+        if not hasattr(found, attribute):
+            near = suggestion(attribute, (n for n in dir(found) if not n.startswith("_")))
+            raise ParameterError(f"{name} has no {path!r}; {near}")
+        found = getattr(found, attribute)
+    return found
+
+
+def _report(subject: "Subject", expected_failures: Mapping[str, str]) -> "Report":
+    from gkd.testing.check import checked
+
+    _require_creation(subject)
+    return checked(subject, expected_failures)
+
+
+def _require_creation(subject: "Subject") -> None:
+    try:
+        _ = subject.specimen
+    except GkdError as error:
+        error.add_note(
+            f"give parameters, as in '{subject.kind}:NAME {{parameter = value}}', or list some in "
+            "the component's example_parameters"
+        )
+        raise
+    except Exception as error:
+        raise ParameterError(
+            f"{subject.label} cannot be created: {_placed(error, subject.module)}"
+        ) from error
+
+
+def _placed(error: BaseException, module: str) -> str:
+    place = failure_place(error, module)
+    return f"{described(error)} [{place}]" if place else described(error)
+
+
+def _show(report: "Report") -> None:
+    counts = Counter(result.outcome for result in report.results)
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    print(f"{report.kind}:{report.name}: {summary} ({report.seconds:.1f} s)\n")
+    rows = [
+        {
+            "law": result.law,
+            "outcome": result.outcome,
+            "time": f"{result.seconds:.2f} s",
+            "note": "" if result.outcome == "failed" else result.message,
+        }
+        for result in report.results
+    ]
+    print_table({"Law": "law", "Outcome": "outcome", "Time": "time", "Note": "note"}, rows)
+    for result in report.failures:
+        print(f"\n{result}")
+    print()

@@ -1,0 +1,190 @@
+"""``gkd check``: tables, JSON, exit status, and wrong input."""
+
+import re
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from command_line import Run
+from fake_distributions import Site
+
+from gkd import testing
+
+KERNELS = """
+    from gkd import AbstractKernel, hookimpl
+
+    class Sound(AbstractKernel):
+        def similarity(self, pairs):
+            return -pairs.squared_distance()
+
+    class Lopsided(AbstractKernel):
+        def similarity(self, pairs):
+            return pairs.compared(lambda target, source: target[:, 0] - source[:, 0])
+
+    class Needy(AbstractKernel):
+        def __init__(self, sigma: float):
+            self.sigma = sigma
+
+        def similarity(self, pairs):
+            return pairs.dot() / self.sigma
+
+    class Fragile(AbstractKernel):
+        def __init__(self):
+            raise OSError("disk gone")
+
+        def similarity(self, pairs): ...
+"""
+OFFER = """
+    @hookimpl
+    def gkd_kernels():
+        return {"sound": Sound, "lopsided": Lopsided}
+"""
+LAWS = [law.name for law in testing.laws("kernel")]
+QUICK = ("--examples", 5)
+
+
+@pytest.fixture
+def kernels(site: Site) -> Site:
+    """A plugin of a kernel that keeps the laws, and one that is not symmetric."""
+    site.add("my-kernels", KERNELS + OFFER)
+    return site
+
+
+def test_a_table_shows_every_law_with_its_time(
+    kernels: Site, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    outcome = run("check", "kernel:sound", *QUICK)
+    assert outcome.status == 0
+    assert list(Path().iterdir()) == []
+    counted = re.findall(r"(\d+) (passed|not-applicable)", outcome.rows[0])
+    assert outcome.rows[0].startswith("kernel:sound: ")
+    assert sum(int(count) for count, _ in counted) == len(LAWS)
+    laws = {row.split()[0]: row.split()[1:] for row in outcome.rows[3:] if row}
+    assert list(laws) == LAWS
+    for words in laws.values():
+        assert words[0] in {"passed", "not-applicable"}
+        assert words[2] == "s"
+        assert float(words[1]) >= 0
+
+
+def test_a_law_that_fails_shows_why_and_the_smallest_example(kernels: Site, run: Run) -> None:
+    outcome = run("check", "kernel:lopsided", *QUICK)
+    assert outcome.status == 1
+    assert any(row.startswith("symmetric failed ") for row in outcome.rows)
+    _, _, failure = outcome.out.partition("\nsymmetric: failed: ")
+    (reason,) = [law.reason for law in testing.laws("kernel") if law.name == "symmetric"]
+    assert reason in failure
+    assert "smallest example:" in failure
+    assert ", 2 edges: " in failure  # the one pair that tells
+
+
+def test_a_plugin_is_checked_whole(kernels: Site, run: Run) -> None:
+    found = run("check", "my-kernels", *QUICK, "--json")
+    assert found.status == 1
+    assert found.json["passed"] is False
+    reports = {report["name"]: report for report in found.json["reports"]}
+    assert (reports["sound"]["passed"], reports["lopsided"]["passed"]) == (True, False)
+    for report in reports.values():
+        assert [result["law"] for result in report["results"]] == LAWS
+    (failed,) = [r for r in reports["lopsided"]["results"] if r["outcome"] == "failed"]
+    assert failed["law"] == "symmetric"
+    assert "values differ" in failed["message"]
+    assert "2 edges" in failed["example"]
+
+
+@pytest.mark.parametrize("name", ["sound", "my-kernels:sound", "kernel:my-kernels:sound"])
+def test_a_component_goes_by_its_other_names_too(kernels: Site, name: str) -> None:
+    with kernels.host().activated():
+        (subject,) = testing.selected(name)
+    assert (subject.kind, subject.factory.__name__) == ("kernel", "Sound")
+
+
+def test_an_expected_failure_is_no_failure_but_must_fail(kernels: Site, run: Run) -> None:
+    expecting = ("--expect", "symmetric=it is meant to be directed")
+    outcome = run("check", "kernel:lopsided", *QUICK, *expecting)
+    assert outcome.status == 0
+    assert any(
+        row.startswith("symmetric expected-failure ") and row.endswith("meant to be directed")
+        for row in outcome.rows
+    )
+    outcome = run("check", "kernel:sound", *QUICK, *expecting)
+    assert outcome.status == 1
+    assert "symmetric: unexpected-pass" in outcome.out
+
+
+def test_an_object_need_not_be_installed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loose_kernels.py").write_text(dedent(KERNELS))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "loose_kernels", raising=False)
+    found = run("check", "loose_kernels:Sound", *QUICK, "--json")
+    assert (found.status, found.json["reports"][0]["name"]) == (0, "sound")
+    outcome = run("check", "loose_kernels:Soud")
+    assert outcome.status == 2
+    assert "loose_kernels has no 'Soud'; did you mean 'Sound'?" in outcome.err
+    outcome = run("check", "loose_kernels:Fragile")
+    assert outcome.status == 2
+    place = f"[{tmp_path / 'loose_kernels.py'}:"
+    assert f"kernel:fragile cannot be created: OSError: disk gone {place}" in outcome.err
+    outcome = run("check", "loose_kernels:Needy")
+    assert outcome.status == 2
+    assert "missing parameter 'sigma'" in outcome.err
+    assert "example_parameters" in outcome.err
+
+
+def test_the_components_of_a_plugin_are_summed_up(site: Site, run: Run) -> None:
+    offer = OFFER.replace('"sound": Sound', '"other": Lopsided')
+    site.add("my-kernels", KERNELS + offer)
+    outcome = run("check", "my-kernels", "--kind", "kernel", *QUICK)
+    assert outcome.status == 1
+    assert outcome.rows[-1] == "2 components checked; failed: kernel:lopsided, kernel:other"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kernel:rfb"], "no kernel is called 'rfb'; did you mean 'rbf'?"),
+        (["my-kernel"], "no plugin or component that is installed is called 'my-kernel'"),
+        (["lsp", "--kind", "krnel"], "no kind of component is called 'krnel'"),
+        (["lsp", "--kind", "model"], "'lsp' provides no model"),
+        (["no_such_module:Loss"], "no_such_module cannot be imported: ModuleNotFoundError"),
+        (["torch.nn:Linear"], "torch.nn:Linear does not show of which kind it is; add --kind"),
+        (["torch:pi", "--kind", "loss"], "a loss is checked by its class"),
+        (["kernel:rbf", "--expect", "symmetric"], "given as LAW=REASON, got 'symmetric'"),
+        (["kernel:rbf", "--expect", "symetric=so"], "did you mean 'symmetric'?"),
+        (["kernel:rbf {sigma = }"], "are not TOML"),
+        (["kernel:rbf {sigma = -1.0}"], "sigma"),
+    ],
+)
+def test_wrong_input_exits_with_2(run: Run, arguments: list[str], message: str) -> None:
+    outcome = run("check", *arguments)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: ")
+    assert message in outcome.err
+
+
+def test_a_plugin_that_cannot_be_used_tells_why(site: Site, run: Run) -> None:
+    file = site.add("bad-plugin", "import no_such_library")
+    outcome = run("check", "bad-plugin")
+    assert outcome.status == 2
+    assert f"it needs the module 'no_such_library', which is not installed [{file}:1]" in (
+        outcome.err
+    )
+
+
+@pytest.mark.parametrize("missing", ["pytest", "hypothesis"])
+def test_without_the_libraries_of_the_kit_it_says_how_to_install_them(
+    run: Run, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    outcome = run("check", "loss:lsp")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err == (
+        f"error: gkd check needs pytest and hypothesis, and {missing} is not installed; "
+        "run: pip install 'gkd[testing]'\n"
+    )
