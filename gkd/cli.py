@@ -167,6 +167,71 @@ def report(
     report_runs(run_dirs, out=out, as_json=as_json)
 
 
+@app.command()
+def bench(
+    cases: Annotated[
+        list[str] | None, typer.Argument(help="Names of benchmarks; all when left out.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few repetitions, this process alone, no long cases.")
+    ] = False,
+    repeats: Annotated[int | None, typer.Option(min=1, help="Repetitions of each side.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure gkd against named alternatives: time, memory, error against float64."""
+    from gkd.commands.bench import BenchOptions, run_benchmarks
+
+    options = BenchOptions(quick, repeats, device, dtype, threads)
+    run_benchmarks(cases or (), options, as_json=as_json)
+
+
+@app.command("new-plugin")
+def new_plugin(
+    name: Annotated[str, typer.Argument(help="Of the distribution: gkd-my-loss.")],
+    kind: Annotated[str, typer.Option(help="loss, kernel, graph, model or dataset.")] = "loss",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the project; by default NAME, here.")
+    ] = None,
+) -> None:
+    """Write a small plugin project that installs and passes its own tests, to be changed."""
+    from gkd.commands.new_plugin import write_plugin
+
+    write_plugin(name, kind, out)
+
+
+@app.command()
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="PLUGIN|MODULE:OBJECT",
+            help="Plugin or component that is installed (gkd-my-loss, loss:lsp, "
+            "'kernel:rbf {sigma = 2.0}'), or an object to import.",
+        ),
+    ],
+    kind: Annotated[
+        str | None, typer.Option(help="Of the components to check: loss, kernel, …")
+    ] = None,
+    expected: Annotated[
+        list[str] | None,
+        typer.Option("--expect", metavar="LAW=REASON", help="A law known to be broken, and why."),
+    ] = None,
+    examples: Annotated[
+        int | None, typer.Option(min=1, help="How many problems most laws try.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check components against the laws of their kind; exit 0 when all hold, 1 when one fails."""
+    from gkd.commands.check import CheckOptions, run_checks
+
+    options = CheckOptions(kind, expected or (), examples)
+    if not run_checks(target, options, as_json=as_json):
+        raise typer.Exit(1)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on ``arguments`` (default: the process's own).
 

@@ -29,16 +29,20 @@ PLUGINS = {
     ): path
     for path in sorted((ROOT / "plugins").rglob("*.py"))
 }
-SOURCES = CORE | PLUGINS
+BENCHMARKS = {
+    f"{path.parent.name}.{path.stem}".removesuffix(".__init__"): path
+    for path in sorted((ROOT / "benchmarks").rglob("*.py"))
+}
+SOURCES = CORE | PLUGINS | BENCHMARKS
 
 # What is not listed is the engine: the plugin host, taps, terms and the distiller.
 LAYERS = (
     r"gkd\.errors",
-    r"gkd\.graph|gkd\.edge_index|gkd\.functional(\..*)?",
+    r"gkd\.(graph|graph_memo|disjoint_union|edge_index)|gkd\.functional(\..*)?",
     r"gkd\.loss|gkd\.kernel|gkd\.(sample|batch|data)",
     "",
     r"gkd",
-    r"gkd\.(training|evaluation|report|testing)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe(\..*)?",
+    r"gkd\.(training|evaluation|report|testing|scaffold|benchmarking)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe(\..*)?",
     r"gkd\.cli|gkd\.__main__",
 )
 ENGINE = LAYERS.index("")
@@ -173,7 +177,7 @@ def test_shipped_names_are_known() -> None:
 @pytest.mark.parametrize("hook", hook_names())
 def test_every_hook_is_documented_and_tested(hook: str) -> None:
     assert inspect.getdoc(getattr(hookspecs, hook))
-    assert hook in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert hook in (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
     own = Path(__file__)
     tests = [path for path in own.parent.rglob("test_*.py") if path != own]
     assert any(hook in path.read_text(encoding="utf-8") for path in tests)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gkd
+from gkd.benchmarking.installed import installed_benchmarks
 from gkd.hosting.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +64,12 @@ def test_it_provides_what_the_tree_provides(installed: Path, tmp_path: Path) -> 
     assert {(row["kind"], row["name"]) for row in listed} == {
         (kind, name) for kind in KINDS for name in gkd.names(kind)
     }
+
+
+def test_it_brings_the_benchmarks(installed: Path, tmp_path: Path) -> None:
+    count = "from gkd.benchmarking.installed import installed_benchmarks as b; print(*b())"
+    names = _run(installed / "python", "-c", count, cwd=tmp_path).split()
+    assert names == list(installed_benchmarks())
 
 
 def test_it_carries_the_recipes_and_the_marker_of_types(installed: Path, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""The benchmarks that ``gkd bench`` runs.
+
+Their alternatives are the textbook formulation written plainly, and well-known packages.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from gkd.benchmarking import Benchmark, Goal
+from gkd_benchmarks.compiled import AgainstCompiledTextbook, CompiledStep
+from gkd_benchmarks.dgcnn import STUDENT, Network
+from gkd_benchmarks.gat import Layer
+from gkd_benchmarks.growth import LargeStep, LSPGrowth, NodeOrder
+from gkd_benchmarks.knn import AgainstPackages, AgainstTree, LargeCloud
+from gkd_benchmarks.lsp import LSP, LSPOnUnion
+from gkd_benchmarks.steps import DGCNNStep, GATStep
+
+BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
+    "lsp-rbf": partial(LSP, "rbf"),
+    "lsp-rbf-cached": partial(LSP, "rbf", cached=True),
+    "lsp-linear": partial(LSP, "linear"),
+    "lsp-poly": partial(LSP, "poly"),
+    "lsp-l2": partial(LSP, "l2"),
+    "lsp-cosine": partial(LSP, "cosine"),
+    "lsp-laplacian": partial(LSP, "laplacian"),
+    "lsp-union": LSPOnUnion,
+    "gat-student": partial(Layer, 136, 68, 2, goal=Goal(speed=6)),
+    "gat-teacher": partial(Layer, 1024, 256, 4, goal=Goal(speed=4.5)),
+    "dgcnn-training": partial(Network, training=True, goal=Goal(speed=4)),
+    "dgcnn-inference": partial(Network, training=False, goal=Goal(speed=5)),
+    "dgcnn-student-training": partial(Network, STUDENT, training=True, goal=Goal(speed=4)),
+    "dgcnn-student-inference": partial(Network, STUDENT, training=False, goal=Goal(speed=5)),
+    "knn-3": partial(AgainstPackages, 3, goal=Goal(speed=1)),
+    "knn-64": partial(AgainstPackages, 64, goal=Goal(speed=1)),
+    "knn-128": partial(AgainstPackages, 128, goal=Goal(speed=1)),
+    "knn-tree-2": partial(AgainstTree, 2, points=512),
+    "knn-tree-3": partial(AgainstTree, 3, points=1024),
+    "knn-tree-4": partial(AgainstTree, 4, points=2048),
+    "knn-tree-6": partial(AgainstTree, 6, points=8192),
+    "knn-large": LargeCloud,
+    "ppi-step": partial(GATStep, goal=Goal(time=1.15, memory=1.1)),
+    "modelnet-step": partial(DGCNNStep, cached=True, goal=Goal(time=1.3)),
+    "modelnet-step-uncached": partial(DGCNNStep, cached=False, goal=Goal(time=2.2)),
+    "compiled-gat": partial(CompiledStep, GATStep),
+    "compiled-dgcnn": partial(CompiledStep, DGCNNStep),
+    "compiled-textbook": partial(AgainstCompiledTextbook, "rbf"),
+    "lsp-growth": LSPGrowth,
+    "lsp-node-order": NodeOrder,
+    "large-step": LargeStep,
+}

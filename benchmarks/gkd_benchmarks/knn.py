@@ -1,0 +1,128 @@
+"""Nearest neighbours of the points of many clouds, or of one large cloud."""
+
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+import gkd
+from gkd.benchmarking import Benchmark, Goal, Setting, Work
+from gkd_benchmarks.packages import cluster
+from gkd_benchmarks.problems import normal
+
+_EXACT_CLOUDS = 2  # are compared with float64, of at most so many points:
+_EXACT_POINTS = 2048
+
+
+class Neighbours(Benchmark):
+    """The k nearest of every point of a batch of clouds that fill the space.
+
+    The error is the fraction of points whose neighbours are not those of exact arithmetic.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        goal: Goal,
+        clouds: int = 32,
+        points: int = 1024,
+        k: int = 20,
+        backend: str = "auto",
+    ) -> None:
+        self.goal, self.k, self.backend = goal, k, backend
+        self.features = normal(clouds * points, channels)
+        self.shape = (clouds, points, channels)
+        self.batch = torch.arange(clouds).repeat_interleave(points)
+
+    def ours(self, setting: Setting) -> Work:
+        """Build the graph."""
+        features, batch = setting.features(self.features), setting.indices(self.batch)
+        builder = gkd.create("graph", "knn", k=self.k, backend=self.backend)
+        return lambda: [builder(features, batch).source]
+
+    def results(self, setting: Setting, *, ours: bool) -> Sequence[Tensor]:
+        """Return the neighbours, ascending, ``[points, k]``, of a few clouds."""
+        clouds, points, _ = self.shape
+        if points > _EXACT_POINTS:
+            return []
+        sources = (self.ours if ours else self.theirs)(setting)()[0].view(-1, self.k)
+        few = sources[: min(clouds, _EXACT_CLOUDS) * points]
+        return [few.sort(dim=1).values]
+
+    def error(self, results: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+        """Return the fraction of points that got a wrong neighbour."""
+        wrong = (results[0].cpu() != exact[0]).any(dim=1)
+        return float(wrong.double().mean())
+
+
+class AgainstPackages(Neighbours):
+    """The k nearest of every point of a batch of clouds, against the faster of two ways."""
+
+    alternative = "best of torch_cluster, cdist + topk"
+
+    def theirs(self, setting: Setting) -> Work:
+        """Return whichever was faster in the second of two runs."""
+        features, batch = setting.features(self.features), setting.indices(self.batch)
+        ways: dict[str, Work] = {"dense": lambda: [self._dense(features)]}
+        if not setting.exact:
+            knn = cluster().knn
+            ways["tree"] = lambda: [knn(features, features, self.k, batch, batch)[1]]
+        return ways[_fastest(ways)] if len(ways) > 1 else ways["dense"]
+
+    def _dense(self, features: Tensor) -> Tensor:
+        clouds = features.view(self.shape)
+        first = torch.arange(self.shape[0], device=features.device) * self.shape[1]
+        nearest = torch.cdist(clouds, clouds).topk(self.k, largest=False).indices
+        return (nearest + first[:, None, None]).flatten()
+
+
+class AgainstTree(Neighbours):
+    """The k nearest by tiles of distances, against the k-d trees of torch-cluster.
+
+    Where the two are equally fast, the builder changes from one to the other.
+    """
+
+    alternative = "gkd with torch-cluster"
+
+    def __init__(self, channels: int, points: int, total: int = 8192) -> None:
+        super().__init__(
+            channels, goal=Goal(), clouds=total // points, points=points, backend="torch"
+        )
+
+    def theirs(self, setting: Setting) -> Work:
+        """Build the graph in the other way."""
+        if setting.exact:
+            return self.ours(setting)
+        cluster()
+        features, batch = setting.features(self.features), setting.indices(self.batch)
+        builder = gkd.create("graph", "knn", k=self.k, backend="torch-cluster")
+        return lambda: [builder(features, batch).source]
+
+
+class LargeCloud(Neighbours):
+    """The k nearest of every point of one cloud of 100,000 points, where memory is what counts."""
+
+    alternative = "torch_cluster"
+    repeats = 3
+    long = True
+
+    def __init__(self, channels: int = 3, points: int = 100_000, backend: str = "auto") -> None:
+        goal = Goal(process_bytes=2 * 2**30)
+        super().__init__(channels, goal=goal, clouds=1, points=points, backend=backend)
+
+    def theirs(self, setting: Setting) -> Work:
+        """Search a tree."""
+        features, knn = setting.features(self.features), cluster().knn
+        return lambda: [knn(features, features, self.k)[1]]
+
+
+def _fastest(ways: Mapping[str, Callable[[], object]]) -> str:
+    seconds = {}
+    for name, way in ways.items():
+        way()
+        begin = perf_counter()
+        way()
+        seconds[name] = perf_counter() - begin
+    return min(seconds, key=lambda name: seconds[name])

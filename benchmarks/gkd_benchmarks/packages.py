@@ -1,0 +1,42 @@
+"""Well-known packages to compare with, where they are installed."""
+
+import warnings
+from types import ModuleType
+
+from gkd.benchmarking import MissingPackageError
+
+
+def geometric() -> ModuleType:
+    """Return torch_geometric with its layers.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import torch_geometric.nn
+    except ImportError as error:
+        raise MissingPackageError(
+            f"torch_geometric is not installed ({error}); pip install torch-geometric"
+        ) from error
+    package: ModuleType = torch_geometric
+    return package
+
+
+def cluster() -> ModuleType:
+    """Return torch_cluster.
+
+    Raises:
+        MissingPackageError: it is not installed, or does not fit this torch.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import torch_cluster
+    except (ImportError, OSError, RuntimeError) as error:
+        raise MissingPackageError(
+            f"torch_cluster is not usable ({error}); pip install --no-build-isolation torch-cluster"
+        ) from error
+    package: ModuleType = torch_cluster
+    return package

@@ -1,0 +1,180 @@
+"""Training steps of a student: alone, and distilled from a teacher that is cached or runs."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+import gkd
+from gkd import Distiller, Sample, Term
+from gkd.benchmarking import Benchmark, Goal, Setting, Work
+from gkd.teacher_cache import TeacherCache
+from gkd_benchmarks.dgcnn import CLASSES, STUDENT, TEACHER
+from gkd_benchmarks.problems import (
+    TWO_PPI_GRAPHS,
+    EdgeSizes,
+    generator,
+    normal,
+    point_clouds,
+    undirected_edges,
+)
+
+
+class Step(Benchmark):
+    """Collate, forward, losses, backward, optimiser, against the same step without the teacher."""
+
+    alternative = "student alone"
+    same_result = False
+
+    task: str
+    inputs: tuple[str, ...]
+    term: Term
+
+    def __init__(self, *, cached: bool, goal: Goal) -> None:
+        self.cached, self.goal = cached, goal
+
+    @abstractmethod
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        """Return teacher and student, the same each time."""
+
+    @abstractmethod
+    def samples(self, setting: Setting) -> list[Sample]:
+        """Return the samples of the batch."""
+
+    @abstractmethod
+    def optimiser(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return what the student is trained with."""
+
+    def ours(self, setting: Setting) -> Work:
+        """With a term between features of both networks."""
+        teacher, student = map(setting.module, self.networks())
+        return self._work(
+            Distiller(
+                teacher,
+                student,
+                [self.term],
+                task=self.task,
+                inputs=self.inputs,
+                teacher_cache=TeacherCache() if self.cached else None,
+            ),
+            setting,
+        )
+
+    def theirs(self, setting: Setting) -> Work:
+        """With the supervised loss alone."""
+        return self.alone(setting.module(self.networks()[1]), setting)
+
+    def alone(self, student: nn.Module, setting: Setting) -> Work:
+        """Return a step of ``student`` with the supervised loss."""
+        return self._work(Distiller({}, student, task=self.task, inputs=self.inputs), setting)
+
+    def _work(self, distiller: Distiller, setting: Setting) -> Work:
+        samples, parameters = self.samples(setting), list(distiller.parameters())
+        optimiser = self.optimiser(parameters)
+
+        def step() -> Sequence[Tensor]:
+            batch = gkd.collate(samples)
+            with setting.autocast():
+                report = distiller(batch)
+            optimiser.zero_grad()
+            report.total.backward()
+            optimiser.step()
+            return [parameter.grad for parameter in parameters if parameter.grad is not None]
+
+        return step
+
+    def error(self, results: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+        """Return the relative error of the gradient as a whole."""
+        vectors = [
+            torch.cat([each.flatten().double() for each in side]) for side in (results, exact)
+        ]
+        return super().error([vectors[0]], [vectors[1]])
+
+
+class GATStep(Step):
+    """A step of the small GAT on two graphs of PPI's size, LSP from the large one."""
+
+    task, inputs = "multi-label", ("x", "edge_index")
+    term = Term(
+        "lsp", weight=100.0, student="layers.2", teacher="layers.1", params={"kernel": "rbf"}
+    )
+
+    def __init__(
+        self,
+        *,
+        cached: bool = True,
+        goal: Goal,
+        sizes: EdgeSizes = TWO_PPI_GRAPHS,
+        channels: int = 50,
+        classes: int = 121,
+    ) -> None:
+        super().__init__(cached=cached, goal=goal)
+        self.sizes = EdgeSizes(sizes.nodes // 2, sizes.edges // 2)
+        self.channels, self.classes = channels, classes
+
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        """Return the teacher and the student of the paper's table 1."""
+        torch.manual_seed(0)
+        shape = {"in_channels": self.channels, "out_channels": self.classes}
+        teacher = gkd.create("model", "gat", **shape)
+        student = gkd.create("model", "gat", **shape, hidden_channels=(68,) * 4, heads=(2,) * 5)
+        return teacher, student
+
+    def samples(self, setting: Setting) -> list[Sample]:
+        """Return two graphs with random features and labels."""
+        nodes = self.sizes.nodes
+        return [
+            Sample(
+                id=f"graph-{seed}",
+                x=setting.inputs(normal(nodes, self.channels, seed=seed)),
+                edge_index=setting.indices(undirected_edges(self.sizes, seed)),
+                y=setting.inputs((normal(nodes, self.classes, seed=9 + seed) > 0).float()),
+            )
+            for seed in range(2)
+        ]
+
+    def optimiser(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return Adam."""
+        return torch.optim.Adam(parameters, lr=0.005)
+
+
+class DGCNNStep(Step):
+    """A step of the small DGCNN on eight clouds, LSP on union edges from the large one."""
+
+    task, inputs = "single-label", ("pos", "batch")
+    term = Term(
+        "lsp",
+        weight=100.0,
+        student="layers.2",
+        teacher="layers.3",
+        student_graph="tap:graphs.2",
+        teacher_graph="tap:graphs.3",
+        params={"kernel": "rbf"},
+    )
+    repeats = 9
+
+    def __init__(
+        self, *, cached: bool = True, goal: Goal, clouds: int = 8, points: int = 1024
+    ) -> None:
+        super().__init__(cached=cached, goal=goal)
+        self.clouds = point_clouds(clouds, points)
+
+    def networks(self) -> tuple[nn.Module, nn.Module]:
+        """Return the teacher and the student of the paper's table 3."""
+        torch.manual_seed(0)
+        shape = {"in_channels": 3, "out_channels": CLASSES, "dropout": 0.0}
+        teacher = gkd.create("model", "dgcnn", **shape, **TEACHER)
+        return teacher, gkd.create("model", "dgcnn", **shape, **STUDENT)
+
+    def samples(self, setting: Setting) -> list[Sample]:
+        """Return points on the sphere with random labels."""
+        labels = torch.randint(CLASSES, (len(self.clouds), 1), generator=generator())
+        return [
+            Sample(id=f"cloud-{number}", pos=setting.inputs(cloud), y=setting.indices(label))
+            for number, (cloud, label) in enumerate(zip(self.clouds, labels, strict=True))
+        ]
+
+    def optimiser(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return SGD."""
+        return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)

@@ -1,0 +1,60 @@
+"""The benchmarks that installed distributions bring.
+
+A distribution names a mapping, name → factory of a :class:`~gkd.benchmarking.Benchmark`, as an
+entry point of the group ``gkd.benchmarks``. It is loaded when benchmarks are asked for, not before.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+from gkd.benchmarking.benchmark import Benchmark
+from gkd.errors import PluginError, UnknownNameError, suggestion
+
+GROUP = "gkd.benchmarks"
+
+Factory = Callable[[], Benchmark]
+
+
+def installed_benchmarks() -> dict[str, Factory]:
+    """Return the factories of all benchmarks by name, in the order in which they are listed.
+
+    Raises:
+        PluginError: a distribution's benchmarks cannot be loaded, or two have one name.
+    """
+    found: dict[str, Factory] = {}
+    for entry in metadata.entry_points(group=GROUP):
+        place = f"{entry.dist.name if entry.dist else 'unknown'}: {entry.value}"
+        try:
+            offered: Mapping[str, Factory] = entry.load()
+        except Exception as error:
+            raise PluginError(
+                f"the benchmarks of {place} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+        twice = sorted(found.keys() & offered.keys())
+        if twice:
+            raise PluginError(f"{place} offers a benchmark {twice[0]!r}, which is there already")
+        found |= offered
+    return found
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Return the benchmark called ``name``.
+
+    Raises:
+        UnknownNameError: there is none; the nearest is named.
+    """
+    return chosen_benchmarks([name])[name]
+
+
+def chosen_benchmarks(names: list[str], *, quick: bool = False) -> dict[str, Benchmark]:
+    """Return the benchmarks called ``names``, or all; without the long ones where ``quick``.
+
+    Raises:
+        UnknownNameError: one does not exist; the nearest is named.
+    """
+    known = installed_benchmarks()
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(f"no benchmark is called {name!r}; {suggestion(name, known)}")
+    made = {name: known[name]() for name in names or known}
+    return {name: each for name, each in made.items() if names or not (quick and each.long)}
