@@ -177,13 +177,13 @@ def _protocol(
     """How the numbers came about, for whoever wants to judge or repeat them."""
     if not finished:
         return {}
-    trained = [one for one in finished if one.epochs is not None]
+    trained = [one for one in finished if one.epochs]
     selections = _listing(f"best {one.selection}" for one in trained) or "given weights"
-    epochs = dict.fromkeys(f"{one.network} {one.epochs}" for one in trained)
+    epochs = dict.fromkeys(f"{one.network} {one.epochs or '(given weights)'}" for one in finished)
     students = [one.seed for one in finished if one.network == "student"]
     protocol = {
         "dataset": str(recipe.get("dataset", {}).get("name", "unknown")),
-        "epochs": ", ".join(epochs) or "none",
+        "epochs": ", ".join(epochs),
         "selection": f"the epoch with the {selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),
         "comparison": "paired by seed; an interval covers the choice of seeds, not of test data, "

@@ -11,7 +11,6 @@ from rich.console import Console
 from torch import distributed, nn
 
 from gkd.errors import GkdError
-from gkd.evaluation.metrics import primary_metric
 from gkd.host import Host
 from gkd.recipe import MethodRecipe
 from gkd.recipe.file import RecipeFile
@@ -144,13 +143,7 @@ class Run:
         scores = Scores(dataset, batch_size=1)
         summary = {
             **described(identity, teacher, dataset, scores),
-            "epochs": 0,
-            "best_epoch": 0,
-            "selection": f"none, weights were given; validation {primary_metric(dataset.task)}",
             "validation": scores(teacher, dataset.validation),
-            "training_seconds": 0.0,
-            "seconds_per_epoch": 0.0,
-            "history": [],
         }
         write_network(folder, teacher, summary)
 

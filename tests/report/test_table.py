@@ -86,7 +86,7 @@ def test_given_weights_have_no_training(tmp_path: Path) -> None:
     run = run_results(write_run(tmp_path / "run", [teacher, summary("alone", 0, 0.9)]))
     assert cells(run, "training") == {"teacher": "–", "student alone": "40.0 s"}
     assert network_table([run]).body[0] == ["teacher", "0", "–", "–", "–", "97.60"]
-    assert run.protocol["epochs"] == "student 4"
+    assert run.protocol["epochs"] == "teacher (given weights), student 4"
 
 
 def test_runs_are_told_apart(tmp_path: Path) -> None:
