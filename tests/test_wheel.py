@@ -54,8 +54,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_its_own_code_runs(installed: Path, tmp_path: Path) -> None:
-    place = "import gkd, gkd_lsp; print(gkd.__file__); print(gkd_lsp.__file__)"
-    for file in _run(installed / "python", "-c", place, cwd=tmp_path).split():
+    modules = ("gkd", "gkd.testing", "gkd_lsp", "gkd_pytest")
+    place = (
+        f"import {', '.join(modules)}; print(*map(lambda m: m.__file__, ({', '.join(modules)})))"
+    )
+    files = _run(installed / "python", "-c", place, cwd=tmp_path).split()
+    assert len(files) == len(modules)
+    for file in files:
         assert Path(file).is_relative_to(installed.parent)
 
 

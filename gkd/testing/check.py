@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from gkd.errors import ParameterError, suggestion
+from gkd.errors import GkdError, ParameterError, suggestion
+from gkd.hosting.plugin_sources import described
 from gkd.testing.law import Law, LawViolation
 from gkd.testing.law_book import laws
 from gkd.testing.report import Report, Result
@@ -68,6 +69,9 @@ def result_of(law: Law, target: Subject, expected_failures: Mapping[str, str]) -
     """Return what ``law`` says of ``target``.
 
     A law that the component declares itself exempt from is not tried.
+
+    Raises:
+        GkdError: the component cannot be made with these parameters.
     """
     begin = time.perf_counter()
     expected = expected_failures.get(law.name)
@@ -76,6 +80,12 @@ def result_of(law: Law, target: Subject, expected_failures: Mapping[str, str]) -
         seconds = time.perf_counter() - begin
         return Result(law.name, law.reason, outcome, seconds, message, example)
 
+    try:
+        _ = target.specimen
+    except GkdError:
+        raise
+    except Exception as error:
+        return result("failed", f"it cannot be made: {described(error)}")
     exemption = law.exemption(target)
     if exemption:
         outcome = "not-applicable" if expected is None else "unexpected-pass"

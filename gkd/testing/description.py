@@ -11,7 +11,7 @@ from torch import Tensor
 from gkd.data import Batch, Sample
 from gkd.graph import Graph
 
-_ROWS, _NUMBERS, _EDGES = 12, 8, 30
+_ROWS, _NUMBERS, _LISTED = 12, 8, 30
 
 
 def description(problem: Any) -> str:
@@ -29,21 +29,28 @@ def description(problem: Any) -> str:
 
 
 def _graph(graph: Graph) -> str:
-    return f"{graph.num_nodes} nodes, {graph.num_edges} edges{_arrows(graph.edge_index)}"
+    return f"{_counted(graph.num_nodes, 'node')}, {_edges(graph.edge_index)}"
 
 
-def _arrows(edges: Tensor) -> str:
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _edges(edges: Tensor) -> str:
+    count = _counted(edges.shape[1], "edge")
     if not edges.numel():
-        return ""
-    shown = [f"{source}→{target}" for source, target in edges.t()[:_EDGES].tolist()]
-    more = ["…"] if edges.shape[1] > _EDGES else []
-    return ": " + " ".join([*shown, *more])
+        return count
+    shown = [f"{source}→{target}" for source, target in edges.t()[:_LISTED].tolist()]
+    more = ["…"] if edges.shape[1] > _LISTED else []
+    return f"{count}: {' '.join([*shown, *more])}"
 
 
 def _tensor(tensor: Tensor) -> str:
+    if tensor.dtype == torch.int64 and tensor.ndim == 2 and len(tensor) == 2:
+        return _edges(tensor)
     form = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
     if tensor.ndim != 2 or not tensor.is_floating_point():
-        values = tensor.tolist() if tensor.numel() <= _EDGES else "…"
+        values = tensor.tolist() if tensor.numel() <= _LISTED else "…"
         return f"{form} {values}"
     rows = [" ".join(f"{v:.4g}" for v in row[:_NUMBERS].tolist()) for row in tensor[:_ROWS]]
     wider = " …" if tensor.shape[1] > _NUMBERS else ""
@@ -52,7 +59,7 @@ def _tensor(tensor: Tensor) -> str:
 
 
 def _tensors(named: Sample | Batch) -> str:
-    return f"{named.num_nodes} nodes\n{_listed(dict(named.items()))}"
+    return f"{_counted(named.num_nodes, 'node')}\n{_listed(dict(named.items()))}"
 
 
 def _mapping(values: Mapping[str, Any]) -> str:

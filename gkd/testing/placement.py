@@ -17,7 +17,6 @@ _FACTORIES = frozenset(
         "as_tensor",
         "empty",
         "eye",
-        "from_numpy",
         "full",
         "linspace",
         "logspace",
@@ -67,34 +66,52 @@ class PlacementWatch(TorchFunctionMode):
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         strays = [tensor for tensor in given if self.is_stray(tensor)]
         name = getattr(func, "__name__", "")
-        if len(strays) < len(given) and any(t.ndim for t in strays) and name not in _CROSSINGS:
-            raise AssertionError(
-                f"torch.{name} mixes a tensor of the inputs' device with one made without "
-                "device=, which stays on the CPU"
-            )
+        if len(strays) < len(given):
+            _check(name, strays)
         result = func(*args, **kwargs)
+        if _fetches(name, args, kwargs):
+            result = torch.ops.aten.alias(result)  # on the CPU it is the very tensor
+            self._strays[result] = True
+            return result
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if _moves(name, args, kwargs):
-            self.settle(made)  # a move to where it is returns the very tensor
+            self.settle(made)
         elif len(strays) == len(given) and (strays or _is_placeless(func, kwargs)):
-            self._strays.update(dict.fromkeys(made, True))
+            for tensor in made:
+                self._strays[tensor] = True
         return result
 
 
+def _check(name: str, strays: Sequence[Tensor]) -> None:
+    if name not in _CROSSINGS and any(tensor.ndim for tensor in strays):
+        raise AssertionError(
+            f"torch.{name} mixes a tensor of the inputs' device with one on the CPU: made without "
+            "device=, or left there"
+        )
+
+
 def _is_placeless(func: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call makes a tensor without being told where."""
-    return func in _FACTORIES and kwargs.get("device") is None
+    """Whether a call makes a tensor on the CPU whatever the inputs' device."""
+    device = kwargs.get("device")
+    return func in _FACTORIES and (device is None or _is_cpu(device))
+
+
+def _fetches(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call brings a tensor to the CPU."""
+    return name == "cpu" or (name == "to" and any(map(_is_cpu, (*args[1:], *kwargs.values()))))
 
 
 def _moves(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a call moves a tensor to a device that it names, or to that of another tensor."""
-    if name == "to":
-        return any(
-            isinstance(to, torch.device | str | Tensor) for to in (*args[1:], *kwargs.values())
-        )
-    return name == "type_as"
+    """Whether a call brings a tensor to a device that it names, or to that of another tensor."""
+    named = (*args[1:], *kwargs.values()) if name == "to" else ()
+    return name == "type_as" or any(isinstance(to, torch.device | str | Tensor) for to in named)
+
+
+def _is_cpu(device: Any) -> bool:
+    """Whether a device is spelt out; that of an input is an object."""
+    return isinstance(device, str) and device == "cpu"
 
 
 def accelerator() -> torch.device | None:
     """Return the accelerator that this machine has, None if it has none."""
-    return torch.accelerator.current_accelerator(check_available=True)
+    return torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None

@@ -8,7 +8,6 @@ import pytest
 
 from gkd.errors import GkdError
 from gkd.testing.parametrize import Check, checks
-from gkd.testing.report import ConformanceError
 from gkd.testing.selection import selected
 from gkd.testing.subject import EXAMPLES
 
@@ -31,7 +30,7 @@ class LawItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Return the message alone: the kit's own stack tells nothing."""
-        if isinstance(excinfo.value, ConformanceError):
+        if isinstance(excinfo.value, GkdError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

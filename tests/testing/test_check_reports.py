@@ -53,7 +53,7 @@ def test_a_failure_names_the_law_its_reason_and_the_smallest_example():
     assert "equivariant-to-node-relabelling: failed: other order of nodes" in message
     assert "Numbers of nodes are names" in message
     # Nothing smaller breaks it: two nodes, one edge, the other order.
-    assert "2 nodes, 1 edges" in message
+    assert "2 nodes, 1 edge:" in message
     assert "order: int64 [2] [1, 0]" in message
     assert isinstance(caught.value, GkdError)
     assert isinstance(caught.value, AssertionError)
@@ -182,3 +182,22 @@ def test_parameters_are_checked_as_in_recipes():
 def test_a_factory_that_makes_something_else_is_refused():
     with pytest.raises(GkdError, match="must be AbstractKernel"):
         testing.check_kernel(lambda: broken_losses.GOOD())
+
+
+class Unmakeable(broken_losses.Norms):
+    def __init__(self):
+        raise RuntimeError("no")
+
+
+def test_a_component_that_cannot_be_made_fails_every_law():
+    report = testing.check_loss(Unmakeable, **FEW)
+    assert {result.outcome for result in report.results} == {"failed"}
+    assert {result.message for result in report.results} == {"it cannot be made: RuntimeError: no"}
+
+
+def test_a_part_of_a_view_that_does_not_exist_is_a_wrong_declaration():
+    class Misspelt(broken_losses.Norms):
+        uses = ("feature", "graph")
+
+    with pytest.raises(ParameterError, match="did you mean 'features'"):
+        testing.check_loss(Misspelt, **FEW)

@@ -66,6 +66,15 @@ def test_strays_do_not_mix_with_inputs():
         x.index_select(0, torch.arange(2))
 
 
+@pytest.mark.parametrize("spelt", [lambda x: x.cpu(), lambda x: x.to("cpu")])
+def test_what_was_brought_to_the_cpu_stays_there(spelt):
+    x = torch.ones(3)
+    with PlacementWatch(), pytest.raises(AssertionError, match="left there"):
+        spelt(x) + x
+    with PlacementWatch(), pytest.raises(AssertionError, match="without device="):
+        torch.ones(3, device="cpu") + x
+
+
 def test_what_accelerators_accept_is_let_through():
     x = torch.ones(3)
     with PlacementWatch() as watch:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gkd.graph import Graph
 from gkd.testing.law import law, require, unless_declared
+from gkd.testing.laws.cases import Relabelled
 from gkd.testing.random_states import seeded
 from gkd.testing.strategies.clouds import Cloud, clouds
 from gkd.testing.strategies.graphs import relabellings
@@ -41,19 +42,13 @@ def require_valid(graph: object, cloud: Cloud) -> None:
     )
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds(),
-)
+@law("graph", problems=lambda subject: clouds())
 def valid_indices(subject: Subject, cloud: Cloud) -> None:
     """An edge to a node that does not exist reads someone else's memory."""
     require_valid(graph_of(subject.create(), cloud), cloud)
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds().filter(lambda cloud: cloud.batch is not None),
-)
+@law("graph", problems=lambda subject: clouds().filter(lambda cloud: cloud.batch is not None))
 def batch_borders_never_crossed(subject: Subject, cloud: Cloud) -> None:
     """Samples of a batch are strangers: which ones share it is chance."""
     graph = graph_of(subject.create(), cloud)
@@ -97,11 +92,7 @@ def _moved(draw: st.DrawFn, subject: Subject) -> Moved:
     return Moved(cloud, torch.tensor(shift, dtype=torch.float64))
 
 
-@law(
-    "graph",
-    problems=_moved,
-    exemption=unless_declared("translation_invariant"),
-)
+@law("graph", problems=_moved, exemption=unless_declared("translation_invariant"))
 def translation_invariant(subject: Subject, case: Moved) -> None:
     """Who is near whom does not depend on where the origin is."""
     builder, cloud = subject.create(), case.cloud
@@ -109,43 +100,29 @@ def translation_invariant(subject: Subject, case: Moved) -> None:
     require_same(graph_of(builder, moved), graph_of(builder, cloud), "after a shift")
 
 
-@dataclass(frozen=True)
-class Relabelled:
-    """Points, and another order of them.
-
-    Attributes:
-        cloud: no two points are equally far from a third.
-        order: int64 ``[N]``; the n-th point was ``order[n]``.
-    """
-
-    cloud: Cloud
-    order: Tensor
-
-
 @st.composite
-def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled:
+def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled[Cloud]:
     cloud = draw(clouds(distinct=True))
     return Relabelled(cloud, draw(relabellings(len(cloud.features), cloud.batch)))
 
 
 @law("graph", problems=_relabelled)
-def equivariant_to_node_relabelling(subject: Subject, case: Relabelled) -> None:
+def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Cloud]) -> None:
     """Numbers of points are names: they carry no meaning."""
-    builder, cloud, order = subject.create(), case.cloud, case.order
+    builder, cloud, order = subject.create(), case.problem, case.order
     before = graph_of(builder, cloud)
     expected = Graph(order.argsort()[before.edge_index], before.num_nodes)
     other = Cloud(cloud.features[order], cloud.batch)
     require_same(graph_of(builder, other), expected, "other order of points")
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds(max_points=3, max_samples=2).map(_collapsed),
-)
+@law("graph", problems=lambda subject: clouds(max_points=3, max_samples=2).map(_collapsed))
 def few_and_coincident_points(subject: Subject, cloud: Cloud) -> None:
     """Clouds may be smaller than the number of neighbours, and points may coincide."""
     require_valid(graph_of(subject.create(), cloud), cloud)
 
 
 def _collapsed(cloud: Cloud) -> Cloud:
-    return Cloud(cloud.features * 0 if len(cloud.features) % 2 else cloud.features, cloud.batch)
+    return Cloud(
+        torch.zeros_like(cloud.features) if len(cloud.features) % 2 else cloud.features, cloud.batch
+    )

@@ -1,12 +1,12 @@
 """Laws of graph builders: training, precision, devices, memory, other processes."""
 
 import pickle
-from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
 
 from gkd.testing.law import law, require, unless_declared
+from gkd.testing.laws.cases import HALVES, InPrecision
 from gkd.testing.laws.comparison import require_unmodified
 from gkd.testing.laws.graph_edges import Builder, graph_of, require_same, require_valid
 from gkd.testing.laws.memory_bound import require_bounded
@@ -17,10 +17,7 @@ from gkd.testing.strategies.clouds import Cloud, clouds
 from gkd.testing.subject import Subject
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds(),
-)
+@law("graph", problems=lambda subject: clouds())
 def inputs_unmodified(subject: Subject, cloud: Cloud) -> None:
     """The network goes on with the same features."""
     tensors = {"features": cloud.features}
@@ -31,11 +28,7 @@ def inputs_unmodified(subject: Subject, cloud: Cloud) -> None:
     require_unmodified(before, tensors)
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds(),
-    share=0.5,
-)
+@law("graph", problems=lambda subject: clouds(), share=0.5)
 def accepts_features_in_training(subject: Subject, cloud: Cloud) -> None:
     """Graphs are built from features that are still to be differentiated."""
     builder = subject.create()
@@ -43,41 +36,20 @@ def accepts_features_in_training(subject: Subject, cloud: Cloud) -> None:
     require_same(graph_of(builder, training), graph_of(builder, cloud), "with a gradient to come")
 
 
-@dataclass(frozen=True)
-class InHalf:
-    """Points in half precision.
-
-    Attributes:
-        cloud: in float64.
-        dtype: to cast it to.
-    """
-
-    cloud: Cloud
-    dtype: torch.dtype
-
-
 @st.composite
-def _in_half(draw: st.DrawFn, subject: Subject) -> InHalf:
-    return InHalf(draw(clouds()), draw(st.sampled_from([torch.bfloat16, torch.float16])))
+def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision[Cloud]:
+    return InPrecision(draw(clouds()), draw(HALVES))
 
 
-@law(
-    "graph",
-    problems=_in_half,
-    share=0.5,
-)
-def half_precision_under_autocast(subject: Subject, case: InHalf) -> None:
+@law("graph", problems=_in_half, share=0.5)
+def half_precision_under_autocast(subject: Subject, case: InPrecision[Cloud]) -> None:
     """In mixed precision a layer hands over half-precision features."""
-    cloud = Cloud(case.cloud.features.to(case.dtype), case.cloud.batch)
+    cloud = Cloud(case.cast(case.problem.features), case.problem.batch)
     with torch.autocast("cpu", case.dtype):
         require_valid(graph_of(subject.create(), cloud), cloud)
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds(),
-    share=0.5,
-)
+@law("graph", problems=lambda subject: clouds(), share=0.5)
 def device_preserved(subject: Subject, cloud: Cloud) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     with PlacementWatch() as watch:
@@ -93,10 +65,7 @@ def device_preserved(subject: Subject, cloud: Cloud) -> None:
         )
 
 
-@law(
-    "graph",
-    exemption=unless_declared("bounded_memory"),
-)
+@law("graph", exemption=unless_declared("bounded_memory"))
 def bounded_memory(subject: Subject) -> None:
     """Clouds have thousands of points: all pairs of them do not fit."""
     points = 4096
@@ -109,11 +78,7 @@ def bounded_memory(subject: Subject) -> None:
     require_bounded(watch, f"with {points} points", needed=16 * graph.num_edges)
 
 
-@law(
-    "graph",
-    problems=lambda subject: clouds(),
-    share=0.5,
-)
+@law("graph", problems=lambda subject: clouds(), share=0.5)
 def deterministic_under_a_seed(subject: Subject, cloud: Cloud) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     first, second = (graph_of(subject.create(), cloud, seed=1) for _ in range(2))

@@ -1,14 +1,13 @@
 """Laws of kernels: gradients, precision, devices, memory, other processes."""
 
 import pickle
-from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
 
 from gkd.kernel import AbstractKernel
 from gkd.testing.law import law, require, unless_declared
+from gkd.testing.laws.cases import FULLS, HALVES, SCALES, InPrecision
 from gkd.testing.laws.comparison import require_close, require_finite
 from gkd.testing.laws.gradients import require_right_gradient
 from gkd.testing.laws.kernel_values import similarities
@@ -20,10 +19,7 @@ from gkd.testing.strategies.kernel_problems import KernelProblem, kernel_problem
 from gkd.testing.subject import Subject
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(),
-)
+@law("kernel", problems=lambda subject: kernel_problems())
 def gradient_reaches_the_features(subject: Subject, problem: KernelProblem) -> None:
     """What a kernel does not send back to the features, the student cannot learn."""
     features = problem.features.clone().requires_grad_()
@@ -34,50 +30,22 @@ def gradient_reaches_the_features(subject: Subject, problem: KernelProblem) -> N
     require_finite(features.grad, "the gradient of the features")
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(smooth=True),
-    share=0.4,
-)
+@law("kernel", problems=lambda subject: kernel_problems(smooth=True), share=0.4)
 def gradcheck_in_float64(subject: Subject, problem: KernelProblem) -> None:
     """A gradient that is not the slope trains towards something else."""
     kernel = subject.create()
     require_right_gradient(lambda z: similarities(kernel, z, problem.graph), [problem.features])
 
 
-@dataclass(frozen=True)
-class InPrecision:
-    """A problem to be solved in some precision.
-
-    Attributes:
-        problem: in float64.
-        dtype: to cast it to.
-        scale: to multiply it with before.
-    """
-
-    problem: KernelProblem
-    dtype: torch.dtype
-    scale: float = 1.0
-
-    @property
-    def features(self) -> Tensor:
-        """The features in that precision."""
-        return (self.problem.features * self.scale).to(self.dtype)
-
-
 @st.composite
-def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision:
-    dtype = draw(st.sampled_from([torch.bfloat16, torch.float16]))
-    return InPrecision(draw(kernel_problems()), dtype, draw(st.sampled_from([0.125, 100.0])))
+def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision[KernelProblem]:
+    return InPrecision(draw(kernel_problems()), draw(HALVES), draw(SCALES))
 
 
-@law(
-    "kernel",
-    problems=_in_half,
-)
-def half_precision_under_autocast(subject: Subject, case: InPrecision) -> None:
+@law("kernel", problems=_in_half)
+def half_precision_under_autocast(subject: Subject, case: InPrecision[KernelProblem]) -> None:
     """Networks train in mixed precision, where squares of ordinary features overflow."""
-    features = case.features.requires_grad_()
+    features = case.cast(case.problem.features).requires_grad_()
     with torch.autocast("cpu", case.dtype):
         values = similarities(subject.create(), features, case.problem.graph)
     require_finite(values, f"the similarity in {case.dtype}")
@@ -88,19 +56,14 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision) -> None:
 
 
 @st.composite
-def _in_full(draw: st.DrawFn, subject: Subject) -> InPrecision:
-    dtype = draw(st.sampled_from([torch.float32, torch.float64]))
-    return InPrecision(draw(kernel_problems()), dtype)
+def _in_full(draw: st.DrawFn, subject: Subject) -> InPrecision[KernelProblem]:
+    return InPrecision(draw(kernel_problems()), draw(FULLS))
 
 
-@law(
-    "kernel",
-    problems=_in_full,
-    share=0.5,
-)
-def dtype_preserved(subject: Subject, case: InPrecision) -> None:
+@law("kernel", problems=_in_full, share=0.5)
+def dtype_preserved(subject: Subject, case: InPrecision[KernelProblem]) -> None:
     """Who asks for float64 needs its digits; more of them than asked for do no harm."""
-    values = similarities(subject.create(), case.features, case.problem.graph)
+    values = similarities(subject.create(), case.cast(case.problem.features), case.problem.graph)
     require(
         values.is_floating_point()
         and torch.promote_types(values.dtype, case.dtype) == values.dtype,
@@ -108,11 +71,7 @@ def dtype_preserved(subject: Subject, case: InPrecision) -> None:
     )
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(),
-    share=0.5,
-)
+@law("kernel", problems=lambda subject: kernel_problems(), share=0.5)
 def device_preserved(subject: Subject, problem: KernelProblem) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     features = problem.features.clone().requires_grad_()
@@ -129,10 +88,7 @@ def device_preserved(subject: Subject, problem: KernelProblem) -> None:
         require_finite(values, f"the similarity on {device}")
 
 
-@law(
-    "kernel",
-    exemption=unless_declared("bounded_memory"),
-)
+@law("kernel", exemption=unless_declared("bounded_memory"))
 def bounded_memory(subject: Subject) -> None:
     """Graphs have many more edges than nodes: features gathered for each do not fit."""
     random = torch.Generator().manual_seed(1)
@@ -145,11 +101,7 @@ def bounded_memory(subject: Subject) -> None:
     require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {WIDTH}")
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(),
-    share=0.5,
-)
+@law("kernel", problems=lambda subject: kernel_problems(), share=0.5)
 def deterministic_under_a_seed(subject: Subject, problem: KernelProblem) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     first, second = (

@@ -10,8 +10,8 @@ from torch import Tensor
 from gkd.graph import Graph
 from gkd.kernel import AbstractKernel
 from gkd.testing.law import law, require, unless_declared
+from gkd.testing.laws.cases import Relabelled, Reordered, edge_orders
 from gkd.testing.laws.comparison import require_close, require_finite, require_unmodified
-from gkd.testing.laws.edge_orders import edge_orders
 from gkd.testing.laws.raw_pairs import RawPairs
 from gkd.testing.random_states import seeded
 from gkd.testing.strategies.graphs import relabellings
@@ -25,10 +25,7 @@ def similarities(kernel: AbstractKernel, features: Tensor, graph: Graph, seed: i
         return kernel(features, graph)
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(),
-)
+@law("kernel", problems=lambda subject: kernel_problems())
 def finite_and_one_per_edge(subject: Subject, problem: KernelProblem) -> None:
     """A softmax over neighbours needs one finite number for each."""
     values = similarities(subject.create(), problem.features, problem.graph)
@@ -82,10 +79,7 @@ def _shifted(draw: st.DrawFn, subject: Subject) -> Shifted:
     return Shifted(draw(kernel_problems()), draw(st.sampled_from([0.0, 10.1, -100.3])))
 
 
-@law(
-    "kernel",
-    problems=_shifted,
-)
+@law("kernel", problems=_shifted)
 def statistics_agree_with_raw_pairs(subject: Subject, case: Shifted) -> None:
     """Fast statistics of pairs must tell what the pairs themselves do, digit by digit."""
     kernel, graph = subject.create(), case.problem.graph
@@ -113,11 +107,7 @@ def depends_on_the_pair_alone(subject: Subject, problem: KernelProblem) -> None:
         require_close(alone, values[place : place + 1], what)
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(),
-    share=0.5,
-)
+@law("kernel", problems=lambda subject: kernel_problems(), share=0.5)
 def isolated_nodes_and_empty_edges(subject: Subject, problem: KernelProblem) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
     graph = Graph(problem.graph.edge_index[:, :0], problem.graph.num_nodes)
@@ -130,30 +120,14 @@ def isolated_nodes_and_empty_edges(subject: Subject, problem: KernelProblem) -> 
             require_finite(features.grad, "the gradient without edges")
 
 
-@dataclass(frozen=True)
-class Reordered:
-    """A problem, and another way to write its edges down.
-
-    Attributes:
-        problem: features on a graph.
-        edge_index: the same edges in another order, some twice, not contiguous in memory.
-    """
-
-    problem: KernelProblem
-    edge_index: Tensor
-
-
 @st.composite
-def _reordered(draw: st.DrawFn, subject: Subject) -> Reordered:
+def _reordered(draw: st.DrawFn, subject: Subject) -> Reordered[KernelProblem]:
     problem = draw(kernel_problems())
     return Reordered(problem, draw(edge_orders(problem.graph.edge_index)))
 
 
-@law(
-    "kernel",
-    problems=_reordered,
-)
-def invariant_to_edge_order(subject: Subject, case: Reordered) -> None:
+@law("kernel", problems=_reordered)
+def invariant_to_edge_order(subject: Subject, case: Reordered[KernelProblem]) -> None:
     """The order in which edges are listed, and listing one twice, means nothing."""
     problem, kernel = case.problem, subject.create()
     expected = similarities(kernel, problem.features, problem.graph)
@@ -161,30 +135,14 @@ def invariant_to_edge_order(subject: Subject, case: Reordered) -> None:
     require_close(similarities(kernel, problem.features, graph), expected, "other order of edges")
 
 
-@dataclass(frozen=True)
-class Relabelled:
-    """A problem, and another order of its nodes.
-
-    Attributes:
-        problem: features on a graph.
-        order: int64 ``[N]``; the n-th node was ``order[n]``.
-    """
-
-    problem: KernelProblem
-    order: Tensor
-
-
 @st.composite
-def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled:
+def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled[KernelProblem]:
     problem = draw(kernel_problems())
     return Relabelled(problem, draw(relabellings(problem.graph.num_nodes)))
 
 
-@law(
-    "kernel",
-    problems=_relabelled,
-)
-def equivariant_to_node_relabelling(subject: Subject, case: Relabelled) -> None:
+@law("kernel", problems=_relabelled)
+def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[KernelProblem]) -> None:
     """Numbers of nodes are names: they carry no meaning."""
     problem, order, kernel = case.problem, case.order, subject.create()
     edges = order.argsort()[problem.graph.edge_index]
@@ -202,10 +160,7 @@ def _dense(edges: Tensor, values: Tensor, num_nodes: int) -> Tensor:
     return table
 
 
-@law(
-    "kernel",
-    problems=lambda subject: kernel_problems(),
-)
+@law("kernel", problems=lambda subject: kernel_problems())
 def inputs_unmodified(subject: Subject, problem: KernelProblem) -> None:
     """Other terms, and the backward pass, read the same tensors."""
     tensors = {"features": problem.features, "edge_index": problem.graph.edge_index}

@@ -3,6 +3,7 @@
 from gkd.testing.law import Law
 from gkd.testing.laws import (
     loss_gradients,
+    loss_invariances,
     loss_numerics,
     loss_persistence,
     loss_targets,
@@ -15,8 +16,8 @@ LAWS: tuple[Law, ...] = (
     loss_values.zero_at_equality,
     loss_values.isolated_nodes_and_empty_edges,
     loss_values.different_widths,
-    loss_values.invariant_to_edge_order,
-    loss_values.invariant_to_node_relabelling,
+    loss_invariances.invariant_to_edge_order,
+    loss_invariances.invariant_to_node_relabelling,
     loss_values.inputs_unmodified,
     loss_values.says_what_is_missing,
     loss_targets.target_stands_for_the_teacher,

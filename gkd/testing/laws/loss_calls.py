@@ -41,12 +41,9 @@ def mapped(view: View, function: Callable[[Tensor], Tensor]) -> View:
     return replace(view, **changed)
 
 
-def cast(problem: LossProblem, dtype: torch.dtype, scale: float = 1.0) -> LossProblem:
-    """Return the problem in another precision, its numbers times ``scale``."""
-    return LossProblem(
-        mapped(problem.student, lambda tensor: (tensor * scale).to(dtype)),
-        mapped(problem.teacher, lambda tensor: (tensor * scale).to(dtype)),
-    )
+def mapped_problem(problem: LossProblem, function: Callable[[Tensor], Tensor]) -> LossProblem:
+    """Return the problem with ``function`` applied to logits and features of both sides."""
+    return LossProblem(mapped(problem.student, function), mapped(problem.teacher, function))
 
 
 def leaf(tensor: Tensor) -> Tensor:
@@ -56,7 +53,7 @@ def leaf(tensor: Tensor) -> Tensor:
 
 def with_leaves(problem: LossProblem) -> LossProblem:
     """Return the problem with tensors that collect gradients, on both sides."""
-    return LossProblem(mapped(problem.student, leaf), mapped(problem.teacher, leaf))
+    return mapped_problem(problem, leaf)
 
 
 def generic_problem(

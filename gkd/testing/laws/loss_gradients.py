@@ -13,10 +13,7 @@ from gkd.testing.strategies.loss_problems import LossProblem
 from gkd.testing.subject import Subject
 
 
-@law(
-    "loss",
-    problems=problems,
-)
+@law("loss", problems=problems)
 def gradient_reaches_the_student(subject: Subject, problem: LossProblem) -> None:
     """What a loss does not send back to the student, the student cannot learn."""
     problem = with_leaves(problem)
@@ -56,11 +53,7 @@ def gradient_step_lowers_the_loss(subject: Subject) -> None:
     require(lowest < value.item(), f"small steps against the gradient do not lower {value:.6g}")
 
 
-@law(
-    "loss",
-    problems=lambda subject: problems(subject, smooth=True),
-    share=0.4,
-)
+@law("loss", problems=lambda subject: problems(subject, smooth=True), share=0.4)
 def gradcheck_in_float64(subject: Subject, problem: LossProblem) -> None:
     """A gradient that is not the slope trains towards something else."""
     loss = built(subject, problem)
@@ -79,10 +72,7 @@ def gradcheck_in_float64(subject: Subject, problem: LossProblem) -> None:
     require_right_gradient(value, list(named.values()))
 
 
-@law(
-    "loss",
-    problems=problems,
-)
+@law("loss", problems=problems)
 def no_gradient_to_the_teacher(subject: Subject, problem: LossProblem) -> None:
     """A teacher that learns from its student is no teacher."""
     problem = with_leaves(problem)

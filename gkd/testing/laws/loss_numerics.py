@@ -1,6 +1,6 @@
 """Laws of losses: precision, devices, memory."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from hypothesis import strategies as st
@@ -8,11 +8,12 @@ from torch import Tensor
 
 from gkd.loss import AbstractLoss, View
 from gkd.testing.law import law, require, unless_declared
+from gkd.testing.laws.cases import FULLS, HALVES, SCALES, InPrecision
 from gkd.testing.laws.comparison import require_finite
 from gkd.testing.laws.loss_calls import (
     built,
-    cast,
     mapped,
+    mapped_problem,
     only,
     parts,
     value_of,
@@ -26,40 +27,15 @@ from gkd.testing.strategies.loss_problems import LossProblem
 from gkd.testing.subject import Subject
 
 
-@dataclass(frozen=True)
-class InPrecision:
-    """A problem to be solved in some precision.
-
-    Attributes:
-        problem: in float64.
-        dtype: to cast it to.
-        scale: to multiply it with before.
-    """
-
-    problem: LossProblem
-    dtype: torch.dtype
-    scale: float = 1.0
-
-    @property
-    def cast(self) -> LossProblem:
-        """The problem in that precision."""
-        return cast(self.problem, self.dtype, self.scale)
-
-
 @st.composite
-def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision:
-    problem = draw(problems(subject))
-    dtype = draw(st.sampled_from([torch.bfloat16, torch.float16]))
-    return InPrecision(problem, dtype, draw(st.sampled_from([0.125, 100.0])))
+def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision[LossProblem]:
+    return InPrecision(draw(problems(subject)), draw(HALVES), draw(SCALES))
 
 
-@law(
-    "loss",
-    problems=_in_half,
-)
-def half_precision_under_autocast(subject: Subject, case: InPrecision) -> None:
+@law("loss", problems=_in_half)
+def half_precision_under_autocast(subject: Subject, case: InPrecision[LossProblem]) -> None:
     """Networks train in mixed precision, where squares of ordinary features overflow."""
-    problem = with_leaves(case.cast)
+    problem = with_leaves(mapped_problem(case.problem, case.cast))
     with torch.autocast("cpu", case.dtype):
         value = value_of(built(subject, problem), problem)
     require_finite(value, f"the loss in {case.dtype}")
@@ -73,28 +49,19 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision) -> None:
 
 
 @st.composite
-def _in_full(draw: st.DrawFn, subject: Subject) -> InPrecision:
-    dtype = draw(st.sampled_from([torch.float32, torch.float64]))
-    return InPrecision(draw(problems(subject)), dtype)
+def _in_full(draw: st.DrawFn, subject: Subject) -> InPrecision[LossProblem]:
+    return InPrecision(draw(problems(subject)), draw(FULLS))
 
 
-@law(
-    "loss",
-    problems=_in_full,
-    share=0.5,
-)
-def dtype_preserved(subject: Subject, case: InPrecision) -> None:
+@law("loss", problems=_in_full, share=0.5)
+def dtype_preserved(subject: Subject, case: InPrecision[LossProblem]) -> None:
     """Terms are added up: one of another type would change the others'."""
-    problem = case.cast
+    problem = mapped_problem(case.problem, case.cast)
     value = value_of(built(subject, problem), problem)
     require(value.dtype == case.dtype, f"{case.dtype} views give a loss in {value.dtype}")
 
 
-@law(
-    "loss",
-    problems=problems,
-    share=0.5,
-)
+@law("loss", problems=problems, share=0.5)
 def device_preserved(subject: Subject, problem: LossProblem) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     problem = with_leaves(problem)
@@ -122,10 +89,7 @@ def _moved(view: View, device: torch.device) -> View:
     return replace(mapped(view, move), graph=graph, batch=batch)
 
 
-@law(
-    "loss",
-    exemption=unless_declared("bounded_memory"),
-)
+@law("loss", exemption=unless_declared("bounded_memory"))
 def bounded_memory(subject: Subject) -> None:
     """Graphs have many more edges than nodes: features gathered for each do not fit."""
     widths = (WIDTH, 2 * WIDTH if subject.specimen.different_widths else WIDTH)
@@ -136,7 +100,7 @@ def bounded_memory(subject: Subject) -> None:
         value = value_of(loss, problem)
         if value.requires_grad:
             torch.autograd.backward(value)
-    require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {WIDTH}")
+    require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {max(widths)}")
 
 
 def _large_view(loss: AbstractLoss, width: int) -> View:

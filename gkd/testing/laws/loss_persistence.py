@@ -16,11 +16,7 @@ from gkd.testing.strategies.loss_problems import LossProblem
 from gkd.testing.subject import Subject
 
 
-@law(
-    "loss",
-    problems=problems,
-    share=0.5,
-)
+@law("loss", problems=problems, share=0.5)
 def deterministic_under_a_seed(subject: Subject, problem: LossProblem) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     first, second = (_value_and_gradients(subject, problem) for _ in range(2))

@@ -11,10 +11,8 @@ from gkd.errors import GkdError
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, View
 from gkd.testing.law import law, require, unless_declared
-from gkd.testing.laws.comparison import require_close, require_finite, require_unmodified
-from gkd.testing.laws.edge_orders import edge_orders
+from gkd.testing.laws.comparison import require_finite, require_unmodified
 from gkd.testing.laws.loss_calls import built, mapped, parts, value_of
-from gkd.testing.strategies.graphs import relabellings
 from gkd.testing.strategies.loss_problems import VIEW_PARTS, LossProblem, loss_problems
 from gkd.testing.subject import Subject
 
@@ -34,11 +32,7 @@ def finite_and_scalar(subject: Subject, problem: LossProblem) -> None:
     require_finite(value, "the loss")
 
 
-@law(
-    "loss",
-    problems=problems,
-    exemption=unless_declared("non_negative"),
-)
+@law("loss", problems=problems, exemption=unless_declared("non_negative"))
 def non_negative(subject: Subject, problem: LossProblem) -> None:
     """A distance below zero would reward being wrong."""
     value = value_of(built(subject, problem), problem).item()
@@ -65,10 +59,7 @@ def _without_edges(problem: LossProblem) -> LossProblem:
     return LossProblem(bare(problem.student), bare(problem.teacher))
 
 
-@law(
-    "loss",
-    problems=lambda subject: problems(subject).map(_without_edges),
-)
+@law("loss", problems=lambda subject: problems(subject).map(_without_edges))
 def isolated_nodes_and_empty_edges(subject: Subject, problem: LossProblem) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
     student = mapped(problem.student, lambda tensor: tensor.clone().requires_grad_())
@@ -110,93 +101,7 @@ def different_widths(subject: Subject, problem: LossProblem) -> None:
     require_finite(value, "the loss")
 
 
-@dataclass(frozen=True)
-class Reordered:
-    """A problem, and another way to write its edges down.
-
-    Attributes:
-        problem: views on a graph.
-        edge_index: the same edges in another order, some twice, not contiguous in memory.
-    """
-
-    problem: LossProblem
-    edge_index: Tensor
-
-
-@st.composite
-def _reordered(draw: st.DrawFn, subject: Subject) -> Reordered:
-    problem = draw(problems(subject))
-    assert problem.student.graph is not None
-    return Reordered(problem, draw(edge_orders(problem.student.graph.edge_index)))
-
-
-def _graph_only(subject: Subject) -> str:
-    return "" if "graph" in subject.specimen.uses else "declared: it does not use the graph"
-
-
-@law(
-    "loss",
-    problems=_reordered,
-    exemption=_graph_only,
-)
-def invariant_to_edge_order(subject: Subject, case: Reordered) -> None:
-    """The order in which edges are listed, and listing one twice, means nothing."""
-    problem, before = case.problem, case.problem.student.graph
-    assert before is not None
-    loss = built(subject, problem)
-    expected = value_of(loss, problem)
-    graph = Graph(case.edge_index, before.num_nodes)
-    other = LossProblem(
-        replace(problem.student, graph=graph), replace(problem.teacher, graph=graph)
-    )
-    require_close(value_of(loss, other), expected, "other order of edges")
-
-
-@dataclass(frozen=True)
-class Relabelled:
-    """A problem, and another order of its nodes.
-
-    Attributes:
-        problem: views of nodes.
-        order: int64 ``[N]``; the n-th node was ``order[n]``.
-    """
-
-    problem: LossProblem
-    order: Tensor
-
-
-@st.composite
-def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled:
-    problem = draw(problems(subject))
-    nodes = len(next(iter(parts(problem.student).values())))
-    return Relabelled(problem, draw(relabellings(nodes, problem.student.batch)))
-
-
-@law(
-    "loss",
-    problems=_relabelled,
-)
-def invariant_to_node_relabelling(subject: Subject, case: Relabelled) -> None:
-    """Numbers of nodes are names: they carry no meaning."""
-    problem, order = case.problem, case.order
-    loss = built(subject, problem)
-    expected = value_of(loss, problem)
-    other = LossProblem(_in_order(problem.student, order), _in_order(problem.teacher, order))
-    require_close(value_of(loss, other), expected, "other order of nodes")
-
-
-def _in_order(view: View, order: Tensor) -> View:
-    view = mapped(view, lambda tensor: tensor[order])
-    if view.graph is None:
-        return view
-    edges = order.argsort()[view.graph.edge_index]
-    return replace(view, graph=Graph(edges, view.graph.num_nodes))
-
-
-@law(
-    "loss",
-    problems=problems,
-)
+@law("loss", problems=problems)
 def inputs_unmodified(subject: Subject, problem: LossProblem) -> None:
     """Other terms, and the backward pass, read the same tensors."""
     tensors = _tensors(problem)
@@ -236,16 +141,14 @@ def _lacking(draw: st.DrawFn, subject: Subject) -> Lacking:
     return Lacking(missing, draw(loss_problems(remaining)))
 
 
-@law(
-    "loss",
-    problems=_lacking,
-    share=0.5,
-)
+@law("loss", problems=_lacking, share=0.5)
 def says_what_is_missing(subject: Subject, case: Lacking) -> None:
     """Who forgot a tap or a graph must read which one."""
     try:
         value_of(built(subject, case.problem), case.problem)
-    except GkdError:
+    except GkdError as error:
+        named = case.missing in str(error)
+        require(named, f"without {case.missing} the message does not name it: {error}")
         return
     except Exception as error:
         raise AssertionError(

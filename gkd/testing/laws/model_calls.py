@@ -96,9 +96,7 @@ def with_tensors(batch: Batch, changes: Mapping[str, Tensor]) -> Batch:
     return Batch(tensors, batch.ids, batch.extents)
 
 
-def generic_batch(
-    subject: Subject, samples: int = 2, nodes: int = 8, edges: int = 24, spread: float = 1.0
-) -> Batch:
+def generic_batch(subject: Subject, samples: int = 2, nodes: int = 8, edges: int = 24) -> Batch:
     """Return one fixed batch on which nothing is special.
 
     Args:
@@ -106,13 +104,12 @@ def generic_batch(
         samples: how many there are.
         nodes: of each sample.
         edges: of each sample.
-        spread: deviation of features and positions.
     """
     random = torch.Generator().manual_seed(7)
     names, in_channels = input_names(subject.specimen), widths(subject)[0]
 
     def numbers() -> Tensor:
-        return spread * torch.randn(nodes, in_channels, generator=random, dtype=torch.float64)
+        return torch.randn(nodes, in_channels, generator=random, dtype=torch.float64)
 
     def sample(index: int) -> Sample:
         edge_index = torch.randint(nodes, (2, edges), generator=random)

@@ -1,7 +1,6 @@
 """Laws of models: precision, devices, memory, other processes."""
 
 import pickle
-from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
@@ -9,6 +8,7 @@ from torch import nn
 
 from gkd.data import Batch
 from gkd.testing.law import law, require, unless_declared
+from gkd.testing.laws.cases import FULLS, HALVES, InPrecision
 from gkd.testing.laws.comparison import require_close, require_finite
 from gkd.testing.laws.memory_bound import BLOCK
 from gkd.testing.laws.model_calls import (
@@ -29,35 +29,17 @@ from gkd.testing.subject import Subject
 _PER_EDGE = 8  # heads of attention, not features
 
 
-@dataclass(frozen=True)
-class InPrecision:
-    """A batch to be looked at in some precision.
-
-    Attributes:
-        batch: in float64.
-        dtype: of the computation.
-    """
-
-    batch: Batch
-    dtype: torch.dtype
-
-
 @st.composite
-def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision:
-    dtype = draw(st.sampled_from([torch.bfloat16, torch.float16]))
-    return InPrecision(draw(model_batches(subject, min_samples=2, min_nodes=2)), dtype)
+def _in_half(draw: st.DrawFn, subject: Subject) -> InPrecision[Batch]:
+    return InPrecision(draw(model_batches(subject, min_samples=2, min_nodes=2)), draw(HALVES))
 
 
-@law(
-    "model",
-    problems=_in_half,
-    share=0.5,
-)
-def half_precision_under_autocast(subject: Subject, case: InPrecision) -> None:
+@law("model", problems=_in_half, share=0.5)
+def half_precision_under_autocast(subject: Subject, case: InPrecision[Batch]) -> None:
     """Networks train in mixed precision."""
     model = training(subject, torch.float32)
     with torch.autocast("cpu", case.dtype):
-        logits = logits_of(model, case.batch, torch.float32)
+        logits = logits_of(model, case.problem, torch.float32)
         value = logits.float().square().mean()
     require_finite(logits, f"the logits in {case.dtype}")
     torch.autograd.backward(value)
@@ -67,19 +49,14 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision) -> None:
 
 
 @st.composite
-def _in_full(draw: st.DrawFn, subject: Subject) -> InPrecision:
-    dtype = draw(st.sampled_from([torch.float32, torch.float64]))
-    return InPrecision(draw(model_batches(subject)), dtype)
+def _in_full(draw: st.DrawFn, subject: Subject) -> InPrecision[Batch]:
+    return InPrecision(draw(model_batches(subject)), draw(FULLS))
 
 
-@law(
-    "model",
-    problems=_in_full,
-    share=0.5,
-)
-def dtype_preserved(subject: Subject, case: InPrecision) -> None:
+@law("model", problems=_in_full, share=0.5)
+def dtype_preserved(subject: Subject, case: InPrecision[Batch]) -> None:
     """A model in float64 is asked for float64 digits."""
-    logits = logits_of(evaluating(subject, case.dtype), case.batch, case.dtype)
+    logits = logits_of(evaluating(subject, case.dtype), case.problem, case.dtype)
     require(logits.dtype == case.dtype, f"in {case.dtype} the logits are {logits.dtype}")
 
 
@@ -101,10 +78,7 @@ def device_preserved(subject: Subject) -> None:
         require_finite(logits, f"the logits on {device}")
 
 
-@law(
-    "model",
-    exemption=unless_declared("bounded_memory"),
-)
+@law("model", exemption=unless_declared("bounded_memory"))
 def bounded_memory(subject: Subject) -> None:
     """Graphs have many more edges than nodes: features gathered for each do not fit."""
     nodes, edges = 1024, 8192

@@ -1,15 +1,13 @@
 """Laws of models: what they return."""
 
-from dataclasses import dataclass
-
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
 from gkd.data import Batch, collate
 from gkd.testing.law import law, require
+from gkd.testing.laws.cases import Relabelled, Reordered, edge_orders
 from gkd.testing.laws.comparison import require_close, require_finite, require_unmodified
-from gkd.testing.laws.edge_orders import edge_orders
 from gkd.testing.laws.model_calls import (
     evaluating,
     logits_of,
@@ -35,10 +33,7 @@ def require_logits(logits: object, batch: Batch, out_channels: int) -> None:
     require_finite(logits, "the logits")
 
 
-@law(
-    "model",
-    problems=lambda subject: model_batches(subject, min_samples=2, min_nodes=2),
-)
+@law("model", problems=lambda subject: model_batches(subject, min_samples=2, min_nodes=2))
 def finite_logits(subject: Subject, batch: Batch) -> None:
     """A task needs one finite number for each class, of every node or of every sample."""
     out_channels = widths(subject)[1]
@@ -56,10 +51,7 @@ def without_edges(batch: Batch) -> Batch:
     return Batch(tensors, batch.ids, extents)
 
 
-@law(
-    "model",
-    problems=lambda subject: model_batches(subject).map(without_edges),
-)
+@law("model", problems=lambda subject: model_batches(subject).map(without_edges))
 def isolated_nodes_and_empty_edges(subject: Subject, batch: Batch) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
     require_logits(logits_of(evaluating(subject), batch), batch, widths(subject)[1])
@@ -70,61 +62,31 @@ def _edges_only(subject: Subject) -> str:
     return "" if taken else "declared: edge_index is not among its inputs"
 
 
-@dataclass(frozen=True)
-class Reordered:
-    """A batch, and another order of its edges.
-
-    Attributes:
-        batch: with ``edge_index``.
-        edge_index: the same edges, each as often, not contiguous in memory.
-    """
-
-    batch: Batch
-    edge_index: Tensor
-
-
 @st.composite
-def _reordered(draw: st.DrawFn, subject: Subject) -> Reordered:
+def _reordered(draw: st.DrawFn, subject: Subject) -> Reordered[Batch]:
     batch = draw(model_batches(subject))
     return Reordered(batch, draw(edge_orders(batch.edge_index, repeat=False)))
 
 
-@law(
-    "model",
-    problems=_reordered,
-    exemption=_edges_only,
-)
-def invariant_to_edge_order(subject: Subject, case: Reordered) -> None:
+@law("model", problems=_reordered, exemption=_edges_only)
+def invariant_to_edge_order(subject: Subject, case: Reordered[Batch]) -> None:
     """The order in which edges are listed means nothing."""
     model = evaluating(subject)
-    other = with_tensors(case.batch, {"edge_index": case.edge_index})
-    expected = logits_of(model, case.batch)
+    other = with_tensors(case.problem, {"edge_index": case.edge_index})
+    expected = logits_of(model, case.problem)
     require_close(logits_of(model, other), expected, "other order of edges")
 
 
-@dataclass(frozen=True)
-class Relabelled:
-    """A batch, and another order of its nodes.
-
-    Attributes:
-        batch: of one or more samples.
-        order: int64 ``[N]``; the n-th node was ``order[n]``; nodes stay within their sample.
-    """
-
-    batch: Batch
-    order: Tensor
-
-
 @st.composite
-def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled:
+def _relabelled(draw: st.DrawFn, subject: Subject) -> Relabelled[Batch]:
     batch = draw(model_batches(subject, smooth=True))
     return Relabelled(batch, draw(relabellings(batch.num_nodes, batch.batch)))
 
 
 @law("model", problems=_relabelled)
-def equivariant_to_node_relabelling(subject: Subject, case: Relabelled) -> None:
+def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Batch]) -> None:
     """Numbers of nodes are names: they carry no meaning."""
-    model, batch, order = evaluating(subject), case.batch, case.order
+    model, batch, order = evaluating(subject), case.problem, case.order
     changed = {name: batch_tensor[order] for name, batch_tensor in _per_node(batch).items()}
     if "edge_index" in batch:
         changed["edge_index"] = order.argsort()[batch.edge_index]

@@ -1,0 +1,75 @@
+"""Problems with what a law does to them; dataclasses, so that a failure shows both."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+Problem = TypeVar("Problem")
+
+HALVES = st.sampled_from([torch.bfloat16, torch.float16])
+FULLS = st.sampled_from([torch.float32, torch.float64])
+# Of features of about 1: small ones, and such whose squares float16 cannot hold.
+SCALES = st.sampled_from([0.125, 100.0])
+
+
+@dataclass(frozen=True)
+class Reordered(Generic[Problem]):
+    """A problem, and another way to write its edges down.
+
+    Attributes:
+        problem: on a graph.
+        edge_index: the same edges in another order, not contiguous in memory.
+    """
+
+    problem: Problem
+    edge_index: Tensor
+
+
+@dataclass(frozen=True)
+class Relabelled(Generic[Problem]):
+    """A problem, and another order of its nodes.
+
+    Attributes:
+        problem: over some nodes.
+        order: int64 ``[N]``; the n-th node was ``order[n]``. Nodes stay within their sample.
+    """
+
+    problem: Problem
+    order: Tensor
+
+
+@dataclass(frozen=True)
+class InPrecision(Generic[Problem]):
+    """A problem to be looked at in some precision.
+
+    Attributes:
+        problem: in float64.
+        dtype: to cast it to.
+        scale: to multiply its numbers with before.
+    """
+
+    problem: Problem
+    dtype: torch.dtype
+    scale: float = 1.0
+
+    def cast(self, tensor: Tensor) -> Tensor:
+        """Return a tensor of the problem as the component gets it."""
+        return (tensor * self.scale).to(self.dtype)
+
+
+@st.composite
+def edge_orders(draw: st.DrawFn, edge_index: Tensor, repeat: bool = True) -> Tensor:
+    """Draw the same edges in another order, not contiguous in memory.
+
+    Args:
+        draw: given by hypothesis.
+        edge_index: int64 ``[2, E]``.
+        repeat: whether some may be listed twice.
+    """
+    edges = edge_index.t().tolist()
+    shuffled = draw(st.permutations(edges))
+    repeated = draw(st.lists(st.sampled_from(edges), max_size=2)) if edges and repeat else []
+    return torch.tensor([*shuffled, *repeated], dtype=torch.int64).reshape(-1, 2).t()
