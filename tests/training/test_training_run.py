@@ -144,7 +144,7 @@ def test_a_teacher_may_come_trained(opened, tmp_path):
     second = opened("seeds=[0]", f"teacher.weights={weights}", out="second")
     second.train()
     found = summary(second, "teacher")
-    assert found["epochs"] == 0
+    assert not {"epochs", "best_epoch", "selection", "training_seconds"} & found.keys()
     assert found["test"] == summary(first, "teacher")["test"]
     one, two = (
         load_file(run.directory.student("mapped", 0) / "weights.safetensors")
