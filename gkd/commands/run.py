@@ -13,7 +13,7 @@ from gkd.recipe.file import read_recipe, shipped_recipes
 from gkd.report import print_table, write_report
 from gkd.training.device import Placement
 from gkd.training.environment import command_line
-from gkd.training.run import Run, opened_run
+from gkd.training.run import opened_run
 
 _INTERRUPTED = 130
 
@@ -64,15 +64,11 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         run.train()
         if run.first_process:
             print_table(write_report(run.directory.folder))
-            _say(run, f"report: {run.directory.folder / 'report.html'}")
+            run.say(f"report: {run.directory.folder / 'report.html'}")
     except KeyboardInterrupt:
         if run.first_process:
             typer.echo(f"\ninterrupted{_advice(run.directory.folder, options)}", err=True)
         raise typer.Exit(_INTERRUPTED) from None
-
-
-def _say(run: Run, line: str) -> None:
-    run.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _advice(folder: Path, options: RunOptions) -> str:

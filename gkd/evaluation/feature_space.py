@@ -11,6 +11,9 @@ from gkd.distillation.tap import Tap
 from gkd.errors import DataError, TapError
 from gkd.taps import require_tap
 
+FILE_NAME = "feature_space.json"
+"""What a run keeps of these distances, in the folder of each network."""
+
 
 @torch.no_grad()
 def feature_distances(

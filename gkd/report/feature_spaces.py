@@ -7,8 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gkd.errors import DataError
-
-FILE_NAME = "feature_space.json"
+from gkd.evaluation.feature_space import FILE_NAME
 
 
 class FeatureSpace(BaseModel):

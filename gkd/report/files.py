@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gkd.files import write_atomically, write_text
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
 from gkd.report.markdown import markdown
 from gkd.report.results import Results
-from gkd.training.files import write_atomically, write_text
 
 
 def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:

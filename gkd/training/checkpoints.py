@@ -9,7 +9,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gkd.errors import DataError
-from gkd.training.files import write_atomically
+from gkd.files import write_atomically
 from gkd.training.journal import Journal
 
 

@@ -9,12 +9,10 @@ from torch import nn
 
 from gkd.data import AbstractDataset, Sample
 from gkd.errors import DataError, UnknownNameError, suggestion
-from gkd.evaluation.feature_space import feature_distances
+from gkd.evaluation.feature_space import FILE_NAME, feature_distances
+from gkd.files import write_json
 from gkd.recipe import FeatureSpaceRecipe
-from gkd.training.files import write_json
 from gkd.training.module import DistillationModule
-
-FILE_NAME = "feature_space.json"
 
 View = list[float]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from gkd.data import AbstractDataset
 from gkd.evaluation.metrics import primary_metric
-from gkd.training.files import write_text
+from gkd.files import write_text
 from gkd.training.module import DistillationModule
 from gkd.training.scores import Scores
 

@@ -17,6 +17,7 @@ from gkd.distiller import Distiller
 from gkd.evaluation.metrics import primary_metric
 from gkd.evaluation.parameters import parameter_count
 from gkd.evaluation.runtime import inference_time
+from gkd.files import write_atomically, write_json
 from gkd.hookspecs import StepEvent
 from gkd.recipe import TrainingRecipe
 from gkd.teacher_cache import TeacherCache
@@ -24,7 +25,6 @@ from gkd.training.checkpoints import AtomicCheckpointIO, Checkpoints, read_check
 from gkd.training.data_module import TrainingBatches
 from gkd.training.device import Placement
 from gkd.training.feature_space import FeatureSpace, FeatureSpaceRecorder
-from gkd.training.files import write_atomically, write_json
 from gkd.training.journal import Journal
 from gkd.training.module import DistillationModule
 from gkd.training.progress import progress

@@ -109,9 +109,10 @@ class Run:
             self.directory.resume(now)
         else:
             self.directory.start(self.file.recipe, now)
-        self._say(f"run folder: {self.directory.folder}")
+        self.say(f"run folder: {self.directory.folder}")
 
-    def _say(self, line: str) -> None:
+    def say(self, line: str) -> None:
+        """Print a line as it is: a path is neither markup nor wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _teacher(self, experiment: Experiment, workplace: Workplace) -> nn.Module | None:
@@ -164,7 +165,7 @@ class Run:
         if distiller.teachers:
             batches = experiment.batches(device)
             if line := experiment.kept_teacher.fill(distiller, batches, device.type):
-                self._say(line)
+                self.say(line)
         identity = Identity("student", method.name, seed)
         folder = self.directory.student(method.name, seed)
         try:

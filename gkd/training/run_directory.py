@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from gkd.errors import RecipeError
+from gkd.files import write_json, write_text
 from gkd.recipe import Recipe
 from gkd.recipe.file import resolved_toml
-from gkd.training.files import write_json, write_text
 
 RUNS = Path("runs")
 """Parent of the folders of runs that were not given one."""
