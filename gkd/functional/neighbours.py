@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from gkd.errors import DataError
-from gkd.functional.distance_tiles import Cloud, Tile, centred, distance_tiles, portions
+from gkd.functional.distance_tiles import Cloud, Tile, distance_tiles, portions
 from gkd.functional.eager import eagerly
-from gkd.functional.selection import nearest
+from gkd.functional.exact_selection import exactly_nearest
 from gkd.functional.threads import Share, in_threads
 
 # Whose squares can be added up over any number of channels.
@@ -137,26 +137,11 @@ def _clouds(sizes: Sequence[int]) -> list[Cloud]:
 
 def _place(result: Tensor, x: Tensor, tile: Tile, k: int) -> None:
     """Write the neighbours of the points of a tile to their rows of ``result``."""
-    columns, certain = nearest(tile, k)
-    if not bool(certain.all()):
-        _correct(columns, ~certain, x, tile)
+    columns = exactly_nearest(tile, k, x)
     for cloud, chosen in zip(tile.clouds, columns, strict=True):
         count = max(0, min(len(chosen), cloud.size - tile.first))
         first = cloud.start + tile.first
         torch.add(chosen[:count], cloud.start, out=result[first : first + count])
-
-
-def _correct(columns: Tensor, unsure: Tensor, x: Tensor, tile: Tile) -> None:
-    """Choose again, in float64, for the points of each cloud that are ``unsure``."""
-    number, k = int(unsure.sum(dim=1).max()), columns.shape[2]
-    row = unsure.to(torch.uint8).topk(number, dim=1).indices[:, :, None]
-    points, norms, inside = centred(x, tile.clouds, torch.float64)
-    queries = points.gather(1, (row + tile.first).expand(-1, -1, points.shape[2]))
-    ends = norms.masked_fill(~inside, torch.inf)[:, None, :]
-    squares = torch.baddbmm(ends, queries, points.transpose(1, 2), alpha=-2)
-    squares.scatter_(2, row + tile.first, -torch.inf)
-    chosen = squares.topk(k, dim=2, largest=False, sorted=False).indices.sort(dim=2).values
-    columns.scatter_(1, row.expand(-1, -1, k), chosen)
 
 
 def _within(x: Tensor, tile: Tile, square: float) -> Tensor:

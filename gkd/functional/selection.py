@@ -17,10 +17,12 @@ class Selection(NamedTuple):
     Attributes:
         columns: int64 ``[b, r, k]``, ascending; of no meaning in rows that are not certain.
         certain: bool ``[b, r]``, whether the entries left out are larger by more than rounding.
+        limit: ``[b, r]``, what the k smallest entries do not exceed, whatever was rounded.
     """
 
     columns: Tensor
     certain: Tensor
+    limit: Tensor
 
 
 def nearest(tile: Tile, k: int) -> Selection:
@@ -36,8 +38,8 @@ def nearest(tile: Tile, k: int) -> Selection:
 
 def _by_topk(tile: Tile, k: int) -> Selection:
     values, columns = tile.squares.topk(k + 1, dim=2, largest=False)
-    certain = values[..., k] - values[..., k - 1] > tile.slack(values[..., k - 1])
-    return Selection(columns[..., :k].sort(dim=2).values, certain)
+    limit = values[..., k - 1] + tile.slack(values[..., k - 1])
+    return Selection(columns[..., :k].sort(dim=2).values, values[..., k] > limit, limit)
 
 
 def _by_bounds(tile: Tile, k: int) -> Selection:
@@ -56,26 +58,24 @@ def _by_bounds(tile: Tile, k: int) -> Selection:
     slack = tile.slack(torch.from_numpy(kth)).flatten().numpy()
     squares, bound = tile.squares.flatten(0, 1).numpy(), kth.ravel() + slack
 
-    columns, certain = _smallest(squares, bound, slack, k)
-    return Selection(
-        torch.from_numpy(columns).view(*kth.shape, k), torch.from_numpy(certain).view(kth.shape)
-    )
+    columns, certain, limit = map(torch.from_numpy, _smallest(squares, bound, slack, k))
+    return Selection(columns.view(*kth.shape, k), certain.view(kth.shape), limit.view(kth.shape))
 
 
 def _smallest(
     squares: np.ndarray, bound: np.ndarray, slack: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Columns ``[R, k]`` of the entries that are smallest, and which rows are certain."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what :class:`Selection` holds, for R rows."""
     num_rows, size = squares.shape
     place = np.flatnonzero(squares <= bound[:, None])
     row, value = place // size, squares.reshape(-1)[place]
     count = np.bincount(row, minlength=num_rows)
     candidates = np.full((num_rows, count.max()), np.inf, squares.dtype)
     candidates[np.arange(count.max()) < count[:, None]] = value
-    kth = np.partition(candidates, k - 1, axis=1)[:, k - 1]
-    near = value <= np.repeat(kth + slack, count)
+    limit = np.partition(candidates, k - 1, axis=1)[:, k - 1] + slack
+    near = value <= np.repeat(limit, count)
     certain = np.bincount(row, near, num_rows) == k
     columns = np.zeros((num_rows, k), np.int64)
     chosen = near & certain[row]
     columns[certain] = (place - row * size)[chosen].reshape(-1, k)
-    return columns, certain
+    return columns, certain, limit

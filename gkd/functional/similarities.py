@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gkd.errors import ParameterError
-from gkd.functional.edge_distances import edge_l1_distance, edge_squared_distance
+from gkd.functional.edge_distances import edge_squared_distance
+from gkd.functional.edge_l1_distances import edge_l1_distance
 from gkd.functional.edge_products import edge_dot
 from gkd.functional.segments import segment_sum, spread
 from gkd.graph import Graph

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from gkd import Graph, ParameterError
-from gkd.functional import edge_distances, row_blocks, sparse
-from gkd.functional.edge_distances import edge_l1_distance, edge_squared_distance
+from gkd.functional import edge_l1_distances, row_blocks, sparse
+from gkd.functional.edge_distances import edge_squared_distance
+from gkd.functional.edge_l1_distances import edge_l1_distance
 from gkd.functional.edge_products import both_ways, edge_dot, neighbour_sum
 from gkd.functional.threads import Share
 
@@ -87,13 +88,35 @@ def test_squared_distance_and_its_gradient(graph):
 @EVERY_GRAPH
 @pytest.mark.parametrize("threads", [1, 3])
 def test_l1_distance_and_its_gradient(graph, threads, monkeypatch):
-    monkeypatch.setattr(edge_distances, "_GATHERED_ELEMENTS", 7)
-    parts = [Share(number, threads) for number in range(threads)]
-    monkeypatch.setattr(edge_distances, "shares", lambda work, least: parts)
+    in_small_chunks(monkeypatch, threads)
     x = normal(graph.num_nodes, 3)
     expected = (x[graph.target] - x[graph.source]).abs().sum(-1)
     torch.testing.assert_close(edge_l1_distance(x, graph), expected)
     assert torch.autograd.gradcheck(lambda x: edge_l1_distance(x, graph), (x,))
+
+
+@EVERY_GRAPH
+@pytest.mark.parametrize("width", [3, 40])
+def test_l1_distance_in_float32_equals_that_of_float64(graph, width, monkeypatch):
+    in_small_chunks(monkeypatch, threads=2)
+    x = normal(graph.num_nodes, width, dtype=torch.float32)
+    weights = normal(graph.num_edges, seed=1).detach()
+    exact = x.detach().double().requires_grad_()
+    expected = (exact[graph.target] - exact[graph.source]).abs().sum(-1)
+    result = edge_l1_distance(x, graph)
+    torch.testing.assert_close(result.double(), expected)
+    gradients = [
+        torch.autograd.grad(value.double() @ weights, leaf)[0]
+        for value, leaf in ((result, x), (expected, exact))
+    ]
+    torch.testing.assert_close(gradients[0].double(), gradients[1])
+
+
+def in_small_chunks(monkeypatch, threads: int) -> None:
+    """Let the chunks of L1 distances be smaller than a row of the graph."""
+    monkeypatch.setattr(edge_l1_distances, "_CPU_ELEMENTS", 7)
+    parts = [Share(number, threads) for number in range(threads)]
+    monkeypatch.setattr(edge_l1_distances, "shares", lambda work, least: parts)
 
 
 def test_equal_features_give_l1_distances_no_slope():

@@ -11,7 +11,7 @@ from neighbour_reference import assert_nearest, batch_vector, squared_distances
 
 from gkd import DataError, Graph, ParameterError
 from gkd.functional import distance_tiles as tiles
-from gkd.functional import neighbours as module
+from gkd.functional import exact_selection, selection
 from gkd.functional.neighbours import nearest_neighbours, radius_edges
 from gkd.functional.selection import nearest
 from gkd.functional.threads import Share, in_threads, shares
@@ -135,7 +135,7 @@ def test_both_selections_choose_alike() -> None:
 def test_the_selection_of_accelerators_chooses_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.cat([points(4), points(4)[:20].round()])
     sizes = [*SIZES, 20]
-    monkeypatch.setattr(module, "nearest", module.nearest.__globals__["_by_topk"])
+    monkeypatch.setattr(exact_selection, "nearest", selection._by_topk)
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, sizes, 6)), x, sizes, 6, 1e-9)
 
 
@@ -146,6 +146,40 @@ def test_rounding_is_not_decisive_far_from_the_others() -> None:
     assert torch.equal(nearest_neighbours(x, [60], 5), expected)
     naive = torch.cdist(x, x, compute_mode="use_mm_for_euclid_dist")
     assert not torch.equal(naive.topk(5, largest=False).indices.sort(dim=1).values, expected)
+
+
+@pytest.mark.parametrize("select", ["_by_bounds", "_by_topk"])
+def test_few_doubtful_points_choose_among_their_candidates(
+    select: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sure = []
+
+    def counted(tile: tiles.Tile, k: int) -> selection.Selection:
+        sure.append(getattr(selection, select)(tile, k).certain.all())
+        return getattr(selection, select)(tile, k)
+
+    monkeypatch.setattr(exact_selection, "nearest", counted)
+    monkeypatch.delattr(exact_selection, "_choose_among_all")
+    x, sizes = points(3, [90, 40, 70]), [90, 40, 70]
+    step = torch.finfo(torch.float32).eps
+    for first, end in ((0, 90), (130, 200)):
+        # Three points around one, at distances that differ in the last place; the others far off.
+        x[first:end] *= 4 / x[first:end].norm(dim=1, keepdim=True)
+        x[first] = 0
+        x[first + 1 : first + 4] = torch.eye(3) * (1 + step * torch.tensor([2.0, 0.0, 1.0]))
+    assert_nearest(Graph.from_neighbours(nearest_neighbours(x, sizes, 3)), x, sizes, 3, 1e-12)
+    assert not all(sure)
+
+
+def test_where_many_points_coincide_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, choose = [], exact_selection._choose_among_all
+    monkeypatch.setattr(
+        exact_selection, "_choose_among_all", lambda *given: calls.append(choose(*given))
+    )
+    x = points(3, [60])
+    x[10:50] = x[10]
+    assert_nearest(Graph.from_neighbours(nearest_neighbours(x, [60], 4)), x, [60], 4, 1e-12)
+    assert calls
 
 
 @pytest.mark.parametrize("precision", ["high", "medium"])

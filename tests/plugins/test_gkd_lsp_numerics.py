@@ -187,7 +187,7 @@ def test_no_tensor_of_edges_times_width_is_ever_made(host, kernel, build, monkey
     if build == "chunks":
         monkeypatch.setattr(sparse, "has_sparse_products", lambda device_type: False)
     monkeypatch.setattr(sparse, "_CHUNK_ELEMENTS", 5_000)
-    monkeypatch.setattr("gkd.functional.edge_distances._GATHERED_ELEMENTS", 5_000)
+    monkeypatch.setattr("gkd.functional.edge_l1_distances._CPU_ELEMENTS", 5_000)
     graph = random_graph(50, 2000)
     assert graph.num_edges > 1000
     student, teacher = 20 * torch.randn(50, 64), 20 * torch.randn(50, 128)
