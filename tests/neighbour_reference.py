@@ -7,6 +7,13 @@ from torch import Tensor
 
 from gkd import Graph
 
+SIZES = [70, 0, 33, 5, 70, 1]
+
+
+def points(width: int = 3, sizes: Sequence[int] = SIZES, seed: int = 0) -> Tensor:
+    """Normal features, ``[N, width]``."""
+    return torch.randn(sum(sizes), width, generator=torch.Generator().manual_seed(seed))
+
 
 def squared_distances(points: Tensor) -> Tensor:
     """All pairs, ``[n, n]``, in float64."""

@@ -1,6 +1,8 @@
 """Squared distances between the points of many clouds, a block of bounded size at a time."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -8,9 +10,9 @@ from torch import Tensor
 
 from gkd.functional.threads import Share, shares
 
-_CPU_ELEMENTS = 2**21  # of a tile: 8 MB in float32, which stays in the last level of cache
+_CPU_ELEMENTS = 2**20  # of a tile: 4 MB in float32, which stays in the last level of cache
 _DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
-_PAIRS_PER_THREAD = 2**18
+_PAIRS_PER_SHARE = 2**18
 
 
 class Cloud(NamedTuple):
@@ -56,14 +58,14 @@ class Tile(NamedTuple):
 
 
 def portions(features: Tensor, clouds: Sequence[Cloud]) -> list[Share]:
-    """Return the shares of the points that are best searched for in threads of their own."""
+    """Return the shares of the tiles that are best searched by threads of their own."""
     if features.device.type != "cpu":
         return [Share(0, 1)]
-    return shares(sum(cloud.size**2 for cloud in clouds), _PAIRS_PER_THREAD)
+    return shares(_pairs(clouds), _PAIRS_PER_SHARE)
 
 
 def distance_tiles(features: Tensor, clouds: Sequence[Cloud], share: Share) -> Iterator[Tile]:
-    """Yield all pairs within each cloud, as tiles of at most 8 MB (256 MB on accelerators).
+    """Yield all pairs within each cloud, as tiles of at most 4 MB (256 MB on accelerators).
 
     Distances come from one matrix product over features relative to the centre of the cloud,
     where they cancel least. To be called without gradients and outside of autocast.
@@ -71,18 +73,43 @@ def distance_tiles(features: Tensor, clouds: Sequence[Cloud], share: Share) -> I
     Args:
         features: float32 or float64 ``[N, C]``.
         clouds: in any order; clouds of similar size share a tile, empty ones are left out.
-        share: which part of every cloud's points to take, against all of its points.
+        share: which part of the tiles to take.
     """
     clouds = [cloud for cloud in clouds if cloud.size]
     limit = _CPU_ELEMENTS if features.device.type == "cpu" else _DEVICE_ELEMENTS
-    largest = max((cloud.size for cloud in clouds), default=0)
-    # Clouds that share a tile fit into it whole; of a larger one, it holds at least a row.
-    buffer = features.new_empty(max(largest, min(limit, len(clouds) * largest**2)))
+    plan = list(_plan(clouds, min(limit, _pairs(clouds) // share.total)))
+    plan = plan[share.of(len(plan))]
+    buffer = features.new_empty(max(map(_elements, plan), default=0))
+    for group, places in groupby(plan, key=itemgetter(0)):
+        yield from _tiles(features, group, [rows for _, rows in places], buffer)
+
+
+def _pairs(clouds: Sequence[Cloud]) -> int:
+    return sum(cloud.size**2 for cloud in clouds)
+
+
+class _Place(NamedTuple):
+    """What a tile covers: some rows, by their numbers within the cloud, of each cloud."""
+
+    clouds: Sequence[Cloud]
+    rows: range
+
+
+def _plan(clouds: Sequence[Cloud], limit: int) -> Iterator[_Place]:
+    """Clouds that share a tile fit into it whole; of a larger one, it holds at least a row."""
     for group in _groups(clouds, limit):
-        yield from _tiles(features, group, share, buffer)
+        size = group[-1].size
+        step = max(1, limit // (len(group) * size))
+        for first in range(0, size, step):
+            yield _Place(group, range(first, min(first + step, size)))
 
 
-def _groups(clouds: Sequence[Cloud], limit: int) -> Iterator[list[Cloud]]:
+def _elements(place: _Place) -> int:
+    return len(place.clouds) * len(place.rows) * place.clouds[-1].size
+
+
+def _groups(clouds: Sequence[Cloud], limit: int) -> Iterator[Sequence[Cloud]]:
+    """Clouds of similar size, in ascending order."""
     group: list[Cloud] = []
     for cloud in sorted(clouds, key=lambda cloud: cloud.size):
         if group and (len(group) + 1) * cloud.size**2 > limit:
@@ -115,21 +142,21 @@ def centred(
     return x, torch.linalg.vecdot(x, x), inside
 
 
-def _tiles(features: Tensor, clouds: list[Cloud], share: Share, buffer: Tensor) -> Iterator[Tile]:
+def _tiles(
+    features: Tensor, clouds: Sequence[Cloud], places: Sequence[range], buffer: Tensor
+) -> Iterator[Tile]:
     x, norms, inside = centred(features, clouds, features.dtype)
     ends, points = norms.masked_fill(~inside, torch.inf)[:, None], x.transpose(1, 2)
     count, size = norms.shape
-    step = max(1, len(buffer) // (count * size))
-    begin, end, _ = share.of(size).indices(size)
-    for first in range(begin, end, step):
-        rows = slice(first, min(first + step, end))
-        shape = (count, rows.stop - first, size)
-        out = buffer[: shape[0] * shape[1] * shape[2]].view(shape)
+    for place in places:
+        rows = slice(place.start, place.stop)
+        shape = (count, len(place), size)
+        out = buffer[: count * len(place) * size].view(shape)
         squares = torch.baddbmm(ends, x[:, rows], points, alpha=-2, out=out)
-        own = squares.diagonal(first, 1, 2)
+        own = squares.diagonal(place.start, 1, 2)
         precision = _precision(own, norms[:, rows], inside[:, rows])
         own.fill_(-torch.inf)
-        yield Tile(squares, norms[:, rows], clouds, first, precision)
+        yield Tile(squares, norms[:, rows], clouds, place.start, precision)
 
 
 def _precision(own: Tensor, norms: Tensor, inside: Tensor) -> float:

@@ -15,7 +15,7 @@ from gkd.functional.sparse import sparse_product
 from gkd.functional.threads import Share, in_threads, shares
 from gkd.graph import Graph
 
-_ELEMENTS_PER_THREAD = 2**20
+_ELEMENTS_PER_SHARE = 2**20
 _CPU_ELEMENTS = 2**19  # compared at a time: 2 MB in float32; with less, calls take longer than work
 _DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
 
@@ -97,7 +97,7 @@ def _add_slopes(
 def _portions(num_edges: int, x: Tensor) -> list[Share]:
     if x.device.type != "cpu":
         return [Share(0, 1)]
-    return shares(num_edges * x.shape[1], _ELEMENTS_PER_THREAD)
+    return shares(num_edges * x.shape[1], _ELEMENTS_PER_SHARE)
 
 
 def _whole_rows(row_pointer: Tensor, entries: slice) -> slice:

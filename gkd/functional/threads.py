@@ -6,8 +6,10 @@ torch and numpy do.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from threading import Barrier
 from typing import NamedTuple, TypeVar
@@ -15,6 +17,10 @@ from typing import NamedTuple, TypeVar
 import torch
 
 Result = TypeVar("Result")
+
+# Threads take the next share when they are done with one: torch's own threads spin for some
+# milliseconds after their last work, and keep a core from one of ours in the meantime.
+PER_THREAD = 4
 
 
 class Share(NamedTuple):
@@ -32,45 +38,83 @@ class Share(NamedTuple):
         return slice(count * self.number // self.total, count * (self.number + 1) // self.total)
 
 
-def shares(work: int, least: int) -> list[Share]:
-    """Split ``work`` among torch's threads, at least ``least`` to each.
+def shares(work: int, least: int, per_thread: int = PER_THREAD) -> list[Share]:
+    """Split ``work`` for torch's threads, at least ``least`` to a share.
 
     >>> shares(10, least=6)
     [Share(number=0, total=1)]
     """
-    total = max(1, min(torch.get_num_threads(), work // least))
+    threads = torch.get_num_threads()
+    most = threads * per_thread if threads > 1 else 1
+    total = max(1, min(most, work // least))
     return [Share(number, total) for number in range(total)]
 
 
 def in_threads(function: Callable[[Share], Result], parts: Sequence[Share]) -> list[Result]:
     """Return the results of ``function`` for all shares, in order.
 
-    Only of the caller's thread are the modes of torch (``no_grad``, ``inference_mode``,
-    ``autocast``).
+    The calling thread works as well, and only it has the modes of torch (``no_grad``,
+    ``inference_mode``, ``autocast``) that it set.
 
     >>> in_threads(lambda share: share.number, [Share(0, 2), Share(1, 2)])
     [0, 1]
     """
-    if len(parts) < 2:
+    helpers = min(torch.get_num_threads(), len(parts)) - 1
+    if helpers < 1:
         return [function(part) for part in parts]
-    return list(_pool(len(parts)).map(function, parts))
+    waiting = deque(enumerate(parts))
+    results: dict[int, Result] = {}
+
+    def work() -> None:
+        for number, part in _taken(waiting):
+            results[number] = function(part)
+
+    running = [_pool(helpers).submit(work) for _ in range(helpers)]
+    try:
+        with _one_core():
+            work()
+    finally:
+        waiting.clear()
+        wait(running)
+    for helper in running:
+        helper.result()
+    return [results[number] for number in range(len(parts))]
+
+
+def _taken(waiting: deque[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
+    """Take items, which other threads do as well, until there are none."""
+    while True:
+        try:
+            item = waiting.popleft()
+        except IndexError:
+            return
+        yield item
+
+
+@contextmanager
+def _one_core() -> Iterator[None]:
+    threads_of_torch = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        # It holds for the calling thread, and for threads to come: for those it is set right again.
+        torch.set_num_threads(threads_of_torch)
 
 
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(size, thread_name_prefix="gkd")
     all_there = Barrier(size)
-    threads_of_torch = torch.get_num_threads()
 
     def claim_one_core() -> None:
         torch.get_num_threads()  # a thread takes the number of all when it first asks
         torch.set_num_threads(1)
         all_there.wait()
 
-    for claim in [pool.submit(claim_one_core) for _ in range(size)]:
-        claim.result()
-    # It holds for the calling thread, and for threads to come: for those it is set right again.
-    torch.set_num_threads(threads_of_torch)
+    with _one_core():
+        for claim in [pool.submit(claim_one_core) for _ in range(size)]:
+            claim.result()
     return pool
 
 

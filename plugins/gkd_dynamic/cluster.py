@@ -10,9 +10,9 @@ from torch import Tensor
 
 from gkd import ParameterError
 from gkd.functional.neighbours import comparable
-from gkd.functional.threads import Share, in_threads, shares
+from gkd.functional.threads import PER_THREAD, Share, in_threads, shares
 
-_POINTS_PER_THREAD = 512
+_POINTS_PER_SHARE = 512
 _HOW_TO_INSTALL = "install it beside torch: pip install --no-build-isolation torch-cluster"
 
 
@@ -70,9 +70,17 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
         found: Tensor = pairs[1] + begin
         return found
 
-    pieces = in_threads(sources, shares(len(x), _POINTS_PER_THREAD))
-    width = min(k, max(sizes, default=0))
+    largest = max(sizes, default=0)
+    pieces = in_threads(sources, _shares(len(x), largest))
+    width = min(k, largest)
     return _rows(torch.cat(pieces), size.clamp_max(k)[cloud], width)
+
+
+def _shares(points: int, largest: int) -> list[Share]:
+    """Parts of the points, few enough that they seldom need trees of the same cloud."""
+    clouds = points // max(1, largest)
+    per_thread = min(PER_THREAD, max(1, clouds // torch.get_num_threads()))
+    return shares(points, _POINTS_PER_SHARE, per_thread)
 
 
 def _rows(sources: Tensor, counts: Tensor, width: int) -> Tensor:

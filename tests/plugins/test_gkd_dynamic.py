@@ -155,7 +155,7 @@ def test_points_of_one_place_are_their_own_neighbours_in_every_backend() -> None
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_torch_cluster_gives_the_same_in_any_number_of_threads(monkeypatch, threads: int) -> None:
     monkeypatch.setattr(
-        cluster, "shares", lambda work, least: [Share(number, threads) for number in range(threads)]
+        cluster, "shares", lambda *given: [Share(number, threads) for number in range(threads)]
     )
     x, batch = points(), torch.tensor([0] * 3 + [1] * 40 + [4] * 17)
     assert KNN(5, "torch-cluster")(x, batch) == KNN(5, "torch")(x, batch)
