@@ -67,6 +67,7 @@ def run_benchmarks(names: Sequence[str], options: BenchOptions, *, as_json: bool
         torch.set_num_threads(options.threads)
     setting = options.setting()
     benchmarks = chosen_benchmarks(list(names), quick=options.quick)
+    circumstances = _circumstances(setting)
     measured: list[Measurement] = []
     missing: dict[str, str] = {}
     for number, (name, benchmark) in enumerate(benchmarks.items(), start=1):
@@ -77,7 +78,6 @@ def run_benchmarks(names: Sequence[str], options: BenchOptions, *, as_json: bool
             if len(benchmarks) == 1:
                 raise
             missing[name] = str(error)
-    circumstances = _circumstances(setting)
     if as_json:
         cases = [measurement.to_dict() for measurement in measured]
         print_json({**circumstances, "cases": cases, "not_run": missing})

@@ -1,11 +1,13 @@
 """What ``gkd check`` does: the laws of a kind, over components that are installed or not."""
 
 import importlib
+import pkgutil
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,6 +152,11 @@ def _imported(target: str) -> Any:
         sys.path.insert(0, str(Path.cwd()))  # as python -m does; a script has its own folder there
     try:
         found: Any = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if not f"{name}.".startswith(f"{missing}."):  # what the module itself imports is missing
+            raise ParameterError(f"{name} cannot be imported: {_placed(error, name)}") from error
+        raise ParameterError(f"there is no module {missing!r}; {_near_module(missing)}") from None
     except Exception as error:
         raise ParameterError(f"{name} cannot be imported: {_placed(error, name)}") from error
     for attribute in path.split("."):
@@ -158,6 +165,15 @@ def _imported(target: str) -> Any:
             raise ParameterError(f"{name} has no {path!r}; {near}")
         found = getattr(found, attribute)
     return found
+
+
+def _near_module(missing: str) -> str:
+    package, _, name = missing.rpartition(".")
+    path = getattr(sys.modules.get(package), "__path__", []) if package else None
+    near = get_close_matches(name, [module.name for module in pkgutil.iter_modules(path)], n=1)
+    if not near:
+        return "modules are looked for in the working directory and among what is installed"
+    return f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
 
 
 def _report(subject: "Subject", expected_failures: Mapping[str, str]) -> "Report":

@@ -17,7 +17,7 @@ from gkd.teacher_cache import TeacherCache
 FOLDER = "teacher-cache"
 """Folder of a run with what memory has no room for; it goes when the run is finished."""
 
-_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -114,8 +114,8 @@ def _autocast(precision: str, device: str) -> AbstractContextManager[object]:
 def _in_words(num_bytes: int) -> str:
     """Size in the unit that fits.
 
-    >>> _in_words(31_400_000), _in_words(640)
-    ('31.4 MB', '640 bytes')
+    >>> _in_words(31 * 2**20), _in_words(640)
+    ('31 MiB', '640 bytes')
     """
     for unit, size in _UNITS:
         if num_bytes >= size:

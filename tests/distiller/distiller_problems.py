@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 import gkd
 
+SAME_TAPS = {"student": "layers.0", "teacher": "layers.0"}
+"""Taps of a term, at the same place in both networks."""
+
 
 class Squared(gkd.AbstractLoss):
     """Mean squared difference of the features, or of the logits where there are none."""

@@ -1,17 +1,24 @@
+"""The total, its weights, teachers, and training in a plain loop."""
+
 import copy
-import pickle
-from types import SimpleNamespace
 
 import pytest
 import torch
-from distiller_problems import Mapped, Network, Output, Recorder, Squared, batch_of, distiller_of
+from distiller_problems import (
+    SAME_TAPS,
+    Mapped,
+    Network,
+    Output,
+    Recorder,
+    Squared,
+    batch_of,
+    distiller_of,
+)
 from torch import nn
 from torch.nn import functional
 
 import gkd
-from gkd.errors import DataError, ParameterError, TapError, UnknownNameError
-
-SAME_TAPS = {"student": "layers.0", "teacher": "layers.0"}
+from gkd.errors import ParameterError
 
 
 def test_the_total_is_the_weighted_sum() -> None:
@@ -125,79 +132,6 @@ class TestTeacher:
             distiller_of({"a": lambda x: x}, Network())
 
 
-class TestBatch:
-    def test_a_missing_input_names_what_there_is(self) -> None:
-        with pytest.raises(DataError, match=r"no 'pos'; available: edge_index, x, y"):
-            distiller_of({}, Network(), inputs=["pos"])(batch_of())
-
-    def test_a_missing_target_names_what_there_is(self) -> None:
-        with pytest.raises(DataError, match=r"target: .* no 'labels'; available: edge_index, x, y"):
-            distiller_of({}, Network(), target="labels")(batch_of())
-
-    def test_inputs_must_be_names(self) -> None:
-        with pytest.raises(ParameterError, match=r"inputs: expected names such as \('x',\)"):
-            distiller_of({}, Network(), inputs="x")
-
-    def test_an_unknown_task_names_the_nearest(self) -> None:
-        with pytest.raises(UnknownNameError, match="did you mean 'single-label'"):
-            distiller_of({}, Network(), task="singlelabel")
-
-    def test_gkd_batches(self) -> None:
-        sample = vars(batch_of())
-        batch = gkd.collate([gkd.Sample(id=name, **sample) for name in "ab"])
-        loss = Recorder()
-        distiller_of(Network(), Network(), gkd.Term(loss, **SAME_TAPS))(batch)
-        assert loss.student.graph.num_nodes == 12
-        assert torch.equal(loss.student.batch, batch.batch)
-        assert torch.equal(loss.teacher.batch, batch.batch)
-
-
-class TestMask:
-    def test_only_masked_rows_are_supervised(self) -> None:
-        batch, student = batch_of(), Network().eval()
-        batch.train_mask = torch.tensor([True, False, True, False, False, False])
-        report = distiller_of({}, student, mask="train_mask")(batch)
-        expected = functional.cross_entropy(student(batch.x)[[0, 2]], batch.y[[0, 2]])
-        torch.testing.assert_close(report.task, expected)
-
-    def test_terms_take_all_rows(self) -> None:
-        batch, teacher, student = batch_of(), Network(), Network().eval()
-        batch.train_mask = torch.arange(6) < 2
-        term = gkd.Term(Squared())
-        report = distiller_of(teacher, student, term, mask="train_mask")(batch)
-        expected = functional.mse_loss(student(batch.x), teacher(batch.x))
-        torch.testing.assert_close(report.terms["squared"], expected)
-
-    @pytest.mark.parametrize("mask", [torch.ones(5, dtype=torch.bool), torch.ones(6)])
-    def test_a_mask_that_does_not_fit(self, mask: torch.Tensor) -> None:
-        batch = batch_of()
-        batch.m = mask
-        with pytest.raises(DataError, match=r"batch\.m must be boolean with an entry per row"):
-            distiller_of({}, Network(), mask="m")(batch)
-
-
-class TestLogits:
-    def test_they_may_be_an_item_of_the_output(self) -> None:
-        class Pair(Network):
-            def forward(self, x):
-                return {"hidden": x, "scores": super().forward(x)}
-
-        student, loss = Pair().eval(), Recorder()
-        # A network that returns a tensor needs no item, so teacher and student may differ.
-        distiller = distiller_of(Network(), student, gkd.Term(loss), logits="[scores]")
-        assert torch.equal(distiller(batch_of()).logits, student(batch_of().x)["scores"])
-
-    def test_an_output_without_logits_says_how_to_name_them(self) -> None:
-        class Pair(Network):
-            def forward(self, x):
-                return super().forward(x), x
-
-        with pytest.raises(TapError, match=r"student returns a tuple of 2 .* logits='\[0\]'"):
-            distiller_of({}, Pair())(batch_of())
-        with pytest.raises(TapError, match=r"no item \[2\]; a tuple of 2 has items 0, 1"):
-            distiller_of({}, Pair(), logits="[2]")(batch_of())
-
-
 class TestPairs:
     def test_logits_of_different_rows_name_both_shapes(self) -> None:
         class Half(Network):
@@ -234,98 +168,6 @@ class TestPairs:
         assert caught.value.__notes__ == ["while computing the term 'fails'"]
 
 
-class TestCopies:
-    def distiller(self) -> gkd.Distiller:
-        torch.manual_seed(0)
-        terms = [gkd.Term(Mapped(), weight=2.0, **SAME_TAPS), gkd.Term("kd")]
-        return distiller_of(Network(7), Network(), *terms).prepare(batch_of()).eval()
-
-    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))])
-    def test_a_copy_computes_the_same_and_is_independent(self, copied) -> None:
-        distiller = self.distiller()
-        twin = copied(distiller)
-        assert torch.equal(twin(batch_of()).total, distiller(batch_of()).total)
-        own = {
-            id(p) for p in (*distiller.parameters(), *distiller.teachers["teacher"].parameters())
-        }
-        assert not own & {id(p) for p in twin.parameters()}
-        assert not own & {id(p) for p in twin.teachers["teacher"].parameters()}
-
-    def test_a_prepared_distiller_takes_the_state(self) -> None:
-        distiller = self.distiller()
-        twin = self.distiller()
-        for parameter in twin.parameters():
-            nn.init.zeros_(parameter)
-        twin.load_state_dict(distiller.state_dict())
-        assert torch.equal(twin(batch_of()).total, distiller(batch_of()).total)
-
-    def test_loading_before_prepare_says_what_to_do(self) -> None:
-        state = self.distiller().state_dict()
-        fresh = distiller_of(Network(7), Network(), gkd.Term(Mapped(), **SAME_TAPS))
-        with pytest.raises(ParameterError, match=r"mapped: .* call distiller\.prepare\(batch\)"):
-            fresh.load_state_dict(state)
-        wrapped = nn.ModuleDict({"inner": fresh})
-        with pytest.raises(ParameterError, match=r"call distiller\.prepare\(batch\)"):
-            wrapped.load_state_dict({f"inner.{key}": value for key, value in state.items()})
-
-
-class TestAdapters:
-    def distiller(self) -> gkd.Distiller:
-        return distiller_of(Network(7), Network(), gkd.Term(Mapped(), **SAME_TAPS))
-
-    def test_parameters_before_prepare_are_refused(self) -> None:
-        for use in (lambda d: list(d.parameters()), lambda d: d(batch_of())):
-            with pytest.raises(
-                ParameterError, match=r"mapped: .* call distiller\.prepare\(batch\)"
-            ):
-                use(self.distiller())
-
-    def test_adapters_are_parameters_and_learn(self) -> None:
-        distiller = self.distiller().prepare(batch_of())
-        names = {name for name, _ in distiller.named_parameters()}
-        assert {"losses.mapped.map.weight", "losses.mapped.map.bias"} <= names
-        optimiser = torch.optim.SGD(distiller.parameters(), lr=0.1)
-        before = distiller.losses["mapped"].map.weight.clone()
-        distiller(batch_of()).total.backward()
-        optimiser.step()
-        assert not torch.equal(distiller.losses["mapped"].map.weight, before)
-
-    def test_prepare_twice_keeps_what_was_learned(self) -> None:
-        distiller = self.distiller().prepare(batch_of())
-        before = distiller.losses["mapped"].map
-        assert distiller.prepare(batch_of()).losses["mapped"].map is before
-
-    def test_prepare_leaves_the_student_as_it_was(self) -> None:
-        distiller = self.distiller().train()
-        before, random = copy.deepcopy(distiller.student.state_dict()), torch.get_rng_state()
-        distiller.losses["mapped"].build = lambda *_: None  # whose weights are drawn at random
-        distiller.prepare(batch_of())
-        assert distiller.student.training
-        assert torch.equal(torch.get_rng_state(), random)
-        for name, value in distiller.student.state_dict().items():
-            assert torch.equal(value, before[name]), name
-
-    def test_adapters_of_terms_without_weight_yet_are_built(self) -> None:
-        term = gkd.Term(Mapped(), weight={"value": 1.0, "from_epoch": 5}, **SAME_TAPS)
-        distiller = distiller_of(Network(7), Network(), term).prepare(batch_of())
-        distiller.epoch = 5
-        assert distiller(batch_of()).terms.keys() == {"mapped"}
-
-    def test_adapters_take_the_dtype_of_the_networks_not_of_autocast(self) -> None:
-        distiller = self.distiller().double()
-        batch = batch_of()
-        batch.x = batch.x.double()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            distiller.prepare(batch)
-        assert {p.dtype for p in distiller.parameters()} == {torch.float64}
-
-    def test_the_shipped_regressor(self) -> None:
-        distiller = distiller_of(Network(7), Network(), gkd.Term("fitnet", **SAME_TAPS))
-        distiller.prepare(batch_of())
-        adapters = {n: tuple(p.shape) for n, p in distiller.losses.named_parameters()}
-        assert adapters == {"fitnet.regressor.weight": (7, 4), "fitnet.regressor.bias": (7,)}
-
-
 def test_distillation_trains_in_a_plain_loop() -> None:
     torch.manual_seed(0)
     terms = [gkd.Term(Mapped(), weight=0.1, **SAME_TAPS), gkd.Term("kd", weight=0.1)]
@@ -351,39 +193,3 @@ def test_autocast(dtype: torch.dtype) -> None:
     report.total.backward()
     torch.testing.assert_close(report.total.float(), full.total, rtol=0.05, atol=0.05)
     assert all(p.grad is None or p.grad.isfinite().all() for p in distiller.parameters())
-
-
-def test_gradient_shares_compare_term_and_task() -> None:
-    student = Network().eval()
-    terms = [gkd.Term(Squared(), weight=3.0, **SAME_TAPS), gkd.Term(Squared(), weight=2.0)]
-    distiller = distiller_of(Network(), student, *terms)
-    report = distiller(batch_of())
-    shares = report.gradient_shares()
-
-    logits = report.logits.detach().requires_grad_()
-    theirs = distiller.teachers["teacher"](batch_of().x)
-    (term,) = torch.autograd.grad(2.0 * functional.mse_loss(logits, theirs), logits)
-    (task,) = torch.autograd.grad(functional.cross_entropy(logits, batch_of().y), logits)
-    assert shares["squared-2"] == pytest.approx(float(term.norm() / task.norm()), rel=1e-5)
-    assert shares["squared"] > 0
-    report.total.backward()  # what it needs is still there
-
-
-def test_gradient_shares_where_the_task_does_not_depend_on_the_tap() -> None:
-    student = Output(nn.Linear(5, 5))
-    term = gkd.Term(Squared(), student="inner", teacher="inner")
-    report = distiller_of(Output(lambda x: x), student, term)(batch_of())
-    assert report.gradient_shares() == {"squared": float("inf")}
-
-
-def test_gradient_shares_need_gradients() -> None:
-    distiller = distiller_of(Network(), Network(), gkd.Term(Squared()))
-    with torch.no_grad():
-        report = distiller(batch_of())
-    with pytest.raises(ParameterError, match="computed without gradients"):
-        report.gradient_shares()
-
-
-def test_a_namespace_is_a_batch() -> None:
-    batch = SimpleNamespace(x=torch.zeros(2, 5), y=torch.tensor([0, 1]))
-    assert distiller_of({}, Network())(batch).total.isfinite()

@@ -62,7 +62,7 @@ def summaries(run, method: str = "mapped") -> list[dict]:
 
 def test_samples_that_stay_the_same_are_shown_to_the_teacher_once(told) -> None:
     run, lines = told()
-    size = f"{5 * PER_SAMPLE / 1000:.3g} kB"
+    size = f"{5 * PER_SAMPLE / 1024:.3g} KiB"
     assert lines_about_the_teacher(lines) == [f"teacher cache: 5 of 5 samples, {size} in memory"]
     assert [found["teacher_cached"] for found in summaries(run)] == [True, True]
     assert [found["teacher_cached"] for found in summaries(run, "alone")] == [False, False]
@@ -116,7 +116,7 @@ def no_memory(monkeypatch) -> None:
 
 def test_what_memory_has_no_room_for_goes_to_the_folder_of_the_run(told, no_memory) -> None:
     run, lines = told(out="files")
-    size = f"{5 * PER_SAMPLE / 1000:.3g} kB"
+    size = f"{5 * PER_SAMPLE / 1024:.3g} KiB"
     assert lines_about_the_teacher(lines) == [f"teacher cache: 5 of 5 samples, {size} in files"]
     assert {path.name for path in run.directory.folder.iterdir()} == {
         "environment.json", "recipe.toml", "students", "teacher",
@@ -178,7 +178,11 @@ def test_a_run_from_before_a_setting_existed_can_go_on(opened) -> None:
     recipe = tomllib.loads(path.read_text())
     del recipe["teacher"]["cache_mebibytes"], recipe["training"]["workers"]
     path.write_text(tomlkit.dumps(recipe))
+    summaries = sorted(run.directory.folder.glob("**/summary.json"))
+    before = [summary.read_text() for summary in summaries]
     opened("seeds=[0]", "training.epochs=1", resume=True).train()
+    assert before
+    assert [summary.read_text() for summary in summaries] == before
 
 
 @pytest.fixture
