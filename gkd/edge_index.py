@@ -55,9 +55,12 @@ def coalesced(edge_index: Tensor, num_nodes: int) -> Tensor:
 
 def stable_order(nodes: Tensor, num_nodes: int) -> Tensor:
     """Return the permutation that sorts ``nodes``, all below ``num_nodes``, and keeps ties."""
-    # int32 takes torch's radix sort, which is ten times as fast as the comparison sort of int64.
-    narrow = nodes.to(torch.int32) if num_nodes <= 2**31 else nodes
-    return narrow.argsort(stable=True)
+    # These take torch's radix sort, which is ten times as fast as the comparison sort of int64,
+    # and the faster the narrower they are.
+    for dtype in (torch.int16, torch.int32):
+        if num_nodes <= torch.iinfo(dtype).max:
+            return nodes.to(dtype).argsort(stable=True)
+    return nodes.argsort(stable=True)
 
 
 def row_pointer_of(ascending: Tensor, num_nodes: int) -> Tensor:

@@ -141,7 +141,11 @@ class Graph:
                 [0, 0, 1, 1]])
         """
         check_neighbours(neighbours)
-        return Graph._ordered(edges_of(neighbours), len(neighbours))
+        graph = Graph._ordered(edges_of(neighbours), len(neighbours))
+        if graph.num_edges == neighbours.numel():  # all rows are of one length
+            pointer = torch.arange(len(neighbours) + 1, device=neighbours.device)
+            graph.row_pointer = pointer * neighbours.shape[1]
+        return graph
 
     @staticmethod
     def _ordered(edge_index: Tensor, num_nodes: int) -> Graph:
