@@ -12,7 +12,7 @@ from gkd.functional.threads import Share, shares
 
 _CPU_ELEMENTS = 2**20  # of a tile: 4 MB in float32, which stays in the last level of cache
 _DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
-_PAIRS_PER_SHARE = 2**18
+_PAIRS_PER_SHARE = 2**19  # of fewer, a thread is found later than the work is done
 
 
 class Cloud(NamedTuple):
@@ -120,6 +120,19 @@ def _groups(clouds: Sequence[Cloud], limit: int) -> Iterator[Sequence[Cloud]]:
         yield group
 
 
+def block_of(rows: Tensor, clouds: Sequence[Cloud]) -> Tensor | None:
+    """View of the rows of some clouds, ``[b, n, ...]``; None unless it is one block.
+
+    >>> block_of(torch.arange(6), [Cloud(2, 2), Cloud(4, 2)])
+    tensor([[2, 3],
+            [4, 5]])
+    """
+    start, size = clouds[0]
+    if any(cloud != (start + number * size, size) for number, cloud in enumerate(clouds)):
+        return None
+    return torch.unflatten(rows[start : start + len(clouds) * size], 0, (len(clouds), size))
+
+
 def centred(
     features: Tensor, clouds: Sequence[Cloud], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,42 +140,46 @@ def centred(
 
     Returns:
         features ``[b, n, C]`` and squared norms ``[b, n]``, 0 beyond the points of a smaller cloud;
-        where there are points, ``[b, n]``.
+        squared norms that are infinite there.
     """
+    block = block_of(features, clouds)
+    if block is not None:
+        x = block.to(dtype)
+        x = x - x.mean(dim=1, keepdim=True)
+        norms = torch.linalg.vecdot(x, x)
+        return x, norms, norms
     starts, sizes = torch.tensor(clouds, device=features.device)[:, :, None].unbind(1)
     position = torch.arange(max(cloud.size for cloud in clouds), device=features.device)
-    inside = position < sizes
+    outside = position >= sizes
     x = features[(starts + position).clamp_(max=len(features) - 1)].to(dtype)
-    ragged = len({cloud.size for cloud in clouds}) > 1
-    if ragged:
-        x.masked_fill_(~inside[:, :, None], 0)
+    x.masked_fill_(outside[:, :, None], 0)
     x -= x.sum(dim=1, keepdim=True) / sizes[:, :, None]
-    if ragged:
-        x.masked_fill_(~inside[:, :, None], 0)
-    return x, torch.linalg.vecdot(x, x), inside
+    x.masked_fill_(outside[:, :, None], 0)
+    norms = torch.linalg.vecdot(x, x)
+    return x, norms, norms.masked_fill(outside, torch.inf)
 
 
 def _tiles(
     features: Tensor, clouds: Sequence[Cloud], places: Sequence[range], buffer: Tensor
 ) -> Iterator[Tile]:
-    x, norms, inside = centred(features, clouds, features.dtype)
-    ends, points = norms.masked_fill(~inside, torch.inf)[:, None], x.transpose(1, 2)
+    x, norms, ends = centred(features, clouds, features.dtype)
+    points = x.transpose(1, 2)
     count, size = norms.shape
     for place in places:
         rows = slice(place.start, place.stop)
         shape = (count, len(place), size)
         out = buffer[: count * len(place) * size].view(shape)
-        squares = torch.baddbmm(ends, x[:, rows], points, alpha=-2, out=out)
+        squares = torch.baddbmm(ends[:, None], x[:, rows], points, alpha=-2, out=out)
         own = squares.diagonal(place.start, 1, 2)
-        precision = _precision(own, norms[:, rows], inside[:, rows])
+        precision = _precision(own, norms[:, rows], ends[:, rows])
         own.fill_(-torch.inf)
         yield Tile(squares, norms[:, rows], clouds, place.start, precision)
 
 
-def _precision(own: Tensor, norms: Tensor, inside: Tensor) -> float:
+def _precision(own: Tensor, norms: Tensor, ends: Tensor) -> float:
     # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. The
     # distance of a point from itself shows it: 0 but for an error of up to 4 |x_i|² precision.
     # Twice as much is taken, for what the sample misses.
     residue = (own + norms).abs() / norms.clamp_min(torch.finfo(norms.dtype).tiny)
-    worst = float(residue.masked_fill(~inside, 0).max())
+    worst = float(residue.masked_fill(ends.isinf(), 0).max())
     return max(worst / 2, torch.finfo(norms.dtype).eps)

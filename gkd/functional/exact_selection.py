@@ -50,10 +50,9 @@ def _choose_among_all(selection: Selection, features: Tensor, tile: Tile) -> Non
     columns, unsure = selection.columns, ~selection.certain
     number, k = int(unsure.sum(dim=1).max()), columns.shape[2]
     row = unsure.to(torch.uint8).topk(number, dim=1).indices[:, :, None]
-    points, norms, inside = centred(features, tile.clouds, torch.float64)
+    points, _, ends = centred(features, tile.clouds, torch.float64)
     queries = points.gather(1, (row + tile.first).expand(-1, -1, points.shape[2]))
-    ends = norms.masked_fill(~inside, torch.inf)[:, None, :]
-    squares = torch.baddbmm(ends, queries, points.transpose(1, 2), alpha=-2)
+    squares = torch.baddbmm(ends[:, None], queries, points.transpose(1, 2), alpha=-2)
     squares.scatter_(2, row + tile.first, -torch.inf)
     chosen = squares.topk(k, dim=2, largest=False, sorted=False).indices.sort(dim=2).values
     columns.scatter_(1, row.expand(-1, -1, k), chosen)

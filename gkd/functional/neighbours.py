@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gkd.errors import DataError
-from gkd.functional.distance_tiles import Cloud, Tile, distance_tiles, portions
+from gkd.functional.distance_tiles import Cloud, Tile, block_of, distance_tiles, portions
 from gkd.functional.eager import eagerly
 from gkd.functional.exact_selection import exactly_nearest
 from gkd.functional.threads import Share, in_threads
@@ -138,6 +138,12 @@ def _clouds(sizes: Sequence[int]) -> list[Cloud]:
 def _place(result: Tensor, x: Tensor, tile: Tile, k: int) -> None:
     """Write the neighbours of the points of a tile to their rows of ``result``."""
     columns = exactly_nearest(tile, k, x)
+    block = block_of(result, tile.clouds)
+    if block is not None:
+        starts = torch.tensor([cloud.start for cloud in tile.clouds], device=x.device)
+        rows = slice(tile.first, tile.first + columns.shape[1])
+        torch.add(columns, starts[:, None, None], out=block[:, rows])
+        return
     for cloud, chosen in zip(tile.clouds, columns, strict=True):
         count = max(0, min(len(chosen), cloud.size - tile.first))
         first = cloud.start + tile.first

@@ -1,5 +1,8 @@
 """Neighbours where rounding could decide who they are."""
 
+from collections.abc import Callable
+from functools import partial
+
 import pytest
 import torch
 from neighbour_reference import SIZES, assert_nearest, points, squared_distances
@@ -8,18 +11,36 @@ from gkd import Graph
 from gkd.functional import distance_tiles as tiles
 from gkd.functional import exact_selection, selection
 from gkd.functional.neighbours import nearest_neighbours
-from gkd.functional.selection import nearest
 from gkd.functional.threads import Share
 
+SELECTIONS = {
+    "bounds": partial(selection._by_bounds, groups=16),
+    "partition": selection._by_partition,
+    "accelerators": selection._by_topk,
+}
 
-def test_both_selections_choose_alike() -> None:
+
+@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
+def test_all_selections_choose_alike(
+    select: Callable[[tiles.Tile, int], selection.Selection],
+) -> None:
     x = points(4, [90])
     for tile in tiles.distance_tiles(x, [tiles.Cloud(0, 90)], Share(0, 1)):
-        bounds = nearest(tile, 9)
+        found = select(tile, 9)
         values, columns = tile.squares.topk(9, dim=2, largest=False)
-        assert bounds.certain.all()
-        assert torch.equal(bounds.columns, columns.sort(dim=2).values)
+        assert found.certain.all()
+        assert torch.equal(found.columns, columns.sort(dim=2).values)
+        assert (found.limit >= values[..., -1]).all()
         assert (values[..., 0] == -torch.inf).all()
+
+
+@pytest.mark.parametrize(("size", "other"), [(90, "_by_bounds"), (300, "_by_partition")])
+def test_long_rows_are_bounded_first(
+    size: int, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(selection, other)
+    x = points(3, [size])
+    assert_nearest(Graph.from_neighbours(nearest_neighbours(x, [size], 4)), x, [size], 4, 1e-9)
 
 
 def test_the_selection_of_accelerators_chooses_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,15 +59,15 @@ def test_rounding_is_not_decisive_far_from_the_others() -> None:
     assert not torch.equal(naive.topk(5, largest=False).indices.sort(dim=1).values, expected)
 
 
-@pytest.mark.parametrize("select", ["_by_bounds", "_by_topk"])
+@pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
 def test_few_doubtful_points_choose_among_their_candidates(
-    select: str, monkeypatch: pytest.MonkeyPatch
+    select: Callable[[tiles.Tile, int], selection.Selection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sure = []
 
     def counted(tile: tiles.Tile, k: int) -> selection.Selection:
-        sure.append(getattr(selection, select)(tile, k).certain.all())
-        return getattr(selection, select)(tile, k)
+        sure.append(select(tile, k).certain.all())
+        return select(tile, k)
 
     monkeypatch.setattr(exact_selection, "nearest", counted)
     monkeypatch.delattr(exact_selection, "_choose_among_all")
