@@ -49,7 +49,8 @@ def learning_curves(run: Results) -> Figure | None:
         plain(axes)
         for network, curve in curves:
             tail = [point for point in curve if point[0] >= start]
-            _plot_curve(axes, tail, _label(network.network, network.method), styles)
+            if tail:  # not of a network that was trained for less than half as long as another
+                _plot_curve(axes, tail, _label(network.network, network.method), styles)
         axes.set_xlabel("epoch")
     figure.axes[0].set_ylabel(f"validation {metric_name(run.primary_metric)}, %")
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -1,7 +1,7 @@
 """The files of a report."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,11 @@ from gkd.report.results import Results
 
 def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:
     """Write ``results.json``, ``table.md``, ``report.html`` and pictures, each of them at once."""
-    contents = {
-        "results.json": json_text(runs),
-        "table.md": markdown(runs),
-        "report.html": page(runs),
-    }
-    for name, text in contents.items():
-        write_text(folder / name, text)
-    pictures = _pictures(runs, folder)
-    return [*(folder / name for name in contents), *pictures]
+    written = []
+    for name, text in _WRITERS.items():  # the numbers first: they must not wait for a picture
+        written.append(folder / name)
+        write_text(written[-1], text(runs))
+    return [*written, *_pictures(runs, folder)]
 
 
 def _pictures(runs: Sequence[Results], folder: Path) -> list[Path]:
@@ -40,3 +36,10 @@ def json_text(runs: Sequence[Results]) -> str:
     dumped: list[dict[str, Any]] = [run.model_dump(mode="json") for run in runs]
     content = dumped[0] if len(dumped) == 1 else {"runs": dumped}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_WRITERS: Mapping[str, Callable[[Sequence[Results]], str]] = {
+    "results.json": json_text,
+    "table.md": markdown,
+    "report.html": page,
+}

@@ -35,6 +35,15 @@ def test_long_runs_show_their_end_once_more(tmp_path: Path) -> None:
     assert [next(iter(axes.lines[0].get_xdata())) for axes in figure.axes] == [0, 10]
 
 
+def test_a_network_that_trained_shorter_is_not_at_the_end(tmp_path: Path) -> None:
+    runs = [summary("alone", 0, 0.9), summary("lsp", 0, 0.9)]
+    for one, epochs in zip(runs, (3, 13), strict=True):
+        one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(epochs)]
+    figure = figures.learning_curves(run_results(write_run(tmp_path / "run", runs)))
+    assert figure is not None
+    assert [len(axes.lines) for axes in figure.axes] == [2, 1]
+
+
 def test_epochs_without_validation_are_skipped(tmp_path: Path) -> None:
     one = summary("alone", 0, 0.9)
     for entry in one["history"][::2]:

@@ -10,6 +10,7 @@ from rich.console import Console
 from run_directories import complete_run, summary, write_run
 
 from gkd.report import print_table, write_report
+from gkd.report.files import write_files
 from gkd.report.html import page
 from gkd.report.markdown import markdown
 from gkd.report.results import Results, run_results
@@ -132,6 +133,18 @@ def test_reports_of_an_unfinished_run_say_so(tmp_path: Path) -> None:
     note = "This run is not finished; missing: teacher, student alone, seed 0, lsp, seed 0."
     assert note in (run_dir / "table.md").read_text(encoding="utf-8")
     assert note in (run_dir / "report.html").read_text(encoding="utf-8")
+
+
+def test_numbers_do_not_wait_for_figures(
+    run: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*given: object, **named: object) -> None:
+        raise ValueError("no canvas")
+
+    monkeypatch.setattr("gkd.report.html.svg", fail)
+    with pytest.raises(ValueError, match="no canvas"):
+        write_files([run], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"results.json", "table.md"}
 
 
 def test_reports_are_the_same_when_written_again(run: Results, run_page: str) -> None:
