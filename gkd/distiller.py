@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.distillation.batch_attributes import inputs_of
+from gkd.distillation.declared_uses import require_taps_used
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
 from gkd.distillation.resolved_term import (
@@ -58,7 +59,7 @@ class Distiller(nn.Module):
         teacher_cache: keeps what the teachers say per sample; for data without augmentation.
 
     Attributes:
-        epoch: epoch that weight schedules read, from 0; set it in your loop.
+        epoch: epoch that weight schedules read, a whole number from 0 on; set it in your loop.
 
     Raises:
         TapError: a tap does not exist, never fires, fires several times, or yields no features.
@@ -109,7 +110,9 @@ class Distiller(nn.Module):
         self.losses = nn.ModuleDict()
         for resolved, term in zip(self.terms, terms, strict=True):
             with blaming(resolved.name):
-                self.losses[resolved.name] = loss_of(term, self.task)
+                loss = loss_of(term, self.task)
+                require_taps_used(loss, resolved.student_view, resolved.teacher_view)
+                self.losses[resolved.name] = loss
         self._supervised = SupervisedLoss(self.task, target, mask)
         self._student_taps = student_taps(self.terms, Tap.parse(logits))
         needs = [
@@ -121,6 +124,17 @@ class Distiller(nn.Module):
             for name, taps in teacher_taps(self.terms, Tap.parse(logits), self.teachers).items()
         }
         self._unbuilt = {name for name, loss in self.losses.items() if _learns(loss)}
+
+    @property
+    def epoch(self) -> int:
+        """Epoch that weight schedules read."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
+            raise ParameterError(f"epoch: expected a whole number from 0 on, got {epoch!r}")
+        self._epoch = epoch
 
     def forward(self, batch: object) -> StepReport:
         """Run the networks on ``batch`` and compute every loss whose weight is above 0.

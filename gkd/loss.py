@@ -32,7 +32,10 @@ class View:
     def require_logits(self, loss: str) -> Tensor:
         """Return the logits; :class:`ParameterError` naming ``loss`` when there are none."""
         if self.logits is None:
-            raise ParameterError(f"{loss} compares logits, but a view without logits was given")
+            raise ParameterError(
+                f"{loss} compares logits, but a view without logits was given; a loss that always "
+                'needs them declares uses = ("logits",)'
+            )
         return self.logits
 
     def require_features(self, loss: str) -> Tensor:

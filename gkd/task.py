@@ -53,9 +53,14 @@ class SingleLabel(Task):
         return functional.cross_entropy(logits, y) if y.numel() else logits.sum()
 
     def check(self, logits: Tensor, y: Tensor) -> None:
-        """Expect int64 ``[N]`` with every value in [0, C)."""
+        """Expect int64 ``[N]`` with every value in [0, C), and at least two classes."""
         _check_logits(logits, self.name)
         nodes, classes = logits.shape
+        if classes == 1:
+            raise DataError(
+                "single-label logits: expected at least two classes, got one, which is always "
+                "right; yes or no is a multi-label task with one label"
+            )
         if y.shape != (nodes,) or y.dtype != torch.int64:
             raise DataError(
                 f"single-label targets: expected int64 of shape [{nodes}] (one class number per "

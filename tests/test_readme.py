@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import gkd
+from gkd.testing import check_loss
 
 README = Path(__file__).parents[1] / "README.md"
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
@@ -29,11 +30,12 @@ def test_the_loop_trains_a_student(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_plugin_provides_its_loss() -> None:
-    plugin = type("gkd_cosine", (), {})()
-    names: dict[str, object] = {"__name__": "gkd_cosine"}
+    plugin = type("gkd_brier", (), {})()
+    names: dict[str, object] = {"__name__": "gkd_brier"}
     exec(compile(_blocks("python")[1], "README.md", "exec"), names)
     plugin.gkd_losses = names["gkd_losses"]
+    check_loss(plugin.gkd_losses()["brier"])
     host = gkd.create_host(discover=False)
-    host.register(plugin, distribution="gkd-cosine", name="cosine")
-    assert host.names("loss") == ["cosine"]
+    host.register(plugin, distribution="gkd-brier", name="brier")
+    assert host.names("loss") == ["brier"]
     assert "gkd" in tomllib.loads(_blocks("toml")[0])["project"]["entry-points"]

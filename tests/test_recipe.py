@@ -178,6 +178,7 @@ def test_later_settings_win(path):
         ("training.epoch=9", "--set training.epoch=9: training.epoch: unknown key; did you mean 'epochs'"),
         ("trainig.epochs=9", "--set trainig.epochs=9: trainig: unknown key; did you mean 'training'"),
         ("training.epochs=many", "--set training.epochs=many: training.epochs: should be a valid integer, got 'many'"),
+        ("seeds=[-1]", "--set seeds=[-1]: seeds.0: should be greater than or equal to 0, got -1"),
         ("methods.3.name=x", "no element '3' in methods; available: 0, lsp"),
         ("methods.lps.name=x", "did you mean 'lsp'"),
         ("title.x=1", "title is 'a test', not a table"),

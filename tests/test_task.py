@@ -94,6 +94,11 @@ def test_unusable_labels_are_refused(name, logits, y, message):
         task_named(name).check(logits, y)
 
 
+def test_a_single_class_is_no_task():
+    with pytest.raises(DataError, match="at least two classes, got one"):
+        task_named("single-label").check(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
+
+
 def test_usable_labels_pass():
     task_named("single-label").check(torch.zeros(2, 3), torch.tensor([0, 2]))
     for y in (torch.tensor([[0.0, 1.0]]), torch.tensor([[True, False]]), torch.tensor([[0, 1]])):

@@ -11,7 +11,7 @@ from gkd.distillation.sample_digest import sample_digests
 from gkd.distillation.sample_slices import joined_views, split_view
 from gkd.distillation.teacher_pieces import Pieces, TeacherTerms
 from gkd.distillation.teacher_shelf import Shelf
-from gkd.errors import ParameterError
+from gkd.errors import DataError, ParameterError
 from gkd.loss import View
 
 
@@ -33,7 +33,7 @@ class BatchRequest:
         self, shelf: Shelf, batch: object, inputs: Mapping[str, object], terms: TeacherTerms
     ) -> None:
         self.shelf, self.batch, self.inputs, self.terms = shelf, batch, inputs, terms
-        self.ptr = tensor_attribute(batch, "ptr", "teacher cache")
+        self.ptr = _pointer(batch)
         self.ids = _ids(batch, len(self.ptr) - 1)
         digests = sample_digests(
             {**inputs, **_graphs(batch, inputs, terms)},
@@ -102,6 +102,16 @@ class BatchRequest:
     def _choice(self) -> Sequence[str] | None:
         available = set.intersection(*(set(sample.pieces) for sample in self.samples))
         return self.terms.choice(available)
+
+
+def _pointer(batch: object) -> Tensor:
+    try:
+        return tensor_attribute(batch, "ptr", "teacher cache")
+    except DataError as error:
+        raise DataError(
+            f"{error}; it needs the names of the samples, 'ids', and where the nodes of each begin, "
+            "'ptr' ([0, N] for a single sample), as gkd.collate makes them"
+        ) from None
 
 
 def _ids(batch: object, num_samples: int) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gkd.distillation.component_keys import component_key
+from gkd.distillation.declared_uses import declared_uses
 from gkd.distillation.graph_source import BatchGraph, TappedGraph
 from gkd.distillation.network_outputs import NetworkOutputs, NetworkTaps
 from gkd.distillation.resolved_term import ResolvedTerm, blaming
@@ -92,10 +93,8 @@ class TeacherTerm:
     @property
     def needs_logits(self) -> bool:
         """Whether the loss may look at the teacher's logits."""
-        # Declared is what a class says itself: a default must not take anything away from a loss.
-        kinds = type(self.loss).__mro__
-        declared = any("uses" in vars(kind) for kind in kinds[: kinds.index(AbstractLoss)])
-        return self.source.tap is None or not declared or "logits" in self.loss.uses
+        uses = declared_uses(self.loss)
+        return self.source.tap is None or uses is None or "logits" in uses
 
     @property
     def _features(self) -> Mapping[str, Tap]:

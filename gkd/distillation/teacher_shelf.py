@@ -51,7 +51,8 @@ class KeptSample:
         sizes = f" (it had {then} nodes and now has {now})" if then != now else ""
         raise DataError(
             f"teacher cache: sample {id!r} is not what it was when its outputs were kept{sizes}; "
-            "two samples share this id, or the data is augmented and needs teacher_cache=None"
+            "two samples share this id, or the data is augmented: then its dataset says "
+            "augmented = True, and a Distiller takes teacher_cache=None"
         )
 
     def agrees(self, digest: Mapping[str, int]) -> bool:

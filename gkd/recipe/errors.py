@@ -1,5 +1,6 @@
 """Messages about recipes: file and line, what was found, what is expected, the nearest key."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,15 +23,16 @@ class Origins:
 
     def of(self, path: Path) -> str:
         """Place of ``path``, or of the innermost table around it: ``demo.toml:12``."""
-        for length in range(len(path), 0, -1):
-            prefix = path[:length]
+        prefixes = [path[:length] for length in range(len(path), 0, -1)]
+        for prefix in prefixes:  # a setting replaces all that the file says below it
             if prefix in self.settings:
                 return f"--set {self.settings[prefix]}"
+        for prefix in prefixes:
             if prefix in self.lines:
                 return f"{self.file}:{self.lines[prefix]}"
             # A table that exists only because a setting reached into it.
             for key, text in self.settings.items():
-                if key[:length] == prefix:
+                if key[: len(prefix)] == prefix:
                     return f"--set {text}"
         return self.file
 
@@ -40,7 +42,15 @@ class Origins:
         try:
             yield
         except GkdError as error:
-            raise RecipeError(f"{self.of(path)}: {dotted(path)}: {error}") from error
+            place = self.of(self._named_in(str(error), path))
+            raise RecipeError(f"{place}: {dotted(path)}: {error}") from error
+
+    def _named_in(self, message: str, path: Path) -> Path:
+        """Path of a setting below ``path`` that the message is about, or ``path`` itself."""
+        for key in self.settings:
+            if key[: len(path)] == path and re.search(rf"\b{re.escape(str(key[-1]))}\b", message):
+                return key
+        return path
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -137,7 +137,7 @@ def test_augmented_data_is_an_error(augment) -> None:
     distiller(batch("ac"))
     data = batch("ac")
     augment(data)
-    with pytest.raises(DataError, match=r"sample '[ac]' is not what it was .* augmented"):
+    with pytest.raises(DataError, match=r"sample '[ac]' is not what it was .* augmented = True"):
         distiller(data)
 
 
@@ -280,7 +280,7 @@ def test_batches_need_ids() -> None:
     message = r"\(SimpleNamespace\) has 2 samples and 0 'ids'; name the samples or pass teacher_ca"
     with pytest.raises(ParameterError, match=message):
         cached()(unnamed)
-    with pytest.raises(DataError, match=r"teacher cache: the batch .* has no 'ptr'"):
+    with pytest.raises(DataError, match=r"teacher cache: the batch .* has no 'ptr'.*\[0, N\] for"):
         cached()(batch_of())
 
 

@@ -215,12 +215,12 @@ def test_bar_on_a_terminal(opened):
 @pytest.mark.parametrize(
     ("setting", "place", "words"),
     [
-        ("methods.mapped.terms.0.student=hiden", "tiny.toml:29", "did you mean 'hidden'"),
-        ("methods.mapped.terms.0.loss=maped", "tiny.toml:29", "did you mean 'mapped'"),
+        ("methods.mapped.terms.0.student=hiden", "--set methods.mapped", "did you mean 'hidden'"),
+        ("methods.mapped.terms.0.loss=maped", "--set methods.mapped", "did you mean 'mapped'"),
         ("student.name=perceptro", "--set student.name=perceptro", "did you mean 'perceptron'"),
-        ("student.params.widht=3", "tiny.toml:16: student", "did you mean 'width'"),
+        ("student.params.widht=3", "--set student.params.widht=3: student", "did you mean 'width'"),
         ("dataset.graphs=0", "tiny.toml:4: dataset", "no train samples"),
-        ("dataset.size=3", "tiny.toml:4: dataset", "unknown parameter 'size'"),
+        ("dataset.size=3", "--set dataset.size=3: dataset", "unknown parameter 'size'"),
         ("dataset.name=blob", "--set dataset.name=blob", "did you mean 'blobs'"),
         ("teacher.weights=no.safetensors", "--set teacher.weights=no.safe", "cannot be read"),
     ],
