@@ -5,6 +5,7 @@ Every command imports what it needs when it runs: ``gkd --help`` costs little mo
 
 import sys
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,13 @@ Resume = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
 Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
+
+
+def _experiments() -> str:
+    # Of the folder itself: what reads recipes takes long to import.
+    files = [file.name for file in (resources.files("gkd") / "recipes").iterdir()]
+    names = [name.removesuffix(".toml") for name in files if name.endswith(".toml")]
+    return ", ".join(sorted(name for name in names if name.startswith(("table", "figure"))))
 
 
 def _print_version(wanted: bool) -> None:
@@ -122,7 +130,9 @@ def demo(
 
 @app.command()
 def reproduce(
-    experiment: Annotated[str, typer.Argument(help="Table or figure of the paper: table2.")],
+    experiment: Annotated[
+        str, typer.Argument(help=f"Table or figure of the paper: {_experiments()}.")
+    ],
     settings: Settings = None,
     seeds: Seeds = None,
     out: Out = None,

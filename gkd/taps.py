@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -24,8 +24,15 @@ class Complete(BaseException):
 class Captured:
     """What the taps of one network saw in one forward pass; made by :func:`capturing`."""
 
-    def __init__(self, name: str, taps: Iterable[Tap], enough: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        taps: Iterable[Tap],
+        enough: int | None = None,
+        terms: Mapping[Tap, Sequence[str]] | None = None,
+    ) -> None:
         self._name = name
+        self._terms = terms or {}
         self._enough = enough
         self._calls: dict[Tap, int] = dict.fromkeys(taps, 0)
         self._values: dict[Tap, object] = {}
@@ -36,7 +43,7 @@ class Captured:
         call = self._calls[tap]
         self._calls[tap] = call + 1
         if call == (tap.call or 0):
-            value = item_of(output, tap.items, f"{self._name}: tap {str(tap)!r}")
+            value = item_of(output, tap.items, self.place(tap))
             self._values[tap] = value
             self._versions[tap] = _version(value)
         if self.num_calls == self._enough:
@@ -47,6 +54,13 @@ class Captured:
         """How often taps have fired."""
         return sum(self._calls.values())
 
+    def place(self, tap: Tap) -> str:
+        """Return what messages call ``tap``: the terms that ask for it, the network, its path."""
+        terms = self._terms.get(tap, ())
+        names = ", ".join(map(repr, terms))
+        blamed = f"term{'s' if len(terms) > 1 else ''} {names}: " if terms else ""
+        return f"{blamed}{self._name}: tap {str(tap)!r}"
+
     def value(self, tap: Tap) -> object:
         """Return what ``tap`` saw.
 
@@ -54,7 +68,7 @@ class Captured:
             TapError: it saw nothing, or several calls of which it does not name one, or a tensor
                 that the network has changed in place since.
         """
-        calls, place = self._calls[tap], f"{self._name}: tap {str(tap)!r}"
+        calls, place = self._calls[tap], self.place(tap)
         if calls == 0:
             raise TapError(
                 f"{place} never fired: the forward pass did not call this sub-module (it may be "
@@ -77,7 +91,11 @@ class Captured:
 
 @contextmanager
 def capturing(
-    network: nn.Module, taps: Iterable[Tap], name: str, enough: int | None = None
+    network: nn.Module,
+    taps: Iterable[Tap],
+    name: str,
+    enough: int | None = None,
+    terms: Mapping[Tap, Sequence[str]] | None = None,
 ) -> Iterator[Captured]:
     """Context in which a forward pass of ``network`` is captured; its hooks are gone afterwards.
 
@@ -86,6 +104,7 @@ def capturing(
         taps: what to capture.
         name: what messages call the network.
         enough: how often taps fire before the pass ends; None for the whole pass.
+        terms: names of those that ask for each tap, for messages.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
     >>> with capturing(network, [Tap("0")], "student") as captured:
@@ -93,7 +112,7 @@ def capturing(
     >>> captured.value(Tap("0")).shape
     torch.Size([4, 3])
     """
-    captured = Captured(name, taps, enough)
+    captured = Captured(name, taps, enough, terms)
     handles = []
     try:
         for tap in captured._calls:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from gkd.distillation.batch_request import BatchRequest
-from gkd.distillation.piece_files import PieceFiles
+from gkd.distillation.piece_files import PieceFiles, require_folder
 from gkd.distillation.teacher_pieces import Pieces, TeacherTerms
 from gkd.distillation.teacher_shelf import Shelf
 from gkd.distillation.teacher_weights import autocast_dtype, weights_fingerprint, weights_hash
@@ -47,8 +47,9 @@ class TeacherCache:
         misses: batches that the teacher ran on.
 
     Raises:
-        ParameterError: the limit is not a positive whole number; in use, the batch has no ids, an
-            output cannot be divided among the samples, or the teacher mixes them.
+        ParameterError: the limit is not a positive whole number, or the folder is a file or lies
+            below one; in use, the batch has no ids, an output cannot be divided among the samples,
+            or the teacher mixes them.
         DataError: a sample is not what it was when it was first seen.
 
     >>> TeacherCache(limit_bytes=2**30)
@@ -64,6 +65,8 @@ class TeacherCache:
             )
         self.limit_bytes = limit_bytes
         self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            require_folder(self.folder)
         self.key = key
         self.hits = 0
         self.misses = 0

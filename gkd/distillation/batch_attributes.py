@@ -1,6 +1,6 @@
 """Attributes of a batch, whatever its class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -16,7 +16,8 @@ def attribute(batch: object, name: str, purpose: str) -> object:
         purpose: what it is needed for, for the message.
 
     Raises:
-        DataError: there is none; the message names the attributes that are there.
+        DataError: there is none; the message names the attributes that are there, or says that
+            keys are none.
 
     >>> from types import SimpleNamespace
     >>> attribute(SimpleNamespace(x=1, y=2), "z", "target")
@@ -25,9 +26,15 @@ def attribute(batch: object, name: str, purpose: str) -> object:
     """
     value = getattr(batch, name, None)
     if value is None:
-        hint = suggestion(name, attribute_names(batch))
+        hint = _keys_hint(batch) or suggestion(name, attribute_names(batch))
         raise DataError(f"{purpose}: the batch ({type(batch).__name__}) has no {name!r}; {hint}")
     return value
+
+
+def _keys_hint(batch: object) -> str:
+    if not isinstance(batch, Mapping) or all(hasattr(batch, str(key)) for key in batch):
+        return ""
+    return "a dict has keys, not attributes: pass types.SimpleNamespace(**batch)"
 
 
 def tensor_attribute(batch: object, name: str, purpose: str) -> Tensor:

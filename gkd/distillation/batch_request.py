@@ -109,7 +109,7 @@ def _pointer(batch: object) -> Tensor:
         return tensor_attribute(batch, "ptr", "teacher cache")
     except DataError as error:
         raise DataError(
-            f"{error}; it needs the names of the samples, 'ids', and where the nodes of each begin, "
+            f"{error}; it needs the samples' names, 'ids', and where the nodes of each begin, "
             "'ptr' ([0, N] for a single sample), as gkd.collate makes them"
         ) from None
 

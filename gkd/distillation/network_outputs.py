@@ -1,7 +1,7 @@
 """One forward pass: the logits and what the taps saw."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class NetworkTaps:
         features: taps that yield features.
         graphs: taps that yield a graph, or a tuple that begins with an edge index.
         partial: whether the logits are not needed, so that the pass may end with the last tap.
+        terms: names of those that ask for each tap, for messages.
     """
 
     name: str
@@ -44,6 +45,7 @@ class NetworkTaps:
     features: Collection[Tap] = ()
     graphs: Collection[Tap] = ()
     partial: bool = False
+    terms: Mapping[Tap, Sequence[str]] = field(default_factory=dict)
 
     @property
     def captured(self) -> frozenset[Tap]:
@@ -63,15 +65,14 @@ def network_outputs(
     """
     enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
     output: object = None
-    with capturing(network, taps.captured, taps.name, enough) as captured:
+    with capturing(network, taps.captured, taps.name, enough, taps.terms) as captured:
         output = network(*inputs.values())
-    place = f"{taps.name}: tap "
     outputs = NetworkOutputs(
         logits=None if taps.partial else _logits(output, taps),
         features={
-            tap: features_of(captured.value(tap), f"{place}{str(tap)!r}") for tap in taps.features
+            tap: features_of(captured.value(tap), captured.place(tap)) for tap in taps.features
         },
-        graphs={tap: _graph(captured.value(tap), f"{place}{str(tap)!r}") for tap in taps.graphs},
+        graphs={tap: _graph(captured.value(tap), captured.place(tap)) for tap in taps.graphs},
     )
     if taps.partial:
         _firings.setdefault(network, {})[taps.captured] = captured.num_calls

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gkd.distillation.teacher_weights import tensor_bytes
+from gkd.errors import ParameterError
 from gkd.files import write_atomically
 from gkd.graph import Graph
 from gkd.loss import View
@@ -99,6 +101,17 @@ class PieceFiles:
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.safetensors"
+
+
+def require_folder(folder: Path) -> None:
+    """Check that ``folder`` is a folder or can become one.
+
+    Raises:
+        ParameterError: it is a file, or lies below one.
+    """
+    for place in (folder, *folder.parents):
+        if os.path.lexists(place) and not place.is_dir():
+            raise ParameterError(f"folder: {place} is not a folder")
 
 
 def _tensors(view: View) -> dict[str, Tensor]:

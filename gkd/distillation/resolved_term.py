@@ -45,13 +45,12 @@ def resolved_terms(
     """Find the taps, teachers and graph sources that ``terms`` name.
 
     Raises:
-        ParameterError: names collide, there is no teacher, or a term does not say which.
+        ParameterError: ``terms`` is no sequence of terms, names collide, there is no teacher, or a
+            term does not say which.
         TapError: a tap does not exist; the nearest paths are named.
         UnknownNameError: a graph builder does not exist.
     """
-    for term in terms:
-        if not isinstance(term, Term):
-            raise ParameterError(f"terms: expected gkd.Term, got {type(term).__name__}")
+    _require_terms(terms)
     resolved = []
     for name, term in zip(term_names(list(terms)), terms, strict=True):
         with blaming(name):
@@ -75,16 +74,16 @@ def resolved_terms(
 
 def student_taps(terms: Iterable[ResolvedTerm], logits: Tap) -> NetworkTaps:
     """Return what ``terms`` need of the student."""
-    return _network_taps("student", [term.student_view for term in terms], logits)
+    return _network_taps("student", {term.name: term.student_view for term in terms}, logits)
 
 
 def teacher_taps(
     terms: Iterable[ResolvedTerm], logits: Tap, teachers: Mapping[str, nn.Module]
 ) -> dict[str, NetworkTaps]:
     """Return what ``terms`` need of each teacher, by its name."""
-    views: dict[str, list[ViewSource]] = {name: [] for name in teachers}
+    views: dict[str, dict[str, ViewSource]] = {name: {} for name in teachers}
     for term in terms:
-        views[term.teacher].append(term.teacher_view)
+        views[term.teacher][term.name] = term.teacher_view
     return {
         name: _network_taps(teacher_label(name, teachers), views[name], logits) for name in teachers
     }
@@ -123,6 +122,19 @@ def blaming(term: str) -> Iterator[None]:
         raise
 
 
+def _require_terms(terms: object) -> None:
+    if isinstance(terms, str) or not isinstance(terms, Sequence):
+        hint = "; write [term]" if isinstance(terms, Term) else ""
+        raise ParameterError(
+            f"terms: expected a sequence of gkd.Term, got a {type(terms).__name__}{hint}"
+        )
+    for position, term in enumerate(terms):
+        if not isinstance(term, Term):
+            raise ParameterError(
+                f"terms[{position}]: expected a gkd.Term, got a {type(term).__name__}"
+            )
+
+
 def _teacher_and_tap(text: str | None, teachers: Mapping[str, nn.Module]) -> tuple[str, str | None]:
     if not teachers:
         raise ParameterError("a term needs a teacher to compare with, but there is none")
@@ -153,9 +165,13 @@ def _view_source(
     return source
 
 
-def _network_taps(label: str, views: Sequence[ViewSource], logits: Tap) -> NetworkTaps:
+def _network_taps(label: str, views: Mapping[str, ViewSource], logits: Tap) -> NetworkTaps:
     # Of all terms, also of those whose weight is 0 for now: a tap that never fires, or an output
     # that a cache lacks, shows in the first step.
-    features = dict.fromkeys(tap for view in views for tap in view.feature_taps)
-    graphs = dict.fromkeys(tap for view in views for tap in view.graph_taps)
-    return NetworkTaps(label, logits, tuple(features), tuple(graphs))
+    features = dict.fromkeys(tap for view in views.values() for tap in view.feature_taps)
+    graphs = dict.fromkeys(tap for view in views.values() for tap in view.graph_taps)
+    terms = {
+        tap: [name for name, view in views.items() if tap in (*view.feature_taps, *view.graph_taps)]
+        for tap in features | graphs
+    }
+    return NetworkTaps(label, logits, tuple(features), tuple(graphs), terms=terms)

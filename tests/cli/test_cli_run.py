@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gkd.cli import main
+from gkd.recipe.file import shipped_recipes
 from gkd.training.run import Run
 
 SMALL = (
@@ -165,6 +166,16 @@ def test_wrong_input_is_one_message_and_status_2(
     assert message.startswith("error: ")
     assert expected in message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_help_of_reproduce_names_what_can_be_reproduced(capsys):
+    known = [name for name in shipped_recipes() if name.startswith(("table", "figure"))]
+    assert {"table2", "table4", "table5", "table6", "figure4"} <= set(known)
+    assert gkd("reproduce", "nothing") == 2
+    assert ", ".join(known) in capsys.readouterr().err
+    assert gkd("reproduce", "--help") == 0
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"Table or figure of the paper: {', '.join(known)}." in words
 
 
 def test_a_folder_in_use_is_refused(tmp_path, capsys):

@@ -1,6 +1,8 @@
 """The total, its weights, teachers, and training in a plain loop."""
 
 import copy
+import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -56,6 +58,28 @@ def test_weights_follow_the_epoch() -> None:
         weights.append(distiller(batch_of()).weights)
     assert [weight["squared"] for weight in weights] == [0.0, 2.0, 2.0, 0.0]
     assert [weight["ramp"] for weight in weights] == [0.0, 1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("epoch", [-1, "1", 1.0, True, None, torch.tensor(1)])
+def test_an_epoch_is_a_whole_number(epoch: object) -> None:
+    distiller = distiller_of(Network(), Network())
+    with pytest.raises(ParameterError, match=r"^epoch: expected a whole number from 0 on, got "):
+        distiller.epoch = epoch
+    assert distiller.epoch == 0
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))]
+)
+def test_a_copy_has_an_epoch_of_its_own(copied: Callable[[gkd.Distiller], gkd.Distiller]) -> None:
+    term = gkd.Term(Squared(), weight={"value": 2.0, "from_epoch": 4})
+    distiller = distiller_of(Network(), Network(), term)
+    distiller.epoch = 3
+    twin = copied(distiller)
+    assert twin.epoch == 3
+    twin.epoch = 4
+    assert twin(batch_of()).weights == {"squared": 2.0}
+    assert distiller(batch_of()).weights == {"squared": 0.0}
 
 
 def test_a_term_of_weight_zero_is_not_computed() -> None:

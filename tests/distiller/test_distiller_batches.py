@@ -20,6 +20,21 @@ class TestBatch:
         with pytest.raises(DataError, match=r"target: .* no 'labels'; available: edge_index, x, y"):
             distiller_of({}, Network(), target="labels")(batch_of())
 
+    def test_a_dict_has_keys_and_no_attributes(self) -> None:
+        message = (
+            r"^inputs: the batch \(dict\) has no 'x'; a dict has keys, not attributes: "
+            r"pass types\.SimpleNamespace\(\*\*batch\)$"
+        )
+        with pytest.raises(DataError, match=message):
+            distiller_of({}, Network())(vars(batch_of()))
+
+    def test_a_dict_with_attributes_names_what_there_is(self) -> None:
+        class Attributes(dict):
+            __getattr__ = dict.get
+
+        with pytest.raises(DataError, match=r"no 'pos'; available: edge_index, x, y"):
+            distiller_of({}, Network(), inputs=["pos"])(Attributes(vars(batch_of())))
+
     def test_inputs_must_be_names(self) -> None:
         with pytest.raises(ParameterError, match=r"inputs: expected names such as \('x',\)"):
             distiller_of({}, Network(), inputs="x")

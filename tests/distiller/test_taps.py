@@ -49,10 +49,32 @@ def test_a_missing_tap_of_a_network_without_sub_modules() -> None:
 
 
 @pytest.mark.parametrize("network", ["student", "teacher"])
-def test_a_tap_that_never_fires_names_network_and_tap(network: str) -> None:
+def test_a_tap_that_never_fires_names_term_network_and_tap(network: str) -> None:
     distiller = distiller_of(Network(), Network(), gkd.Term(Recorder(), **{network: "unused"}))
-    with pytest.raises(TapError, match=rf"^{network}: tap 'unused' never fired"):
+    with pytest.raises(TapError, match=rf"^term 'recorder': {network}: tap 'unused' never"):
         distiller(batch_of())
+
+
+@pytest.mark.parametrize("network", ["student", "teacher"])
+def test_a_tap_that_never_fires_names_every_term_that_asks_for_it(network: str) -> None:
+    terms = [
+        gkd.Term(Recorder(), name="fine", **{network: "norm"}),
+        gkd.Term(Recorder(), name="first", **{network: "unused"}),
+        gkd.Term(Recorder(), name="second", **{f"{network}_graph": "tap:unused"}),
+    ]
+    message = rf"^terms 'first', 'second': {network}: tap 'unused' never fired"
+    with pytest.raises(TapError, match=message):
+        distiller_of(Network(), Network(), *terms)(batch_of())
+
+
+def test_the_term_is_named_whatever_is_wrong_with_its_tap() -> None:
+    place = "^term 'recorder': student: tap 'inner"
+    with pytest.raises(TapError, match=rf"{place}' fired 2 times"):
+        tapped(Output(lambda x: x, calls=2), "inner")
+    with pytest.raises(TapError, match=rf"{place}\[c\]': no item"):
+        tapped(Output(lambda x: {"a": x}), "inner[c]")
+    with pytest.raises(TapError, match=rf"{place}' yields a str"):
+        tapped(Output(lambda x: "text"), "inner")
 
 
 def test_a_tap_that_never_fires_is_found_before_its_term_has_weight() -> None:

@@ -1,5 +1,6 @@
 """What memory has no room for: files that are whole, found again, and never another sample's."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 from distiller_problems import Network, Recorder, batch_of, distiller_of
 
 import gkd
+from gkd.errors import ParameterError
 from gkd.teacher_cache import TeacherCache
 
 PER_NODE = 4 * (7 + 3)  # float32 features and logits
@@ -194,12 +196,35 @@ def test_a_full_disk_leaves_the_teacher_running(tmp_path, monkeypatch) -> None:
 
 
 def test_a_folder_that_cannot_be_written_leaves_the_teacher_running(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
     distiller = cached(teacher(), tmp_path / "file")
+    (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="no room on the disk"):
         assert_answers(distiller, batch("ab"))
     assert_answers(distiller, batch("ab"))
     assert distiller.teachers["teacher"].runs == 2
+
+
+@pytest.mark.parametrize("below", ["", "cache", "deep/cache"])
+def test_a_file_where_the_folder_should_be_is_named(tmp_path: Path, below: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(ParameterError, match=rf"^folder: {re.escape(str(file))} is not a folder$"):
+        TeacherCache(10, file / below)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_link_that_leads_nowhere_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    with pytest.raises(ParameterError, match=r"folder: .*link is not a folder"):
+        TeacherCache(10, str(tmp_path / "link"))
+
+
+def test_a_folder_and_a_link_to_one_will_do(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    for name in ("folder", "link", "link/new"):
+        assert TeacherCache(10, tmp_path / name).folder == tmp_path / name
+    assert not (tmp_path / "folder" / "new").exists()
 
 
 def test_targets_and_graphs_come_back_from_files(tmp_path: Path) -> None:

@@ -119,3 +119,35 @@ class TestSeveralTeachers:
 def test_a_term_without_teachers_is_an_error() -> None:
     with pytest.raises(ParameterError, match="needs a teacher to compare with"):
         distiller_of({}, Network(), gkd.Term(Squared()))
+
+
+def test_taps_of_a_loss_that_looks_at_no_features_are_refused() -> None:
+    taps = {"student": "layers.0", "teacher": "layers.1"}
+    message = r"term 'kd': 'layers.0' and 'layers.1': this loss compares logits, and no features"
+    with pytest.raises(ParameterError, match=message):
+        distiller_of(Network(), Network(), gkd.Term("kd", **taps))
+    assert distiller_of(Network(), Network(), gkd.Term("kd"))(batch_of()).terms
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        (gkd.Term("kd"), r"terms: expected a sequence of gkd\.Term, got a Term; write \[term\]$"),
+        (Squared(), r"terms: expected a sequence of gkd\.Term, got a Squared$"),
+        ("kd", r"terms: expected a sequence of gkd\.Term, got a str$"),
+        ({"kd": gkd.Term("kd")}, r"terms: expected a sequence of gkd\.Term, got a dict$"),
+        (None, r"terms: expected a sequence of gkd\.Term, got a NoneType$"),
+        (iter([gkd.Term("kd")]), r"terms: expected a sequence of gkd\.Term, got a list_iterator$"),
+        ([gkd.Term("kd"), "kd"], r"terms\[1\]: expected a gkd\.Term, got a str$"),
+    ],
+)
+def test_terms_are_a_sequence_of_terms(terms: object, message: str) -> None:
+    with pytest.raises(ParameterError, match=f"^{message}"):
+        gkd.Distiller(Network(), Network(), terms, task="single-label", inputs=["x"])
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_any_sequence_of_terms_will_do(kind: type) -> None:
+    terms = kind([gkd.Term("kd")])
+    distiller = gkd.Distiller(Network(), Network(), terms, task="single-label", inputs=["x"])
+    assert list(distiller.losses) == ["kd"]
