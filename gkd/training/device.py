@@ -46,9 +46,8 @@ class Placement:
             raise ParameterError(f"this machine has no {device} that torch can use; it has: {here}")
         found = torch.cuda.device_count() if device == "cuda" else None
         if devices < 1 or (found is not None and devices > found):
-            raise ParameterError(
-                f"--devices {devices}: expected 1 to {found or 'the number of cores'}"
-            )
+            most = found or os.cpu_count() or "the number of cores"
+            raise ParameterError(f"--devices {devices}: expected 1 to {most}")
         if device == "mps" and devices > 1:
             raise ParameterError("--devices: there is one mps device")
         return cls(device, devices)

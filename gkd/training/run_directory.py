@@ -68,10 +68,9 @@ class RunDirectory:
             RecipeError: there is something in the folder already.
         """
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise RecipeError(
-                f"--out {self.folder}: already there; add --resume to go on with that run, "
-                "or name a new folder"
-            )
+            run = (self.folder / _RECIPE).is_file()
+            choice = "add --resume to go on with that run, or name" if run else "name"
+            raise RecipeError(f"--out {self.folder}: already there; {choice} a new folder")
 
     def start(self, recipe: Recipe, environment: dict[str, Any]) -> None:
         """Make the folder, with the environment and the resolved recipe in it."""

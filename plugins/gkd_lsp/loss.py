@@ -7,6 +7,7 @@ section 3, equations 3 to 8.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,8 @@ from gkd.functional.divergences import structure_divergence
 from gkd.functional.eager import eagerly
 from gkd.functional.segments import segment_log_softmax
 from gkd_lsp.variants import VARIANTS, Direction, Reduction, Variant
+
+_OWN = ("kernel", "variant", "direction", "reduction")
 
 
 class LSP(AbstractLoss):
@@ -141,7 +144,15 @@ def _kernel(
             raise ParameterError(f"lsp: {given} given beside a kernel object; set it there")
         return kernel
     name, own = published.kernels.get(kernel, (kernel, {}))
-    created: AbstractKernel = gkd.create("kernel", name, **{**own, **parameters})
+    try:
+        created: AbstractKernel = gkd.create("kernel", name, **{**own, **parameters})
+    except ParameterError as error:
+        for parameter in parameters:  # all that are not its own are the kernel's
+            for near in get_close_matches(parameter, _OWN, n=1, cutoff=0.7):
+                raise ParameterError(
+                    f"lsp: no parameter is called {parameter!r}; did you mean {near!r}?"
+                ) from error
+        raise
     return created
 
 

@@ -181,7 +181,7 @@ def test_the_help_of_reproduce_names_what_can_be_reproduced(capsys):
 def test_a_folder_in_use_is_refused(tmp_path, capsys):
     (tmp_path / "letter.txt").touch()
     assert gkd("run", "communities", "--out", tmp_path) == 2
-    assert "already there" in capsys.readouterr().err
+    assert "already there; name a new folder" in capsys.readouterr().err
 
 
 def test_taps_as_a_table(capsys):

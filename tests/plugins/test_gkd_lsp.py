@@ -218,6 +218,12 @@ def test_median_bandwidth_makes_the_structure_independent_of_the_scale(host):
         ({"direction": "forwards"}, ParameterError, "direction"),
         ({"reduction": "sum"}, ParameterError, "reduction"),
         ({"kernel": "rfb"}, UnknownNameError, "did you mean 'rbf'"),
+        (
+            {"kernl": "rbf"},
+            ParameterError,
+            "lsp: no parameter is called 'kernl'; did you mean",
+        ),
+        ({"sigm": 1.0}, ParameterError, "kernel 'rbf': unknown parameter 'sigm'"),
         ({"kernel": "rbf", "sgima": 2.0}, ParameterError, "did you mean 'sigma'"),
         ({"kernel": "linear", "sigma": 2.0}, ParameterError, "sigma"),
         ({"kernel": "rbf", "sigma": 0.0}, ParameterError, "sigma"),

@@ -188,7 +188,7 @@ def test_a_folder_in_use_is_refused(opened, begun, tmp_path):
     with pytest.raises(RecipeError, match="add --resume"):
         opened()
     (tmp_path / "file").touch()
-    with pytest.raises(RecipeError, match="already there"):
+    with pytest.raises(RecipeError, match="already there; name a new folder"):
         opened(out="file")
 
 
