@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from gkd.data import AbstractDataset, Sample, collate
+from gkd.errors import GkdError
 from gkd.evaluation.metrics import task_metrics
 
 
@@ -37,7 +38,11 @@ class Scores:
 
     @torch.no_grad()
     def __call__(self, network: nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
-        """Score ``network`` in eval mode on the device it is on; its mode is restored."""
+        """Score ``network`` in eval mode on the device it is on; its mode is restored.
+
+        Raises:
+            GkdError: logits or labels cannot be scored; names the samples.
+        """
         device = next(network.parameters()).device
         metrics = self.metrics.to(device)
         metrics.reset()
@@ -53,6 +58,22 @@ class Scores:
             on_device = batch.to(device)
             with self.precision():
                 logits = network(*(getattr(on_device, name) for name in self.inputs))
-            metrics.update(logits.float(), on_device.y)
+            try:
+                metrics.update(logits.float(), on_device.y)
+            except GkdError as error:
+                error.args = (f"{_named(batch.ids)}: {error}",)
+                raise
         network.train(was_training)
         return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def _named(ids: Sequence[str]) -> str:
+    """Name samples, the first few of many.
+
+    >>> _named(["a"]), _named(["a", "b", "c", "d", "e"])
+    ("sample 'a'", "among the samples 'a', 'b', 'c', ...")
+    """
+    if len(ids) == 1:
+        return f"sample {ids[0]!r}"
+    first = ", ".join(map(repr, ids[:3]))
+    return f"among the samples {first}{', ...' if len(ids) > 3 else ''}"

@@ -1,0 +1,26 @@
+"""Scores of a network: which samples cannot be scored."""
+
+import pytest
+import torch
+from tiny_plugin import Blobs, Perceptron
+
+from gkd.errors import NonFiniteError, ParameterError
+from gkd.training.scores import Scores
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"x": torch.nan}, NonFiniteError, "logits hold NaN"),
+        ({"y": 7}, ParameterError, "targets must be classes 0 to 2, got"),
+    ],
+)
+@pytest.mark.parametrize(("batch_size", "named"), [(1, "sample {0!r}"), (2, "among the samples")])
+def test_samples_that_cannot_be_scored_are_named(change, error, message, batch_size, named):
+    dataset = Blobs()
+    samples = dataset.test
+    for name, value in change.items():
+        getattr(samples[1], name)[0] = value
+    network = Perceptron(dataset.num_features, dataset.num_classes)
+    with pytest.raises(error, match=f"^{named.format(samples[1].id)}.*: {message}"):
+        Scores(dataset, batch_size)(network, samples)
