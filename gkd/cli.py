@@ -5,13 +5,13 @@ Every command imports what it needs when it runs: ``gkd --help`` costs little mo
 
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gkd.errors import GkdError
+from gkd.shipped_recipes import reproductions
 
 app = typer.Typer(
     name="gkd",
@@ -36,13 +36,6 @@ Resume = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
 Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
-
-
-def _experiments() -> str:
-    # Of the folder itself: what reads recipes takes long to import.
-    files = [file.name for file in (resources.files("gkd") / "recipes").iterdir()]
-    names = [name.removesuffix(".toml") for name in files if name.endswith(".toml")]
-    return ", ".join(sorted(name for name in names if name.startswith(("table", "figure"))))
 
 
 def _print_version(wanted: bool) -> None:
@@ -131,7 +124,7 @@ def demo(
 @app.command()
 def reproduce(
     experiment: Annotated[
-        str, typer.Argument(help=f"Table or figure of the paper: {_experiments()}.")
+        str, typer.Argument(help=f"Table or figure of the paper: {', '.join(reproductions())}.")
     ],
     settings: Settings = None,
     seeds: Seeds = None,

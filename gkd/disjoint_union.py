@@ -80,13 +80,7 @@ class DisjointUnion(Graph):
         """Whether every edge has its reverse."""
         return all(graph.is_symmetric for graph in self.graphs)
 
-    @cached_property
-    @eagerly
-    @_usable_in_training
-    def pairs(self) -> Pairs:
-        """The pairs of nodes that the edges join, for what does not depend on their direction."""
-        if not self.is_symmetric:
-            return Pairs(self.row_pointer, self.target, self.source, None)
+    def _symmetric_pairs(self) -> Pairs:
         parts = [graph.pairs for graph in self.graphs]
         starts = list(accumulate((len(part.source) for part in parts), initial=0))
         positions = [part.position for part in parts if part.position is not None]

@@ -211,9 +211,8 @@ class Graph:
     @eagerly
     def is_symmetric(self) -> bool:
         """Whether every edge has its reverse."""
-        return torch.equal(self.transpose.columns, self.source) and torch.equal(
-            self.transpose.row_pointer, self.row_pointer
-        )
+        pointer, columns, _ = self.transpose
+        return torch.equal(columns, self.source) and torch.equal(pointer, self.row_pointer)
 
     @cached_property
     @eagerly
@@ -222,6 +221,9 @@ class Graph:
         """The pairs of nodes that the edges join, for what does not depend on their direction."""
         if not self.is_symmetric:
             return Pairs(self.row_pointer, self.target, self.source, None)
+        return self._symmetric_pairs()
+
+    def _symmetric_pairs(self) -> Pairs:
         # Of j → i and i → j one is kept: by parity, so that all rows lose about half.
         odd = ((self.source + self.target) & 1).bool()
         kept = (self.source <= self.target) ^ odd

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd.errors import RecipeError
-from gkd.recipe.file import read_recipe, resolved_toml, shipped_recipes
+from gkd.recipe.file import read_recipe, resolved_toml
 from gkd.recipe.lines import key_lines
 from gkd.recipe.settings import Setting
+from gkd.shipped_recipes import shipped_recipes
 
 TEXT = """\
 title = "a test"

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from gkd.errors import UnknownNameError, suggestion
 from gkd.host import create_host
-from gkd.recipe.file import read_recipe, shipped_recipes
+from gkd.recipe.file import read_recipe
 from gkd.report import print_table, write_report
+from gkd.shipped_recipes import reproductions
 from gkd.training.device import Placement
 from gkd.training.environment import command_line
 from gkd.training.run import opened_run
@@ -85,7 +86,7 @@ def reproduction(experiment: str, options: RunOptions) -> None:
     Raises:
         UnknownNameError: there is no recipe of it.
     """
-    known = [name for name in shipped_recipes() if name.startswith(("table", "figure"))]
+    known = reproductions()
     if experiment not in known:
         hint = suggestion(experiment, known)
         raise UnknownNameError(f"{experiment!r} cannot be reproduced by a recipe: {hint}")

@@ -45,6 +45,11 @@ class Tile(NamedTuple):
     first: int
     precision: float
 
+    @property
+    def starts(self) -> Tensor:
+        """Number of the first row of each cloud, ``[b]``."""
+        return torch.tensor([cloud.start for cloud in self.clouds], device=self.squares.device)
+
     def slack(self, squares: Tensor) -> Tensor:
         """Return how far two distances may differ and be in the wrong order, ``[b, r]``.
 

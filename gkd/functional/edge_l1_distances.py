@@ -10,8 +10,7 @@ from torch.nn.functional import embedding_bag
 
 from gkd.functional.eager import eagerly
 from gkd.functional.edge_products import both_ways, check_features, working_dtype
-from gkd.functional.segments import spread
-from gkd.functional.sparse import sparse_product
+from gkd.functional.sparse import row_of_each, sparse_product
 from gkd.functional.threads import Share, in_threads, shares
 from gkd.graph import Graph
 
@@ -78,7 +77,7 @@ def _add_slopes(
     result: Tensor, row_pointer: Tensor, columns: Tensor, values: Tensor, x: Tensor
 ) -> None:
     """Add the sum of ``values · sign(x[r] - x[c])`` over the stored columns c of each row r."""
-    row = spread(torch.arange(len(x), device=x.device), row_pointer, len(columns))
+    row = row_of_each(row_pointer, columns)
 
     def add(share: Share) -> None:
         with torch.no_grad():

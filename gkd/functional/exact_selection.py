@@ -32,7 +32,7 @@ def _choose_again(selection: Selection, features: Tensor, tile: Tile) -> None:
         _choose_among_all(selection, features, tile)
         return
     values, candidates = squares.topk(most, dim=1, largest=False)
-    start = torch.tensor([each.start for each in tile.clouds], device=features.device)[cloud]
+    start = tile.starts[cloud]
     last = len(features) - 1  # a smaller cloud has rows beyond its points
     point = features[(start + tile.first + row).clamp_(max=last)].double()
     others = features[(start[:, None] + candidates).clamp_(max=last)].double()

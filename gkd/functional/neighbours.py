@@ -140,9 +140,8 @@ def _place(result: Tensor, x: Tensor, tile: Tile, k: int) -> None:
     columns = exactly_nearest(tile, k, x)
     block = block_of(result, tile.clouds)
     if block is not None:
-        starts = torch.tensor([cloud.start for cloud in tile.clouds], device=x.device)
         rows = slice(tile.first, tile.first + columns.shape[1])
-        torch.add(columns, starts[:, None, None], out=block[:, rows])
+        torch.add(columns, tile.starts[:, None, None], out=block[:, rows])
         return
     for cloud, chosen in zip(tile.clouds, columns, strict=True):
         count = max(0, min(len(chosen), cloud.size - tile.first))
@@ -155,7 +154,7 @@ def _within(x: Tensor, tile: Tile, square: float) -> Tensor:
     limit = square - tile.norms
     slack = tile.slack(limit)
     sizes = torch.tensor([cloud.size for cloud in tile.clouds], device=x.device)
-    starts = torch.tensor([cloud.start for cloud in tile.clouds], device=x.device)
+    starts = tile.starts
     cloud, row, column = (tile.squares <= (limit + slack)[:, :, None]).nonzero().unbind(1)
     present = (row + tile.first < sizes[cloud]) & (column < sizes[cloud])
     cloud, row, column = cloud[present], row[present], column[present]

@@ -127,13 +127,14 @@ def _chunks(columns: Tensor, width: int) -> range:
     return range(0, len(columns), max(1, _CHUNK_ELEMENTS // max(1, width)))
 
 
-def _row_of_each(row_pointer: Tensor, columns: Tensor) -> Tensor:
+def row_of_each(row_pointer: Tensor, columns: Tensor) -> Tensor:
+    """Row of every stored column, ``[E]``."""
     rows = torch.arange(len(row_pointer) - 1, device=row_pointer.device)
     return rows.repeat_interleave(row_pointer.diff(), output_size=len(columns))
 
 
 def _gathered_dot(row_pointer: Tensor, columns: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    row = _row_of_each(row_pointer, columns)
+    row = row_of_each(row_pointer, columns)
     result = rows.new_empty(len(columns))
     chunks = _chunks(columns, rows.shape[1])
     for start in chunks:
@@ -146,7 +147,7 @@ def _gathered_dot(row_pointer: Tensor, columns: Tensor, rows: Tensor, cols: Tens
 def _add_gathered_sum(
     result: Tensor, row_pointer: Tensor, columns: Tensor, values: Tensor, dense: Tensor
 ) -> Tensor:
-    row = _row_of_each(row_pointer, columns)
+    row = row_of_each(row_pointer, columns)
     chunks = _chunks(columns, dense.shape[1])
     for start in chunks:
         chunk = slice(start, start + chunks.step)

@@ -4,7 +4,6 @@ import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gkd.recipe import Recipe
 from gkd.recipe.errors import Origins, explanation
 from gkd.recipe.lines import key_lines
 from gkd.recipe.settings import Setting, applied
+from gkd.shipped_recipes import recipe_files, shipped_recipes
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,6 @@ class RecipeFile:
     name: str
     recipe: Recipe
     origins: Origins
-
-
-def shipped_recipes() -> list[str]:
-    """Names of the recipes that come with gkd."""
-    return sorted(file.name.removesuffix(".toml") for file in _shipped())
 
 
 def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> RecipeFile:
@@ -65,16 +60,11 @@ def resolved_toml(recipe: Recipe) -> str:
     return tomlkit.dumps(recipe.model_dump(exclude_none=True))
 
 
-def _shipped() -> list[Traversable]:
-    folder = resources.files("gkd") / "recipes"
-    return [file for file in folder.iterdir() if file.name.endswith(".toml")]
-
-
 def _source(name_or_path: str | Path) -> Traversable:
     path = Path(name_or_path)
     if path.is_file():
         return path
-    for file in _shipped():
+    for file in recipe_files():
         if file.name == f"{name_or_path}.toml":
             return file
     what = f"no recipe {str(name_or_path)!r}, neither a file nor one that comes with gkd"

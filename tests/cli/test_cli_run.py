@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gkd.cli import main
-from gkd.recipe.file import shipped_recipes
+from gkd.shipped_recipes import shipped_recipes
 from gkd.training.run import Run
 
 SMALL = (

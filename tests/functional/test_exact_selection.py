@@ -66,8 +66,9 @@ def test_few_doubtful_points_choose_among_their_candidates(
     sure = []
 
     def counted(tile: tiles.Tile, k: int) -> selection.Selection:
-        sure.append(select(tile, k).certain.all())
-        return select(tile, k)
+        found = select(tile, k)
+        sure.append(found.certain.all())
+        return found
 
     monkeypatch.setattr(exact_selection, "nearest", counted)
     monkeypatch.delattr(exact_selection, "_choose_among_all")
