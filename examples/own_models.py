@@ -70,7 +70,7 @@ def main() -> None:
         gkd.Term("kd", weight=1.0, params={"temperature": 1.0}),
     ]
     print(f"teacher        validation loss {validation_loss(teacher, data):.4f}")
-    for name, chosen in (("student alone", []), ("lsp and kd", terms)):
+    for name, chosen in (("baseline", []), ("lsp and kd", terms)):
         torch.manual_seed(1)
         student = Network(data.num_features, 8, data.num_classes)
         trained(student, data, teacher, chosen)

@@ -11,9 +11,11 @@
 >>> value.backward()
 """
 
-from gkd.catalog import create, names
 from gkd.data import AbstractDataset, Batch, Sample, collate
-from gkd.distiller import Distiller
+from gkd.distillation.distiller import Distiller
+from gkd.distillation.step_report import StepReport
+from gkd.distillation.task import Task
+from gkd.distillation.term import Term
 from gkd.errors import (
     DataError,
     GkdError,
@@ -25,13 +27,11 @@ from gkd.errors import (
     UnknownNameError,
 )
 from gkd.graph import Graph
-from gkd.hookspecs import StepEvent, hookimpl
-from gkd.host import Host, create_host
+from gkd.hosting.catalog import create, names
+from gkd.hosting.hookspecs import StepEvent, hookimpl
+from gkd.hosting.host import Host, create_host
 from gkd.kernel import AbstractKernel
 from gkd.loss import AbstractLoss, View
-from gkd.step_report import StepReport
-from gkd.task import Task
-from gkd.term import Term
 
 __version__ = "0.1.0"
 

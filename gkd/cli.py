@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gkd.errors import GkdError
-from gkd.shipped_recipes import reproductions
+from gkd.recipe.shipped import reproductions
 
 app = typer.Typer(
     name="gkd",
@@ -165,7 +165,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run again, and print its table; compare several runs."""
-    from gkd.report.command import report_runs
+    from gkd.commands.report import report_runs
 
     report_runs(run_dirs, out=out, as_json=as_json)
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from gkd.functional.eager import eagerly
+from gkd.eager import eagerly
 from gkd.functional.similarities import EdgePairs
 from gkd.graph import Graph
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fake_distributions import Site
 
-from gkd import catalog
 from gkd.cli import main
+from gkd.hosting import catalog
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from gkd.host import Host, create_host
+from gkd.hosting.host import Host, create_host
 from gkd.hosting.plugin_record import PluginRecord
 from gkd.hosting.plugin_sources import PluginSettings
 

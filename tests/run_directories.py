@@ -74,7 +74,7 @@ def write_run(
     summaries: Iterable[Mapping[str, Any]],
     *,
     title: str = "A title",
-    methods: tuple[str, ...] = ("alone", "lsp", "at"),
+    methods: tuple[str, ...] = ("baseline", "lsp", "at"),
     seeds: tuple[int, ...] = (0, 1, 2),
 ) -> Path:
     """Write a run directory that holds the given summaries."""
@@ -95,11 +95,11 @@ def write_run(
 
 
 def complete_run(folder: Path) -> Path:
-    """Teacher, student alone, a method that helps, one that does not; three seeds."""
-    alone, lsp, at = (0.957, 0.956, 0.958), (0.9610, 0.9601, 0.9617), (0.954, 0.957, 0.958)
+    """Teacher, baseline, a method that helps, one that does not; three seeds."""
+    baseline, lsp, at = (0.957, 0.956, 0.958), (0.9610, 0.9601, 0.9617), (0.954, 0.957, 0.958)
     students = [
         summary(method, seed, value)
-        for method, values in (("alone", alone), ("lsp", lsp), ("at", at))
+        for method, values in (("baseline", baseline), ("lsp", lsp), ("at", at))
         for seed, value in enumerate(values)
     ]
     teacher = summary("teacher", 0, 0.976, parameters=3_640_748)

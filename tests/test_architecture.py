@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import gkd
-from gkd import hookspecs
-from gkd.host import create_host
+from gkd.hosting import hookspecs
+from gkd.hosting.host import create_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.plugin_checks import hook_names
 
@@ -35,17 +35,18 @@ BENCHMARKS = {
 }
 SOURCES = CORE | PLUGINS | BENCHMARKS
 
-# What is not listed is the engine: the plugin host, taps, terms and the distiller.
+# Every module belongs to one layer, and imports from its own and from those above it here.
 LAYERS = (
-    r"gkd\.errors",
-    r"gkd\.(graph|graph_memo|disjoint_union|edge_index)|gkd\.functional(\..*)?",
-    r"gkd\.loss|gkd\.kernel|gkd\.(sample|batch|data)",
-    "",
+    r"gkd\.(errors|files|eager)",
+    r"gkd\.(graph|functional)(\..*)?",
+    r"gkd\.(loss|kernel|data(\..*)?)",
+    r"gkd\.hosting(\..*)?",
+    r"gkd\.(cache|distillation)(\..*)?",
     r"gkd",
-    r"gkd\.(training|evaluation|report|testing|scaffold|benchmarking)(\..*)?|gkd\.commands(\..*)?|gkd\.recipe(\..*)?",
-    r"gkd\.cli|gkd\.__main__",
+    r"gkd\.(recipe|training|evaluation|report|testing|scaffold|benchmarking)(\..*)?",
+    r"gkd\.commands(\..*)?",
+    r"gkd\.(cli|__main__)",
 )
-ENGINE = LAYERS.index("")
 HEAVY = ("lightning", "torchmetrics", "matplotlib", "h5py", "rich", "typer", "pytorch_lightning")
 
 
@@ -55,8 +56,8 @@ def _tree(module: str) -> ast.Module:
 
 
 def _layer(module: str) -> int:
-    matching = [i for i, layer in enumerate(LAYERS) if layer and re.fullmatch(layer, module)]
-    return matching[0] if matching else ENGINE
+    (position,) = [i for i, layer in enumerate(LAYERS) if re.fullmatch(layer, module)]
+    return position
 
 
 def _for_type_checkers(node: ast.AST) -> bool:
@@ -80,7 +81,7 @@ def _imports(module: str, *, at_import: bool) -> Iterator[tuple[str, str]]:
 
 
 def _core_imports(module: str, *, at_import: bool) -> set[str]:
-    """Core modules that ``module`` imports; ``from gkd import taps`` is ``gkd.taps``."""
+    """Core modules that ``module`` imports; ``from gkd import cli`` is ``gkd.cli``."""
     found = set()
     for source, name in _imports(module, at_import=at_import):
         whole = f"{source}.{name}" if f"{source}.{name}" in CORE else source
@@ -90,9 +91,18 @@ def _core_imports(module: str, *, at_import: bool) -> set[str]:
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"gkd", "gkd.cli", "gkd.host", "gkd.functional.segments", "gkd.distiller"} <= set(CORE)
+    assert {
+        "gkd",
+        "gkd.cli",
+        "gkd.hosting.host",
+        "gkd.functional.segments",
+        "gkd.distillation.distiller",
+    } <= set(CORE)
     assert len({module.partition(".")[0] for module in PLUGINS}) >= 4
-    assert _core_imports("gkd.host", at_import=True) >= {"gkd.errors", "gkd.hosting.components"}
+    assert _core_imports("gkd.hosting.host", at_import=True) >= {
+        "gkd.errors",
+        "gkd.hosting.components",
+    }
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -122,7 +132,7 @@ def test_plugins_use_public_names_alone(module: str) -> None:
         if source == "gkd":
             assert not name or name in gkd.__all__ or f"gkd.{name}" in {"gkd.functional"}
         elif root == "gkd":
-            assert source == "gkd.errors" or source.startswith("gkd.functional")
+            assert source in {"gkd.errors", "gkd.eager"} or source.startswith("gkd.functional")
         else:
             assert not root.startswith("gkd_") or root == package
 
@@ -207,7 +217,7 @@ def test_importing_gkd_loads_nothing_heavy_and_warns_of_nothing() -> None:
 @pytest.mark.parametrize("module", SOURCES)
 def test_every_module_says_what_it_is_and_stays_small(module: str) -> None:
     assert ast.get_docstring(_tree(module))
-    assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= 300
+    assert len(SOURCES[module].read_text(encoding="utf-8").splitlines()) <= 500
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.FunctionDef):
             assert _lines_of_code(node) <= 60, node.name

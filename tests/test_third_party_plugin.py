@@ -45,12 +45,12 @@ def test_its_losses_distil_by_a_recipe(environment: Environment, project: Path) 
     assert "gcrd" in printed
     networks = json.loads((out / "results.json").read_text(encoding="utf-8"))["networks"]
     by_method = {network["method"]: network for network in networks}
-    assert set(by_method) == {"teacher", "alone", "gcrd", "gsp"}
+    assert set(by_method) == {"teacher", "baseline", "gcrd", "gsp"}
     for method in ("gcrd", "gsp"):
         (epoch,) = by_method[method]["history"]
         assert epoch[f"term/{method}"] > 0
     # What the maps of G-CRD learn is thrown away: the students are of one size.
-    assert len({by_method[m]["parameters"] for m in ("alone", "gcrd", "gsp")}) == 1
+    assert len({by_method[m]["parameters"] for m in ("baseline", "gcrd", "gsp")}) == 1
 
 
 def test_it_passes_the_laws_and_its_own_tests(environment: Environment, project: Path) -> None:

@@ -32,7 +32,7 @@ learning_rate = 0.05
 schedule = "cosine"
 
 [[methods]]
-name = "alone"
+name = "baseline"
 
 [[methods]]
 name = "mapped"

@@ -14,7 +14,7 @@ from gkd_benchmarks.textbook_loss import SIMILARITIES, textbook_loss
 
 
 class CompiledStep(Benchmark):
-    """A training step of a student alone with its network compiled.
+    """A training step of a student, without distillation, with its network compiled.
 
     Above 1 it pays. Compiling, which takes up to a minute, is not measured.
     """

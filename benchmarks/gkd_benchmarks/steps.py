@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import gkd
 from gkd import Distiller, Sample, Term
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
-from gkd.teacher_cache import TeacherCache
+from gkd.cache.teacher_cache import TeacherCache
 from gkd_benchmarks.dgcnn import CLASSES, STUDENT, TEACHER
 from gkd_benchmarks.problems import (
     TWO_PPI_GRAPHS,
@@ -24,7 +24,7 @@ from gkd_benchmarks.problems import (
 class Step(Benchmark):
     """Collate, forward, losses, backward, optimiser, against the same step without the teacher."""
 
-    alternative = "student alone"
+    alternative = "baseline"
     same_result = False
 
     task: str

@@ -11,10 +11,10 @@ from gkd.benchmarking import Benchmark, MissingPackageError, Setting
 from gkd.benchmarking.installed import chosen_benchmarks
 from gkd.benchmarking.measurement import Measurement, measure
 from gkd.benchmarking.process_memory import process_peak
-from gkd.catalog import current_host
 from gkd.commands.bench_table import print_measurements
 from gkd.commands.listing import print_json
 from gkd.errors import ParameterError, suggestion
+from gkd.hosting.catalog import current_host
 from gkd.training.device import Placement
 from gkd.training.environment import environment
 

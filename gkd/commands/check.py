@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from gkd.catalog import current_host
 from gkd.commands.listing import print_json, print_table, quietly
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
+from gkd.hosting.catalog import current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.plugin_record import canonical
 from gkd.hosting.plugin_sources import described, failure_place

@@ -12,7 +12,7 @@ import torch
 
 from gkd.errors import GkdError, suggestion
 from gkd.functional.sparse import has_sparse_products
-from gkd.host import Host, create_host
+from gkd.hosting.host import Host, create_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.plugin_record import PluginRecord, State
 from gkd.hosting.plugin_sources import PluginSettings, described

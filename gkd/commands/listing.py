@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
-from gkd.catalog import current_host
-from gkd.host import Host, active_host, create_host
+from gkd.hosting.catalog import current_host
 from gkd.hosting.components import Component
+from gkd.hosting.host import Host, active_host, create_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.parameters import readable_signature
 from gkd.hosting.plugin_checks import place_of

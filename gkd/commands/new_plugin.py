@@ -3,9 +3,9 @@
 from pathlib import Path
 from shlex import quote
 
-from gkd.catalog import current_host
 from gkd.commands.listing import quietly
 from gkd.errors import ParameterError
+from gkd.hosting.catalog import current_host
 from gkd.scaffold import PluginName, new_project
 
 

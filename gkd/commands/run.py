@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from gkd.errors import UnknownNameError, suggestion
-from gkd.host import create_host
+from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
+from gkd.recipe.shipped import reproductions
 from gkd.report import print_table, write_report
-from gkd.shipped_recipes import reproductions
 from gkd.training.device import Placement
 from gkd.training.environment import command_line
 from gkd.training.run import opened_run

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from gkd.commands.listing import print_json, print_table
-from gkd.host import create_host
+from gkd.distillation.taps import taps
+from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
-from gkd.taps import taps
 from gkd.training.experiment import Experiment
 
 

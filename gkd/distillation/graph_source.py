@@ -9,13 +9,13 @@ from typing import TypeAlias, final
 
 from torch import Tensor
 
-from gkd.catalog import create
+from gkd.cache.component_keys import component_key
 from gkd.distillation import batch_attributes
-from gkd.distillation.component_keys import component_key
 from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.tap import Tap
 from gkd.errors import ParameterError
 from gkd.graph import Graph
+from gkd.hosting.catalog import create
 from gkd.loss import View
 
 GraphBuilder: TypeAlias = Callable[[Tensor, Tensor | None], Graph]

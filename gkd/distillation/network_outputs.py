@@ -7,9 +7,9 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from gkd.distillation.tap import Tap, described, features_of, item_of
+from gkd.distillation.taps import capturing
 from gkd.errors import TapError
 from gkd.graph import Graph
-from gkd.taps import capturing
 
 
 @dataclass(frozen=True, slots=True)

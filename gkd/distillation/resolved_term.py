@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gkd.catalog import create, signature
 from gkd.distillation.graph_source import GraphChoice, graph_source
 from gkd.distillation.network_outputs import NetworkTaps
+from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.tap import Tap
+from gkd.distillation.taps import require_tap
+from gkd.distillation.task import Task
 from gkd.distillation.teachers import teacher_label
+from gkd.distillation.term import Term, term_names
 from gkd.distillation.view_source import ViewSource
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
+from gkd.hosting.catalog import create, signature
 from gkd.loss import AbstractLoss
-from gkd.schedule import Schedule, schedule_from
-from gkd.taps import require_tap
-from gkd.task import Task
-from gkd.term import Term, term_names
 
 
 @dataclass(frozen=True)

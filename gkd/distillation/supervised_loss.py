@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gkd.distillation.batch_attributes import tensor_attribute
+from gkd.distillation.task import Task
 from gkd.errors import DataError
-from gkd.task import Task
 
 
 @dataclass(frozen=True)

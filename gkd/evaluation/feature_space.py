@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from gkd.data import Sample, collate
 from gkd.distillation.network_outputs import NetworkTaps, network_outputs
 from gkd.distillation.tap import Tap
+from gkd.distillation.taps import require_tap
 from gkd.errors import DataError, TapError
-from gkd.taps import require_tap
 
 FILE_NAME = "feature_space.json"
 """What a run keeps of these distances, in the folder of each network."""

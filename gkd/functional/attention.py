@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
+from gkd.eager import eagerly
 from gkd.errors import ParameterError
-from gkd.functional.eager import eagerly
 from gkd.functional.segments import segment_max, segment_sum
 from gkd.functional.sparse import sampled_product, sparse_product
 from gkd.graph import Graph

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gkd.functional.eager import eagerly
+from gkd.eager import eagerly
 from gkd.functional.row_blocks import row_blocks
 from gkd.functional.segments import log_softmax, segment_sum, spread
 

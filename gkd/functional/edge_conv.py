@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, linear
 
+from gkd.eager import eagerly
 from gkd.errors import ParameterError
-from gkd.functional.eager import eagerly
 from gkd.functional.edge_moments import edge_moments
 from gkd.functional.neighbour_max import neighbour_max
 from gkd.graph import Graph

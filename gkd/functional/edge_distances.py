@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gkd.functional.eager import eagerly
+from gkd.eager import eagerly
 from gkd.functional.edge_products import (
     both_ways,
     check_features,

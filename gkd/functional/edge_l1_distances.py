@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
-from gkd.functional.eager import eagerly
+from gkd.eager import eagerly
 from gkd.functional.edge_products import both_ways, check_features, working_dtype
 from gkd.functional.sparse import row_of_each, sparse_product
 from gkd.functional.threads import Share, in_threads, shares

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gkd.eager import eagerly
 from gkd.errors import ParameterError
-from gkd.functional.eager import eagerly
 from gkd.functional.row_reductions import row_sum
 from gkd.graph import Graph
 

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gkd.eager import eagerly
 from gkd.errors import ParameterError
-from gkd.functional.eager import eagerly
 from gkd.functional.sparse import sampled_product, sparse_product
-from gkd.graph import Graph, Pairs
+from gkd.graph.graph import Graph, Pairs
 
 _WIDE = 256  # from here on, finding the pairs of a graph pays for itself in a single product
 

@@ -11,9 +11,9 @@ from itertools import accumulate, chain
 import torch
 from torch import Tensor
 
+from gkd.eager import eagerly
 from gkd.errors import DataError
 from gkd.functional.distance_tiles import Cloud, Tile, block_of, distance_tiles, portions
-from gkd.functional.eager import eagerly
 from gkd.functional.exact_selection import exactly_nearest
 from gkd.functional.threads import Share, in_threads
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gkd.functional.eager import eagerly
+from gkd.eager import eagerly
 from gkd.functional.row_blocks import row_blocks
 
 

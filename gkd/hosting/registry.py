@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pluggy
 
-from gkd import hookspecs
 from gkd.errors import PluginError
+from gkd.hosting import hookspecs
 from gkd.hosting.components import Components
 from gkd.hosting.plugin_checks import Findings, examined, plugin_place
 from gkd.hosting.plugin_record import PluginRecord, Problem, Source

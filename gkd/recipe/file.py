@@ -11,11 +11,11 @@ import tomlkit
 from pydantic import ValidationError
 
 from gkd.errors import RecipeError, suggestion
-from gkd.recipe import Recipe
 from gkd.recipe.errors import Origins, explanation
 from gkd.recipe.lines import key_lines
+from gkd.recipe.model import Recipe
 from gkd.recipe.settings import Setting, applied
-from gkd.shipped_recipes import recipe_files, shipped_recipes
+from gkd.recipe.shipped import recipe_files, shipped_recipes
 
 
 @dataclass(frozen=True)

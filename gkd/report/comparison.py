@@ -1,4 +1,4 @@
-"""Whether a method beat training the student alone, and how sure that is."""
+"""Whether a method beat the baseline, and how sure that is."""
 
 import math
 from collections.abc import Mapping
@@ -35,11 +35,11 @@ def statistics(values: Mapping[int, float]) -> Statistics:
 
 
 class Comparison(BaseModel):
-    """A method against the student alone, seed by seed, in points (hundredths) of the metric.
+    """A method against the baseline, seed by seed, in points (hundredths) of the metric.
 
     Args:
         method: Name of the method.
-        differences: Method minus student alone, for every seed that both were trained with.
+        differences: Method minus baseline, for every seed that both were trained with.
         mean: Mean difference; None without a pair of finite values.
         interval: Ends of the paired 95 % t interval; None below three seeds or without spread.
         unpaired: Seeds that only one of the two was trained with.
@@ -56,19 +56,21 @@ class Comparison(BaseModel):
     verdict: str
 
 
-def comparison(method: str, values: Mapping[int, float], alone: Mapping[int, float]) -> Comparison:
-    """Compare a method with the student alone, pairing what was trained with the same seed.
+def comparison(
+    method: str, values: Mapping[int, float], baseline: Mapping[int, float]
+) -> Comparison:
+    """Compare a method with the baseline, pairing what was trained with the same seed.
 
     Args:
         method: Name of the method.
         values: Its metric by seed, as fractions.
-        alone: The student alone's.
+        baseline: the baseline's.
 
     >>> comparison("lsp", {0: 0.961}, {0: 0.957}).verdict
-    'lsp: +0.40 points over the student alone (one seed: no spread, so no evidence).'
+    'lsp: +0.40 points over the baseline (one seed: no spread, so no evidence).'
     """
-    paired = sorted(values.keys() & alone.keys())
-    differences = {seed: 100 * (values[seed] - alone[seed]) for seed in paired}
+    paired = sorted(values.keys() & baseline.keys())
+    differences = {seed: 100 * (values[seed] - baseline[seed]) for seed in paired}
     finite = differences and all(map(math.isfinite, differences.values()))
     interval = _interval(list(differences.values()))
     outcome, sentence = _verdict(method, differences, interval)
@@ -77,7 +79,7 @@ def comparison(method: str, values: Mapping[int, float], alone: Mapping[int, flo
         differences=differences,
         mean=fmean(differences.values()) if finite else None,
         interval=interval,
-        unpaired=sorted(values.keys() ^ alone.keys()),
+        unpaired=sorted(values.keys() ^ baseline.keys()),
         outcome=outcome,
         verdict=sentence,
     )
@@ -100,11 +102,14 @@ def _verdict(
 ) -> tuple[str, str]:
     """Outcome and sentence; only an interval that leaves out 0 is called better or worse."""
     if not differences:
-        return "open", f"{method}: no verdict, no seed was trained both with it and alone."
+        return (
+            "open",
+            f"{method}: no verdict, no seed was trained both with it and as the baseline.",
+        )
     broken = [str(seed) for seed, value in differences.items() if not math.isfinite(value)]
     if broken:
         return "open", (
-            f"{method}: no verdict, the metric of it or of the student alone is not a number "
+            f"{method}: no verdict, the metric of it or of the baseline is not a number "
             f"(seed {', '.join(broken)})."
         )
     mean = fmean(differences.values())
@@ -113,13 +118,13 @@ def _verdict(
     low, high = interval
     evidence = f"95 % interval {points(low)} to {points(high)}, {len(differences)} paired seeds"
     if low > 0:
-        return "better", f"{method} beat the student alone by {mean:.2f} points ({evidence})."
+        return "better", f"{method} beat the baseline by {mean:.2f} points ({evidence})."
     if high < 0:
         return "worse", (
-            f"{method} did worse than the student alone: {points(mean)} points ({evidence})."
+            f"{method} did worse than the baseline: {points(mean)} points ({evidence})."
         )
     return "open", (
-        f"{method} did not beat the student alone: {points(mean)} points are within the noise "
+        f"{method} did not beat the baseline: {points(mean)} points are within the noise "
         f"({evidence})."
     )
 
@@ -127,8 +132,8 @@ def _verdict(
 def _without_interval(method: str, mean: float, differences: list[float]) -> str:
     reason = _too_little(differences)
     if mean <= 0:
-        return f"{method} did not beat the student alone: {points(mean)} points ({reason})."
-    return f"{method}: {points(mean)} points over the student alone ({reason}, so no evidence)."
+        return f"{method} did not beat the baseline: {points(mean)} points ({reason})."
+    return f"{method}: {points(mean)} points over the baseline ({reason}, so no evidence)."
 
 
 def _too_little(differences: list[float]) -> str:

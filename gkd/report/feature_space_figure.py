@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from gkd.report.feature_spaces import FeatureSpace
 from gkd.report.results import Results
 from gkd.report.style import WIDTH
-from gkd.report.summary import display_name
 from gkd.report.svg import INK, MUTED
 
 CAPTION = (
@@ -44,7 +43,7 @@ def feature_space_figure(run: Results) -> Figure | None:
                 axes.set_xlabel(f"ρ {rank_correlation(distances, target):.2f}", labelpad=1)
         _prepare(line[-1])
         _draw(line[-1], spaces.teacher, target)
-        line[0].set_ylabel(display_name(method), parse_math=False)
+        line[0].set_ylabel(method, parse_math=False)
     for axes, title in zip(
         grid[0], [*(f"epoch {epoch}" for epoch in epochs), "teacher"], strict=True
     ):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gkd.errors import DataError
 from gkd.evaluation.feature_space import FILE_NAME
+from gkd.training.run_directory import method_folder
 
 
 class FeatureSpace(BaseModel):
@@ -57,7 +58,7 @@ def feature_spaces(directory: Path, methods: Sequence[str]) -> FeatureSpaces | N
     if teacher is None or not folders:
         return None
     found = {
-        name: _read(directory / "students" / name / folders[0] / FILE_NAME) for name in methods
+        name: _read(method_folder(directory, name) / folders[0] / FILE_NAME) for name in methods
     }
     return FeatureSpaces(
         seed=int(folders[0].removeprefix("seed-")),

@@ -23,7 +23,7 @@ from gkd.report.style import (
     plain_text,
     single,
 )
-from gkd.report.summary import Summary, display_name
+from gkd.report.summary import Summary
 from gkd.report.svg import INK, MUTED, SERIES
 
 _Point = tuple[float, float, float, float]  # epoch; lowest, mean and highest over the seeds
@@ -77,7 +77,7 @@ def loss_curves(run: Results) -> Figure | None:
 
 
 def differences(run: Results) -> Figure | None:
-    """Draw the differences to the student alone: a dot per seed, the mean, its interval."""
+    """Draw the differences to the baseline: a dot per seed, the mean, its interval."""
     shown = [(one, one.mean) for one in run.comparisons if one.mean is not None]
     if not shown:
         return None
@@ -85,7 +85,7 @@ def differences(run: Results) -> Figure | None:
     styles = method_styles(run)
     axes.axvline(0, color=INK, linewidth=1)
     for position, (one, mean) in enumerate(shown):
-        colour, marker = styles[display_name(one.method)]
+        colour, marker = styles[one.method]
         seeds = list(one.differences.values())
         axes.scatter(seeds, [position + 0.22] * len(seeds), color=colour, s=12, alpha=0.7)
         axes.plot([mean], [position], color=colour, marker=marker, markersize=7)
@@ -94,7 +94,7 @@ def differences(run: Results) -> Figure | None:
     axes.set_yticks(range(len(shown)), [one.method for one, _ in shown], parse_math=False)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    axes.set_xlabel(f"test {metric_name(run.primary_metric)}, points above the student alone")
+    axes.set_xlabel(f"test {metric_name(run.primary_metric)}, points above the baseline")
     return figure
 
 
@@ -188,4 +188,4 @@ def _plot_curve(
 
 
 def _label(network: str, method: str) -> str:
-    return TEACHER if network == "teacher" else display_name(method)
+    return TEACHER if network == "teacher" else method

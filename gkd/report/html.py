@@ -22,7 +22,7 @@ _SIGNS = {"better": "▲", "worse": "▼", "open": "○"}
 _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
     "differences": (
         figures.differences,
-        "Test {metric} above the student alone, paired by seed: a small dot for every seed, a "
+        "Test {metric} above the baseline, paired by seed: a small dot for every seed, a "
         "marker for the mean, a bar for the 95 % interval from three seeds on.",
     ),
     "feature-space": (feature_space_figure, CAPTION),

@@ -5,7 +5,6 @@ import math
 from gkd.report.formats import metric_name, percent, points
 from gkd.report.results import Results
 from gkd.report.rows import Row
-from gkd.report.summary import display_name
 
 
 def verdicts(run: Results) -> list[str]:
@@ -27,7 +26,7 @@ def gaps(run: Results) -> list[str]:
         if one.unpaired and one.differences:
             seeds = ", ".join(map(str, one.unpaired))
             found.append(
-                f"{one.method}: left out of the difference, as only it or the student alone was "
+                f"{one.method}: left out of the difference, as only it or the baseline was "
                 f"trained with them: seeds {seeds}."
             )
     return found + [note for row in run.rows for note in _broken(row)]
@@ -70,7 +69,7 @@ def _broken(row: Row) -> list[str]:
         if broken:
             others = f" The others: {', '.join(whole)}." if whole else ""
             notes.append(
-                f"{display_name(row.method)}: test {metric_name(name)} is not a number for seed "
+                f"{row.method}: test {metric_name(name)} is not a number for seed "
                 f"{', '.join(broken)}, so there is no mean.{others}"
             )
     return notes

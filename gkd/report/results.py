@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field, JsonValue
 
 from gkd.errors import DataError
-from gkd.recipe import BASELINE
+from gkd.recipe.model import BASELINE, FORMER_BASELINE, with_current_names
 from gkd.report.comparison import Comparison
 from gkd.report.feature_spaces import FeatureSpaces, feature_spaces
 from gkd.report.rows import Row, comparisons, rows_of
@@ -34,7 +34,7 @@ class Results(BaseModel):
         networks: The summary of every finished network.
         missing: Networks of the recipe that are not finished, in words.
         rows: The table: one row per method.
-        comparisons: Every method against its student alone.
+        comparisons: Every method against its baseline.
         feature_spaces: What the networks of one seed make of one sample, where the recipe wants
             it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
     """
@@ -66,7 +66,8 @@ def run_results(directory: Path) -> Results:
     environment = _environment(directory / _ENVIRONMENT)
     recipe = _recipe(directory / _RECIPE, recipe_text)
     methods = _methods(recipe)
-    finished = sorted(summaries(directory), key=lambda one: (_position(one, methods), one.key))
+    finished = [_with_current_name(one, methods) for one in summaries(directory)]
+    finished.sort(key=lambda one: (_position(one, methods), one.key))
     primary = _primary_metric(directory, finished)
     return Results(
         title=str(recipe.get("title") or directory.name),
@@ -108,9 +109,17 @@ def nearest_run(path: Path) -> Path | None:
 
 def _recipe(path: Path, text: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(text)
+        recipe = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path} is not TOML: {error}") from error
+    return {**recipe, "methods": with_current_names(recipe.get("methods", []))}
+
+
+def _with_current_name(summary: Summary, methods: list[str]) -> Summary:
+    """Return the summary of a run from before the baseline had its name of today under that."""
+    if summary.method != FORMER_BASELINE or FORMER_BASELINE in methods:
+        return summary
+    return summary.model_copy(update={"method": BASELINE})
 
 
 def _environment(path: Path) -> dict[str, Any]:

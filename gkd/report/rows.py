@@ -10,7 +10,7 @@ from gkd.report.summary import Summary
 
 
 class Row(BaseModel):
-    """One method: the teacher, the student alone, or the student distilled by some losses.
+    """One method: the teacher, the baseline, or the student distilled by some losses.
 
     Args:
         network: ``"teacher"`` or ``"student"``.
@@ -47,7 +47,7 @@ def rows_of(networks: Sequence[Summary], primary_metric: str) -> list[Row]:
 def comparisons(
     networks: Sequence[Summary], primary_metric: str, baselines: Mapping[str, str]
 ) -> list[Comparison]:
-    """Compare methods with their student alone by the primary test metric.
+    """Compare methods with their baseline by the primary test metric.
 
     Args:
         networks: Finished networks.

@@ -7,9 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from gkd.recipe import BASELINE
+from gkd.recipe.model import BASELINE
 from gkd.report.results import Results
-from gkd.report.summary import display_name
 from gkd.report.svg import GRID, INK, MARKERS, MUTED, SERIES
 
 WIDTH = 7.6  # inches; the page scales it
@@ -25,11 +24,11 @@ class Style(NamedTuple):
 
 
 def method_styles(run: Results) -> dict[str, Style]:
-    """Colour and marker by name: ink is the student alone, grey the teacher."""
+    """Colour and marker by name: ink is the baseline, grey the teacher."""
     methods = [row.method for row in run.rows if row.network == "student"]
     styles = {
         TEACHER: Style(MUTED, "*"),
-        display_name(BASELINE): Style(INK, "o"),
+        BASELINE: Style(INK, "o"),
     }
     for index, method in enumerate(name for name in methods if name != BASELINE):
         # Markers run out of step with colours, so that no pair returns soon.

@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from gkd.errors import DataError
-from gkd.recipe import BASELINE
 
 FILE_NAME = "summary.json"
 
@@ -106,14 +105,8 @@ def summaries(folder: Path) -> list[Summary]:
 def name_of(key: tuple[str, str, int]) -> str:
     """Name a network in words.
 
-    >>> name_of(("student", "alone", 1))
-    'student alone, seed 1'
+    >>> name_of(("student", "baseline", 1))
+    'baseline, seed 1'
     """
     network, method, seed = key
-    named = "teacher" if network == "teacher" else display_name(method)
-    return f"{named}, seed {seed}"
-
-
-def display_name(method: str) -> str:
-    """Name a method in a table: ``alone`` is the student trained without a teacher."""
-    return "student alone" if method == BASELINE else method
+    return f"{'teacher' if network == 'teacher' else method}, seed {seed}"

@@ -16,7 +16,6 @@ from gkd.report.formats import (
 )
 from gkd.report.results import Results
 from gkd.report.rows import Row
-from gkd.report.summary import display_name
 
 NOTHING = "–"
 
@@ -44,12 +43,12 @@ class Table:
 def comparison_table(runs: Sequence[Results]) -> Table:
     """One row per method of every run; a column that says nothing anywhere is left out."""
     columns: dict[str, Callable[[Results, Row], str]] = {
-        "network": lambda run, row: display_name(row.method),
+        "network": lambda run, row: row.method,
         "parameters": lambda run, row: " / ".join(f"{count:,}" for count in row.parameters),
         "size ratio": lambda run, row: _compression(row),
         "seeds": lambda run, row: str(len(row.seeds)),
         **{f"test {metric_name(name)}, %": _metric_column(name) for name in _metrics(runs)},
-        "Δ to alone, points": _difference,
+        "Δ to baseline, points": _difference,
         "95 % interval": _interval,
         "ms per sample": lambda run, row: significant(row.milliseconds_per_sample),
         "training": lambda run, row: _known(row.training_seconds, duration),
@@ -67,7 +66,7 @@ def network_table(runs: Sequence[Results]) -> Table:
     header += [f"test {metric_name(name)}, %" for name in metrics]
     body = [
         [
-            display_name(one.method),
+            one.method,
             str(one.seed),
             _known(one.epochs, str),
             _known(one.best_epoch, str),

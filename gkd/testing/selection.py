@@ -4,10 +4,10 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-from gkd.catalog import current_host
 from gkd.errors import ParameterError, UnknownNameError, suggestion
-from gkd.host import Host
+from gkd.hosting.catalog import current_host
 from gkd.hosting.components import Component
+from gkd.hosting.host import Host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.plugin_record import Source, canonical
 from gkd.testing.subject import EXAMPLES, Subject, example_parameters, subject

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gkd.catalog import current_host
 from gkd.errors import ParameterError, PluginError
+from gkd.hosting.catalog import current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import checked_parameters
 from gkd.testing.random_states import seeded

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import gkd
-from gkd.host import Host
+from gkd.hosting.host import Host
 from gkd.training.device import Placement
 
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "pydantic", "pluggy", "safetensors")

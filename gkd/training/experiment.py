@@ -8,14 +8,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
-from gkd.distiller import Distiller
+from gkd.distillation.distiller import Distiller
+from gkd.distillation.term import Term
 from gkd.errors import DataError
-from gkd.host import Host
-from gkd.recipe import MethodRecipe, StudentRecipe, TeacherRecipe, TermRecipe
+from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
-from gkd.teacher_cache import TeacherCache
-from gkd.term import Term
+from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe, TermRecipe
 from gkd.training.feature_space import FeatureSpace
 from gkd.training.kept_teacher import KeptTeacher
 from gkd.training.seeds import derived_seed, set_random_state

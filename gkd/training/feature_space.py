@@ -11,7 +11,7 @@ from gkd.data import AbstractDataset, Sample
 from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.evaluation.feature_space import FILE_NAME, feature_distances
 from gkd.files import write_json
-from gkd.recipe import FeatureSpaceRecipe
+from gkd.recipe.model import FeatureSpaceRecipe
 from gkd.training.module import DistillationModule
 
 View = list[float]

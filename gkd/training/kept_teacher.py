@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
+from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
-from gkd.distiller import Distiller
+from gkd.distillation.distiller import Distiller
 from gkd.errors import ParameterError
-from gkd.recipe import Recipe
-from gkd.teacher_cache import TeacherCache
+from gkd.recipe.model import Recipe
 
 FOLDER = "teacher-cache"
 """Folder of a run with what memory has no room for; it goes when the run is finished."""

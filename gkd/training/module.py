@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gkd.data import Batch
-from gkd.distiller import Distiller
+from gkd.distillation.distiller import Distiller
+from gkd.distillation.step_report import StepReport
 from gkd.evaluation.memory import peak_memory
-from gkd.hookspecs import StepEvent
-from gkd.recipe import TrainingRecipe
-from gkd.step_report import StepReport
+from gkd.hosting.hookspecs import StepEvent
+from gkd.recipe.model import TrainingRecipe
 from gkd.training.optimisers import learning_rate_at, optimiser
 from gkd.training.seeds import derived_seed, set_random_state
 

@@ -12,15 +12,15 @@ from rich.console import Console
 from safetensors.torch import save_file
 from torch import nn
 
+from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
-from gkd.distiller import Distiller
+from gkd.distillation.distiller import Distiller
 from gkd.evaluation.metrics import primary_metric
 from gkd.evaluation.parameters import parameter_count
 from gkd.evaluation.runtime import inference_time
 from gkd.files import write_atomically, write_json
-from gkd.hookspecs import StepEvent
-from gkd.recipe import TrainingRecipe
-from gkd.teacher_cache import TeacherCache
+from gkd.hosting.hookspecs import StepEvent
+from gkd.recipe.model import TrainingRecipe
 from gkd.training.checkpoints import AtomicCheckpointIO, Checkpoints, read_checkpoint
 from gkd.training.data_module import TrainingBatches
 from gkd.training.device import Placement

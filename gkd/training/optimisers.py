@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from torch.nn import Parameter
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from gkd.recipe import TrainingRecipe
+from gkd.recipe.model import TrainingRecipe
 
 
 def _adam(parameters: list[Parameter], training: TrainingRecipe) -> Optimizer:

@@ -11,9 +11,9 @@ from rich.console import Console
 from torch import distributed, nn
 
 from gkd.errors import GkdError
-from gkd.host import Host
-from gkd.recipe import MethodRecipe
+from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
+from gkd.recipe.model import MethodRecipe
 from gkd.training.device import Placement
 from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from gkd.errors import RecipeError
 from gkd.files import write_json, write_text
-from gkd.recipe import Recipe
 from gkd.recipe.file import resolved_toml
+from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 
 RUNS = Path("runs")
 """Parent of the folders of runs that were not given one."""
@@ -42,6 +42,13 @@ def newest_folder(name: str, runs: Path = RUNS) -> Path:
     return max(folders, key=lambda folder: folder.name)
 
 
+def method_folder(run: Path, method: str) -> Path:
+    """Folder of a method's students, which older runs have under the baseline's former name."""
+    folder = run / "students" / method
+    former = run / "students" / FORMER_BASELINE
+    return former if method == BASELINE and former.is_dir() and not folder.is_dir() else folder
+
+
 class RunDirectory:
     """One run's folder.
 
@@ -59,7 +66,7 @@ class RunDirectory:
 
     def student(self, method: str, seed: int) -> Path:
         """Folder of the student that a method trains with a seed."""
-        return self.folder / "students" / method / f"seed-{seed}"
+        return method_folder(self.folder, method) / f"seed-{seed}"
 
     def check_new(self) -> None:
         """Make sure that nothing is there yet.

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import gkd
 from gkd import Graph, ParameterError
+from gkd.eager import eagerly
 from gkd.errors import DataError
-from gkd.functional.eager import eagerly
 from gkd_dgcnn.layer import EdgeConv
 from gkd_dgcnn.pooling import cloud_pool
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gkd import Graph, ParameterError
+from gkd.eager import eagerly
 from gkd.errors import suggestion
-from gkd.functional.eager import eagerly
 from gkd_dynamic.backends import BACKENDS
 from gkd_dynamic.clouds import cloud_sizes
 

@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from gkd import Graph, ParameterError
-from gkd.functional.eager import eagerly
+from gkd.eager import eagerly
 from gkd.functional.neighbours import radius_edges
 from gkd_dynamic.clouds import cloud_sizes
 

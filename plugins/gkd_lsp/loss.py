@@ -15,8 +15,8 @@ from torch import Tensor
 
 import gkd
 from gkd import AbstractKernel, AbstractLoss, Graph, ParameterError, View
+from gkd.eager import eagerly
 from gkd.functional.divergences import structure_divergence
-from gkd.functional.eager import eagerly
 from gkd.functional.segments import segment_log_softmax
 from gkd_lsp.variants import VARIANTS, Direction, Reduction, Variant
 

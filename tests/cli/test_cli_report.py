@@ -26,7 +26,7 @@ def test_it_writes_the_files_and_prints_the_table(
 ) -> None:
     assert gkd("report", run_dir) == 0
     assert {path.name for path in run_dir.iterdir()} >= FILES
-    assert "lsp beat the student alone by 0.39 points" in capsys.readouterr().out
+    assert "lsp beat the baseline by 0.39 points" in capsys.readouterr().out
 
 
 def test_json_is_what_the_file_holds(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

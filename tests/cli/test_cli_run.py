@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gkd.cli import main
-from gkd.shipped_recipes import shipped_recipes
+from gkd.recipe.shipped import shipped_recipes
 from gkd.training.run import Run
 
 SMALL = (
@@ -49,11 +49,11 @@ def test_demo_leaves_a_report_and_prints_the_table(tmp_path, capsys):
     assert "run0-feature-space" in (out / "report.html").read_text()
     assert (out / "feature_space.png").is_file()
     printed = capsys.readouterr().out
-    assert "student alone" in printed
+    assert "baseline" in printed
     assert "lsp" in printed
     assert f"report: {out / 'report.html'}" in printed.splitlines()
     results = json.loads((out / "results.json").read_text())
-    assert {network["method"] for network in results["networks"]} == {"teacher", "alone", "lsp"}
+    assert {network["method"] for network in results["networks"]} == {"teacher", "baseline", "lsp"}
 
 
 def test_runs_go_to_a_new_folder_each_and_resume_finds_the_newest(tmp_path, capsys, monkeypatch):
@@ -121,7 +121,7 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     )
     assert process.stdout is not None
     for line in process.stdout:
-        if line.startswith("alone seed 0"):
+        if line.startswith("baseline seed 0"):
             break
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
@@ -130,7 +130,7 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert (out / "teacher" / "summary.json").is_file()
-    assert (out / "students" / "alone" / "seed-0" / "last.ckpt").is_file()
+    assert (out / "students" / "baseline" / "seed-0" / "last.ckpt").is_file()
     assert not list(out.rglob("*partial"))
 
 

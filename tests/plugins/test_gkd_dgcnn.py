@@ -7,9 +7,10 @@ from torch.nn import functional
 
 import gkd
 import gkd_dgcnn
+from gkd.distillation.taps import taps
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
-from gkd.host import create_host
+from gkd.hosting.host import create_host
 from gkd_dgcnn import DGCNN, EdgeConv
 
 STUDENT = {"channels": (32, 32, 64), "embedding": 128, "head": (256,), "k": 10}
@@ -67,7 +68,7 @@ def test_every_graph_and_every_layer_can_be_tapped():
     batch = gkd.collate(
         [gkd.Sample(id=str(n), pos=torch.randn(size, 3)) for n, size in enumerate(SIZES)]
     )
-    shapes = {info.path: info.shape for info in gkd.taps.taps(network, batch, ("pos", "batch"))}
+    shapes = {info.path: info.shape for info in taps(network, batch, ("pos", "batch"))}
     edges = 12 * 5 + 30 * 5 + 4 * 4
     expected = {
         "graphs.0": (2, edges),

@@ -10,7 +10,7 @@ from torch.nn import functional
 import gkd_gat
 from gkd.errors import ParameterError
 from gkd.graph import Graph
-from gkd.host import create_host
+from gkd.hosting.host import create_host
 from gkd_gat import GAT, GATLayer
 
 EDGES = torch.tensor([[0, 1, 2, 3, 3], [1, 0, 1, 3, 2]])  # a self-loop at 3; 4 is isolated

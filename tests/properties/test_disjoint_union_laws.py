@@ -7,8 +7,8 @@ from strategies import edge_indices, graphs
 
 import gkd
 from gkd import Graph
-from gkd.disjoint_union import DisjointUnion
-from gkd.graph_memo import remembered_graph
+from gkd.graph.disjoint_union import DisjointUnion
+from gkd.graph.graph import remembered_graph
 
 parts = st.lists(graphs(), min_size=1, max_size=4)
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gkd
-from gkd.distillation.sample_digest import bit_sum, sample_digests
-from gkd.distillation.sample_slices import joined_views, split_view
-from gkd.teacher_cache import TeacherCache
+from gkd.cache.digest import bit_sum, sample_digests
+from gkd.cache.slices import joined_views, split_view
+from gkd.cache.teacher_cache import TeacherCache
 
 seeds = st.integers(0, 2**31 - 1)
 weights = st.floats(0, 100)

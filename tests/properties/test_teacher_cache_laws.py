@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import gkd
-from gkd.teacher_cache import TeacherCache
+from gkd.cache.teacher_cache import TeacherCache
 
 seeds = st.integers(0, 2**31 - 1)
 

@@ -13,25 +13,25 @@ FRACTIONS = st.floats(0, 1)
 PAIRS = st.dictionaries(st.integers(0, 99), st.tuples(FRACTIONS, FRACTIONS), min_size=1, max_size=8)
 
 
-def verdict(values: dict[int, float], alone: dict[int, float]) -> str:
-    return comparison("lsp", values, alone).verdict
+def verdict(values: dict[int, float], baseline: dict[int, float]) -> str:
+    return comparison("lsp", values, baseline).verdict
 
 
 def test_one_seed_is_no_evidence() -> None:
     assert verdict({0: 0.961}, {0: 0.957}) == (
-        "lsp: +0.40 points over the student alone (one seed: no spread, so no evidence)."
+        "lsp: +0.40 points over the baseline (one seed: no spread, so no evidence)."
     )
 
 
 def test_one_seed_below_did_not_beat() -> None:
     assert verdict({0: 0.9558}, {0: 0.957}) == (
-        "lsp did not beat the student alone: −0.12 points (one seed: no spread)."
+        "lsp did not beat the baseline: −0.12 points (one seed: no spread)."
     )
 
 
 def test_two_seeds_are_too_few() -> None:
     assert verdict({0: 0.96, 1: 0.97}, {0: 0.95, 1: 0.94}) == (
-        "lsp: +2.00 points over the student alone "
+        "lsp: +2.00 points over the baseline "
         "(2 seeds, +1.00 and +3.00: too few to tell from noise, so no evidence)."
     )
 
@@ -43,7 +43,7 @@ def test_an_interval_above_zero_is_a_win() -> None:
     half = 4.302653 * 0.1 / math.sqrt(3)
     assert found.interval == (pytest.approx(1.2 - half), pytest.approx(1.2 + half))
     assert found.verdict == (
-        "lsp beat the student alone by 1.20 points (95 % interval +0.95 to +1.45, 3 paired seeds)."
+        "lsp beat the baseline by 1.20 points (95 % interval +0.95 to +1.45, 3 paired seeds)."
     )
 
 
@@ -51,14 +51,14 @@ def test_an_interval_around_zero_is_noise() -> None:
     found = comparison("lsp", {0: 0.951, 1: 0.956, 2: 0.949}, dict.fromkeys(range(3), 0.95))
     assert found.outcome == "open"
     assert found.verdict.startswith(
-        "lsp did not beat the student alone: +0.20 points are within the noise (95 % interval −"
+        "lsp did not beat the baseline: +0.20 points are within the noise (95 % interval −"
     )
 
 
 def test_an_interval_below_zero_is_a_loss() -> None:
     found = comparison("lsp", {0: 0.939, 1: 0.938, 2: 0.937}, dict.fromkeys(range(3), 0.95))
     assert found.outcome == "worse"
-    assert found.verdict.startswith("lsp did worse than the student alone: −1.20 points")
+    assert found.verdict.startswith("lsp did worse than the baseline: −1.20 points")
 
 
 def test_seeds_that_make_no_difference_are_no_evidence() -> None:
@@ -76,7 +76,7 @@ def test_a_metric_that_is_no_number_gives_no_verdict() -> None:
 def test_without_a_common_seed_there_is_no_verdict() -> None:
     found = comparison("lsp", {0: 0.9}, {1: 0.8})
     assert found.unpaired == [0, 1]
-    assert found.verdict == "lsp: no verdict, no seed was trained both with it and alone."
+    assert found.verdict == "lsp: no verdict, no seed was trained both with it and as the baseline."
 
 
 @given(pairs=PAIRS)

@@ -26,7 +26,10 @@ def folder(tmp_path: Path) -> Path:
     folder = complete_run(tmp_path / "run")
     write_view(folder / "teacher", {"trained": [1.0, 0.0, 2.0, 3.0, 4.0]})
     for seed in (1, 2):
-        for method, last in (("alone", [4.0, 0.0, 3.0, 2.0, 1.0]), ("lsp", [0.5, 0.0, 1, 2, 2.5])):
+        for method, last in (
+            ("baseline", [4.0, 0.0, 3.0, 2.0, 1.0]),
+            ("lsp", [0.5, 0.0, 1, 2, 2.5]),
+        ):
             write_view(
                 folder / "students" / method / f"seed-{seed}",
                 {"1": [1.0, 0.0, 1.0, 1.0, 1.0], "10": [seed * value for value in last]},
@@ -43,7 +46,7 @@ def test_rows_are_methods_and_columns_epochs_with_the_teacher_at_the_end(folder:
     *panels, _ = figure.axes
     assert len(panels) == 6
     assert [axes.get_title() for axes in panels[:3]] == ["epoch 1", "epoch 10", "teacher"]
-    assert [axes.get_ylabel() for axes in panels] == ["student alone", "", "", "lsp", "", ""]
+    assert [axes.get_ylabel() for axes in panels] == ["baseline", "", "", "lsp", "", ""]
     assert [axes.get_xlabel() for axes in panels] == [
         "ρ 0.71", "ρ 0.00", "", "ρ 0.71", "ρ 1.00", "",
     ]  # fmt: skip

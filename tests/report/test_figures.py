@@ -21,14 +21,14 @@ def test_learning_curves_are_means_over_the_seeds(run: Results) -> None:
     assert figure is not None
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.lines}
-    assert set(lines) == {"teacher", "student alone", "lsp", "at"}
-    assert list(lines["student alone"].get_xdata()) == [0, 1, 2, 3]
+    assert set(lines) == {"teacher", "baseline", "lsp", "at"}
+    assert list(lines["baseline"].get_xdata()) == [0, 1, 2, 3]
     expected = [95.7 * share for share in (0.25, 0.5, 0.75, 1)]
-    assert list(lines["student alone"].get_ydata()) == pytest.approx(expected)
+    assert list(lines["baseline"].get_ydata()) == pytest.approx(expected)
 
 
 def test_long_runs_show_their_end_once_more(tmp_path: Path) -> None:
-    one = summary("alone", 0, 0.9)
+    one = summary("baseline", 0, 0.9)
     one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(21)]
     figure = figures.learning_curves(run_results(write_run(tmp_path / "run", [one])))
     assert figure is not None
@@ -36,7 +36,7 @@ def test_long_runs_show_their_end_once_more(tmp_path: Path) -> None:
 
 
 def test_a_network_that_trained_shorter_is_not_at_the_end(tmp_path: Path) -> None:
-    runs = [summary("alone", 0, 0.9), summary("lsp", 0, 0.9)]
+    runs = [summary("baseline", 0, 0.9), summary("lsp", 0, 0.9)]
     for one, epochs in zip(runs, (3, 13), strict=True):
         one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(epochs)]
     figure = figures.learning_curves(run_results(write_run(tmp_path / "run", runs)))
@@ -45,7 +45,7 @@ def test_a_network_that_trained_shorter_is_not_at_the_end(tmp_path: Path) -> Non
 
 
 def test_epochs_without_validation_are_skipped(tmp_path: Path) -> None:
-    one = summary("alone", 0, 0.9)
+    one = summary("baseline", 0, 0.9)
     for entry in one["history"][::2]:
         del entry["validation/micro_f1"]
     figure = figures.learning_curves(run_results(write_run(tmp_path / "run", [one])))
@@ -57,12 +57,12 @@ def test_losses_have_a_panel_per_method_and_a_line_per_term(run: Results) -> Non
     figure = figures.loss_curves(run)
     assert figure is not None
     labels = [[line.get_label() for line in axes.lines] for axes in figure.axes]
-    assert labels == [["loss", "task", name] for name in ("teacher", "alone", "lsp", "at")]
+    assert labels == [["loss", "task", name] for name in ("teacher", "baseline", "lsp", "at")]
     assert figure.axes[0].get_yscale() == "log"
 
 
 def test_losses_that_reach_zero_have_a_linear_axis(tmp_path: Path) -> None:
-    one = summary("alone", 0, 0.9)
+    one = summary("baseline", 0, 0.9)
     one["history"][2]["loss"] = 0.0
     figure = figures.loss_curves(run_results(write_run(tmp_path / "run", [one])))
     assert figure is not None
@@ -85,7 +85,7 @@ def test_size_and_metric_shows_every_network_with_a_number(run: Results) -> None
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
         "teacher",
-        "student alone",
+        "baseline",
         "lsp",
         "at",
     ]
@@ -101,7 +101,7 @@ def test_there_is_no_figure_of_nothing(tmp_path: Path, draw: object) -> None:
 
 
 def test_nan_leaves_a_gap_and_no_warning(tmp_path: Path) -> None:
-    one = summary("alone", 0, math.nan)
+    one = summary("baseline", 0, math.nan)
     for entry in one["history"]:
         entry["validation/micro_f1"] = entry["loss"] = math.nan
     run = run_results(write_run(tmp_path / "run", [one, summary("lsp", 0, 0.5)]))
@@ -113,6 +113,6 @@ def test_nan_leaves_a_gap_and_no_warning(tmp_path: Path) -> None:
 
 def test_more_methods_than_colours_stay_distinct(tmp_path: Path) -> None:
     names = [f"method-{index}" for index in range(20)]
-    done = [summary(name, 0, 0.9) for name in ("alone", *names)]
+    done = [summary(name, 0, 0.9) for name in ("baseline", *names)]
     styles = method_styles(run_results(write_run(tmp_path / "run", done)))
     assert len(set(styles.values())) == len(styles) == 22

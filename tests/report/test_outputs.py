@@ -63,7 +63,7 @@ def run_page(run: Results) -> str:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Results:
-    done = [summary(name, 0, 0.9) for name in ("teacher", "alone", "$x$ <b>|")]
+    done = [summary(name, 0, 0.9) for name in ("teacher", "baseline", "$x$ <b>|")]
     return run_results(write_run(tmp_path / "run", done, title=HOSTILE, methods=(), seeds=(0,)))
 
 
@@ -130,7 +130,7 @@ def test_a_comparison_has_a_section_per_run(tmp_path: Path) -> None:
 def test_reports_of_an_unfinished_run_say_so(tmp_path: Path) -> None:
     run_dir = write_run(tmp_path / "run", [], seeds=(0,), methods=("lsp",))
     write_report(run_dir)
-    note = "This run is not finished; missing: teacher, student alone, seed 0, lsp, seed 0."
+    note = "This run is not finished; missing: teacher, baseline, seed 0, lsp, seed 0."
     assert note in (run_dir / "table.md").read_text(encoding="utf-8")
     assert note in (run_dir / "report.html").read_text(encoding="utf-8")
 
@@ -162,7 +162,7 @@ def printed(runs: list[Results], width: int) -> str:
 @pytest.mark.parametrize("width", [60, 80, 100, 200])
 def test_no_cell_wraps_in_a_terminal(run: Results, width: int) -> None:
     text = printed([run], width)
-    sizes = {"teacher": "3,640,748", **dict.fromkeys(("student alone", "lsp", "at"), "185,172")}
+    sizes = {"teacher": "3,640,748", **dict.fromkeys(("baseline", "lsp", "at"), "185,172")}
     for name, size in sizes.items():
         assert re.search(rf"^{name} +{size} .*\d{{2}}\.\d{{2}}", text, flags=re.MULTILINE)
     assert "95.70 ± 0.10" in text
@@ -180,4 +180,4 @@ def test_print_table_takes_what_write_report_returns(
     print_table(write_report(complete_run(tmp_path / "run")))
     output = capsys.readouterr().out
     assert "95.70 ± 0.10" in output
-    assert "lsp beat the student alone by 0.39 points" in output
+    assert "lsp beat the baseline by 0.39 points" in output

@@ -14,8 +14,8 @@ from gkd.report.rows import comparisons, rows_of
 from gkd.report.summary import Summary
 from gkd.report.table import comparison_table, network_table
 
-METHODS = ("alone", "lsp", "kd", "at")
-BASELINES = dict.fromkeys(METHODS[1:], "alone")
+METHODS = ("baseline", "lsp", "kd", "at")
+BASELINES = dict.fromkeys(METHODS[1:], "baseline")
 NETWORKS = st.dictionaries(
     st.tuples(st.sampled_from(("teacher", *METHODS)), st.integers(0, 5)),
     st.floats(0, 1),

@@ -18,7 +18,7 @@ def run_dir(tmp_path: Path) -> Path:
 def test_a_complete_run_misses_nothing(run_dir: Path) -> None:
     run = run_results(run_dir)
     assert run.missing == []
-    assert [row.method for row in run.rows] == ["teacher", "alone", "lsp", "at"]
+    assert [row.method for row in run.rows] == ["teacher", "baseline", "lsp", "at"]
     assert [one.outcome for one in run.comparisons] == ["better", "open"]
     assert run.primary_metric == "micro_f1"
     assert run.rows[1].compression == pytest.approx(3_640_748 / 185_172)
@@ -34,8 +34,8 @@ def test_the_protocol_says_how_the_numbers_came_about(run_dir: Path) -> None:
 
 
 def test_a_part_finished_run_says_what_is_missing(tmp_path: Path) -> None:
-    done = [summary("alone", 0, 0.95), summary("alone", 1, 0.95), summary("lsp", 1, 0.96)]
-    run = run_results(write_run(tmp_path / "run", done, seeds=(0, 1), methods=("lsp", "alone")))
+    done = [summary("baseline", 0, 0.95), summary("baseline", 1, 0.95), summary("lsp", 1, 0.96)]
+    run = run_results(write_run(tmp_path / "run", done, seeds=(0, 1), methods=("lsp", "baseline")))
     assert run.missing == ["teacher", "lsp, seed 0"]
     assert run.comparisons[0].differences == {1: pytest.approx(1.0)}
     assert run.comparisons[0].unpaired == [0]
@@ -43,14 +43,22 @@ def test_a_part_finished_run_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_the_baseline_is_expected_where_the_recipe_leaves_it_out(tmp_path: Path) -> None:
     run = run_results(write_run(tmp_path / "run", [], methods=("lsp",), seeds=(7,)))
-    assert run.missing == ["teacher", "student alone, seed 7", "lsp, seed 7"]
+    assert run.missing == ["teacher", "baseline, seed 7", "lsp, seed 7"]
     assert run.rows == []
 
 
+def test_a_run_from_before_the_baseline_was_called_so_is_read(tmp_path: Path) -> None:
+    done = [summary("alone", 0, 0.95), summary("lsp", 0, 0.96)]
+    run = run_results(write_run(tmp_path / "run", done, seeds=(0,), methods=("alone", "lsp")))
+    assert [row.method for row in run.rows] == ["baseline", "lsp"]
+    assert run.missing == ["teacher"]
+    assert run.comparisons[0].differences == {0: pytest.approx(1.0)}
+
+
 def test_a_network_that_the_recipe_does_not_name_is_kept(tmp_path: Path) -> None:
-    done = [summary("stray", 0, 0.9), summary("alone", 0, 0.95)]
+    done = [summary("stray", 0, 0.9), summary("baseline", 0, 0.95)]
     run = run_results(write_run(tmp_path / "run", done))
-    assert [row.method for row in run.rows] == ["alone", "stray"]
+    assert [row.method for row in run.rows] == ["baseline", "stray"]
 
 
 def test_results_are_strict_json_with_every_network(run_dir: Path) -> None:
@@ -66,7 +74,7 @@ def test_results_are_strict_json_with_every_network(run_dir: Path) -> None:
 
 
 def test_selection_by_different_metrics_does_not_mix(tmp_path: Path) -> None:
-    done = [summary("alone", 0, 0.9), summary("lsp", 0, 0.9, name="accuracy")]
+    done = [summary("baseline", 0, 0.9), summary("lsp", 0, 0.9, name="accuracy")]
     with pytest.raises(DataError, match="different metrics: accuracy, micro_f1"):
         run_results(write_run(tmp_path / "run", done))
 
@@ -94,7 +102,7 @@ def test_without_a_run_around_the_error_says_what_one_is(tmp_path: Path) -> None
 
 
 def test_methods_are_compared_with_their_own_student_alone(tmp_path: Path) -> None:
-    values = {"alone": 0.9, "lsp": 0.92, "wide-alone": 0.95, "wide": 0.94, "deep": 0.99}
+    values = {"baseline": 0.9, "lsp": 0.92, "wide-baseline": 0.95, "wide": 0.94, "deep": 0.99}
     folder = write_run(
         tmp_path / "run",
         [summary(name, 0, value) for name, value in values.items()],
@@ -102,7 +110,7 @@ def test_methods_are_compared_with_their_own_student_alone(tmp_path: Path) -> No
         seeds=(0,),
     )
     recipe = (folder / "recipe.toml").read_text()
-    for name, width in (("wide-alone", 64), ("wide", 64), ("deep", 8)):
+    for name, width in (("wide-baseline", 64), ("wide", 64), ("deep", 8)):
         student = f'student = {{ name = "gat", params = {{ width = {width} }} }}'
         recipe = recipe.replace(f'name = "{name}"\n', f'name = "{name}"\n{student}\n')
     for name in ("lsp", "wide", "deep"):

@@ -21,25 +21,25 @@ def cells(run: Results, column: str) -> dict[str, str]:
 
 
 def test_every_method_has_a_row(run: Results) -> None:
-    assert list(cells(run, "network")) == ["teacher", "student alone", "lsp", "at"]
+    assert list(cells(run, "network")) == ["teacher", "baseline", "lsp", "at"]
 
 
 def test_the_metric_has_its_spread_over_the_seeds(run: Results) -> None:
     # Seeds 95.7, 95.6, 95.8: mean 95.7, standard deviation 0.1.
-    assert cells(run, "test micro F1, %")["student alone"] == "95.70 ± 0.10"
+    assert cells(run, "test micro F1, %")["baseline"] == "95.70 ± 0.10"
     assert cells(run, "test micro F1, %")["teacher"] == "97.60"
-    assert cells(run, "seeds") == {"teacher": "1", "student alone": "3", "lsp": "3", "at": "3"}
+    assert cells(run, "seeds") == {"teacher": "1", "baseline": "3", "lsp": "3", "at": "3"}
 
 
 def test_size_time_and_difference_are_there(run: Results) -> None:
     assert cells(run, "parameters")["teacher"] == "3,640,748"
     assert cells(run, "size ratio") == {
         "teacher": "–",
-        "student alone": "19.7×",
+        "baseline": "19.7×",
         "lsp": "19.7×",
         "at": "19.7×",
     }
-    assert cells(run, "Δ to alone, points")["lsp"] == "+0.39"
+    assert cells(run, "Δ to baseline, points")["lsp"] == "+0.39"
     assert cells(run, "95 % interval")["lsp"].startswith("+0.3")
     assert cells(run, "ms per sample")["lsp"] == "12.3"
     assert cells(run, "training")["lsp"] == "40.0 s"
@@ -47,32 +47,32 @@ def test_size_time_and_difference_are_there(run: Results) -> None:
 
 
 def test_a_column_that_says_nothing_is_left_out(tmp_path: Path) -> None:
-    run = run_results(write_run(tmp_path / "run", [summary("alone", 0, 0.9)]))
+    run = run_results(write_run(tmp_path / "run", [summary("baseline", 0, 0.9)]))
     header = comparison_table([run]).header
     assert "parameters" in header
     assert not {"size ratio", "95 % interval", "step memory"} & set(header)
 
 
 def test_memory_is_shown_where_it_was_measured(tmp_path: Path) -> None:
-    measured = summary("alone", 0, 0.9, peak_memory_bytes=3 * 2**20)
+    measured = summary("baseline", 0, 0.9, peak_memory_bytes=3 * 2**20)
     run = run_results(write_run(tmp_path / "run", [measured]))
-    assert cells(run, "step memory") == {"student alone": "3.00 MiB"}
+    assert cells(run, "step memory") == {"baseline": "3.00 MiB"}
 
 
 def test_a_second_metric_gets_its_own_column(tmp_path: Path) -> None:
     values = {"mean_class_accuracy": 0.875, "accuracy": 0.912}
-    one = summary("alone", 0, 0.9, name="accuracy", test=values)
+    one = summary("baseline", 0, 0.9, name="accuracy", test=values)
     header = comparison_table([run_results(write_run(tmp_path / "run", [one]))]).header
     metrics = [name for name in header if name.startswith("test ")]
     assert metrics == ["test accuracy, %", "test mean class accuracy, %"]
 
 
 def test_nan_is_shown_and_explained(tmp_path: Path) -> None:
-    done = [summary("alone", 0, 0.9), summary("alone", 1, math.nan), summary("lsp", 0, 0.95)]
+    done = [summary("baseline", 0, 0.9), summary("baseline", 1, math.nan), summary("lsp", 0, 0.95)]
     run = run_results(write_run(tmp_path / "run", done, seeds=(0, 1)))
-    assert cells(run, "test micro F1, %")["student alone"] == "NaN"
+    assert cells(run, "test micro F1, %")["baseline"] == "NaN"
     assert (
-        "student alone: test micro F1 is not a number for seed 1, so there is no mean. "
+        "baseline: test micro F1 is not a number for seed 1, so there is no mean. "
         "The others: 90.00 (seed 0)."
     ) in gaps(run)
     assert [row[-1] for row in network_table([run]).body] == ["90.00", "NaN", "95.00"]
@@ -83,8 +83,8 @@ def test_given_weights_have_no_training(tmp_path: Path) -> None:
     for key in ("epochs", "best_epoch", "selection", "validation", "history"):
         del teacher[key]
     teacher |= {"training_seconds": None, "seconds_per_epoch": None}
-    run = run_results(write_run(tmp_path / "run", [teacher, summary("alone", 0, 0.9)]))
-    assert cells(run, "training") == {"teacher": "–", "student alone": "40.0 s"}
+    run = run_results(write_run(tmp_path / "run", [teacher, summary("baseline", 0, 0.9)]))
+    assert cells(run, "training") == {"teacher": "–", "baseline": "40.0 s"}
     assert network_table([run]).body[0] == ["teacher", "0", "–", "–", "–", "97.60"]
     assert run.protocol["epochs"] == "teacher (given weights), student 4"
 
@@ -101,7 +101,7 @@ def test_verdicts_give_the_difference_on_every_seed(run: Results) -> None:
 
 
 def test_seeds_without_a_partner_are_mentioned(tmp_path: Path) -> None:
-    done = [summary("alone", 0, 0.9), summary("lsp", 0, 0.9), summary("lsp", 4, 0.9)]
+    done = [summary("baseline", 0, 0.9), summary("lsp", 0, 0.9), summary("lsp", 4, 0.9)]
     run = run_results(write_run(tmp_path / "run", done, methods=("lsp",), seeds=(0,)))
     assert any(note.endswith("was trained with them: seeds 4.") for note in gaps(run))
 

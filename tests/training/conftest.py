@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from tiny_plugin import RECIPE, TinyPlugin
 
-from gkd.host import Host, create_host
+from gkd.hosting.host import Host, create_host
 from gkd.recipe.file import RecipeFile, read_recipe
 from gkd.training.device import Placement
 from gkd.training.run import Run, opened_run

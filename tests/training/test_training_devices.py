@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from rich.console import Console
 from tiny_plugin import RECIPE, TinyPlugin
-from gkd.host import create_host
+from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.training.device import Placement
 from gkd.training.run import opened_run
@@ -75,7 +75,7 @@ def test_two_processes_train_one_run(recipe_path, tmp_path):
     assert "first done" in done.stdout
     assert "second done" in done.stdout, done.stderr
     found = summaries(tmp_path / "run")
-    assert [summary.method for summary in found] == ["alone", "mapped", "teacher"]
+    assert [summary.method for summary in found] == ["baseline", "mapped", "teacher"]
     for summary in found:
         losses = [row["loss"] for row in summary.history]
         assert losses[-1] < losses[0]

@@ -62,7 +62,7 @@ def test_students_are_seen_after_the_epochs_asked_for_and_the_teacher_once(opene
     assert list(student["distances"]) == ["1", "3", "5"]
     assert (student["sample"], student["node"], student["tap"]) == ("test-0", 2, "hidden")
     assert all(row[2] == 0 for row in student["distances"].values())
-    assert views(run, "students", "alone", "seed-0")["distances"] != student["distances"]
+    assert views(run, "students", "baseline", "seed-0")["distances"] != student["distances"]
     teacher = views(run, "teacher")
     assert list(teacher["distances"]) == ["trained"]
     data = PlacedBlobs()
@@ -92,7 +92,7 @@ def test_looking_changes_nothing_and_an_interrupted_run_sees_the_same(opened, pl
     plugin.interrupt_at = None
     again = opened("seeds=[0]", out="torn", resume=True)
     again.train()
-    for method in ("alone", "mapped"):
+    for method in ("baseline", "mapped"):
         place = ("students", method, "seed-0")
         assert views(again, *place) == views(whole, *place)
 

@@ -86,6 +86,20 @@ def test_resumed_twice_after_a_crash(opened, plugin, monkeypatch):
     assert not list(resumed.directory.folder.rglob("*partial*"))
 
 
+def test_a_run_from_before_the_baseline_was_called_so_is_resumed(opened, plugin):
+    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 3 * STEPS_PER_EPOCH
+    cut = opened("seeds=[0]", out="cut")
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    folder = cut.directory.folder
+    (folder / "students" / "baseline").rename(folder / "students" / "alone")
+    recipe = folder / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('name = "baseline"', 'name = "alone"'))
+    opened("seeds=[0]", out="cut", resume=True).train()
+    assert (folder / "students" / "alone" / "seed-0" / "summary.json").is_file()
+    assert not (folder / "students" / "baseline").exists()
+
+
 def failing_after(save, times):
     """``save``, which after some calls leaves half a file and fails."""
     calls = iter(range(times))

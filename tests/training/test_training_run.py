@@ -13,7 +13,7 @@ from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
 from gkd.training.experiment import Experiment
 
-METHODS = ("alone", "mapped")
+METHODS = ("baseline", "mapped")
 
 
 def summary(run, *place):
@@ -65,14 +65,14 @@ def test_history_has_losses_weights_and_validation_when_due(opened):
 def test_weights_are_those_of_the_best_epoch_on_validation(opened, host):
     run = opened("seeds=[0]", "training.epochs=8", "training.learning_rate=0.5")
     run.train()
-    found = summary(run, "students", "alone", "seed-0")
+    found = summary(run, "students", "baseline", "seed-0")
     scores = [row["validation/accuracy"] for row in found["history"]]
     assert found["best_epoch"] == scores.index(max(scores))
     assert found["validation"]["accuracy"] == max(scores)
     experiment = Experiment(run.file, host)
     network = experiment.student(0)
     network.load_state_dict(
-        load_file(run.directory.folder / "students/alone/seed-0/weights.safetensors")
+        load_file(run.directory.folder / "students/baseline/seed-0/weights.safetensors")
     )
     for split in ("validation", "test"):
         samples = getattr(experiment.dataset, split)
@@ -88,22 +88,22 @@ def test_methods_of_a_seed_start_equal_and_seeds_differ(opened, host):
     assert not torch.equal(first.out.weight, other.out.weight)
 
 
-def test_a_method_of_weight_zero_trains_like_the_student_alone(opened):
+def test_a_method_of_weight_zero_trains_like_the_baseline(opened):
     run = opened("methods.mapped.terms.0.weight=0.0", "seeds=[0]")
     run.train()
-    alone, mapped = (
+    baseline, mapped = (
         load_file(run.directory.student(method, 0) / "weights.safetensors") for method in METHODS
     )
-    assert all(torch.equal(alone[name], mapped[name]) for name in alone)
+    assert all(torch.equal(baseline[name], mapped[name]) for name in baseline)
 
 
 def test_a_term_changes_the_student_and_its_adapter_learns(opened):
     run = opened("seeds=[0]", "training.epochs=20")
     run.train()
-    alone, mapped = (
+    baseline, mapped = (
         load_file(run.directory.student(method, 0) / "weights.safetensors") for method in METHODS
     )
-    assert not torch.equal(alone["hidden.weight"], mapped["hidden.weight"])
+    assert not torch.equal(baseline["hidden.weight"], mapped["hidden.weight"])
     history = summary(run, "students", "mapped", "seed-0")["history"]
     assert history[-1]["term/mapped"] < 0.5 * history[0]["term/mapped"]
 
@@ -161,14 +161,14 @@ def test_without_a_teacher_students_are_trained_alone(opened, recipe_path):
     run = opened()
     run.train()
     assert not run.directory.teacher.exists()
-    assert summary(run, "students", "alone", "seed-1")["epochs"] == 5
+    assert summary(run, "students", "baseline", "seed-1")["epochs"] == 5
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "adamw", "sgd"])
 def test_every_optimiser_learns(opened, optimiser):
     run = opened("seeds=[0]", f"training.optimiser={optimiser}", "training.gradient_clipping=1.0")
     run.train()
-    history = summary(run, "students", "alone", "seed-0")["history"]
+    history = summary(run, "students", "baseline", "seed-0")["history"]
     assert history[-1]["loss"] < history[0]["loss"]
 
 

@@ -14,8 +14,8 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
+from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import RecipeError
-from gkd.teacher_cache import TeacherCache
 from gkd.training import kept_teacher, module
 
 TEACHER_STEPS, STEPS_PER_EPOCH = 2 * 3, 3
@@ -65,7 +65,7 @@ def test_samples_that_stay_the_same_are_shown_to_the_teacher_once(told) -> None:
     size = f"{5 * PER_SAMPLE / 1024:.3g} KiB"
     assert lines_about_the_teacher(lines) == [f"teacher cache: 5 of 5 samples, {size} in memory"]
     assert [found["teacher_cached"] for found in summaries(run)] == [True, True]
-    assert [found["teacher_cached"] for found in summaries(run, "alone")] == [False, False]
+    assert [found["teacher_cached"] for found in summaries(run, "baseline")] == [False, False]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_the_memory_of_the_second_step_is_reported(told, measured) -> None:
     assert len(measured) == 2 * 3
     teacher = json.loads((run.directory.teacher / "summary.json").read_text())
     assert teacher["peak_memory_bytes"] == 1001
-    assert summaries(run, "alone")[0]["peak_memory_bytes"] == 1003
+    assert summaries(run, "baseline")[0]["peak_memory_bytes"] == 1003
     assert summaries(run)[0]["peak_memory_bytes"] == 1005
 
 
@@ -214,7 +214,7 @@ def test_the_memory_that_was_measured_survives_an_interruption(told, plugin, mea
     told("seeds=[0]")
     plugin.interrupt_at = None
     run, _ = told("seeds=[0]", resume=True)
-    assert summaries(run, "alone")[0]["peak_memory_bytes"] == 1003
+    assert summaries(run, "baseline")[0]["peak_memory_bytes"] == 1003
     assert len(measured) == 2 * 3
 
 
@@ -222,4 +222,4 @@ def test_the_memory_that_was_measured_survives_an_interruption(told, plugin, mea
 def test_the_memory_of_a_step_is_really_measured(told) -> None:
     run, _ = told("seeds=[0]", "student.params.width=20000", "training.epochs=1")
     # 100 kB of parameters; 40 rows of 20,000 hidden features, several times over.
-    assert summaries(run, "alone")[0]["peak_memory_bytes"] > 40 * 20000 * 4
+    assert summaries(run, "baseline")[0]["peak_memory_bytes"] > 40 * 20000 * 4

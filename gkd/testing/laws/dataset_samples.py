@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from gkd.data import AbstractDataset, Sample, collate
+from gkd.distillation.task import TASKS, task_named
 from gkd.errors import DataError
-from gkd.task import TASKS, task_named
 from gkd.testing.law import law, require
 from gkd.testing.laws.comparison import require_finite
 from gkd.testing.subject import Subject

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from gkd.distillation.sample_slices import joined_views
+from gkd.cache.slices import joined_views
 from gkd.graph import Graph
 from gkd.loss import View
 from gkd.testing.law import law, unless_declared

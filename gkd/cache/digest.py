@@ -1,0 +1,144 @@
+"""Whether a sample is still the one that was seen under its id."""
+
+from collections.abc import Mapping, MutableMapping
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from gkd.errors import ParameterError
+from gkd.graph import Graph
+from gkd.graph.disjoint_union import DisjointUnion
+from gkd.graph.graph import remembered_graph
+
+NODES = "number of nodes"
+_PLACES = ("batch", "ptr")  # inputs that say where a sample lies in the batch, not what it is
+_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_ODD = -7_046_029_254_386_353_131  # 2^64 / golden ratio, whose multiples spread over all bits
+
+
+def sample_digests(
+    inputs: Mapping[str, object], ptr: Tensor, edge_index: Tensor | None = None
+) -> list[dict[str, int]]:
+    """Numbers per sample that differ when the sample's inputs differ.
+
+    They are sums of hashes of the inputs' bits, in integers: the same for a sample in any company,
+    on any device, for any order of its edges.
+
+    Args:
+        inputs: tensors by name. A name that ends in ``edge_index`` has edges, one that begins with
+            ``edge`` a row per edge, any other a row per node or per sample.
+        ptr: int64 ``[B + 1]``, where each sample's nodes begin.
+        edge_index: int64 ``[2, E]``, the edges that rows per edge belong to.
+
+    Returns:
+        For each sample a number per input, by its name, and the number of nodes.
+
+    Raises:
+        ParameterError: an input cannot be divided among the samples.
+
+    >>> x = torch.tensor([[1.0], [2.0], [1.0], [2.0], [2.0], [1.0]])
+    >>> first, same, other = sample_digests({"x": x}, ptr=torch.tensor([0, 2, 4, 6]))
+    >>> first == same, first == other
+    (True, False)
+    """
+    sizes = ptr.diff()
+    samples = torch.arange(len(sizes), device=ptr.device).repeat_interleave(sizes)
+    columns = {NODES: sizes}
+    for name, value in inputs.items():
+        if name in _PLACES:
+            continue
+        known = _known_edges(value, sizes, len(samples)) if name.endswith("edge_index") else None
+        if known is None:
+            rows = _rows(name, value, ptr, samples, edge_index)
+            known = torch.zeros_like(sizes).index_add_(0, rows.sample, _mixed(rows.value))
+        columns[name] = known
+    numbers = torch.stack(list(columns.values()), dim=1).tolist()
+    return [dict(zip(columns, row, strict=True)) for row in numbers]
+
+
+def bit_sum(tensor: Tensor) -> Tensor:
+    """Sum of the bits read as integers, which differs when any one value differs."""
+    values = _bits(tensor).flatten()
+    start = values.storage_offset() * values.element_size()
+    if values.nbytes % 8 == 0 and start % 8 == 0:
+        values = values.view(torch.int64)  # read by eight bytes, the sum is ten times as fast
+    return values.sum(dtype=torch.int64)
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    # Complex numbers may be wider than any integer: read them as their parts.
+    parts = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return parts.detach().contiguous().view(_INTEGERS[parts.element_size()])
+
+
+def _known_edges(edge_index: object, sizes: Tensor, num_nodes: int) -> Tensor | None:
+    """Return the numbers of edges that samples were collated of, each computed once; or None."""
+    graph = remembered_graph(edge_index, num_nodes) if isinstance(edge_index, Tensor) else None
+    # Repeated edges, which a graph has once, count in the digest: it must be the very same edges.
+    if graph is None or not torch.equal(graph.edge_index, cast(Tensor, edge_index)):
+        return None
+    parts = graph.graphs if isinstance(graph, DisjointUnion) else (graph,)
+    if [part.num_nodes for part in parts] != sizes.tolist():
+        return None
+    return torch.tensor([_edge_number(part) for part in parts], device=sizes.device)
+
+
+def _edge_number(graph: Graph) -> int:
+    if graph not in _edge_numbers:
+        values = _mixed(_mixed(graph.source) + graph.target)
+        _edge_numbers[graph] = int(values.sum())
+    return _edge_numbers[graph]
+
+
+_edge_numbers: MutableMapping[Graph, int] = WeakIdKeyDictionary()
+
+
+class _Rows(NamedTuple):
+    value: Tensor
+    sample: Tensor
+
+
+def _rows(
+    name: str, value: object, ptr: Tensor, samples: Tensor, edge_index: Tensor | None
+) -> _Rows:
+    """Return a number for each row of an input, and the sample that the row belongs to."""
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        raise ParameterError(f"teacher cache: input {name!r} has no rows to divide among samples")
+    if name.endswith("edge_index"):
+        return _edges(value, ptr, samples)
+    if name.startswith("edge") and edge_index is not None and len(value) == edge_index.shape[1]:
+        edges = _edges(edge_index, ptr, samples)
+        return _Rows(_folded(value) + _mixed(edges.value), edges.sample)
+    if len(value) == len(samples):
+        position = torch.arange(len(value), device=ptr.device) - ptr[samples]
+        return _Rows(_folded(value) + _mixed(position), samples)
+    if len(value) == len(ptr) - 1:
+        return _Rows(_folded(value), torch.arange(len(value), device=ptr.device))
+    raise ParameterError(
+        f"teacher cache: input {name!r} of shape {list(value.shape)} has neither a row per node "
+        f"({len(samples)}) nor per sample ({len(ptr) - 1}), so it cannot be kept per sample"
+    )
+
+
+def _edges(edge_index: Tensor, ptr: Tensor, samples: Tensor) -> _Rows:
+    sample = samples[edge_index[1]]
+    source, target = edge_index - ptr[sample]
+    return _Rows(_mixed(source) + target, sample)
+
+
+def _folded(rows: Tensor) -> Tensor:
+    values = _bits(rows)
+    values = values.to(torch.int64) if values.ndim == 1 else values.sum(-1, dtype=torch.int64)
+    while values.ndim > 1:  # [B, N] of dense batches: points that change places must be seen
+        position = torch.arange(values.shape[-1], device=values.device)
+        values = _mixed(values + _mixed(position)).sum(-1)
+    return values
+
+
+def _mixed(values: Tensor) -> Tensor:
+    """Return a hash of each integer, so that sums of hashes do not hide an exchange."""
+    values = (values + 1) * _ODD
+    values = (values ^ (values >> 32)) * _ODD
+    return values ^ (values >> 29)

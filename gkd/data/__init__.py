@@ -1,0 +1,7 @@
+"""Datasets, and the samples and batches that they are made of."""
+
+from gkd.data.batch import Batch, collate
+from gkd.data.dataset import AbstractDataset
+from gkd.data.sample import Sample
+
+__all__ = ["AbstractDataset", "Batch", "Sample", "collate"]

@@ -1,0 +1,124 @@
+"""Batches: several samples as one disconnected graph."""
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+
+import torch
+from torch import Tensor
+
+from gkd.data.sample import Sample, Tensors, is_edge_index
+from gkd.errors import DataError
+from gkd.graph.disjoint_union import remember_union
+
+
+class Batch(Tensors):
+    """Several samples as one disconnected graph; made by :func:`collate`.
+
+    Besides the samples' tensors it has ``batch`` (``int64 [N]``, the sample of each node,
+    ascending) and ``ptr`` (``int64 [B + 1]``, where each sample's nodes begin).
+
+    Args:
+        tensors: the samples' tensors, concatenated, with ``batch`` and ``ptr``.
+        ids: the samples' ids, ``B`` of them.
+        extents: rows (edges, for edge indices) that each sample has of each tensor.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, Tensor],
+        ids: tuple[str, ...],
+        extents: Mapping[str, tuple[int, ...]],
+    ) -> None:
+        super().__init__(tensors)
+        self.ids = ids
+        self.extents = extents
+        self.num_nodes = int(tensors["batch"].numel())
+
+    @property
+    def num_graphs(self) -> int:
+        """Number of samples B."""
+        return len(self.ids)
+
+    def split(self) -> list[Sample]:
+        """Return the samples again, in order: the inverse of :func:`collate`."""
+        starts = self.ptr.tolist()
+        columns = {name: _pieces(name, self, starts) for name in self.extents}
+        return [
+            Sample(
+                id=id,
+                num_nodes=starts[i + 1] - starts[i],
+                **{name: pieces[i] for name, pieces in columns.items()},
+            )
+            for i, id in enumerate(self.ids)
+        ]
+
+    def _label(self) -> str:
+        return f"{self.num_graphs} graphs"
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Concatenate samples into one batch, with edge indices offset by the nodes before them.
+
+    Edges sorted by (target, source) in every sample are so in the batch. Where samples have many
+    edges, the graph of the batch joins the structure of theirs, which is found once per sample.
+
+    Args:
+        samples: at least one, all with the same names, dtypes and trailing shapes.
+
+    Raises:
+        DataError: there is no sample, or two do not go together.
+
+    >>> a = Sample(id="a", x=torch.zeros(2, 1), edge_index=torch.tensor([[0], [1]]))
+    >>> b = Sample(id="b", x=torch.ones(3, 1), edge_index=torch.tensor([[2], [0]]))
+    >>> batch = collate([a, b])
+    >>> batch.edge_index.tolist(), batch.ptr.tolist(), batch.batch.tolist()
+    ([[0, 4], [1, 2]], [0, 2, 5], [0, 0, 1, 1, 1])
+    """
+    if not samples:
+        raise DataError("a batch needs at least one sample")
+    for sample in samples[1:]:
+        _check_alike(samples[0], sample)
+    sizes = [sample.num_nodes for sample in samples]
+    starts = [0, *accumulate(sizes)]
+    tensors: dict[str, Tensor] = {}
+    extents: dict[str, tuple[int, ...]] = {}
+    device: torch.device | None = None
+    for name, first in samples[0].items():
+        parts = [getattr(sample, name) for sample in samples]
+        dim = 1 if is_edge_index(name) else 0
+        extents[name] = tuple(part.shape[dim] for part in parts)
+        if is_edge_index(name):
+            shifted = [part + start for part, start in zip(parts, starts, strict=False)]
+            tensors[name] = torch.cat(shifted, dim)
+            remember_union(tensors[name], list(zip(parts, sizes, strict=True)))
+        else:
+            tensors[name] = torch.cat(parts, dim)
+        device = first.device
+    tensors["batch"] = torch.arange(len(samples), device=device).repeat_interleave(
+        torch.tensor(sizes, device=device)
+    )
+    tensors["ptr"] = torch.tensor(starts, device=device)
+    return Batch(tensors, tuple(sample.id for sample in samples), extents)
+
+
+def _check_alike(first: Sample, other: Sample) -> None:
+    pair = f"samples {first.id!r} and {other.id!r} cannot be batched"
+    if set(first.keys()) != set(other.keys()):
+        raise DataError(f"{pair}: one has {sorted(first.keys())}, the other {sorted(other.keys())}")
+    for name, tensor in first.items():
+        twin = getattr(other, name)
+        # Two edge indices always go together: a sample admits only int64 [2, E].
+        alike = tensor.dtype == twin.dtype and tensor.shape[1:] == twin.shape[1:]
+        if not alike and not is_edge_index(name):
+            raise DataError(
+                f"{pair}: {name} is {tensor.dtype} {list(tensor.shape)} in one, "
+                f"{twin.dtype} {list(twin.shape)} in the other"
+            )
+
+
+def _pieces(name: str, batch: Batch, starts: list[int]) -> tuple[Tensor, ...]:
+    whole: Tensor = getattr(batch, name)
+    if not is_edge_index(name):
+        return torch.split_with_sizes(whole, batch.extents[name])
+    parts = torch.split_with_sizes(whole, batch.extents[name], dim=1)
+    return tuple(part - start for part, start in zip(parts, starts, strict=False))

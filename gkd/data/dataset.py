@@ -1,0 +1,49 @@
+"""Datasets, and the samples and batches that they are made of."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from gkd.data.batch import Batch, collate
+from gkd.data.sample import Sample
+
+__all__ = ["AbstractDataset", "Batch", "Sample", "collate"]
+
+
+class AbstractDataset(ABC):
+    """Training, validation and test samples of one task, with what a model must know of them.
+
+    A dataset sets the five attributes below, at class level or in ``__init__``, and implements the
+    three splits.
+
+    Attributes:
+        task: ``"single-label"`` or ``"multi-label"``.
+        num_features: width of the input, ``in_channels`` of a model.
+        num_classes: width of the output, ``out_channels`` of a model.
+        inputs: names of the batch's tensors that models are called with, in order.
+        augmented: whether a training sample differs from epoch to epoch, so that nothing computed
+            from it may be kept.
+    """
+
+    task: str
+    num_features: int
+    num_classes: int
+    inputs: tuple[str, ...]
+    augmented: bool = False
+
+    @property
+    @abstractmethod
+    def train(self) -> Sequence[Sample]:
+        """Samples to train on."""
+
+    @property
+    @abstractmethod
+    def validation(self) -> Sequence[Sample]:
+        """Samples to select on."""
+
+    @property
+    @abstractmethod
+    def test(self) -> Sequence[Sample]:
+        """Samples to report on, and nothing else."""
+
+    def set_epoch(self, epoch: int) -> None:  # noqa: B027  most datasets do not change
+        """Say which epoch (from 0) the training samples are drawn for."""

@@ -1,0 +1,282 @@
+"""The engine: a teacher, a student and terms make a loss to train the student with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from gkd.cache.entries import TeacherTerm, TeacherTerms
+from gkd.cache.teacher_cache import TeacherCache
+from gkd.distillation.batch_attributes import inputs_of
+from gkd.distillation.declared_uses import require_taps_used
+from gkd.distillation.finiteness import require_finite
+from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
+from gkd.distillation.resolved_term import (
+    ResolvedTerm,
+    blaming,
+    loss_of,
+    resolved_terms,
+    student_taps,
+    teacher_taps,
+)
+from gkd.distillation.step_report import StepReport
+from gkd.distillation.supervised_loss import SupervisedLoss
+from gkd.distillation.tap import Tap, described
+from gkd.distillation.taps import evaluating
+from gkd.distillation.task import Task, task_named
+from gkd.distillation.teachers import answering, named_teachers
+from gkd.distillation.term import Term
+from gkd.errors import ParameterError
+from gkd.loss import AbstractLoss, View
+
+__all__ = ["Distiller", "StepReport"]
+
+
+class Distiller(nn.Module):
+    r"""Loss of a student on a batch: its task, and what terms ask of it beside a teacher.
+
+    .. math:: L = L_{task}(p_s, y) + \sum_k w_k(epoch) \, L_k(student, teacher)
+
+    Teachers are frozen (``requires_grad`` False), always in evaluation mode, run without gradients
+    and are no sub-modules: ``parameters()``, ``state_dict()``, ``train()`` and ``eval()`` concern
+    the student and learned adapters. ``.to()`` moves the teachers, too.
+
+    Args:
+        teacher: a module, or several by name; then taps of a teacher begin with ``name:``. An empty
+            mapping trains the student alone.
+        student: a module whose parameters and sub-modules are its own.
+        terms: what to distil. Several may use one loss.
+        task: ``"single-label"``, ``"multi-label"`` or a :class:`gkd.Task`.
+        inputs: attributes of the batch that the networks are called with, in order.
+        target: attribute of the batch that holds the labels.
+        mask: attribute of the batch, boolean ``[N]``: rows that the supervised loss takes. Terms
+            take all rows.
+        logits: where the logits are in what a network returns, if that is no tensor: ``"[0]"``,
+            ``"[key]"``.
+        teacher_cache: keeps what the teachers say per sample; for data without augmentation.
+
+    Attributes:
+        epoch: epoch that weight schedules read, a whole number from 0 on; set it in your loop.
+
+    Raises:
+        TapError: a tap does not exist, never fires, fires several times, or yields no features.
+        ParameterError: an argument of the wrong type, or networks whose rows do not correspond.
+        UnknownNameError: there is no such loss, task, teacher or graph builder.
+        DataError: the batch lacks an attribute, or labels and logits do not fit.
+        NonFiniteError: NaN or infinity in a loss or in a teacher's outputs.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> class Difference(AbstractLoss):
+        ...     def forward(self, student: View, teacher: View) -> Tensor:
+        ...         return (student.logits - teacher.logits).square().mean()
+        >>> batch = SimpleNamespace(x=torch.randn(5, 3), y=torch.tensor([0, 1, 1, 0, 1]))
+        >>> distiller = Distiller(
+        ...     nn.Linear(3, 2), nn.Linear(3, 2), [Term(Difference(), weight=0.5)],
+        ...     task="single-label", inputs=["x"],
+        ... )
+        >>> report = distiller(batch)
+        >>> report.total.backward()
+        >>> sorted(report.terms), report.weights
+        (['difference'], {'difference': 0.5})
+    """
+
+    def __init__(
+        self,
+        teacher: nn.Module | Mapping[str, nn.Module],
+        student: nn.Module,
+        terms: Sequence[Term] = (),
+        *,
+        task: str | Task,
+        inputs: Sequence[str],
+        target: str = "y",
+        mask: str | None = None,
+        logits: str = "",
+        teacher_cache: TeacherCache | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(inputs, str) or not inputs:
+            raise ParameterError(f"inputs: expected names such as ('x',), got {inputs!r}")
+        self.teachers = named_teachers(teacher, student)
+        self.student = student
+        self.task = task if isinstance(task, Task) else task_named(task)
+        self.inputs = tuple(inputs)
+        self.teacher_cache = teacher_cache
+        self.epoch = 0
+        self.terms = resolved_terms(terms, student, self.teachers)
+        self.losses = nn.ModuleDict()
+        for resolved, term in zip(self.terms, terms, strict=True):
+            with blaming(resolved.name):
+                loss = loss_of(term, self.task)
+                require_taps_used(loss, resolved.student_view, resolved.teacher_view)
+                self.losses[resolved.name] = loss
+        self._supervised = SupervisedLoss(self.task, target, mask)
+        self._student_taps = student_taps(self.terms, Tap.parse(logits))
+        needs = [
+            TeacherTerm.of(term, resolved, self._loss(resolved.name))
+            for term, resolved in zip(terms, self.terms, strict=True)
+        ]
+        self._teacher_terms = {
+            name: TeacherTerms.of(taps, [need for need in needs if need.teacher == name])
+            for name, taps in teacher_taps(self.terms, Tap.parse(logits), self.teachers).items()
+        }
+        self._unbuilt = {name for name, loss in self.losses.items() if _learns(loss)}
+
+    @property
+    def epoch(self) -> int:
+        """Epoch that weight schedules read."""
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
+            raise ParameterError(f"epoch: expected a whole number from 0 on, got {epoch!r}")
+        self._epoch = epoch
+
+    def forward(self, batch: object) -> StepReport:
+        """Run the networks on ``batch`` and compute every loss whose weight is above 0.
+
+        Args:
+            batch: any object with the attributes in ``inputs`` and ``target``; also
+                ``edge_index`` and ``batch`` where terms use graphs or samples.
+        """
+        self._require_built()
+        weights = {term.name: term.schedule.weight_at(self.epoch) for term in self.terms}
+        active = [term for term in self.terms if weights[term.name] > 0]
+        student, views = self._views(batch, active, self.teacher_cache)
+        logits = cast(Tensor, student.logits)  # only a teacher's pass is ever partial
+        task = self._supervised(logits, batch)
+        terms = {name: self._term(name, *pair) for name, pair in views.items()}
+        total = task
+        for name, value in terms.items():
+            total = total + weights[name] * value
+        require_finite(task, terms, views, total, logits, self.epoch)
+        compared = {term.name: term.student_view.tensor(student) for term in active}
+        return StepReport(total, task, terms, weights, logits, compared)
+
+    def prepare(self, batch: object) -> Self:
+        """Create the adapters that terms learn, from the shapes of ``batch``; return the distiller.
+
+        Call it after moving the distiller to its device and before making the optimiser. It
+        changes neither the student's batch statistics nor adapters that exist, and asks no cache.
+        """
+        device = next((p.device.type for p in self.student.parameters()), "cpu")
+        # Adapters take the dtype of the networks, not that of autocast.
+        with evaluating(self.student), torch.no_grad(), torch.autocast(device, enabled=False):
+            student, views = self._views(batch, self.terms, None)
+            for name in sorted(self._unbuilt):
+                with blaming(name):
+                    self._loss(name).build(*views[name])
+                self._loss(name).to(cast(Tensor, student.logits).device)
+        self._unbuilt = set()
+        return self
+
+    def remember(self, batch: object) -> bool:
+        """Have the teacher cache keep what terms need of ``batch``, without the student.
+
+        Returns:
+            False where there is no room for all of it.
+
+        Raises:
+            ParameterError: the distiller has no cache, or what the teacher says cannot be kept.
+        """
+        if self.teacher_cache is None:
+            raise ParameterError("remember: this distiller was made without a teacher_cache")
+        inputs, complete = inputs_of(batch, self.inputs), True
+        for name, terms in self._teacher_terms.items():
+            with answering(self.teachers[name]) as teacher:
+                complete &= self.teacher_cache.remember(teacher, batch, inputs, terms)
+        return complete
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters of the student and of learned adapters, never a teacher's.
+
+        Raises:
+            ParameterError: adapters do not exist yet.
+        """
+        self._require_built()
+        return super().named_parameters(prefix, recurse, remove_duplicate)
+
+    def _views(
+        self, batch: object, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
+    ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
+        """Return the student's outputs, and the pair of views of each term."""
+        inputs = inputs_of(batch, self.inputs)
+        theirs: dict[str, View] = {}
+        # Teachers first: their activations are gone before the student's pile up.
+        for name in dict.fromkeys(term.teacher for term in terms):
+            wanted = [term.name for term in terms if term.teacher == name]
+            theirs |= self._teacher_views(name, batch, inputs, wanted, cache)
+        ours = network_outputs(self.student, inputs, self._student_taps)
+        views = {}
+        for term in terms:
+            with blaming(term.name):
+                student = term.student_view.view(batch, ours)
+                _require_same_rows(student, theirs[term.name])
+            views[term.name] = student, theirs[term.name]
+        return ours, views
+
+    def _teacher_views(
+        self,
+        name: str,
+        batch: object,
+        inputs: Mapping[str, object],
+        wanted: Sequence[str],
+        cache: TeacherCache | None,
+    ) -> dict[str, View]:
+        terms = self._teacher_terms[name]
+        with answering(self.teachers[name]) as teacher:
+            if cache is not None:
+                return cache.views(teacher, batch, inputs, terms, wanted)
+            return terms.views(batch, network_outputs(teacher, inputs, terms.taps), wanted)
+
+    def _term(self, name: str, student: View, teacher: View) -> Tensor:
+        with blaming(name):
+            value = self._loss(name)(student=student, teacher=teacher)
+            if not isinstance(value, Tensor) or value.ndim:
+                raise ParameterError(f"the loss gave {described(value)}, not a scalar tensor")
+        return value
+
+    def _loss(self, name: str) -> AbstractLoss:
+        return cast(AbstractLoss, self.losses[name])
+
+    def _require_built(self) -> None:
+        if self._unbuilt:
+            raise ParameterError(
+                f"{', '.join(sorted(self._unbuilt))}: adapters are learned, and made from a batch; "
+                "call distiller.prepare(batch) before making the optimiser and before training"
+            )
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *arguments: Any
+    ) -> None:
+        # An adapter without its shapes would be reported as "unexpected keys" alone.
+        if any(key.startswith(f"{prefix}losses.{n}.") for key in state_dict for n in self._unbuilt):
+            self._require_built()
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        for teacher in self.teachers.values():
+            teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+
+def _learns(loss: nn.Module) -> bool:
+    return type(loss).build is not AbstractLoss.build  # type: ignore[attr-defined]
+
+
+def _require_same_rows(student: View, teacher: View) -> None:
+    name, ours, theirs = "features", student.features, teacher.features
+    if ours is None or theirs is None:
+        name, ours, theirs = "logits", student.logits, teacher.logits
+    if ours is not None and theirs is not None and len(ours) != len(theirs):
+        raise ParameterError(
+            f"{name} of the student {list(ours.shape)} and of the teacher {list(theirs.shape)} "
+            "differ in their number of rows, so that they do not describe the same nodes"
+        )

@@ -1,0 +1,112 @@
+"""Terms: weighted losses between a tap of the student and a tap of a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from gkd.distillation.graph_source import GraphChoice
+from gkd.distillation.schedule import Schedule, schedule_from
+from gkd.errors import ParameterError
+from gkd.loss import AbstractLoss
+
+
+@dataclass(frozen=True)
+class Term:
+    """One loss between student and teacher, with its weight in the total.
+
+    A tap is the path of a sub-module as in ``named_modules()``; ``path#0`` is the first of several
+    calls in one forward pass, ``path[0]`` or ``path[key]`` an item of an output that is a tuple or
+    mapping. The tapped output is ``[N, F]``, or ``[B, N, F]``, which is read as ``[B·N, F]``.
+    Without taps the loss sees the logits alone. With several teachers, ``teacher`` begins with the
+    name of one: ``"tissue:layers.1"``, or ``"tissue:"`` for its logits.
+
+    Args:
+        loss: name of a loss, or a loss.
+        weight: number, schedule, or mapping as
+            :func:`gkd.distillation.schedule.schedule_from` takes it.
+        student: tap of the student.
+        teacher: tap of the teacher.
+        params: parameters of a loss given by name.
+        name: key of the term in reports; by default the loss's name, then ``name-2``, ``name-3``…
+        graph: source of both views' graphs: an attribute of the batch, ``"tap:PATH"`` (each
+            network's own sub-module of this path), a builder ``(features, batch) -> Graph``, or a
+            mapping with a builder's name and parameters. By default ``edge_index`` for terms with
+            taps, where the batch has one.
+        student_graph: source of the student's graph alone.
+        teacher_graph: source of the teacher's graph alone.
+
+    Raises:
+        ParameterError: an argument of the wrong type or out of its range.
+
+    >>> Term("lsp", weight=100.0, student="layers.2", teacher="layers.1").default_name
+    'lsp'
+    """
+
+    loss: str | AbstractLoss
+    weight: float | Mapping[str, object] | Schedule = 1.0
+    student: str | None = None
+    teacher: str | None = None
+    params: Mapping[str, object] = field(default_factory=dict)
+    name: str | None = None
+    graph: GraphChoice | None = None
+    student_graph: GraphChoice | None = None
+    teacher_graph: GraphChoice | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.loss, str | AbstractLoss):
+            raise ParameterError(
+                "term: loss must be the name of a loss or a gkd.AbstractLoss, "
+                f"got {type(self.loss).__name__}"
+            )
+        if self.params and not isinstance(self.loss, str):
+            raise ParameterError(
+                f"term {self.default_name!r}: params are for a loss given by name; "
+                "give them to the loss itself"
+            )
+        for side in ("student", "teacher"):
+            tap = getattr(self, side)
+            if not isinstance(tap, str | None):
+                raise ParameterError(
+                    f"term {self.default_name!r}: {side} must be a tap such as 'layers.1', "
+                    f"got {tap!r}"
+                )
+        schedule_from(self.weight)
+
+    @property
+    def default_name(self) -> str:
+        """Name of the term where the user gave none and it is free."""
+        if isinstance(self.loss, str):
+            return self.loss.rpartition(":")[2].replace(".", "-")
+        return type(self.loss).__name__.lower()
+
+
+def term_names(terms: list[Term]) -> list[str]:
+    """Names of ``terms``, all different, in their order.
+
+    Raises:
+        ParameterError: two terms were given one name, or a name is unusable.
+
+    >>> term_names([Term("kd"), Term("kd"), Term("kd", name="logits")])
+    ['kd', 'kd-2', 'logits']
+    """
+    taken: set[str] = set()
+    for name in (term.name for term in terms if term.name is not None):
+        if name in taken:
+            raise ParameterError(f"two terms are named {name!r}; names must differ")
+        if not name or "." in name or hasattr(nn.ModuleDict, name):
+            raise ParameterError(
+                f"term name {name!r} must not be empty, contain a dot or be a method of a dict"
+            )
+        taken.add(name)
+    names = []
+    for term in terms:
+        name, number = term.name or term.default_name, 1
+        while term.name is None and name in taken:
+            number += 1
+            name = f"{term.default_name}-{number}"
+        taken.add(name)
+        names.append(name)
+    return names

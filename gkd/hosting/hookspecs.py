@@ -1,0 +1,74 @@
+"""The hooks: what a plugin may implement, one function each.
+
+A plugin is a module (or object) that an entry point of the group ``gkd`` names. It marks functions
+with :data:`hookimpl`; a component hook returns a mapping from names to factories.
+
+>>> @hookimpl
+... def gkd_losses():
+...     return {"mine": MyLoss}  # used as gkd.create("loss", "mine")
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gkd.data import AbstractDataset
+    from gkd.distillation.step_report import StepReport
+    from gkd.graph import Graph
+    from gkd.kernel import AbstractKernel
+    from gkd.loss import AbstractLoss
+
+PROJECT = "gkd"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One finished training step, as observers see it.
+
+    Args:
+        epoch: number of completed epochs, from 0.
+        step: number of completed optimiser steps over the whole training, from 0.
+        report: the step's loss, its terms and the weights of these.
+    """
+
+    epoch: int
+    step: int
+    report: "StepReport"
+
+
+@hookspec
+def gkd_losses() -> "Mapping[str, Callable[..., AbstractLoss]]":  # type: ignore[empty-body]
+    """Return distillation losses by name."""
+
+
+@hookspec
+def gkd_kernels() -> "Mapping[str, Callable[..., AbstractKernel]]":  # type: ignore[empty-body]
+    """Return kernels, similarities of the two ends of an edge, by name."""
+
+
+@hookspec
+def gkd_graph_builders() -> "Mapping[str, Callable[..., Callable[..., Graph]]]":  # type: ignore[empty-body]
+    """Return graph builders, ``(features, batch) -> Graph``, by name."""
+
+
+@hookspec
+def gkd_models() -> "Mapping[str, Callable[..., nn.Module]]":  # type: ignore[empty-body]
+    """Return models by name; the first parameters are ``in_channels`` and ``out_channels``."""
+
+
+@hookspec
+def gkd_datasets() -> "Mapping[str, Callable[..., AbstractDataset]]":  # type: ignore[empty-body]
+    """Return datasets by name."""
+
+
+@hookspec
+def gkd_step(event: StepEvent) -> None:
+    """Observe a finished training step; an observer that raises is reported and disabled."""

@@ -1,0 +1,256 @@
+"""What an experiment consists of: dataset, teacher, student, training, methods to compare."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from gkd.distillation.schedule import schedule_from
+
+BASELINE = "baseline"
+"""Name of the method without terms: what every distillation is measured against."""
+
+FORMER_BASELINE = "alone"
+"""What recipes and run folders called it before."""
+
+
+def with_current_names(methods: Sequence[Any]) -> list[Any]:
+    """Return a recipe's methods with the baseline under its name of today.
+
+    >>> with_current_names([{"name": "alone"}, {"name": "lsp", "terms": [{"loss": "lsp"}]}])
+    [{'name': 'baseline'}, {'name': 'lsp', 'terms': [{'loss': 'lsp'}]}]
+    """
+    names = [method.get("name") for method in methods if isinstance(method, dict)]
+    if BASELINE in names:
+        return list(methods)
+    return [
+        {**method, "name": BASELINE}
+        if isinstance(method, dict) and method.get("name") == FORMER_BASELINE
+        else method
+        for method in methods
+    ]
+
+
+def _checked_weight(value: Any) -> Any:
+    schedule_from(value)
+    return value
+
+
+def _checked_graph(value: Any) -> Any:
+    if isinstance(value, str) or (isinstance(value, dict) and "name" in value):
+        return value
+    raise ValueError("should be the name of a batch attribute, 'tap:PATH' or {name = ..., ...}")
+
+
+Weight = Annotated[Any, AfterValidator(_checked_weight)]
+GraphSource = Annotated[Any, AfterValidator(_checked_graph)]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+
+
+class Part(BaseModel):
+    """Base of all parts: nothing unknown, nothing converted, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class DatasetRecipe(Part):
+    """A dataset by name; every other key is a parameter of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Parameters of the dataset."""
+        return dict(self.model_extra or {})
+
+
+class TrainingRecipe(Part):
+    """How one network is trained.
+
+    Args:
+        epochs: passes over the training samples.
+        batch_size: samples per step, over all devices together.
+        optimiser: ``momentum`` and ``nesterov`` are those of sgd.
+        learning_rate: of the first epoch.
+        weight_decay: L2 penalty (adam, sgd) or decoupled decay (adamw).
+        schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
+        gradient_clipping: largest norm of the gradient.
+        validate_every: epochs between two validations; the last epoch is always validated.
+        workers: processes that prepare batches; 0 prepares them between the steps, which is
+            faster unless a sample takes long to read.
+    """
+
+    epochs: PositiveInt
+    batch_size: PositiveInt = 1
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: PositiveFloat = 0.001
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    schedule: Literal["constant", "cosine"] = "constant"
+    gradient_clipping: PositiveFloat | None = None
+    validate_every: PositiveInt = 1
+    workers: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.optimiser != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimiser}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class TeacherRecipe(Part):
+    """The teacher's model, and either how it is trained or a safetensors file of its weights.
+
+    Args:
+        name: of the model.
+        params: of the model.
+        weights: safetensors file, instead of a training.
+        seed: of its training.
+        training: how it is trained.
+        cache: whether what it says of the training samples is kept, so that it runs once: by
+            default where they are the same in every epoch; true insists, false runs it always.
+        cache_mebibytes: memory for that; the rest goes to files in the run's folder.
+    """
+
+    name: str
+    params: dict[str, Any] = {}
+    weights: str | None = None
+    seed: NonNegativeInt = 0
+    training: TrainingRecipe | None = None
+    cache: bool | None = None
+    cache_mebibytes: PositiveInt = 1024
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        if self.weights is None and self.training is None:
+            raise ValueError("a teacher needs [teacher.training], or weights = a safetensors file")
+        return self
+
+
+class StudentRecipe(Part):
+    """The student's model."""
+
+    name: str
+    params: dict[str, Any] = {}
+
+
+class TermRecipe(Part):
+    """One weighted distillation loss; see ``gkd.Term``."""
+
+    loss: str
+    weight: Weight = 1.0
+    student: str | None = None
+    teacher: str | None = None
+    params: dict[str, Any] = {}
+    name: str | None = None
+    graph: GraphSource = None
+    student_graph: GraphSource = None
+    teacher_graph: GraphSource = None
+
+
+class MethodRecipe(Part):
+    """One way to train a student: its terms, none for a baseline.
+
+    Args:
+        name: of the method and of its folder.
+        terms: distillation losses.
+        student: in place of the recipe's. Such a method is compared with the one that trains the
+            same student without terms, if there is one.
+    """
+
+    name: FolderName
+    terms: list[TermRecipe] = []
+    student: StudentRecipe | None = None
+
+
+class FeatureSpaceRecipe(Part):
+    """A picture of feature spaces: every point's distance to a marked one, in each network.
+
+    Args:
+        student: tap of the students' features.
+        teacher: tap of the teacher's.
+        epochs: after which the students are looked at, from 1.
+        sample: id of a test sample whose nodes have positions; by default the first.
+        node: number of the marked point.
+    """
+
+    student: str
+    teacher: str
+    epochs: Annotated[list[PositiveInt], Field(min_length=1)]
+    sample: str | None = None
+    node: NonNegativeInt = 0
+
+
+class Recipe(Part):
+    """A teacher, and students trained by several methods from the same seeds.
+
+    The baseline, the student trained without distillation, is added where no method is called
+    ``baseline``.
+    """
+
+    title: str = ""
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [0]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    dataset: DatasetRecipe
+    teacher: TeacherRecipe | None = None
+    student: StudentRecipe
+    training: TrainingRecipe
+    methods: list[MethodRecipe] = []
+    feature_space: FeatureSpaceRecipe | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_baseline(cls, data: Any) -> Any:
+        methods = data.get("methods", []) if isinstance(data, dict) else None
+        if not isinstance(methods, list):
+            return data
+        methods = with_current_names(methods)
+        names = [method.get("name") for method in methods if isinstance(method, dict)]
+        # At the end, so that an index into the recipe's own list keeps its meaning.
+        added = [] if BASELINE in names else [{"name": BASELINE}]
+        return {**data, "methods": [*methods, *added]}
+
+    @model_validator(mode="after")
+    def _check_methods(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds should differ, got {self.seeds}")
+        for name, count in Counter(method.name for method in self.methods).items():
+            if count > 1:
+                raise ValueError(f"{count} methods are called {name!r}")
+        for method in self.methods:
+            if method.name == BASELINE and (method.terms or method.student):
+                raise ValueError(
+                    f"the method {BASELINE!r} is the baseline: it trains [student] without terms"
+                )
+            if method.terms and self.teacher is None:
+                raise ValueError(f"the method {method.name!r} distils, but there is no [teacher]")
+        return self
+
+    @model_validator(mode="after")
+    def _check_feature_space(self) -> Self:
+        if self.feature_space is None:
+            return self
+        if self.teacher is None:
+            raise ValueError("[feature_space] shows students beside a [teacher]; there is none")
+        if min(self.feature_space.epochs) > self.training.epochs:
+            first, last = min(self.feature_space.epochs), self.training.epochs
+            raise ValueError(
+                f"feature_space.epochs begin at {first}, but training ends with epoch {last}"
+            )
+        return self

@@ -1,0 +1,272 @@
+# ruff: noqa: E501  one mistake and its explanation per line
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gkd.errors import RecipeError
+from gkd.recipe.file import read_recipe, resolved_toml
+from gkd.recipe.lines import key_lines
+from gkd.recipe.settings import Setting
+from gkd.recipe.shipped import shipped_recipes
+
+TEXT = """\
+title = "a test"
+seeds = [0, 1]
+
+[dataset]
+name = "blobs"
+size = 3
+
+[teacher]
+name = "wide"
+[teacher.training]
+epochs = 4
+
+[student]
+name = "narrow"
+params = { width = 2 }
+
+[training]
+epochs = 2
+learning_rate = 0.1
+
+[[methods]]
+name = "lsp"
+terms = [
+    { loss = "lsp", weight = 100.0 },
+    { loss = "kd", weight = { start = 0.0, end = 1.0, epochs = 2 } },
+]
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.toml"
+    file.write_text(TEXT)
+    return file
+
+
+def failure(path: Path, old: str, new: str) -> str:
+    assert old in TEXT
+    path.write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    return str(caught.value)
+
+
+def test_reads_what_is_written_and_adds_the_baseline(path):
+    file = read_recipe(path)
+    assert file.name == "mine"
+    recipe = file.recipe
+    assert recipe.seeds == [0, 1]
+    assert recipe.dataset.params == {"size": 3}
+    assert recipe.training.learning_rate == 0.1
+    assert [method.name for method in recipe.methods] == ["lsp", "baseline"]
+    assert recipe.methods[0].terms[0].weight == 100.0
+
+
+def test_baseline_is_not_added_twice(path):
+    path.write_text(TEXT + '[[methods]]\nname = "baseline"\n')
+    assert [method.name for method in read_recipe(path).recipe.methods] == ["lsp", "baseline"]
+
+
+def test_the_baseline_may_have_its_former_name(path):
+    text = TEXT.replace("[[methods]]", '[[methods]]\nname = "alone"\n\n[[methods]]', 1)
+    path.write_text(text)
+    assert [method.name for method in read_recipe(path).recipe.methods] == ["baseline", "lsp"]
+    path.write_text(text + '[[methods]]\nname = "baseline"\n')
+    names = [method.name for method in read_recipe(path).recipe.methods]
+    assert names == ["alone", "lsp", "baseline"]
+
+
+def test_resolved_recipe_reads_back_as_itself(path, tmp_path):
+    recipe = read_recipe(path, ["dataset.root=./some where", "training.gradient_clipping=1"]).recipe
+    copy = tmp_path / "copy.toml"
+    copy.write_text(resolved_toml(recipe))
+    assert read_recipe(copy).recipe == recipe
+    assert "batch_size = 1" in copy.read_text()
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_shipped_recipes_are_valid(name):
+    recipe = read_recipe(name).recipe
+    assert recipe.title
+    assert "baseline" in [method.name for method in recipe.methods]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("learning_rate", "lerning_rate", ["mine.toml:19: training.lerning_rate: unknown key", "'learning_rate'"]),
+        ("[student]", "[studnet]", ["mine.toml:13: studnet: unknown key; did you mean 'student'", "student: missing"]),
+        ("epochs = 2", 'epochs = "2"', ["mine.toml:18: training.epochs", "valid integer, got '2'"]),
+        ("epochs = 2", "epochs = 0", ["mine.toml:18", "greater than 0, got 0"]),
+        ("epochs = 2", "epochs = true", ["mine.toml:18", "integer, got True"]),
+        ("learning_rate = 0.1", "learning_rate = nan", ["mine.toml:19", "got nan"]),
+        ("learning_rate = 0.1", "momentum = 0.9", ["mine.toml:17: training: momentum", "belong to sgd"]),
+        ("learning_rate = 0.1", 'optimiser = "sgd"\nnesterov = true', ["nesterov needs a momentum"]),
+        ("learning_rate = 0.1", 'optimiser = "adm"', ["mine.toml:19", "'adam', 'adamw' or 'sgd', got 'adm'"]),
+        ("weight = 100.0", "weight = -1", ["mine.toml:24: methods.0.terms.0.weight", "finite number >= 0"]),
+        ("weight = { start", "weight = { strt", ["mine.toml:25: methods.0.terms.1.weight", "strt"]),
+        ('loss = "kd"', 'lss = "kd"', ["mine.toml:25: methods.0.terms.1.lss: unknown key", "terms.1.loss: missing"]),
+        ('loss = "kd"', 'loss = "kd", graph = 3', ["mine.toml:25: methods.0.terms.1.graph"]),
+        ("seeds = [0, 1]", "seeds = [1, 1]", ["seeds should differ"]),
+        ("seeds = [0, 1]", "seeds = []", ["mine.toml:2: seeds"]),
+        ("seeds = [0, 1]", "seeds = [0, -1]", ["mine.toml:2: seeds.1"]),
+        ("seeds = [0, 1]", 'precision = "8-bit"', ["mine.toml:2: precision", "'bf16-mixed'"]),
+        ('name = "lsp"', 'name = "a/b"', ["mine.toml:22: methods.0.name"]),
+        ('name = "lsp"', 'name = "baseline"', ["baseline: it trains [student] without terms"]),
+        ("[teacher.training]\nepochs = 4", "", ["mine.toml:8: teacher", "weights"]),
+        ("[[methods]]", '[[methods]]\nname = "lsp"\n[[methods]]', ["2 methods are called 'lsp'"]),
+        ("[[methods]]", "[methods]", ["mine.toml:21: methods", "valid list"]),
+    ],
+)  # fmt: skip
+def test_mistakes_are_explained_at_their_lines(path, old, new, expected):
+    message = failure(path, old, new)
+    for part in expected:
+        assert part in message
+
+
+def test_all_mistakes_are_told_at_once(path):
+    path.write_text(TEXT.replace("epochs = 4", "epochs = -4").replace("seeds", "seds"))
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    told = [line.split(": ")[1] for line in str(caught.value).splitlines()]
+    assert told == ["teacher.training.epochs", "seds"]
+
+
+def test_syntax_errors_have_line_and_column(path):
+    assert "mine.toml:6:8: not valid TOML" in failure(path, "size = 3", "size = ")
+
+
+def test_distilling_needs_a_teacher(path):
+    teacher = TEXT[TEXT.index("[teacher]") : TEXT.index("[student]")]
+    assert "'lsp' distils, but there is no [teacher]" in failure(path, teacher, "")
+
+
+def test_missing_file_and_misspelt_name():
+    with pytest.raises(RecipeError, match="did you mean 'ppi-lsp'"):
+        read_recipe("ppi-lps")
+    with pytest.raises(RecipeError, match="neither a file"):
+        read_recipe("nowhere/at/all.toml")
+
+
+def test_unreadable_file(tmp_path):
+    file = tmp_path / "binary.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="cannot be read"):
+        read_recipe(file)
+
+
+@pytest.mark.parametrize(
+    ("setting", "read"),
+    [
+        ("training.epochs=9", lambda recipe: recipe.training.epochs == 9),
+        ("dataset.root=/data/ppi", lambda recipe: recipe.dataset.params["root"] == "/data/ppi"),
+        ("dataset.root=", lambda recipe: recipe.dataset.params["root"] == ""),
+        ("student.params.heads=[2, 2]", lambda recipe: recipe.student.params["heads"] == [2, 2]),
+        ("teacher.params.width=8", lambda recipe: recipe.teacher.params == {"width": 8}),
+        ("methods.0.terms.0.weight=3", lambda recipe: recipe.methods[0].terms[0].weight == 3),
+        ("methods.lsp.terms.1.weight=3", lambda recipe: recipe.methods[0].terms[1].weight == 3),
+        ("title=plain words", lambda recipe: recipe.title == "plain words"),
+    ],
+)
+def test_settings_replace_values(path, setting, read):
+    assert read(read_recipe(path, [setting]).recipe)
+
+
+def test_later_settings_win(path):
+    assert read_recipe(path, ["training.epochs=9", "training.epochs=8"]).recipe.training.epochs == 8
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("training.epoch=9", "--set training.epoch=9: training.epoch: unknown key; did you mean 'epochs'"),
+        ("trainig.epochs=9", "--set trainig.epochs=9: trainig: unknown key; did you mean 'training'"),
+        ("training.epochs=many", "--set training.epochs=many: training.epochs: should be a valid integer, got 'many'"),
+        ("seeds=[-1]", "--set seeds=[-1]: seeds.0: should be greater than or equal to 0, got -1"),
+        ("methods.3.name=x", "no element '3' in methods; available: 0, lsp"),
+        ("methods.lps.name=x", "did you mean 'lsp'"),
+        ("title.x=1", "title is 'a test', not a table"),
+        ("training.epochs", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("training..epochs=3", "expected KEY=VALUE"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_are_explained(path, setting, expected):
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path, [setting])
+    assert expected in str(caught.value)
+
+
+def test_lines_of_every_form_of_key():
+    text = '''\
+# comment with a [table] = in it
+a."b.c".d = """
+[not.a.table]
+x = 1
+"""
+'e' = [ # one
+  "x]", 'y}', # two
+  { f = [1, 2], "g" = 3 },
+]
+[t]
+u.v = 2026-11-22 07:30:00
+[[t.l]]
+m = 1
+[t.l.n]
+o = "\\"="
+[[t.l]]
+m = 2
+'''
+    tomllib.loads(text)
+    lines = key_lines(text)
+    assert lines["a", "b.c", "d"] == 2
+    assert lines["e",] == 6
+    assert lines["e", 1] == 7
+    assert lines["e", 2, "g"] == 8
+    assert lines["t", "u", "v"] == 11
+    assert lines["t", "l", 0, "m"] == 13
+    assert lines["t", "l", 0, "n", "o"] == 15
+    assert lines["t", "l", 1, "m"] == 17
+    assert ("not",) not in lines
+
+
+def leaves(value, path=()):
+    yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from leaves(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from leaves(inner, (*path, index))
+
+
+keys = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=5)
+scalars = st.integers(-9, 9) | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3)
+)
+
+
+@given(st.dictionaries(keys, values, max_size=4))
+def test_every_value_of_any_document_has_a_line(document):
+    import tomlkit
+
+    text = tomlkit.dumps(document)
+    lines = key_lines(text)
+    # Escapes in keys stay as they are written: only the place matters.
+    found = {path for path in leaves(tomllib.loads(text)) if path}
+    assert {len(path) for path in found} == {len(path) for path in lines}
+    assert len(found) == len(lines)
+    assert all(1 <= line <= text.count("\n") + 1 for line in lines.values())
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_value(text):
+    setting = Setting.of(f"a={text}")
+    assert setting.path == ("a",)
