@@ -11,9 +11,9 @@ import tomlkit
 from pydantic import ValidationError
 
 from gkd.errors import RecipeError, suggestion
-from gkd.recipe.errors import Origins, explanation
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe
+from gkd.recipe.origins import Origins, explain
 from gkd.recipe.settings import Setting, applied
 from gkd.recipe.shipped import recipe_files, shipped_recipes
 
@@ -51,7 +51,7 @@ def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
-        raise explanation(error, Recipe, origins) from error
+        raise explain(error, Recipe, origins) from error
     return RecipeFile(source.name.removesuffix(".toml"), recipe, origins)
 
 

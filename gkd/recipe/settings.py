@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gkd.errors import RecipeError, suggestion
-from gkd.recipe.errors import dotted
 from gkd.recipe.lines import Path
+from gkd.recipe.origins import dotted
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,9 @@ class Experiment:
         self.origins = file.origins
         self.host = host
         recipe = self.recipe.dataset
-        with self.origins.blamed("dataset", "name"):
+        with self.origins.context("dataset", "name"):
             host.component("dataset", recipe.name)
-        with self.origins.blamed("dataset"):
+        with self.origins.context("dataset"):
             self.dataset: AbstractDataset = host.create("dataset", recipe.name, **recipe.params)
             for split in ("train", "validation", "test"):
                 if len(getattr(self.dataset, split)) == 0:
@@ -52,7 +52,7 @@ class Experiment:
         self.dataset.set_epoch(0)
         for start in range(0, len(samples), size):
             chosen = range(start, min(start + size, len(samples)))
-            with self.origins.blamed("dataset"):
+            with self.origins.context("dataset"):
                 batch = collate([samples[index] for index in chosen])
             yield batch.to(device)
 
@@ -62,7 +62,7 @@ class Experiment:
         assert recipe is not None
         model = self._model(("teacher",), recipe, recipe.seed)
         if recipe.weights is not None:
-            with self.origins.blamed("teacher", "weights"):
+            with self.origins.context("teacher", "weights"):
                 load_weights(model, Path(recipe.weights))
         return model
 
@@ -84,9 +84,9 @@ class Experiment:
         index = self.recipe.methods.index(method)
         terms = []
         for position, recipe in enumerate(method.terms):
-            with self.origins.blamed("methods", index, "terms", position):
+            with self.origins.context("methods", index, "terms", position):
                 terms.append(self._term(recipe))
-        with self.origins.blamed("methods", index):
+        with self.origins.context("methods", index):
             return Distiller(
                 teacher if teacher is not None and terms else {},
                 student,
@@ -110,7 +110,7 @@ class Experiment:
         recipe = self.recipe.feature_space
         if recipe is None:
             return None
-        with self.origins.blamed("feature_space"):
+        with self.origins.context("feature_space"):
             return FeatureSpace.of(recipe, self.dataset)
 
     def _model(
@@ -118,9 +118,9 @@ class Experiment:
     ) -> nn.Module:
         given = recipe.params
         sizes = {"in_channels": self.dataset.num_features, "out_channels": self.dataset.num_classes}
-        with self.origins.blamed(*path, "name"):
+        with self.origins.context(*path, "name"):
             accepted = self.host.signature("model", recipe.name).parameters
-        with self.origins.blamed(*path):
+        with self.origins.context(*path):
             params = {name: size for name, size in sizes.items() if name in accepted} | given
             set_random_state(derived_seed(seed, "weights", path[-1]))
             model: nn.Module = self.host.create("model", recipe.name, **params)

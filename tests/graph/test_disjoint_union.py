@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 
 import gkd
 from gkd import Graph
-from gkd.graph import disjoint_union
 from gkd.functional.edge_products import neighbour_sum
+from gkd.graph import disjoint_union
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.graph.edge_index import stable_order
 from gkd.graph.graph import remembered_graph

@@ -37,7 +37,7 @@ class Origins:
         return self.file
 
     @contextmanager
-    def blamed(self, *path: str | int) -> Iterator[None]:
+    def context(self, *path: str | int) -> Iterator[None]:
         """Add the place of ``path`` to any gkd error raised inside."""
         try:
             yield
@@ -58,7 +58,7 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(map(str, path)) or "recipe"
 
 
-def explanation(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
+def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
     """All that pydantic found, one line each, at the places where a user can mend it."""
     lines = []
     for details in error.errors(include_url=False):
