@@ -2,9 +2,10 @@
 
 import io
 import json
+import lzma
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,23 @@ import numpy as np
 
 from gkd import DataError
 
+_SHOWN = 6
+# What the decompressors raise on damaged data; RuntimeError is a password or an unknown method.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
+
 
 class Archive:
     """Named files below one place.
+
+    A zip archive is read, never unpacked: no name in it becomes a path, and nothing is left behind.
 
     Args:
         place: a folder, or a zip archive whose members, in whatever folders, are the files.
@@ -26,15 +41,32 @@ class Archive:
 
     def __init__(self, place: Path, names: Iterable[str]) -> None:
         self.place = place
-        self._read, self._present = _folder(place) if place.is_dir() else _zip(place)
+        self._zipped = not place.is_dir()
+        if self._zipped:
+            try:
+                with zipfile.ZipFile(place) as archive:
+                    members = [name for name in archive.namelist() if not name.endswith("/")]
+            except _UNREADABLE as error:
+                raise DataError(
+                    f"{place} is not a complete zip archive ({error}); was its download cut short?"
+                ) from error
+        else:
+            members = [file.name for file in place.iterdir() if file.is_file()]
+        # Copies of one data set differ in their folders, so a file goes by its own name. Of several
+        # called alike the one in the fewest folders counts: packers add theirs, as __MACOSX/.
+        members.sort(key=lambda member: (-member.count("/"), member))
+        self._members = {member.rpartition("/")[2]: member for member in members}
         self.require(names)
 
     def require(self, names: Iterable[str]) -> None:
         """Raise :class:`DataError` unless all of these files are there."""
-        missing = sorted(set(names) - self._present)
+        missing = sorted(set(names) - self._members.keys())
         if missing:
+            present = sorted(self._members)
+            listing = ", ".join(present[:_SHOWN]) or "no file"
+            more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
             raise DataError(
-                f"{self.place} lacks {', '.join(missing)}; it has {_listing(self._present)}. "
+                f"{self.place} lacks {', '.join(missing)}; it has {listing}{more}. "
                 "Is it the archive of another dataset, or only partly unpacked?"
             )
 
@@ -65,8 +97,11 @@ class Archive:
     def content(self, name: str) -> bytes:
         """Return the bytes of a file."""
         try:
-            return self._read(name)
-        except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+            if not self._zipped:
+                return (self.place / name).read_bytes()
+            with zipfile.ZipFile(self.place) as archive:
+                return archive.read(self._members[name])
+        except _UNREADABLE as error:
             raise DataError(f"{self.where(name)} cannot be read: {error}") from error
 
 
@@ -82,9 +117,11 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
         DataError: the file is no such array.
     """
     try:
+        # Unpickling a foreign file could run its code.
         array = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise DataError(f"{where} is not a complete .npy array: {error}") from error
+    # np.load opens .npz archives as well, which are no array.
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
         kind = getattr(array, "dtype", type(array).__name__)
         raise DataError(f"{where} must hold real numbers, not {kind}")
@@ -93,41 +130,3 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError(f"{where} holds NaN or infinity")
     return array
-
-
-_Reader = Callable[[str], bytes]
-
-
-def _folder(place: Path) -> tuple[_Reader, set[str]]:
-    present = {file.name for file in place.iterdir() if file.is_file()}
-    return (lambda name: (place / name).read_bytes()), present
-
-
-def _zip(place: Path) -> tuple[_Reader, set[str]]:
-    try:
-        with zipfile.ZipFile(place) as archive:
-            members = _base_names(archive.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{place} is not a complete zip archive ({error}); was its download cut short?"
-        ) from error
-
-    def read(name: str) -> bytes:
-        with zipfile.ZipFile(place) as archive:
-            return archive.read(members[name])
-
-    return read, set(members)
-
-
-def _base_names(members: Iterable[str]) -> dict[str, str]:
-    """Members by their name without folders; of several, the one in the fewest folders."""
-    files = [member for member in members if not member.endswith("/")]
-    deepest_first = sorted(files, key=lambda member: (-member.count("/"), member))
-    return {member.rpartition("/")[2]: member for member in deepest_first}
-
-
-def _listing(names: set[str], shown: int = 6) -> str:
-    if not names:
-        return "no file"
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(sorted(names)[:shown]) + more

@@ -8,18 +8,17 @@ import numpy as np
 from gkd import DataError
 from gkd_data.archive import Archive
 from gkd_data.clouds import Clouds, unit_cloud
-from gkd_data.download import Remote
 from gkd_data.modelnet_shard import read_shard
 from gkd_data.point_clouds import PointCloudDataset
-from gkd_data.public_archive import public_archive
+from gkd_data.public_archive import PublicArchive
 from gkd_data.ranges import check_fraction, check_range
 from gkd_data.splits import held_out
 
-_ARCHIVE = "modelnet40_ply_hdf5_2048.zip"
-PUBLIC_ARCHIVE = Remote(
-    url=f"https://shapenet.cs.stanford.edu/media/{_ARCHIVE}",
-    digest="c9ab8e6dfb16f67afdab25e155c79e59",
-    algorithm="MD5",
+PUBLIC_ARCHIVE = PublicArchive(
+    title="ModelNet40",
+    url="https://shapenet.cs.stanford.edu/media/modelnet40_ply_hdf5_2048.zip",
+    # As TensorFlow Graphics publishes it.
+    sha256="07670e237db72ece0f723b9abb571534c9ad655a6456b389646587dc72bb8bae",
 )
 _CLASSES = "shape_names.txt"
 _LISTS = {"train": "train_files.txt", "test": "test_files.txt"}
@@ -46,7 +45,7 @@ class ModelNet40(PointCloudDataset):
         augment: draw training samples anew in each epoch; False takes the first points.
         validation_fraction: share of the training objects held out for validation.
         seed: of the augmentation and of the choice of validation objects.
-        download: fetch the public archive into ``root`` when it is not there.
+        download: fetch the public archive into ``root``, a folder that is there, when it has none.
 
     Raises:
         DataError: the archive is missing and cannot be fetched, or is not what it should be.
@@ -67,9 +66,7 @@ class ModelNet40(PointCloudDataset):
         check_range("modelnet40", "points", points, 1)
         check_fraction("modelnet40", "validation_fraction", validation_fraction)
         texts = (_CLASSES, *_LISTS.values())
-        archive = public_archive(
-            "ModelNet40", _ARCHIVE, PUBLIC_ARCHIVE, Path(root), texts, download
-        )
+        archive = PUBLIC_ARCHIVE.find(Path(root), texts, download)
         class_names = _class_names(archive)
         shards = _shards(archive)
         clouds = _read(archive, shards, points, len(class_names))

@@ -8,14 +8,14 @@ import numpy as np
 
 from gkd import AbstractDataset, DataError, Sample
 from gkd_data.archive import Archive
-from gkd_data.download import Remote
 from gkd_data.ppi_split import Split, read_split, split_files
-from gkd_data.public_archive import public_archive
+from gkd_data.public_archive import PublicArchive
 
 SPLITS = ("train", "valid", "test")
-PUBLIC_ARCHIVE = Remote(
+PUBLIC_ARCHIVE = PublicArchive(
+    title="PPI",
     url="https://data.dgl.ai/dataset/ppi.zip",
-    digest="1f5b2b09ac0f897fa6aa1338c64ab75a5473674cbba89380120bede8cddb2a6a",
+    sha256="1f5b2b09ac0f897fa6aa1338c64ab75a5473674cbba89380120bede8cddb2a6a",
 )
 
 
@@ -37,7 +37,7 @@ class PPI(AbstractDataset):
     Args:
         root: ``ppi.zip``; or a folder with ``ppi.zip`` or its files, in the folder itself or in
             ``ppi/`` or ``raw/`` below it.
-        download: fetch the public archive into ``root`` when it is not there.
+        download: fetch the public archive into ``root``, a folder that is there, when it has none.
         self_loops: keep the self-loops of the archive.
         standardise: standardise the features; False keeps them as the archive has them.
 
@@ -59,7 +59,7 @@ class PPI(AbstractDataset):
         standardise: bool = True,
     ) -> None:
         names = [file for split in SPLITS for file in split_files(split)]
-        archive = public_archive("PPI", "ppi.zip", PUBLIC_ARCHIVE, Path(root), names, download)
+        archive = PUBLIC_ARCHIVE.find(Path(root), names, download)
         splits = {name: read_split(archive, name, self_loops) for name in SPLITS}
         _check_together(archive, splits)
         if standardise:

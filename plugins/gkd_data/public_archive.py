@@ -1,43 +1,100 @@
-"""A public archive, found on disk or fetched."""
+"""Public archives of data sets: found on disk, or downloaded and verified."""
 
+import socket
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+
+import torch
 
 from gkd import DataError
 from gkd_data.archive import Archive
-from gkd_data.download import Remote, fetch
+
+_TIMEOUT = 30.0  # seconds to wait for the server, at any step
 
 
-def public_archive(
-    title: str, file_name: str, remote: Remote, root: Path, names: Sequence[str], download: bool
-) -> Archive:
-    """Return the files of a public data set, wherever below ``root`` they are.
+@dataclass(frozen=True, slots=True)
+class PublicArchive:
+    """A zip archive on the network.
 
     Args:
         title: what messages call the data set.
-        file_name: of the archive, which ends in ``.zip``.
-        remote: where the archive is public.
-        root: the archive; or a folder that has it, or its files, in itself or in a folder
-            called like the archive or ``raw``.
-        names: files that the data set needs; any of them marks a folder as the right one.
-        download: fetch the archive when there is none.
-
-    Raises:
-        DataError: there is no archive, it cannot be fetched, or files are missing in it.
+        url: where the archive is; its last part is the name of the file.
+        sha256: hexadecimal digest of its content.
     """
-    root = root.expanduser()
-    if root.is_file():
-        return Archive(root, names)
-    zipped = root if root.suffix == ".zip" else root / file_name
-    if zipped.is_file():
+
+    title: str
+    url: str
+    sha256: str
+
+    def find(self, root: Path, names: Sequence[str], download: bool) -> Archive:
+        """Return the files of the data set, wherever below ``root`` they are.
+
+        Args:
+            root: the archive; or a folder that has it, or its files, in itself or in a folder
+                called like the archive or ``raw``.
+            names: files that the data set needs; any of them marks a folder as the right one.
+            download: fetch the archive when there is none.
+
+        Raises:
+            DataError: there is no archive, it cannot be fetched, or files are missing in it.
+        """
+        root = root.expanduser()
+        file_name = self.url.rpartition("/")[2]
+        zipped = root if root.suffix == ".zip" and not root.is_dir() else root / file_name
+        for archive in (root, zipped):
+            if archive.is_file():
+                return Archive(archive, names)
+        for folder in (root, root / file_name.removesuffix(".zip"), root / "raw"):
+            if any((folder / name).is_file() for name in names):
+                return Archive(folder, names)
+        if not download:
+            raise DataError(
+                f"there is no {self.title} at {root}; get {self.url} and put it at {zipped}, "
+                "or let it be downloaded with download=true"
+            )
+        self.download(zipped)
         return Archive(zipped, names)
-    for folder in (root, root / file_name.removesuffix(".zip"), root / "raw"):
-        if any((folder / name).is_file() for name in names):
-            return Archive(folder, names)
-    if not download:
-        raise DataError(
-            f"there is no {title} at {root}; get {remote.url} and put it at {zipped}, "
-            "or let it be downloaded with download=true"
-        )
-    fetch(remote, zipped)
-    return Archive(zipped, names)
+
+    def download(self, destination: Path) -> None:
+        """Fetch the archive; ``destination`` then has all of it, or is as it was before.
+
+        Shows progress on a terminal.
+
+        Args:
+            destination: file to write, in a folder that is there.
+
+        Raises:
+            DataError: the folder is missing, or the network, the disk or the checksum fails; says
+                what to do by hand.
+        """
+        # Never made here: it may be a misspelling, and would then look like the right one.
+        if not destination.parent.is_dir():
+            raise DataError(
+                f"there is no folder {destination.parent}; make it to have {self.title} "
+                f"downloaded there, or name the one that has it"
+            )
+        by_hand = f"Get {self.url} by other means and put it at {destination}"
+        before = socket.getdefaulttimeout()
+        try:
+            if destination.is_dir():  # into which torch would move the file
+                raise IsADirectoryError(f"{destination} is a folder")
+            # torch sets no timeout: it would wait for a silent server for ever.
+            socket.setdefaulttimeout(_TIMEOUT)
+            torch.hub.download_url_to_file(
+                self.url, str(destination), self.sha256, progress=sys.stderr.isatty()
+            )
+        # A broken answer raises HTTPException, or ValueError where its length is no number.
+        except (OSError, HTTPException, ValueError) as error:
+            if isinstance(error, HTTPError):
+                error.close()  # it is the answer itself, and holds the connection
+            raise DataError(f"cannot download {self.url}: {error}. {by_hand}") from error
+        except RuntimeError as error:  # how torch reports another checksum
+            raise DataError(
+                f"{self.url} is not the published file by its SHA-256: {error}. {by_hand}"
+            ) from error
+        finally:
+            socket.setdefaulttimeout(before)

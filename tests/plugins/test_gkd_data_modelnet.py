@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,6 @@ from modelnet_files import NAMES, POINTS, SIZES, dataset, everyone, miniature, s
 
 from gkd import DataError, ParameterError, collate, create
 from gkd_data import ModelNet40, modelnet
-from gkd_data.download import Remote
 
 
 @pytest.fixture
@@ -213,21 +213,28 @@ class TestMissing:
     def test_downloads_into_the_root(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        source = zipped(folder, tmp_path / "source.zip", "modelnet40_ply_hdf5_2048/")
-        digest = hashlib.md5(source.read_bytes()).hexdigest()
-        monkeypatch.setattr(modelnet, "PUBLIC_ARCHIVE", Remote(source.as_uri(), digest, "MD5"))
+        (tmp_path / "public").mkdir()
+        name = "modelnet40_ply_hdf5_2048"
+        source = zipped(folder, tmp_path / "public" / f"{name}.zip", f"{name}/")
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()
+        public = replace(modelnet.PUBLIC_ARCHIVE, url=source.as_uri(), sha256=digest)
+        monkeypatch.setattr(modelnet, "PUBLIC_ARCHIVE", public)
         root = tmp_path / "new"
+        root.mkdir()
         assert same(everyone(ModelNet40(root, points=POINTS)), everyone(dataset(folder)))
-        assert [file.name for file in root.iterdir()] == ["modelnet40_ply_hdf5_2048.zip"]
+        assert [file.name for file in root.iterdir()] == [f"{name}.zip"]
 
     def test_what_was_downloaded_is_verified(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         source = zipped(folder, tmp_path / "source.zip")
-        monkeypatch.setattr(modelnet, "PUBLIC_ARCHIVE", Remote(source.as_uri(), "0" * 32, "MD5"))
-        with pytest.raises(DataError, match="MD5"):
-            ModelNet40(tmp_path / "new")
-        assert not (tmp_path / "new").exists()
+        public = replace(modelnet.PUBLIC_ARCHIVE, url=source.as_uri())
+        monkeypatch.setattr(modelnet, "PUBLIC_ARCHIVE", public)
+        root = tmp_path / "new"
+        root.mkdir()
+        with pytest.raises(DataError, match="SHA-256"):
+            ModelNet40(root)
+        assert list(root.iterdir()) == []
 
 
 @pytest.fixture(scope="module")

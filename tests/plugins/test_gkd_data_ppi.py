@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from ppi_archive import CLASSES, FEATURES, GRAPH_SIZES, miniature, write, zipped
 
 from gkd import DataError, create
 from gkd_data import PPI, ppi
-from gkd_data.download import Remote
+from gkd_data.public_archive import PublicArchive
 
 
 def same(first: PPI, second: PPI) -> bool:
@@ -137,30 +138,54 @@ class TestMissing:
     def test_downloads_into_the_root(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        source = zipped(folder, tmp_path / "source.zip")
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", Remote(source.as_uri(), digest))
-        root = tmp_path / "new" / "place"
+        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
+        root = tmp_path / "new"
+        root.mkdir()
         assert same(PPI(root), PPI(folder))
         assert [file.name for file in root.iterdir()] == ["ppi.zip"]
 
     def test_downloads_to_the_archive_that_the_root_names(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        source = zipped(folder, tmp_path / "source.zip")
-        digest = hashlib.sha256(source.read_bytes()).hexdigest()
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", Remote(source.as_uri(), digest))
+        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
         assert same(PPI(tmp_path / "mine.zip"), PPI(folder))
         assert (tmp_path / "mine.zip").is_file()
+
+    def test_downloads_into_a_folder_that_is_called_like_an_archive(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
+        root = tmp_path / "mine.zip"
+        root.mkdir()
+        assert same(PPI(root), PPI(folder))
+        assert [file.name for file in root.iterdir()] == ["ppi.zip"]
+
+    def test_a_mistyped_root_does_not_become_a_folder(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
+        with pytest.raises(DataError, match=f"there is no folder {tmp_path / 'dta'}; make it"):
+            PPI(tmp_path / "dta")
+        assert not (tmp_path / "dta").exists()
 
     def test_what_was_downloaded_is_verified(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        source = zipped(folder, tmp_path / "source.zip")
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", Remote(source.as_uri(), "0" * 64))
+        damaged = replace(published(folder, tmp_path), sha256="0" * 64)
+        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", damaged)
+        root = tmp_path / "new"
+        root.mkdir()
         with pytest.raises(DataError, match="SHA-256"):
-            PPI(tmp_path / "new")
-        assert not (tmp_path / "new").exists()
+            PPI(root)
+        assert list(root.iterdir()) == []
+
+
+def published(folder: Path, place: Path) -> PublicArchive:
+    """The files of a folder, at an address."""
+    (place / "public").mkdir()
+    source = zipped(folder, place / "public" / "ppi.zip")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    return PublicArchive("PPI", source.as_uri(), digest)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,80 @@
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from gkd import DataError
+from gkd_data.archive import Archive
+
+CONTENT = b"atoms and bonds " * 8
+METHODS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflate": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
+
+
+def packed(place: Path, members: dict[str, bytes], method: str = "deflate") -> Path:
+    with zipfile.ZipFile(place, "w", METHODS[method]) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return place
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_flipped_bit_changes_nothing_or_is_explained(tmp_path: Path, method: str) -> None:
+    place = packed(tmp_path / "a.zip", {"a.txt": CONTENT}, method)
+    whole = place.read_bytes()
+    explained = []
+    for position in range(0, len(whole), 2):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x80
+        place.write_bytes(damaged)
+        try:
+            assert Archive(place, ["a.txt"]).content("a.txt") == CONTENT, position
+        except DataError as error:
+            explained.append(str(error))
+    assert len(explained) > len(whole) / 6
+    assert all(message.startswith(str(place)) for message in explained)
+
+
+def test_a_member_is_found_in_whatever_folder_it_is(tmp_path: Path) -> None:
+    members = {"deep/down/a.txt": b"copy", "deep/a.txt": CONTENT, "__MACOSX/deep/a.txt": b"junk"}
+    place = packed(tmp_path / "a.zip", members)
+    assert Archive(place, ["a.txt"]).content("a.txt") == CONTENT
+
+
+def test_nothing_is_written_wherever_a_member_wants_to_go(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    place = packed(tmp_path / "in" / "a.zip", {"../out.txt": CONTENT, "/tmp/b.txt": CONTENT})
+    archive = Archive(place, ["out.txt", "b.txt"])
+    assert archive.content("out.txt") == archive.content("b.txt") == CONTENT
+    assert [file.name for file in tmp_path.rglob("*")] == ["in", "a.zip"]
+
+
+def test_a_member_with_a_password_cannot_be_read(tmp_path: Path) -> None:
+    place = packed(tmp_path / "a.zip", {"a.txt": CONTENT})
+    content = bytearray(place.read_bytes())
+    # Bit 0 of the flags of the directory's entry marks a member as encrypted.
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    place.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.txt cannot be read: .*password"):
+        Archive(place, ["a.txt"]).content("a.txt")
+
+
+@pytest.mark.parametrize(
+    ("files", "listing"),
+    [
+        ({}, "it has no file. Is it"),
+        ({"b": b""}, "it has b. Is it"),
+        (dict.fromkeys("hgfedcb", b""), "it has b, c, d, e, f, g and 1 more. Is it"),
+    ],
+)
+def test_says_what_is_missing_and_what_is_there(
+    tmp_path: Path, files: dict[str, bytes], listing: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{tmp_path} lacks a, z; {listing}"):
+        Archive(tmp_path, ["z", "a"])
