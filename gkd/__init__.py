@@ -11,11 +11,8 @@
 >>> value.backward()
 """
 
-from gkd.data import AbstractDataset, Batch, Sample, collate
-from gkd.distillation.distiller import Distiller
-from gkd.distillation.step_report import StepReport
-from gkd.distillation.task import Task
-from gkd.distillation.term import Term
+from typing import TYPE_CHECKING
+
 from gkd.errors import (
     DataError,
     GkdError,
@@ -26,12 +23,6 @@ from gkd.errors import (
     TapError,
     UnknownNameError,
 )
-from gkd.graph import Graph
-from gkd.hosting.catalog import create, names
-from gkd.hosting.hookspecs import StepEvent, hookimpl
-from gkd.hosting.host import Host, create_host
-from gkd.kernel import AbstractKernel
-from gkd.loss import AbstractLoss, View
 
 __version__ = "0.1.0"
 
@@ -64,3 +55,58 @@ __all__ = [
     "hookimpl",
     "names",
 ]
+
+# Nearly all public names need torch, whose import takes longer than most answers of the command
+# line. So each is imported when it is first asked for (PEP 562). Type checkers and editors read
+# the imports themselves, which also keeps them from taking a misspelt name for a lazy one.
+if TYPE_CHECKING:
+    from gkd.data import AbstractDataset, Batch, Sample, collate
+    from gkd.distillation.distiller import Distiller
+    from gkd.distillation.step_report import StepReport
+    from gkd.distillation.task import Task
+    from gkd.distillation.term import Term
+    from gkd.graph import Graph
+    from gkd.hosting.catalog import create, names
+    from gkd.hosting.hookspecs import StepEvent, hookimpl
+    from gkd.hosting.host import Host, create_host
+    from gkd.kernel import AbstractKernel
+    from gkd.loss import AbstractLoss, View
+else:
+    from importlib import import_module
+    from importlib.util import find_spec
+
+    _MODULES = {
+        "AbstractDataset": "gkd.data",
+        "AbstractKernel": "gkd.kernel",
+        "AbstractLoss": "gkd.loss",
+        "Batch": "gkd.data",
+        "Distiller": "gkd.distillation.distiller",
+        "Graph": "gkd.graph",
+        "Host": "gkd.hosting.host",
+        "Sample": "gkd.data",
+        "StepEvent": "gkd.hosting.hookspecs",
+        "StepReport": "gkd.distillation.step_report",
+        "Task": "gkd.distillation.task",
+        "Term": "gkd.distillation.term",
+        "View": "gkd.loss",
+        "collate": "gkd.data",
+        "create": "gkd.hosting.catalog",
+        "create_host": "gkd.hosting.host",
+        "hookimpl": "gkd.hosting.hookspecs",
+        "names": "gkd.hosting.catalog",
+    }
+
+    def __getattr__(name: str) -> object:
+        """Import a public name, or a module such as ``gkd.functional``, when it is asked for."""
+        if name in _MODULES:
+            value = getattr(import_module(_MODULES[name]), name)
+        elif not name.startswith("_") and find_spec(f"gkd.{name}"):
+            value = import_module(f"gkd.{name}")
+        else:
+            raise AttributeError(f"module 'gkd' has no attribute {name!r}")
+        globals()[name] = value  # the next access finds it without coming here
+        return value
+
+    def __dir__() -> list[str]:
+        """List what is there, imported or not yet."""
+        return sorted({*globals(), *__all__})

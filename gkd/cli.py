@@ -1,6 +1,6 @@
 """The command line: a thin Typer application over the library.
 
-Every command imports what it needs when it runs: ``gkd --help`` costs little more than torch.
+Every command imports what it needs when it runs, so that help and mistakes need no torch.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gkd.errors import GkdError
-from gkd.recipe.shipped import reproductions
+from gkd.recipe.shipped import reproduction, reproductions
 
 app = typer.Typer(
     name="gkd",
@@ -135,10 +135,10 @@ def reproduce(
     precision: Precision = None,
 ) -> None:
     """Run the recipe of a published table or figure."""
-    from gkd.commands.run import RunOptions, reproduction
+    from gkd.commands.run import RunOptions, run_recipe
 
     options = RunOptions(settings, seeds, precision, out, resume, device, devices)
-    reproduction(experiment, options)
+    run_recipe(reproduction(experiment), options)
 
 
 @app.command()

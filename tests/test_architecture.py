@@ -202,6 +202,32 @@ def test_public_names_exist_and_are_listed_once() -> None:
     assert len(gkd.__all__) == len(set(gkd.__all__))
     for name in gkd.__all__:
         assert getattr(gkd, name) is not None
+    assert set(gkd.__all__) <= set(dir(gkd))
+
+
+def test_public_names_are_imported_from_where_type_checkers_find_them() -> None:
+    for_types, at_run_time = next(
+        (node.body, node.orelse) for node in ast.walk(_tree("gkd")) if _for_type_checkers(node)
+    )
+    typed = {
+        alias.name: node.module
+        for node in for_types
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    (modules,) = [
+        ast.literal_eval(node.value) for node in at_run_time if isinstance(node, ast.Assign)
+    ]
+    assert typed == modules
+    assert set(typed) <= set(gkd.__all__)
+
+
+def test_modules_can_be_reached_through_the_package_and_misspelt_names_cannot() -> None:
+    program = "import gkd; gkd.functional; gkd.testing; gkd.Graph; gkd.Grahp"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stderr.splitlines()[-1].startswith("AttributeError: module 'gkd' has no attribute")
+    assert "'Grahp'" in done.stderr.splitlines()[-1]
 
 
 def test_importing_gkd_loads_nothing_heavy_and_warns_of_nothing() -> None:
@@ -210,8 +236,7 @@ def test_importing_gkd_loads_nothing_heavy_and_warns_of_nothing() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
-    assert "torch" in loaded
-    assert not loaded & {*HEAVY, *(module.partition(".")[0] for module in PLUGINS)}
+    assert not loaded & {"torch", *HEAVY, *(module.partition(".")[0] for module in PLUGINS)}
 
 
 @pytest.mark.parametrize("module", SOURCES)

@@ -1,20 +1,12 @@
-"""What ``gkd run``, ``gkd demo`` and ``gkd reproduce`` do."""
+"""What ``gkd run`` does; ``gkd demo`` and ``gkd reproduce`` are names of it for some recipes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
-from gkd.errors import UnknownNameError, suggestion
-from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
-from gkd.recipe.shipped import reproductions
-from gkd.report import print_table, write_report
-from gkd.training.device import Placement
-from gkd.training.environment import command_line
-from gkd.training.run import opened_run
 
 _INTERRUPTED = 130
 
@@ -56,11 +48,22 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         GkdError: something about the recipe, the data or the options is wrong.
         typer.Exit: interrupted by Ctrl-C; how to resume has been printed.
     """
-    placement = Placement.of(options.device, options.devices)
     file = read_recipe(recipe, options.all_settings)
-    run = opened_run(
-        file, create_host(), placement, Console(), out=options.out, resume=options.resume
-    )
+    # Torch and Lightning take seconds to load: a mistake in the recipe is told before.
+    from gkd.hosting.host import create_host
+
+    host = create_host()
+    file.check_components(host)
+
+    from rich.console import Console
+
+    from gkd.report import print_table, write_report
+    from gkd.training.device import Placement
+    from gkd.training.environment import command_line
+    from gkd.training.run import opened_run
+
+    placement = Placement.of(options.device, options.devices)
+    run = opened_run(file, host, placement, Console(), out=options.out, resume=options.resume)
     try:
         run.train()
         if run.first_process:
@@ -68,26 +71,11 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
             run.say(f"report: {run.directory.folder / 'report.html'}")
     except KeyboardInterrupt:
         if run.first_process:
-            typer.echo(f"\ninterrupted{_advice(run.directory.folder, options)}", err=True)
+            folder = run.directory.folder
+            how = " before anything was trained"
+            if folder.exists():
+                out = [] if options.out else ["--out", str(folder)]
+                resume = [] if options.resume else ["--resume"]
+                how = f"; resume with:\n  {command_line(*out, *resume)}"
+            typer.echo(f"\ninterrupted{how}", err=True)
         raise typer.Exit(_INTERRUPTED) from None
-
-
-def _advice(folder: Path, options: RunOptions) -> str:
-    if not folder.exists():
-        return " before anything was trained"
-    out = [] if options.out else ["--out", str(folder)]
-    resume = [] if options.resume else ["--resume"]
-    return f"; resume with:\n  {command_line(*out, *resume)}"
-
-
-def reproduction(experiment: str, options: RunOptions) -> None:
-    """Run the recipe of a table or figure of the paper.
-
-    Raises:
-        UnknownNameError: there is no recipe of it.
-    """
-    known = reproductions()
-    if experiment not in known:
-        hint = suggestion(experiment, known)
-        raise UnknownNameError(f"{experiment!r} cannot be reproduced by a recipe: {hint}")
-    run_recipe(experiment, options)

@@ -6,16 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tomlkit
 from pydantic import ValidationError
 
 from gkd.errors import RecipeError, suggestion
 from gkd.recipe.lines import key_lines
-from gkd.recipe.model import Recipe
+from gkd.recipe.model import Recipe, component_names
 from gkd.recipe.origins import Origins, explain
 from gkd.recipe.settings import Setting, applied
 from gkd.recipe.shipped import recipe_files, shipped_recipes
+
+if TYPE_CHECKING:  # the host needs torch, which reading a recipe does not
+    from gkd.hosting.host import Host
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,16 @@ class RecipeFile:
     name: str
     recipe: Recipe
     origins: Origins
+
+    def check_components(self, host: "Host") -> None:
+        """Make sure that there is a component of every name in the recipe.
+
+        Raises:
+            RecipeError: a plugin offers none; the message names the line and the nearest name.
+        """
+        for path, kind, name in component_names(self.recipe):
+            with self.origins.context(*path):
+                host.component(kind, name)
 
 
 def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> RecipeFile:

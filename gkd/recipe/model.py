@@ -1,7 +1,7 @@
 """What an experiment consists of: dataset, teacher, student, training, methods to compare."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -254,3 +254,21 @@ class Recipe(Part):
                 f"feature_space.epochs begin at {first}, but training ends with epoch {last}"
             )
         return self
+
+
+def component_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
+    """Every name of a component in a recipe: the path of its key, its kind, the name itself."""
+    yield ("dataset", "name"), "dataset", recipe.dataset.name
+    if recipe.teacher is not None:
+        yield ("teacher", "name"), "model", recipe.teacher.name
+    yield ("student", "name"), "model", recipe.student.name
+    for index, method in enumerate(recipe.methods):
+        if method.student is not None:
+            yield ("methods", index, "student", "name"), "model", method.student.name
+        for position, term in enumerate(method.terms):
+            path = ("methods", index, "terms", position)
+            yield (*path, "loss"), "loss", term.loss
+            for key in ("graph", "student_graph", "teacher_graph"):
+                source = getattr(term, key)
+                if isinstance(source, dict):
+                    yield (*path, key, "name"), "graph", source["name"]

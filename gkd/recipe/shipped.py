@@ -3,6 +3,8 @@
 from importlib import resources
 from importlib.resources.abc import Traversable
 
+from gkd.errors import UnknownNameError, suggestion
+
 
 def recipe_files() -> list[Traversable]:
     """Return the files of all recipes."""
@@ -18,3 +20,15 @@ def shipped_recipes() -> list[str]:
 def reproductions() -> list[str]:
     """Names of those that reproduce a table or a figure of the paper."""
     return [name for name in shipped_recipes() if name.startswith(("table", "figure"))]
+
+
+def reproduction(name: str) -> str:
+    """Return ``name`` if a table or figure of the paper is called so and has a recipe.
+
+    Raises:
+        UnknownNameError: none is, or there is no recipe of it.
+    """
+    if name not in reproductions():
+        hint = suggestion(name, reproductions())
+        raise UnknownNameError(f"{name!r} cannot be reproduced by a recipe: {hint}")
+    return name

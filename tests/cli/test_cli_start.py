@@ -1,0 +1,82 @@
+"""What the command line can answer without loading anything that takes long."""
+
+import subprocess
+import sys
+
+import pytest
+
+from gkd.cli import main
+
+# Prints, after the answer, those of the packages that take longest to import that were loaded.
+PROGRAM = """
+import sys
+from gkd.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    heavy = {"torch", "lightning", "torchmetrics", "matplotlib", "h5py"}
+    print("loaded:", *sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def answer(*arguments: str) -> tuple[int, str, set[str]]:
+    """Exit status of a command, what it printed, and the heavy packages that it loaded."""
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    printed, _, loaded = (done.stdout + done.stderr).rpartition("loaded:")
+    return done.returncode, printed, set(loaded.split())
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help"), ("--version",)])
+def test_help_and_version_load_nothing_heavy(arguments):
+    status, printed, loaded = answer(*arguments)
+    assert status == 0
+    assert printed
+    assert not loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("rnu",), "No such command"),
+        (("run", "dmeo"), "did you mean 'demo'"),
+        (("demo", "--set", "training.epohcs=3"), "did you mean 'epochs'"),
+        (("demo", "--set", "training.epochs"), "expected KEY=VALUE"),
+        (("demo", "--set", "methods.lps.name=x"), "did you mean 'lsp'"),
+        (("demo", "--set", "training.epochs=many"), "valid integer"),
+        (("reproduce", "tabel2"), "did you mean 'table2'"),
+        (("taps", "dmeo"), "did you mean 'demo'"),
+    ],
+)
+def test_a_mistake_in_the_recipe_is_told_before_anything_heavy_is_loaded(arguments, expected):
+    status, printed, loaded = answer(*arguments)
+    assert status == 2
+    assert expected in printed
+    assert not loaded
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("dataset.name=comunities", "dataset.name: no dataset is called 'comunities'"),
+        ("teacher.name=gta", "teacher.name: no model is called 'gta'; did you mean 'gat'?"),
+        ("student.name=gta", "student.name: no model is called 'gta'"),
+        ("methods.lsp.student={name='gta'}", "student.name: no model is called 'gta'"),
+        ("methods.lsp.terms.0.loss=lps", "terms.0.loss: no loss is called 'lps'"),
+        ("methods.lsp.terms.0.graph={name='nkk'}", "terms.0.graph.name: no graph is called 'nkk'"),
+    ],
+)
+def test_a_misspelt_component_is_told_where_it_is_named(setting, expected, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["run", "communities", "--set", setting])
+    assert exit.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"error: --set {setting}: ")
+    assert expected in message
+
+
+def test_a_misspelt_component_is_told_before_what_trains_and_draws_is_loaded():
+    status, printed, loaded = answer("taps", "communities", "--set", "teacher.name=gta")
+    assert status == 2
+    assert "did you mean 'gat'" in printed
+    assert not loaded & {"lightning", "torchmetrics", "matplotlib"}
