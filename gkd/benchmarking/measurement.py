@@ -12,7 +12,7 @@ from torch import Tensor
 from gkd.benchmarking.benchmark import Benchmark, Goal
 from gkd.benchmarking.setting import Setting
 from gkd.benchmarking.timing import Clock, Spread, alternating_seconds, copy_bandwidth
-from gkd.evaluation.memory import peak_memory
+from gkd.evaluation.cost import peak_memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import torch
 from gkd.benchmarking.installed import benchmark_named
 from gkd.benchmarking.setting import Setting
 from gkd.errors import GkdError
-from gkd.evaluation.memory import status_bytes
+from gkd.evaluation.cost import status_bytes
 
 
 def process_peak(case: str, setting: Setting, *, ours: bool, threads: int) -> int | None:

@@ -1,5 +1,7 @@
 """The metrics of the two tasks, as torchmetrics that take logits."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
@@ -9,8 +11,6 @@ from torchmetrics.classification import (
 )
 
 from gkd.errors import NonFiniteError, ParameterError, UnknownNameError, suggestion
-
-_Metrics = dict[str, Metric | MetricCollection]
 
 
 class MicroF1(MultilabelF1Score):
@@ -42,6 +42,7 @@ class MicroF1(MultilabelF1Score):
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Add a batch: ``logits [N, C]``, ``targets [N, C]`` of 0 and 1 in any dtype."""
+        # Both: targets of another width would be taken for another number of labels.
         _check_logits(logits, (*targets.shape[:-1], self.width))
         _check_logits(logits, targets.shape)
         if not ((targets == 0) | (targets == 1)).all():
@@ -119,19 +120,11 @@ class MeanClassAccuracy(MulticlassStatScores):
         return (true_positives[occurs] / support[occurs]).mean()
 
 
-def _single_label(num_classes: int) -> _Metrics:
-    return {
-        "accuracy": Accuracy(num_classes),
-        "mean_class_accuracy": MeanClassAccuracy(num_classes),
-    }
-
-
-def _multi_label(num_classes: int) -> _Metrics:
-    return {"micro_f1": MicroF1(num_classes)}
-
-
-_METRICS = {"single-label": _single_label, "multi-label": _multi_label}
-_PRIMARY = {"single-label": "accuracy", "multi-label": "micro_f1"}
+# The first metric of a task is its primary one.
+_METRICS: dict[str, dict[str, Callable[[int], Metric]]] = {
+    "single-label": {"accuracy": Accuracy, "mean_class_accuracy": MeanClassAccuracy},
+    "multi-label": {"micro_f1": MicroF1},
+}
 
 
 def task_metrics(task: str, num_classes: int) -> MetricCollection:
@@ -147,8 +140,10 @@ def task_metrics(task: str, num_classes: int) -> MetricCollection:
     >>> sorted(task_metrics("single-label", num_classes=3))
     ['accuracy', 'mean_class_accuracy']
     """
-    _check_task(task)
-    return MetricCollection(_METRICS[task](num_classes), compute_groups=False)
+    metrics: dict[str, Metric | MetricCollection] = {
+        name: kind(num_classes) for name, kind in _of_task(task).items()
+    }
+    return MetricCollection(metrics, compute_groups=False)
 
 
 def primary_metric(task: str) -> str:
@@ -157,13 +152,13 @@ def primary_metric(task: str) -> str:
     >>> primary_metric("multi-label")
     'micro_f1'
     """
-    _check_task(task)
-    return _PRIMARY[task]
+    return next(iter(_of_task(task)))
 
 
-def _check_task(task: str) -> None:
+def _of_task(task: str) -> dict[str, Callable[[int], Metric]]:
     if task not in _METRICS:
         raise UnknownNameError(f"no task {task!r}: {suggestion(task, _METRICS)}")
+    return _METRICS[task]
 
 
 def _check_logits(logits: Tensor, expected: tuple[int, ...]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gkd.errors import DataError
-from gkd.evaluation.feature_space import FILE_NAME
+from gkd.evaluation.feature_distances import FILE_NAME
 from gkd.training.run_directory import method_folder
 
 

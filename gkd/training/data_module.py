@@ -1,17 +1,17 @@
-"""Training batches, in an order that depends on (seed, epoch) alone."""
+"""Training batches in an order that depends on (seed, epoch) alone, and validation batches."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gkd.data import AbstractDataset, Sample, collate
-from gkd.training.sampler import EpochSampler
 from gkd.training.seeds import derived_seed, set_random_state
 
 
-class TrainingBatches(LightningDataModule):
+class DataModule(LightningDataModule):
     """The dataset's training samples, shared out among the processes.
 
     Args:
@@ -25,19 +25,22 @@ class TrainingBatches(LightningDataModule):
         self, dataset: AbstractDataset, batch_size: int, seed: int, workers: int = 0
     ) -> None:
         super().__init__()
-        self.workers = workers
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
+        self.workers = workers
 
     def train_dataloader(self) -> "DataLoader[Sample]":
         """Loader whose sampler Lightning tells the epoch."""
         assert self.trainer is not None
         rank, processes = self.trainer.global_rank, self.trainer.world_size
-        samples = _TrainingSamples(self.dataset)
-        sampler = EpochSampler(len(samples), self.seed, rank, processes)
+        sampler = EpochSampler(self.dataset, self.seed, rank, processes)
+        # Lightning starts the workers of the first epoch, a resumed one included, before it tells
+        # the sampler which it is; `current_epoch` still is the one that the checkpoint ended.
+        done = self.trainer.fit_loop.epoch_progress.current
+        sampler.set_epoch(done.processed)  # type: ignore[attr-defined]  # its annotation is narrow
         return DataLoader(
-            samples,
+            _TrainingSamples(self.dataset),
             batch_size=self.batch_size // processes,
             sampler=sampler,
             collate_fn=collate,
@@ -49,7 +52,7 @@ class TrainingBatches(LightningDataModule):
         )
 
 
-def _seed_worker(sampler: EpochSampler, worker: int) -> None:
+def _seed_worker(sampler: "EpochSampler", worker: int) -> None:
     # Workers start anew in every epoch, after the sampler and the data set were told of it.
     set_random_state(derived_seed(sampler.seed, "worker", sampler.epoch, sampler.rank, worker))
 
@@ -65,3 +68,42 @@ class _TrainingSamples(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         return self.dataset.train[index]
+
+
+class EpochSampler(Sampler[int]):
+    """Shuffled indices, equal for every method of a seed and after every resumption.
+
+    Lightning's own choice, a ``DistributedSampler``, adds the epoch to the seed: epoch 1 of seed 0
+    has the order of epoch 0 of seed 1, and networks that should be independent are tied.
+
+    Args:
+        dataset: its training samples are ordered; it is told every epoch.
+        seed: of the run.
+        rank: which of the ``world_size`` processes this one is.
+        world_size: processes that share the samples; the first ones are repeated where the
+            samples do not divide evenly, so that all take equally many steps.
+    """
+
+    def __init__(
+        self, dataset: AbstractDataset, seed: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.dataset = dataset
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Begin an epoch; Lightning calls it before the first batch is drawn."""
+        self.epoch = epoch
+        self.dataset.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset.train) // self.world_size)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
+        order = torch.randperm(len(self.dataset.train), generator=generator)
+        everyone = len(self) * self.world_size
+        shared = order.repeat(-(-everyone // len(order)))[:everyone]
+        return iter(shared[self.rank :: self.world_size].tolist())

@@ -9,7 +9,7 @@ from torch import nn
 
 from gkd.data import AbstractDataset, Sample
 from gkd.errors import DataError, UnknownNameError, suggestion
-from gkd.evaluation.feature_space import FILE_NAME, feature_distances
+from gkd.evaluation.feature_distances import FILE_NAME, feature_distances
 from gkd.files import write_json
 from gkd.recipe.model import FeatureSpaceRecipe
 from gkd.training.module import DistillationModule

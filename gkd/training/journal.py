@@ -23,7 +23,7 @@ class Journal(Callback):
 
     Args:
         folder: of the network.
-        dataset: its validation split is scored, its training samples are told the epoch.
+        dataset: its validation split is scored.
         scores: the metrics.
         validate_every: epochs between validations; the last epoch is validated in any case.
     """
@@ -60,8 +60,7 @@ class Journal(Callback):
         self.rows = list(state_dict["rows"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell the dataset the epoch, before the first of its batches is drawn."""
-        self.dataset.set_epoch(trainer.current_epoch)
+        """Start the clock."""
         self._epoch_began = perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

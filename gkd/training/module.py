@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from gkd.data import Batch
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.step_report import StepReport
-from gkd.evaluation.memory import peak_memory
+from gkd.evaluation.cost import peak_memory
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
 from gkd.training.optimisers import learning_rate_at, optimiser

@@ -15,14 +15,13 @@ from torch import nn
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
 from gkd.distillation.distiller import Distiller
+from gkd.evaluation.cost import inference_time, parameter_count
 from gkd.evaluation.metrics import primary_metric
-from gkd.evaluation.parameters import parameter_count
-from gkd.evaluation.runtime import inference_time
 from gkd.files import write_atomically, write_json
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
 from gkd.training.checkpoints import AtomicCheckpointIO, Checkpoints, read_checkpoint
-from gkd.training.data_module import TrainingBatches
+from gkd.training.data_module import DataModule
 from gkd.training.device import Placement
 from gkd.training.feature_space import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.journal import Journal
@@ -111,7 +110,7 @@ class NetworkTraining:
         with quiet_lightning(), interruptible():
             trainer = self._trainer(journal, checkpoints)
             scores.precision = trainer.precision_plugin.forward_context
-            batches = TrainingBatches(
+            batches = DataModule(
                 dataset, self.training.batch_size, self.identity.seed, self.training.workers
             )
             last = checkpoints.last if checkpoints.last.is_file() else None

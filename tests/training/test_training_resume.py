@@ -67,6 +67,19 @@ def test_resumed_equals_uninterrupted(opened, plugin, steps, augmented):
     assert_equal(everything(whole), everything(resumed))
 
 
+@pytest.mark.parametrize("augmented", ["false", "true"])
+def test_batches_from_workers_go_on_with_the_epoch(opened, plugin, augmented):
+    settings = (f"dataset.augmented={augmented}", "seeds=[4]", "training.workers=1")
+    whole = opened(*settings, out="whole")
+    whole.train()
+    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 3 * STEPS_PER_EPOCH + 1
+    with pytest.raises(KeyboardInterrupt):
+        opened(*settings, out="cut").train()
+    resumed = opened(*settings, out="cut", resume=True)
+    resumed.train()
+    assert_equal(everything(whole), everything(resumed))
+
+
 def test_resumed_twice_after_a_crash(opened, plugin, monkeypatch):
     whole = opened("seeds=[0]", out="whole")
     whole.train()

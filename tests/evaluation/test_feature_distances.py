@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gkd import DataError, Sample, TapError
-from gkd.evaluation.feature_space import feature_distances
+from gkd.evaluation.feature_distances import feature_distances
 
 
 def sample(count: int = 6) -> Sample:

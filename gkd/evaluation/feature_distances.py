@@ -1,4 +1,4 @@
-"""The feature space of a network, seen from one node."""
+"""Distances of the features of a network to those of one node."""
 
 from collections.abc import Sequence
 

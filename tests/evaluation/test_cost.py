@@ -1,5 +1,6 @@
-"""Run time is measured with a clock of our own: nothing here depends on the machine."""
+"""Size, run time and memory; time is measured with a clock of our own, not the machine's."""
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 
@@ -9,7 +10,32 @@ from torch import Tensor, nn
 
 from gkd import Sample
 from gkd.errors import ParameterError
-from gkd.evaluation.runtime import inference_time
+from gkd.evaluation.cost import inference_time, parameter_count, peak_memory
+
+MIB = 2**20
+CPU = torch.device("cpu")
+
+
+def test_buffers_do_not_count() -> None:
+    assert parameter_count(nn.BatchNorm1d(5)) == 10
+
+
+def test_frozen_parameters_count() -> None:
+    assert parameter_count(nn.Linear(3, 2).requires_grad_(False)) == 8
+
+
+def test_shared_parameters_count_once() -> None:
+    first, second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+    second.weight = first.weight
+    assert parameter_count(nn.Sequential(first, second)) == 16
+
+
+def test_a_lazy_parameter_is_named() -> None:
+    model = nn.Sequential(nn.Identity(), nn.LazyLinear(3))
+    with pytest.raises(ParameterError, match=r"'1\.weight' has no shape"):
+        parameter_count(model)
+    model(torch.zeros(1, 7))
+    assert parameter_count(model) == 24
 
 
 class Witness(nn.Module):
@@ -93,3 +119,30 @@ def test_without_samples_there_is_no_time() -> None:
 def test_numbers_out_of_range_are_refused(samples: list[Sample], option: str) -> None:
     with pytest.raises(ParameterError, match=option):
         inference_time(Witness(), samples, ("x", "batch"), **{option: 0})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a step's resident memory")
+def test_what_a_step_frees_again_counts() -> None:
+    def step() -> None:
+        torch.ones(64 * MIB, dtype=torch.uint8)
+
+    found = peak_memory(step, CPU)
+    if found is None:
+        pytest.skip("this machine does not let a process reset its high-water mark")
+    assert 60 * MIB <= found < 200 * MIB
+
+
+def test_the_step_runs_once() -> None:
+    runs: list[int] = []
+    peak_memory(lambda: runs.append(1), CPU)
+    assert runs == [1]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_an_accelerator_tells_by_its_allocator() -> None:
+    device = torch.device("cuda")
+
+    def step() -> None:
+        torch.ones(64 * MIB, dtype=torch.uint8, device=device)
+
+    assert peak_memory(step, device) == 64 * MIB
