@@ -1,7 +1,25 @@
-"""The mistakes gkd can explain; the command line prints them and exits with 2."""
+"""The mistakes gkd can explain, and the words that explain them.
 
-from collections.abc import Iterable
+The command line prints a :class:`GkdError` and exits with 2. :func:`validated` checks what a
+constructor is called with; :func:`expected` words what an annotation asks for, in constructors
+and recipes alike.
+"""
+
+import functools
+import inspect
+import json
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any, ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+"""Parameters that a caller may give by name."""
 
 
 class GkdError(Exception):
@@ -50,3 +68,236 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     near = get_close_matches(name, known, n=1, cutoff=0.5)
     listing = ", ".join(known)
     return f"did you mean {near[0]!r}? Available: {listing}" if near else f"available: {listing}"
+
+
+def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Check the arguments of ``function`` by their annotations, whenever it is called.
+
+    The decorator for constructors of components: ranges are written as types, such as pydantic's
+    ``PositiveInt`` or ``Annotated[float, Field(ge=0, lt=1)]``, and nothing else needs to check
+    them. Values are as strict, and converted as little, as :meth:`Validator.conform` says.
+
+    Raises:
+        ParameterError: from the call; names what is called, and every argument that is wrong.
+
+    >>> from pydantic import PositiveInt
+    >>> class Smooth:
+    ...     @validated
+    ...     def __init__(self, width: PositiveInt, mode: typing.Literal["mean", "max"] = "mean"):
+    ...         self.width = width
+    >>> Smooth(3).width
+    3
+    >>> Smooth(0)
+    Traceback (most recent call last):
+    gkd.errors.ParameterError: Smooth: parameter 'width' must be int > 0, got 0
+    """
+    owner = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    parameters = inspect.signature(function).parameters.values()
+    positions = [
+        p.name for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+    ]
+
+    @functools.wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        # Too many arguments, or one given twice, are left to Python, whose words are known.
+        values, wrong = conform(function, dict(zip(positions, args, strict=False)) | kwargs)
+        if wrong:
+            raise ParameterError(f"{owner}: {'; '.join(wrong)}")
+        first: Any = (*(values[name] for name in positions[: len(args)]), *args[len(positions) :])
+        named: Any = {name: values[name] for name in kwargs}
+        return function(*first, **named)
+
+    call.__dict__["validates_arguments"] = True  # so that gkd.create does not check them as well
+    return call
+
+
+def conform(
+    function: Callable[..., Any], arguments: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return ``arguments`` as ``function`` takes them, and a sentence for each that is wrong."""
+    values, wrong = dict(arguments), []
+    for name, validator in validators(function).items():
+        if name in arguments:
+            try:
+                values[name] = validator.conform(arguments[name])
+            except ParameterError as error:
+                wrong.append(f"parameter {name!r} {error}")
+    return values, wrong
+
+
+@functools.lru_cache(maxsize=256)
+def validators(function: Callable[..., Any]) -> "Mapping[str, Validator]":
+    """Return what checks the parameters of ``function`` that have an annotation, by name."""
+    # Building a validator takes a hundred times as long as using it: hence the cache, with an end,
+    # because it keeps the functions alive.
+    return {name: Validator.of(annotation) for name, annotation in annotations(function)}
+
+
+def annotations(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+    """Yield name and evaluated annotation of each parameter that may be given by name."""
+    scope = getattr(inspect.unwrap(function), "__globals__", {})
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # builtins do not tell
+        return
+    for name, parameter in parameters.items():
+        if parameter.kind not in NAMED or parameter.annotation is parameter.empty:
+            continue
+
+        def probe() -> None: ...
+
+        # One by one: a name imported for type checkers alone must not hide the other annotations.
+        probe.__annotations__ = {name: parameter.annotation}
+        try:
+            yield name, typing.get_type_hints(probe, scope, include_extras=True)[name]
+        except Exception:
+            continue
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """Checks values by the type ``annotation``.
+
+    Args:
+        annotation: the type.
+        adapter: pydantic's adapter of it; None where pydantic knows no way to check it.
+    """
+
+    annotation: Any
+    adapter: Any
+
+    @classmethod
+    def of(cls, annotation: Any) -> "Validator":
+        """Return the validator of ``annotation``."""
+        from pydantic import ConfigDict, TypeAdapter
+        from pydantic.errors import PydanticUserError
+        from pydantic_core import SchemaError
+
+        # Data classes and models bring a configuration of their own and refuse another.
+        for config in (ConfigDict(arbitrary_types_allowed=True), None):
+            try:
+                return cls(annotation, TypeAdapter(annotation, config=config))
+            except (PydanticUserError, SchemaError, TypeError, NameError):
+                continue
+        return cls(annotation, None)
+
+    def conform(self, value: Any) -> Any:
+        """Return ``value`` if it is of the type; what TOML cannot write is converted.
+
+        Nothing is guessed: True is no number, "1" is no integer. A whole number is a float; a
+        list is a tuple, and a string a path, where the annotation says so.
+
+        Raises:
+            ParameterError: it is not; says what was expected.
+
+        >>> Validator.of(tuple[int, ...]).conform([1, 2])
+        (1, 2)
+        >>> Validator.of(typing.Literal["median"] | None).conform("medain")
+        Traceback (most recent call last):
+        gkd.errors.ParameterError: must be 'median' | None, got 'medain'; did you mean 'median'? ...
+        """
+        from pydantic import ValidationError
+
+        if self.adapter is None:
+            return value
+        try:
+            return self.adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            refusal = error
+        # JSON has lists and strings alone, as TOML has: from there they become tuples and paths.
+        try:
+            return self.adapter.validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            refusal = error
+        except (TypeError, ValueError):  # no value that JSON knows
+            pass
+        details = refusal.errors(include_url=False)[0]
+        raise ParameterError(mistake(details, self.annotation, value))
+
+
+def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
+    """Return what is wrong with ``value``, to follow its name: ``must be int > 0, got 0``.
+
+    Args:
+        details: what pydantic says of it.
+        annotation: what it should be.
+        value: what it is.
+    """
+    if details["type"] in {"value_error", "assertion_error"}:  # a validator has its own words
+        return str(details["ctx"]["error"])
+    sentence = f"must be {notation(annotation)}, got {value!r}"
+    if details["type"] == "predicate_failed":  # the one constraint that has no notation
+        sentence += f" ({details['msg'].lower()})"
+    choices = [choice for choice in _choices(annotation) if isinstance(choice, str)]
+    near = f"; {suggestion(value, choices)}" if isinstance(value, str) and choices else ""
+    return sentence + near
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """Yield the values of every ``Literal`` in ``annotation``."""
+    for argument in typing.get_args(annotation):
+        if typing.get_origin(annotation) is typing.Literal:
+            yield argument
+        else:
+            yield from _choices(argument)
+
+
+def notation(annotation: Any) -> str:
+    """Return ``annotation`` as a user reads it: types without their modules, ranges by signs.
+
+    >>> from pydantic import Field, PositiveInt
+    >>> notation(float | typing.Literal["median"] | None)
+    "float | 'median' | None"
+    >>> notation(tuple[PositiveInt, ...])
+    'tuple[int > 0, ...]'
+    >>> notation(typing.Annotated[float, Field(ge=0, lt=1)])
+    '0 <= float < 1'
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if isinstance(annotation, str):
+        return annotation
+    if annotation is type(None):
+        return "None"
+    if annotation is Ellipsis:
+        return "..."
+    if isinstance(annotation, list):  # the arguments of a Callable
+        return f"[{', '.join(map(notation, annotation))}]"
+    if origin is typing.Literal:
+        return " | ".join(map(repr, arguments))
+    if origin is typing.Annotated:
+        return _constrained(notation(arguments[0]), arguments[1:])
+    if origin in {typing.Union, types.UnionType}:
+        return " | ".join(map(notation, arguments))
+    if inspect.isclass(origin) and arguments:
+        return f"{origin.__name__}[{', '.join(map(notation, arguments))}]"
+    if inspect.isclass(annotation):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+_CONSTRAINTS = {
+    "gt": ">",
+    "ge": ">=",
+    "lt": "<",
+    "le": "<=",
+    "min_length": "of length >=",
+    "max_length": "of length <=",
+    "multiple_of": "that is a multiple of",
+    "pattern": "matching",
+}
+
+
+def _constrained(base: str, metadata: Iterable[Any]) -> str:
+    """Return ``base`` with the constraints that are among ``metadata``."""
+    # pydantic's Field holds a list of constraints; all others are one each.
+    each = [part for whole in metadata for part in getattr(whole, "metadata", [whole])]
+    names = (*_CONSTRAINTS, "allow_inf_nan")
+    found = ((name, getattr(part, name, None)) for part in each for name in names)
+    given = {name: limit for name, limit in found if limit is not None}
+    if given.pop("allow_inf_nan", True) is False:
+        base = f"finite {base}"
+    if {"lt", "le"} & given.keys():  # of two bounds the lower one stands in front
+        for name, sign in (("gt", "<"), ("ge", "<=")):
+            if name in given:
+                base = f"{given.pop(name)!r} {sign} {base}"
+    return " ".join([base, *(f"{_CONSTRAINTS[name]} {limit!r}" for name, limit in given.items())])

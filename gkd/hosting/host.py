@@ -9,11 +9,11 @@ from contextvars import ContextVar
 from importlib.metadata import EntryPoint
 from typing import Any
 
-from gkd.errors import PluginError
+from gkd.errors import ParameterError, PluginError
 from gkd.hosting.components import Component
 from gkd.hosting.hookspecs import StepEvent
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.parameters import checked_parameters, signature_of
+from gkd.hosting.parameters import bind_parameters, signature_of
 from gkd.hosting.plugin_checks import place_of
 from gkd.hosting.plugin_record import PluginRecord, Problem, Source, State
 from gkd.hosting.plugin_sources import (
@@ -135,11 +135,16 @@ class Host:
             PluginError: several plugins offer the name, or its factory made something else.
         """
         component = self.component(kind, name)
-        values = checked_parameters(component.factory, parameters, f"{kind} {name!r}")
+        owner = f"{kind} {name!r}"
+        values = bind_parameters(component.factory, parameters, owner)
         try:
             with self.activated():
                 product = component.factory(**values)
         except Exception as error:
+            if isinstance(error, ParameterError):
+                # Its constructor may have refused a value under the name of its class: here the
+                # same is said of the component, which is what the user asked for.
+                bind_parameters(component.factory, parameters, owner, trust=False)
             error.add_note(f"while creating {component}")
             raise
         expected = kind_named(kind).product

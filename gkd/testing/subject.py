@@ -9,7 +9,7 @@ from typing import Any
 from gkd.errors import ParameterError, PluginError
 from gkd.hosting.catalog import current_host
 from gkd.hosting.kinds import KINDS, kind_named
-from gkd.hosting.parameters import checked_parameters
+from gkd.hosting.parameters import bind_parameters
 from gkd.testing.random_states import seeded
 
 EXAMPLES = 25
@@ -95,7 +95,7 @@ def subject(
         name, factory = _kebab(component), component
 
         def make(**params: Any) -> Any:
-            made = factory(**checked_parameters(factory, params, f"{kind} {name!r}"))
+            made = factory(**bind_parameters(factory, params, f"{kind} {name!r}"))
             if not isinstance(made, product):
                 raise PluginError(
                     f"{kind} {name!r} must be {product.__name__}, but its factory made "
