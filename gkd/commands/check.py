@@ -177,10 +177,10 @@ def _near_module(missing: str) -> str:
 
 
 def _report(subject: "Subject", expected_failures: Mapping[str, str]) -> "Report":
-    from gkd.testing.check import checked
+    from gkd.testing.conformance import check_subject
 
     _require_creation(subject)
-    return checked(subject, expected_failures)
+    return check_subject(subject, expected_failures)
 
 
 def _require_creation(subject: "Subject") -> None:

@@ -18,7 +18,7 @@ In a test file, each law is a test of its own::
 
 ``pytest --gkd my-plugin`` does the same for all that an installed plugin provides. What a component
 declares decides which laws apply to it: see the attributes of :class:`gkd.AbstractLoss` and
-:class:`gkd.AbstractKernel`, and for the other kinds :mod:`gkd.testing.declarations`.
+:class:`gkd.AbstractKernel`, and for the other kinds :mod:`gkd.testing.subject`.
 """
 
 try:
@@ -29,7 +29,10 @@ except ModuleNotFoundError as error:
     ) from error
 
 from gkd.testing import strategies
-from gkd.testing.check import (
+from gkd.testing.conformance import (
+    ConformanceError,
+    Report,
+    Result,
     check,
     check_dataset,
     check_graph_builder,
@@ -38,11 +41,9 @@ from gkd.testing.check import (
     check_model,
 )
 from gkd.testing.law import Law, LawViolation
-from gkd.testing.law_book import laws
+from gkd.testing.laws import laws
 from gkd.testing.parametrize import parametrize_with_checks
-from gkd.testing.report import ConformanceError, Report, Result
-from gkd.testing.selection import selected
-from gkd.testing.subject import Subject, subject
+from gkd.testing.subject import Subject, selected, subject
 
 __all__ = [
     "ConformanceError",

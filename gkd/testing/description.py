@@ -28,10 +28,6 @@ def description(problem: Any) -> str:
     return repr(problem)
 
 
-def _graph(graph: Graph) -> str:
-    return f"{_counted(graph.num_nodes, 'node')}, {_edges(graph.edge_index)}"
-
-
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
@@ -62,10 +58,6 @@ def _tensors(named: Sample | Batch) -> str:
     return f"{_counted(named.num_nodes, 'node')}\n{_listed(dict(named.items()))}"
 
 
-def _mapping(values: Mapping[str, Any]) -> str:
-    return _listed(values)
-
-
 def _listed(values: Mapping[str, Any]) -> str:
     lines = [
         f"{name}: {text}" if "\n" not in text else f"{name}:\n{indent(text, '  ')}"
@@ -75,10 +67,10 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 _DESCRIPTIONS: Mapping[Any, Callable[[Any], str]] = {
-    Graph: _graph,
+    Graph: lambda graph: f"{_counted(graph.num_nodes, 'node')}, {_edges(graph.edge_index)}",
     Tensor: _tensor,
     Sample: _tensors,
     Batch: _tensors,
     torch.dtype: lambda dtype: str(dtype).removeprefix("torch."),
-    Mapping: _mapping,
+    Mapping: _listed,
 }

@@ -3,15 +3,15 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
 from gkd.hosting.plugin_sources import described, failure_place
-from gkd.testing.declarations import declared
 from gkd.testing.description import description
-from gkd.testing.search import Counterexample, counterexample, counterexample_without_problem
-from gkd.testing.subject import Subject
+from gkd.testing.search import Counterexample, counterexample
+from gkd.testing.subject import Subject, declaration
 
 
 class LawViolation(AssertionError):
@@ -26,15 +26,6 @@ class LawViolation(AssertionError):
         super().__init__(f"{message}\nsmallest example:\n{example}" if example else message)
         self.message = message
         self.example = example
-
-
-def require(holds: bool, message: str) -> None:
-    """Raise :class:`AssertionError` with ``message`` unless ``holds``.
-
-    An ``assert`` would not be there under ``python -O``.
-    """
-    if not holds:
-        raise AssertionError(message)
 
 
 def nobody(subject: Subject) -> str:
@@ -79,23 +70,24 @@ class Law:
         if found is None:
             return
         error = found.error
-        message = str(error) if isinstance(error, AssertionError) else _crash(error, subject)
+        if isinstance(error, AssertionError):
+            message = str(error)
+        else:  # the component crashed: say where in its module, as no stack is shown
+            place = failure_place(error, subject.module)
+            message = f"{described(error)} [{place}]" if place else described(error)
         example = "" if found.problem is None else description(found.problem)
         raise LawViolation(message, example) from error
 
     def _counterexample(self, subject: Subject, smallest: bool) -> Counterexample | None:
-        if self.problems is None:
-            return counterexample_without_problem(lambda: self.body(subject))
         try:
+            if self.problems is None:
+                self.body(subject)
+                return None
             strategy = self.problems(subject)
-        except Exception as error:  # of the component, when it is made or asked what it takes
+        except Exception as error:  # also of the component that is asked which problems it takes
             return Counterexample(None, error)
         examples = max(1, round(subject.examples * self.share))
-
-        def body(problem: Any) -> None:
-            self.body(subject, problem)
-
-        return counterexample(body, strategy, examples, smallest)
+        return counterexample(partial(self.body, subject), strategy, examples, smallest)
 
 
 def law(
@@ -105,7 +97,11 @@ def law(
     exemption: Callable[[Subject], str] = nobody,
     share: float = 1.0,
 ) -> Callable[[Callable[..., None]], Law]:
-    """Return a decorator that makes a law of a function: its name, and the reason it documents."""
+    """Return a decorator that makes a law of a function: its name, and the reason it documents.
+
+    A module ``gkd.testing.laws.<kind>_laws`` needs no more than that: what stands in it is checked,
+    in that order.
+    """
 
     def made(body: Callable[..., None]) -> Law:
         name = body.__name__.replace("_", "-")
@@ -118,12 +114,7 @@ def unless_declared(attribute: str, exempting: Any = False) -> Callable[[Subject
     """Return the exemption of components whose ``attribute`` is ``exempting``."""
 
     def exemption(subject: Subject) -> str:
-        exempt = declared(subject.specimen, attribute) == exempting
+        exempt = declaration(subject.specimen, attribute) == exempting
         return f"declared: {attribute} = {exempting}" if exempt else ""
 
     return exemption
-
-
-def _crash(error: BaseException, subject: Subject) -> str:
-    place = failure_place(error, subject.module)
-    return f"{described(error)} [{place}]" if place else described(error)

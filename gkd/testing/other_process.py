@@ -10,8 +10,14 @@ from functools import cache
 from threading import Timer
 from typing import Any
 
+import torch
+
+from gkd.hosting.plugin_sources import described
+
 _PATIENCE = 120.0
 _MARK = "_GKD_TESTING_WORKER"  # set in the other process
+# With -m this module would be there twice, as __main__ and as what gkd.testing imports.
+_PROGRAM = "from gkd.testing.other_process import answer_calls; answer_calls()"
 
 
 def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -63,7 +69,7 @@ def _process() -> "subprocess.Popen[bytes]":
     path = os.pathsep.join(filter(None, sys.path))
     environment = {**os.environ, "PYTHONPATH": path, _MARK: "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "gkd.testing.worker"],
+        [sys.executable, "-c", _PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
@@ -77,3 +83,24 @@ def _close(process: "subprocess.Popen[bytes]") -> None:
         if pipe is not None:
             pipe.close()
     process.wait()
+
+
+def answer_calls() -> None:
+    """Answer pickled calls on the standard input with pickled results on the standard output."""
+    torch.set_num_threads(1)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a component prints is no answer
+    while True:
+        try:
+            path, call = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        sys.path[:] = path
+        try:
+            # Pickled apart, so that a module that cannot be imported fails here, on the new path.
+            function, arguments = pickle.loads(call)
+            answer: tuple[bool, Any] = True, pickle.dumps(function(*arguments))
+        except Exception as error:
+            answer = False, described(error)
+        pickle.dump(answer, answers)
+        answers.flush()

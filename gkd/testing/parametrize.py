@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from gkd.testing.check import require_known, result_of
+from gkd.testing.conformance import ConformanceError, require_known, result_of
 from gkd.testing.law import Law
-from gkd.testing.law_book import laws
-from gkd.testing.report import ConformanceError
+from gkd.testing.laws import laws
 from gkd.testing.subject import EXAMPLES, Subject, kind_of, subject
 
 Choice = Any
@@ -84,11 +83,9 @@ def parametrize_with_checks(
     ... def test_laws(check):
     ...     check()
     """
-    targets = [_subject(component, examples) for component in components]
+    targets = []
+    for choice in components:
+        kind, component, *rest = choice if isinstance(choice, tuple) else (kind_of(choice), choice)
+        targets.append(subject(kind, component, rest[0] if rest else None, examples))
     made = checks(targets, expected_failures)
     return pytest.mark.parametrize("check", [pytest.param(c, id=c.id) for c in made])
-
-
-def _subject(choice: Choice, examples: int) -> Subject:
-    kind, component, *params = choice if isinstance(choice, tuple) else (kind_of(choice), choice)
-    return subject(kind, component, params[0] if params else None, examples)

@@ -1,6 +1,5 @@
 """``pytest --gkd NAME``: every law of installed components as a test."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,7 @@ import pytest
 
 from gkd.errors import GkdError
 from gkd.testing.parametrize import Check, checks
-from gkd.testing.selection import selected
-from gkd.testing.subject import EXAMPLES
+from gkd.testing.subject import EXAMPLES, selected
 
 
 class LawItem(pytest.Item):
@@ -50,15 +48,12 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Add a test for every law of every component."""
+    examples = config.getoption("gkd_examples") or EXAMPLES
     try:
-        items.extend(_law_items(session, config))
+        named = [made for text in config.getoption("gkd") for made in selected(text, examples)]
+        # A component that several names stand for is checked once.
+        targets = {target.label: target for target in named}.values()
+        for check in checks(targets):
+            items.append(LawItem.from_parent(session, name=check.id, check=check))
     except GkdError as error:
         raise pytest.UsageError(f"--gkd: {error}") from error
-
-
-def _law_items(session: pytest.Session, config: pytest.Config) -> Iterator[LawItem]:
-    examples = config.getoption("gkd_examples") or EXAMPLES
-    named = [made for text in config.getoption("gkd") for made in selected(text, examples)]
-    once = {target.label: target for target in named}
-    for check in checks(once.values()):
-        yield LawItem.from_parent(session, name=check.id, check=check)

@@ -75,12 +75,3 @@ def counterexample(
         if not found:
             raise
     return found[-1] if found else None
-
-
-def counterexample_without_problem(body: Callable[[], None]) -> Counterexample | None:
-    """Return what ``body`` raises, None if nothing."""
-    try:
-        body()
-    except Exception as error:
-        return Counterexample(None, error)
-    return None

@@ -1,20 +1,52 @@
-"""Components under test: how to make one, and what it is called."""
+"""Components under test: how to make one, what it declares, and which ones a name stands for.
 
+Losses and kernels declare what they are like by the attributes of :class:`gkd.AbstractLoss` and
+:class:`gkd.AbstractKernel`. Graph builders and models have no base class; they may set these
+attributes, on the class or in ``__init__``:
+
+===================== ======= ===========================================================
+graph builder         default
+===================== ======= ===========================================================
+translation_invariant True    adding a constant to all points changes no edge
+bounded_memory        True    no tensor with an entry for every pair of nodes
+===================== ======= ===========================================================
+
+===================== ======= ===========================================================
+model                 default
+===================== ======= ===========================================================
+inputs                None    attributes of the batch that ``forward`` takes, in order;
+                              None reads the names of its parameters
+bounded_memory        True    no tensor with a row of features for every edge, or with an
+                              entry for every pair of nodes
+===================== ======= ===========================================================
+
+Any factory may list ``example_parameters``, see :func:`example_parameters`.
+"""
+
+import random
 import re
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from gkd.errors import ParameterError, PluginError
+import numpy as np
+import torch
+
+from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.catalog import current_host
+from gkd.hosting.components import Component
+from gkd.hosting.host import Host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import bind_parameters
-from gkd.testing.random_states import seeded
+from gkd.hosting.plugin_record import Source, canonical
 
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
 _SUPPLIED: Mapping[str, Mapping[str, Any]] = {"model": {"in_channels": 3, "out_channels": 4}}
+_GRANTED = {"translation_invariant": True, "bounded_memory": True, "inputs": None}
 
 
 @dataclass(frozen=True)
@@ -58,6 +90,34 @@ class Subject:
             return self.make(**self.params)
 
 
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw everything random from ``seed`` inside, and go on outside as if nothing had been."""
+    # torch.manual_seed formats a stack trace where CUDA was not used yet: a hundred times slower.
+    generator = torch.default_generator
+    states = generator.get_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    generator.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  what components may draw from must be controlled
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        generator.set_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+
+
+def declaration(component: Any, attribute: str) -> Any:
+    """Return what ``component`` declares as ``attribute``, or what is taken for granted.
+
+    >>> declaration(lambda features, batch: None, "translation_invariant")
+    True
+    """
+    if hasattr(component, attribute):
+        return getattr(component, attribute)
+    return _GRANTED[attribute]
+
+
 def subject(
     kind: str,
     component: str | Callable[..., Any],
@@ -92,7 +152,7 @@ def subject(
                 f"a {kind} is checked by its class, a function that makes it, or its name, so that "
                 f"the kit can make several; got {component!r}"
             )
-        name, factory = _kebab(component), component
+        name, factory = _default_name(component), component
 
         def make(**params: Any) -> Any:
             made = factory(**bind_parameters(factory, params, f"{kind} {name!r}"))
@@ -105,8 +165,9 @@ def subject(
 
     if params is None:
         params = next(iter(example_parameters(factory)))
+    listed = ", ".join(f"{key}={_short(value)}" for key, value in params.items())
     supplied = {**_SUPPLIED.get(kind, {}), **params}
-    return Subject(kind, _named(name, params), factory, make, supplied, examples)
+    return Subject(kind, f"{name}({listed})" if listed else name, factory, make, supplied, examples)
 
 
 def example_parameters(factory: Callable[..., Any]) -> tuple[Mapping[str, Any], ...]:
@@ -135,17 +196,86 @@ def kind_of(component: Any) -> str:
     )
 
 
-def _named(name: str, params: Mapping[str, Any]) -> str:
-    listed = ", ".join(f"{key}={_short(value)}" for key, value in params.items())
-    return f"{name}({listed})" if listed else name
+def selected(text: str, examples: int = EXAMPLES) -> list[Subject]:
+    """Return the installed components that ``text`` names.
+
+    Args:
+        text: a component (``"loss:lsp"``, ``"loss:distribution:lsp"``), or all of a plugin, by its
+            entry point, its distribution or both (``"my-plugin:entry"``); what is no plugin may be
+            a component of any kind (``"kd"``, ``"distribution:kd"``). ``"kind:name"`` may be
+            followed by parameters as in TOML: ``"graph:radius {radius = 0.5}"``; without them it
+            is there once for each of its ``example_parameters``.
+        examples: how many problems most laws try.
+
+    Raises:
+        UnknownNameError: nothing that is installed is called so.
+        ParameterError: the parameters are not TOML, or follow a plugin's name.
+
+    >>> [subject.label for subject in selected("kernel:rbf {sigma = 2.0}")]
+    ['kernel:rbf(sigma=2.0)']
+    """
+    name, brace, table = text.partition("{")
+    params: Mapping[str, Any] | None = None
+    if brace:
+        try:
+            params = tomllib.loads(f"params = {{{table}")["params"]
+        except tomllib.TOMLDecodeError as error:
+            message = f"the parameters in {text!r} are not TOML: {error}"
+            raise ParameterError(message) from None
+    name = name.strip()
+    kind, colon, rest = name.partition(":")
+    host = current_host()
+    if colon and kind in KINDS:
+        chosen = [(rest, host.component(kind, rest))]
+    else:
+        chosen = _components_of_plugin(host, name)
+        if params is not None:
+            raise ParameterError("parameters go with one component, as in 'kernel:rbf {sigma = 1}'")
+    return [
+        subject(component.kind, short, choice, examples)
+        for short, component in chosen
+        for choice in (example_parameters(component.factory) if params is None else (params,))
+    ]
+
+
+def _components_of_plugin(host: Host, name: str) -> list[tuple[str, Component]]:
+    """Components of the plugins that ``name`` is an entry point or the distribution of."""
+    everything = [item for kind in KINDS for item in host.components(kind).items()]
+    found = [item for item in everything if _is_called(item[1].source, name)]
+    found = found or [
+        (short, component)
+        for short, component in everything
+        if name == component.name or canonical(name) == canonical(component.qualified)
+    ]
+    if found:
+        return found
+    records = [record for record in host.plugins if _is_called(record.source, name)]
+    if records:
+        listed = "; ".join(str(record) for record in records)
+        raise UnknownNameError(f"{name!r} provides no component: {listed}")
+    known = {called for record in host.plugins for called in _names(record.source)}
+    known |= {f"{kind}:{short}" for kind in KINDS for short in host.names(kind)}
+    raise UnknownNameError(
+        f"no plugin or component that is installed is called {name!r}; {suggestion(name, known)}"
+    )
+
+
+def _is_called(source: Source, name: str) -> bool:
+    return canonical(name) in {canonical(known) for known in _names(source)}
+
+
+def _names(source: Source) -> tuple[str, str, str]:
+    return source.name, source.distribution, source.qualified
 
 
 def _short(value: Any) -> str:
+    # A label is a line of a table and the id of a test: a list of tables would fill the screen.
     text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _kebab(factory: Callable[..., Any]) -> str:
+def _default_name(factory: Callable[..., Any]) -> str:
+    """Return the name of a class or function in kebab case: ``MeanOverEdges``, mean-over-edges."""
     while hasattr(factory, "func"):  # functools.partial
         factory = factory.func
     name = getattr(factory, "__name__", type(factory).__name__)

@@ -8,9 +8,8 @@ import broken_losses
 import pytest
 
 from gkd import GkdError, ParameterError, UnknownNameError, testing
-from gkd.testing.check import result_of
+from gkd.testing.conformance import Report, Result, result_of
 from gkd.testing.law import Law, law
-from gkd.testing.report import Report, Result
 
 FEW = {"examples": 3}
 CHECKS = {

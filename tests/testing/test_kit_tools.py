@@ -10,11 +10,11 @@ import torch
 from gkd import Graph
 from gkd.functional.similarities import EdgePairs
 from gkd.testing.description import description
-from gkd.testing.laws.raw_pairs import RawPairs
-from gkd.testing.memory import MemoryWatch
+from gkd.testing.laws.kernel_laws import RawPairs
+from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import elsewhere
-from gkd.testing.placement import PlacementWatch
-from gkd.testing.random_states import seeded
+from gkd.testing.placement_watch import PlacementWatch
+from gkd.testing.subject import seeded
 
 
 def test_literal_pairs_compute_every_statistic_themselves():

@@ -3,7 +3,7 @@
 import gkd
 from gkd import testing
 from gkd.hosting.kinds import KINDS
-from gkd.testing.selection import selected
+from gkd.testing.subject import selected
 
 EXAMPLES = 10
 # Read from files: tests/plugins/test_gkd_data_conformance.py.

@@ -1,11 +1,15 @@
 """Problems with what a law does to them; dataclasses, so that a failure shows both."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 from torch import Tensor
+
+from gkd.testing.strategies.graphs import relabellings
 
 Problem = TypeVar("Problem")
 
@@ -61,15 +65,50 @@ class InPrecision(Generic[Problem]):
 
 
 @st.composite
-def edge_orders(draw: st.DrawFn, edge_index: Tensor, repeat: bool = True) -> Tensor:
-    """Draw the same edges in another order, not contiguous in memory.
+def reordered(
+    draw: st.DrawFn,
+    problems: SearchStrategy[Problem],
+    edges_of: Callable[[Problem], Tensor],
+    repeat: bool = True,
+) -> Reordered[Problem]:
+    """Draw a problem, and its edges in another order, not contiguous in memory.
 
     Args:
         draw: given by hypothesis.
-        edge_index: int64 ``[2, E]``.
+        problems: to choose from.
+        edges_of: the edges of a problem, int64 ``[2, E]``.
         repeat: whether some may be listed twice.
     """
-    edges = edge_index.t().tolist()
+    problem = draw(problems)
+    edges = edges_of(problem).t().tolist()
     shuffled = draw(st.permutations(edges))
     repeated = draw(st.lists(st.sampled_from(edges), max_size=2)) if edges and repeat else []
-    return torch.tensor([*shuffled, *repeated], dtype=torch.int64).reshape(-1, 2).t()
+    # Transposed last: what takes memory order for edge order is to fail here.
+    edge_index = torch.tensor([*shuffled, *repeated], dtype=torch.int64).reshape(-1, 2).t()
+    return Reordered(problem, edge_index)
+
+
+@st.composite
+def relabelled(
+    draw: st.DrawFn,
+    problems: SearchStrategy[Problem],
+    nodes_of: Callable[[Problem], tuple[int, Tensor | None]],
+) -> Relabelled[Problem]:
+    """Draw a problem, and another order of its nodes.
+
+    Args:
+        draw: given by hypothesis.
+        problems: to choose from.
+        nodes_of: how many nodes a problem has, and the sample of each (None: there is one).
+    """
+    problem = draw(problems)
+    return Relabelled(problem, draw(relabellings(*nodes_of(problem))))
+
+
+def in_precision(
+    problems: SearchStrategy[Problem],
+    dtypes: SearchStrategy[torch.dtype],
+    scales: SearchStrategy[float] = st.just(1.0),  # noqa: B008  strategies hold no state
+) -> SearchStrategy[InPrecision[Problem]]:
+    """Draw a problem, and a precision to look at it in."""
+    return st.builds(InPrecision, problems, dtypes, scales)

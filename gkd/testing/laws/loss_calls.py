@@ -9,9 +9,8 @@ from torch import Tensor
 
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, View
-from gkd.testing.random_states import seeded
 from gkd.testing.strategies.loss_problems import LossProblem
-from gkd.testing.subject import Subject
+from gkd.testing.subject import Subject, seeded
 
 
 def built(subject: Subject, problem: LossProblem, seed: int = 0) -> AbstractLoss:

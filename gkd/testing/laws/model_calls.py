@@ -9,10 +9,8 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from gkd.data import Batch, Sample, collate
-from gkd.testing.declarations import declared
-from gkd.testing.random_states import seeded
 from gkd.testing.strategies.samples import CONTENTS, batches
-from gkd.testing.subject import Subject
+from gkd.testing.subject import Subject, declaration, seeded
 
 _AVAILABLE = (*CONTENTS, "batch", "ptr")
 
@@ -34,7 +32,7 @@ def input_names(model: nn.Module) -> tuple[str, ...]:
 
 def said_inputs(model: nn.Module) -> tuple[str, ...]:
     """Return the inputs that the model declares, or else those that ``forward`` names."""
-    names = declared(model, "inputs")
+    names = declaration(model, "inputs")
     if names is not None:
         return tuple(names)
     parameters = inspect.signature(model.forward).parameters.values()

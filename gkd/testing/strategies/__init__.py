@@ -4,7 +4,6 @@ Everything is float64 on the CPU, small, and shrinks to fewer nodes, fewer edges
 features. Tensors are new for every example.
 """
 
-from gkd.testing.strategies.clouds import Cloud, KnownNeighbours, clouds, known_neighbours
 from gkd.testing.strategies.graphs import (
     Structure,
     edge_indices,
@@ -15,6 +14,12 @@ from gkd.testing.strategies.graphs import (
 )
 from gkd.testing.strategies.kernel_problems import KernelProblem, kernel_problems
 from gkd.testing.strategies.loss_problems import LossProblem, loss_problems, views
+from gkd.testing.strategies.point_clouds import (
+    Cloud,
+    KnownNeighbours,
+    clouds,
+    known_neighbours,
+)
 from gkd.testing.strategies.samples import batches, samples
 
 __all__ = [

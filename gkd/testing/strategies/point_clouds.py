@@ -45,16 +45,12 @@ def clouds(
     steps = torch.randint(-4096, 4097, (sum(sizes), width), generator=random)
     points = steps.double() * _STEP
     if distinct:
-        assume(not _equally_far(points))
+        squares = (points[:, None] - points).square().sum(2).sort(dim=1).values
+        assume(bool((squares.diff(dim=1) != 0).all()))
     elif len(points) > 1 and draw(st.booleans()):
         points[draw(st.integers(1, len(points) - 1))] = points[0]
     batch = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     return Cloud(points, None if len(sizes) == 1 else batch)
-
-
-def _equally_far(points: Tensor) -> bool:
-    squares = (points[:, None] - points).square().sum(2).sort(dim=1).values
-    return bool((squares.diff(dim=1) == 0).any())
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,13 @@ class MemoryWatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor) and (size := _elements(leaf)) > self.elements:
+            if not isinstance(leaf, Tensor):
+                continue
+            if leaf.layout is torch.strided:
+                size = leaf.untyped_storage().nbytes() // leaf.element_size()
+            else:  # sparse rows have no storage of their own: the entries are what counts
+                size = leaf._nnz()
+            if size > self.elements:
                 self.elements = size
                 self.description = f"{getattr(func, '__name__', func)} makes {list(leaf.shape)}"
         return result
-
-
-def _elements(tensor: Tensor) -> int:
-    if tensor.layout is not torch.strided:  # sparse rows: indices and values of each entry
-        return tensor._nnz()
-    return tensor.untyped_storage().nbytes() // tensor.element_size()

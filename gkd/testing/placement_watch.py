@@ -66,8 +66,12 @@ class PlacementWatch(TorchFunctionMode):
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         strays = [tensor for tensor in given if self.is_stray(tensor)]
         name = getattr(func, "__name__", "")
-        if len(strays) < len(given):
-            _check(name, strays)
+        mixed = len(strays) < len(given) and any(tensor.ndim for tensor in strays)
+        if mixed and name not in _CROSSINGS:
+            raise AssertionError(
+                f"torch.{name} mixes a tensor of the inputs' device with one on the CPU: made "
+                "without device=, or left there"
+            )
         result = func(*args, **kwargs)
         if _fetches(name, args, kwargs):
             result = torch.ops.aten.alias(result)  # on the CPU it is the very tensor
@@ -80,14 +84,6 @@ class PlacementWatch(TorchFunctionMode):
             for tensor in made:
                 self._strays[tensor] = True
         return result
-
-
-def _check(name: str, strays: Sequence[Tensor]) -> None:
-    if name not in _CROSSINGS and any(tensor.ndim for tensor in strays):
-        raise AssertionError(
-            f"torch.{name} mixes a tensor of the inputs' device with one on the CPU: made without "
-            "device=, or left there"
-        )
 
 
 def _is_placeless(func: Callable[..., Any], kwargs: Mapping[str, Any]) -> bool:

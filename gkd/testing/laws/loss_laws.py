@@ -1,0 +1,491 @@
+"""The laws of losses."""
+
+import io
+import pickle
+from dataclasses import dataclass, replace
+
+import torch
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from torch import Tensor
+
+from gkd.cache.slices import joined_views
+from gkd.errors import GkdError
+from gkd.graph import Graph
+from gkd.loss import AbstractLoss, View
+from gkd.testing.law import law, unless_declared
+from gkd.testing.laws.cases import (
+    FULLS,
+    HALVES,
+    SCALES,
+    InPrecision,
+    Relabelled,
+    Reordered,
+    in_precision,
+    relabelled,
+    reordered,
+)
+from gkd.testing.laws.loss_calls import (
+    built,
+    generic_problem,
+    mapped,
+    mapped_problem,
+    only,
+    parts,
+    value_of,
+    with_leaves,
+)
+from gkd.testing.laws.requirements import (
+    EDGES,
+    NODES,
+    WIDTH,
+    random_graph,
+    require,
+    require_bounded,
+    require_close,
+    require_finite,
+    require_right_gradient,
+    require_unmodified,
+)
+from gkd.testing.memory_watch import MemoryWatch
+from gkd.testing.other_process import elsewhere
+from gkd.testing.placement_watch import PlacementWatch, accelerator
+from gkd.testing.strategies.loss_problems import VIEW_PARTS, LossProblem, loss_problems
+from gkd.testing.subject import Subject
+
+
+def problems(subject: Subject, *, smooth: bool = False) -> SearchStrategy[LossProblem]:
+    """Return problems of what the loss declares to use."""
+    loss: AbstractLoss = subject.specimen
+    return loss_problems(loss.uses, different_widths=loss.different_widths, smooth=smooth)
+
+
+@law("loss", problems=problems)
+def finite_and_scalar(subject: Subject, problem: LossProblem) -> None:
+    """A training step descends on one finite number."""
+    value = value_of(built(subject, problem), problem)
+    require(isinstance(value, Tensor), f"it returns {type(value).__name__}, not a tensor")
+    require(value.ndim == 0, f"its shape is {list(value.shape)}, not that of a scalar")
+    require_finite(value, "the loss")
+
+
+@law("loss", problems=problems, exemption=unless_declared("non_negative"))
+def non_negative(subject: Subject, problem: LossProblem) -> None:
+    """A distance below zero would reward being wrong."""
+    value = value_of(built(subject, problem), problem).item()
+    require(value >= 0, f"the loss is {value:.6g}")
+
+
+@law(
+    "loss",
+    problems=lambda subject: loss_problems(subject.specimen.uses, agreeing=True),
+    exemption=unless_declared("zero_at_equality"),
+)
+def zero_at_equality(subject: Subject, problem: LossProblem) -> None:
+    """A student that equals its teacher has nothing left to learn."""
+    value = value_of(built(subject, problem), problem).item()
+    require(abs(value) <= 1e-9, f"the loss of a student that equals its teacher is {value:.6g}")
+
+
+def _without_edges(problem: LossProblem) -> LossProblem:
+    def bare(view: View) -> View:
+        if view.graph is None:
+            return view
+        return replace(view, graph=Graph(view.graph.edge_index[:, :0], view.graph.num_nodes))
+
+    return LossProblem(bare(problem.student), bare(problem.teacher))
+
+
+@law("loss", problems=lambda subject: problems(subject).map(_without_edges))
+def isolated_nodes_and_empty_edges(subject: Subject, problem: LossProblem) -> None:
+    """Batches contain nodes, and whole graphs, without any edge."""
+    student = mapped(problem.student, lambda tensor: tensor.clone().requires_grad_())
+    loss = built(subject, problem)
+    value = value_of(loss, LossProblem(student, problem.teacher))
+    require_finite(value, "the loss without edges")
+    if value.requires_grad:
+        torch.autograd.backward(value)
+    for name, tensor in parts(student).items():
+        if tensor.grad is not None:
+            require_finite(tensor.grad, f"the gradient of the student's {name} without edges")
+
+
+def _of_different_widths(problem: LossProblem) -> bool:
+    return parts(problem.student)["features"].shape != parts(problem.teacher)["features"].shape
+
+
+def _for_equal_widths(subject: Subject) -> str:
+    if "features" not in subject.specimen.uses:
+        return "declared: it does not use features"
+    return unless_declared("different_widths")(subject)
+
+
+@law(
+    "loss",
+    problems=lambda subject: loss_problems(subject.specimen.uses).filter(_of_different_widths),
+    exemption=_for_equal_widths,
+)
+def different_widths(subject: Subject, problem: LossProblem) -> None:
+    """A student is narrower than its teacher."""
+    try:
+        value = value_of(built(subject, problem), problem)
+    except Exception as error:
+        raise AssertionError(
+            f"features of different widths raise {type(error).__name__} ({error}); a loss that "
+            "needs equal widths declares different_widths = False"
+        ) from error
+    require(value.ndim == 0, f"its shape is {list(value.shape)}, not that of a scalar")
+    require_finite(value, "the loss")
+
+
+def _graph(problem: LossProblem) -> Graph:
+    assert problem.student.graph is not None
+    return problem.student.graph
+
+
+def _without_graph(subject: Subject) -> str:
+    return "" if "graph" in subject.specimen.uses else "declared: it does not use the graph"
+
+
+@law(
+    "loss",
+    problems=lambda subject: reordered(
+        problems(subject), lambda problem: _graph(problem).edge_index
+    ),
+    exemption=_without_graph,
+)
+def invariant_to_edge_order(subject: Subject, case: Reordered[LossProblem]) -> None:
+    """The order in which edges are listed, and listing one twice, means nothing."""
+    problem = case.problem
+    loss = built(subject, problem)
+    expected = value_of(loss, problem)
+    graph = Graph(case.edge_index, _graph(problem).num_nodes)
+    other = LossProblem(
+        replace(problem.student, graph=graph), replace(problem.teacher, graph=graph)
+    )
+    require_close(value_of(loss, other), expected, "other order of edges")
+
+
+def _nodes(problem: LossProblem) -> tuple[int, Tensor | None]:
+    return len(next(iter(parts(problem.student).values()))), problem.student.batch
+
+
+@law("loss", problems=lambda subject: relabelled(problems(subject), _nodes))
+def invariant_to_node_relabelling(subject: Subject, case: Relabelled[LossProblem]) -> None:
+    """Numbers of nodes are names: they carry no meaning."""
+    problem, order = case.problem, case.order
+    loss = built(subject, problem)
+    expected = value_of(loss, problem)
+    other = LossProblem(_in_order(problem.student, order), _in_order(problem.teacher, order))
+    require_close(value_of(loss, other), expected, "other order of nodes")
+
+
+def _in_order(view: View, order: Tensor) -> View:
+    view = mapped(view, lambda tensor: tensor[order])
+    if view.graph is None:
+        return view
+    edges = order.argsort()[view.graph.edge_index]
+    return replace(view, graph=Graph(edges, view.graph.num_nodes))
+
+
+@law("loss", problems=problems)
+def inputs_unmodified(subject: Subject, problem: LossProblem) -> None:
+    """Other terms, and the backward pass, read the same tensors."""
+    tensors: dict[str, Tensor] = {}
+    for side, view in (("student", problem.student), ("teacher", problem.teacher)):
+        tensors |= {f"the {side}'s {name}": tensor for name, tensor in parts(view).items()}
+        if view.graph is not None:
+            tensors[f"the {side}'s edge_index"] = view.graph.edge_index
+        if view.batch is not None:
+            tensors[f"the {side}'s batch"] = view.batch
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+    value_of(built(subject, problem), problem)
+    require_unmodified(before, tensors)
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """A problem whose views lack a part.
+
+    Attributes:
+        missing: the part.
+        problem: without it.
+    """
+
+    missing: str
+    problem: LossProblem
+
+
+@st.composite
+def _lacking(draw: st.DrawFn, subject: Subject) -> Lacking:
+    missing = draw(st.sampled_from([part for part in VIEW_PARTS if part in subject.specimen.uses]))
+    remaining = [part for part in VIEW_PARTS if part != missing]
+    return Lacking(missing, draw(loss_problems(remaining)))
+
+
+@law("loss", problems=_lacking, share=0.5)
+def says_what_is_missing(subject: Subject, case: Lacking) -> None:
+    """Who forgot a tap or a graph must read which one."""
+    try:
+        value_of(built(subject, case.problem), case.problem)
+    except GkdError as error:
+        named = case.missing in str(error)
+        require(named, f"without {case.missing} the message does not name it: {error}")
+        return
+    except Exception as error:
+        raise AssertionError(
+            f"without {case.missing} it raises {type(error).__name__} ({error}); "
+            f"View.require_{case.missing} explains it"
+        ) from error
+    raise AssertionError(f"it declares that it uses {case.missing}, but did without")
+
+
+@law("loss", problems=problems)
+def target_stands_for_the_teacher(subject: Subject, problem: LossProblem) -> None:
+    """A cached target replaces the teacher, so it must give the same loss."""
+    loss = built(subject, problem)
+    expected = value_of(loss, problem)
+    replaced = LossProblem(problem.student, loss.target(problem.teacher))
+    require_close(value_of(loss, replaced), expected, "with target(teacher)")
+
+
+@law("loss", problems=problems, exemption=unless_declared("target_per_sample"))
+def targets_of_samples_make_that_of_a_batch(subject: Subject, problem: LossProblem) -> None:
+    """Targets are kept by sample, and samples meet in other batches in the next epoch."""
+    loss, teacher = built(subject, problem), problem.teacher
+    expected = value_of(loss, problem)
+    joined = joined_views([loss.target(view) for view in _samples(teacher)])
+    target = replace(joined, graph=teacher.graph, batch=teacher.batch)
+    value = value_of(loss, LossProblem(problem.student, target))
+    require_close(value, expected, "with the targets of the samples")
+
+
+def _samples(view: View) -> list[View]:
+    """Return the view of each sample."""
+    if view.batch is None:
+        return [view]
+    sizes = torch.bincount(view.batch).tolist()
+    rows = {name: torch.split_with_sizes(tensor, sizes) for name, tensor in parts(view).items()}
+    starts = [sum(sizes[:index]) for index in range(len(sizes))]
+    return [
+        View(
+            **{name: pieces[index] for name, pieces in rows.items()},
+            graph=None if view.graph is None else _subgraph(view.graph, start, sizes[index]),
+        )
+        for index, start in enumerate(starts)
+    ]
+
+
+def _subgraph(graph: Graph, start: int, size: int) -> Graph:
+    inside = (graph.target >= start) & (graph.target < start + size)
+    return Graph(graph.edge_index[:, inside] - start, size)
+
+
+@law("loss", problems=problems)
+def gradient_reaches_the_student(subject: Subject, problem: LossProblem) -> None:
+    """What a loss does not send back to the student, the student cannot learn."""
+    problem = with_leaves(problem)
+    loss = built(subject, problem)
+    value = value_of(loss, problem)
+    require(value.requires_grad, "the loss has no gradient")
+    torch.autograd.backward(value)
+    for name, tensor in parts(problem.student).items():
+        require(tensor.grad is not None, f"the student's {name} get no gradient")
+        require_finite(tensor.grad, f"the gradient of the student's {name}")
+    for name, parameter in loss.named_parameters():
+        if parameter.requires_grad:
+            require(parameter.grad is not None, f"the learned part {name} gets no gradient")
+            require_finite(parameter.grad, f"the gradient of the learned part {name}")
+
+
+@law("loss")
+def gradient_step_lowers_the_loss(subject: Subject) -> None:
+    """Following the gradient must bring the student nearer to the teacher."""
+    problem = with_leaves(generic_problem(subject.specimen))
+    loss = built(subject, problem)
+    value = value_of(loss, problem)
+    require(value.requires_grad, "the loss has no gradient")
+    torch.autograd.backward(value)
+    for name, tensor in parts(problem.student).items():
+        norm = 0.0 if tensor.grad is None else tensor.grad.norm().item()
+        require(norm > 0, f"the gradient of the student's {name} is zero on a generic problem")
+
+    def moved(size: float) -> LossProblem:
+        student = mapped(
+            problem.student,
+            lambda z: z.detach() - size * z.grad / z.grad.norm(),  # type: ignore[operator,union-attr]
+        )
+        return LossProblem(student, problem.teacher)
+
+    lowest = min(value_of(loss, moved(size)).item() for size in (1e-2, 1e-3, 1e-4, 1e-5))
+    require(lowest < value.item(), f"small steps against the gradient do not lower {value:.6g}")
+
+
+@law("loss", problems=lambda subject: problems(subject, smooth=True), share=0.4)
+def gradcheck_in_float64(subject: Subject, problem: LossProblem) -> None:
+    """A gradient that is not the slope trains towards something else."""
+    loss = built(subject, problem)
+    named = parts(problem.student)
+
+    def value(*tensors: Tensor) -> Tensor:
+        given = dict(zip(named, tensors, strict=True))
+        view = View(
+            logits=given.get("logits"),
+            features=given.get("features"),
+            graph=problem.student.graph,
+            batch=problem.student.batch,
+        )
+        return value_of(loss, LossProblem(view, problem.teacher))
+
+    require_right_gradient(value, list(named.values()))
+
+
+@law("loss", problems=problems)
+def no_gradient_to_the_teacher(subject: Subject, problem: LossProblem) -> None:
+    """A teacher that learns from its student is no teacher."""
+    problem = with_leaves(problem)
+    value = value_of(built(subject, problem), problem)
+    if value.requires_grad:
+        torch.autograd.backward(value)
+    for name, tensor in parts(problem.teacher).items():
+        got = tensor.grad is not None and bool(torch.any(tensor.grad != 0))
+        require(not got, f"the teacher's {name} get a gradient; detach them")
+
+
+@law("loss", problems=lambda subject: in_precision(problems(subject), HALVES, SCALES))
+def half_precision_under_autocast(subject: Subject, case: InPrecision[LossProblem]) -> None:
+    """Networks train in mixed precision, where squares of ordinary features overflow."""
+    problem = with_leaves(mapped_problem(case.problem, case.cast))
+    with torch.autocast("cpu", case.dtype):
+        value = value_of(built(subject, problem), problem)
+    require_finite(value, f"the loss in {case.dtype}")
+    # Gradients of large half-precision features may overflow; scalers of gradients skip these.
+    if case.scale > 1 or not value.requires_grad:
+        return
+    torch.autograd.backward(value)
+    for name, tensor in parts(problem.student).items():
+        if tensor.grad is not None:
+            require_finite(tensor.grad, f"the gradient of the student's {name} in {case.dtype}")
+
+
+@law("loss", problems=lambda subject: in_precision(problems(subject), FULLS), share=0.5)
+def dtype_preserved(subject: Subject, case: InPrecision[LossProblem]) -> None:
+    """Terms are added up: one of another type would change the others'."""
+    problem = mapped_problem(case.problem, case.cast)
+    value = value_of(built(subject, problem), problem)
+    require(value.dtype == case.dtype, f"{case.dtype} views give a loss in {value.dtype}")
+
+
+@law("loss", problems=problems, share=0.5)
+def device_preserved(subject: Subject, problem: LossProblem) -> None:
+    """On an accelerator, a tensor left behind on the CPU ends the training."""
+    problem = with_leaves(problem)
+    with PlacementWatch() as watch:
+        loss = built(subject, problem)
+        watch.settle([*loss.parameters(), *loss.buffers()])
+        value = value_of(loss, problem)
+        require(not watch.is_stray(value), "the loss is made without device=: it stays on the CPU")
+        if value.requires_grad:
+            torch.autograd.backward(value)
+    device = accelerator()
+    if device is not None:
+        there = LossProblem(*(_moved(v, device) for v in (problem.student, problem.teacher)))
+        value = value_of(built(subject, there).to(device), there)
+        require(value.device.type == device.type, f"views on {device} give {value.device}")
+        require_finite(value, f"the loss on {device}")
+
+
+def _moved(view: View, device: torch.device) -> View:
+    def move(tensor: Tensor) -> Tensor:
+        return tensor.detach().float().to(device)
+
+    graph = None if view.graph is None else view.graph.to(device)
+    batch = None if view.batch is None else view.batch.to(device)
+    return replace(mapped(view, move), graph=graph, batch=batch)
+
+
+@law("loss", exemption=unless_declared("bounded_memory"))
+def bounded_memory(subject: Subject) -> None:
+    """Graphs have many more edges than nodes: features gathered for each do not fit."""
+    widths = (WIDTH, 2 * WIDTH if subject.specimen.different_widths else WIDTH)
+    student, teacher = (_large_view(subject.specimen, width) for width in widths)
+    problem = with_leaves(LossProblem(student, teacher))
+    loss = built(subject, problem)
+    with MemoryWatch() as watch:
+        value = value_of(loss, problem)
+        if value.requires_grad:
+            torch.autograd.backward(value)
+    require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {max(widths)}")
+
+
+def _large_view(loss: AbstractLoss, width: int) -> View:
+    random = torch.Generator().manual_seed(width)
+    view = View(
+        logits=torch.randn(NODES, 16, generator=random),
+        features=torch.randn(NODES, width, generator=random),
+        graph=random_graph(),
+    )
+    return only(view, loss.uses)
+
+
+@law("loss", problems=problems, share=0.5)
+def deterministic_under_a_seed(subject: Subject, problem: LossProblem) -> None:
+    """A run can be repeated only if everything random comes from its seed."""
+    first, second = (_value_and_gradients(subject, problem) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        require(torch.equal(one, other), f"the same seed gives {one.tolist()} and {other.tolist()}")
+
+
+def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]:
+    problem = with_leaves(problem)
+    value = value_of(built(subject, problem), problem, seed=1)
+    if value.requires_grad:
+        torch.autograd.backward(value)
+    gradients = [tensor.grad for tensor in parts(problem.student).values()]
+    return [value.detach(), *(gradient for gradient in gradients if gradient is not None)]
+
+
+@law("loss")
+def state_dict_round_trip(subject: Subject) -> None:
+    """A resumed run continues from what the checkpoint holds, and from nothing else."""
+    problem = generic_problem(subject.specimen)
+    trained = _trained(subject, problem)
+    file = io.BytesIO()
+    torch.save(trained.state_dict(), file)
+    file.seek(0)
+    resumed = built(subject, problem, seed=1)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    require_close(
+        value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
+    )
+
+
+def _trained(subject: Subject, problem: LossProblem) -> AbstractLoss:
+    """Return a loss that has made a step, so that its state is not that of a new one."""
+    problem = with_leaves(problem)
+    loss = built(subject, problem)
+    value = value_of(loss, problem)
+    parameters = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    if value.requires_grad and parameters:
+        torch.autograd.backward(value)
+        torch.optim.SGD(parameters, lr=0.1).step()
+        loss.zero_grad()
+    return loss
+
+
+@law("loss")
+def pickles(subject: Subject) -> None:
+    """Launchers, checkpoints and data loaders send components by pickle."""
+    problem = generic_problem(subject.specimen)
+    loss = _trained(subject, problem)
+    copy = pickle.loads(pickle.dumps(loss))
+    require_close(value_of(copy, problem), value_of(loss, problem), "after pickling")
+
+
+@law("loss")
+def works_in_two_processes(subject: Subject) -> None:
+    """Several processes train together, and none sees the others' memory."""
+    problem = generic_problem(subject.specimen)
+    loss = _trained(subject, problem)
+    there = elsewhere(value_of, loss, problem)
+    require_close(there, value_of(loss, problem), "in another process")

@@ -1,0 +1,88 @@
+"""What laws require: equal results, finite numbers, right gradients, bounded memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.autograd.gradcheck import GradcheckError, gradcheck
+
+from gkd.graph import Graph
+from gkd.testing.memory_watch import MemoryWatch
+
+# The graph on which memory is counted.
+NODES, WIDTH, EDGES = 2048, 128, 32768
+# Work in blocks is fine, however large the graph: this many numbers at a time.
+BLOCK = 2**21
+
+
+def require(holds: bool, message: str) -> None:
+    """Raise :class:`AssertionError` with ``message`` unless ``holds``.
+
+    An ``assert`` would not be there under ``python -O``.
+    """
+    if not holds:
+        raise AssertionError(message)
+
+
+def require_close(
+    result: Tensor, expected: Tensor, what: str, rtol: float = 1e-6, atol: float = 1e-7
+) -> None:
+    """Require float64 tensors to agree to within what reordering sums may change."""
+    require(
+        result.shape == expected.shape,
+        f"{what}: the shape is {list(result.shape)} instead of {list(expected.shape)}",
+    )
+    if torch.allclose(result, expected, rtol=rtol, atol=atol, equal_nan=True):
+        return
+    if result.numel() == 1:
+        raise AssertionError(f"{what}: {expected.item():.10g} becomes {result.item():.10g}")
+    gap = (result - expected).abs().max().item()
+    raise AssertionError(f"{what}: values differ by up to {gap:.4g}")
+
+
+def require_finite(tensor: Tensor | None, what: str) -> None:
+    """Require that there is a tensor, and neither NaN nor infinity in it."""
+    if tensor is None:
+        raise AssertionError(f"{what} does not exist")
+    if bool(torch.isfinite(tensor).all()):
+        return
+    kind = "NaN" if bool(torch.isnan(tensor).any()) else "infinity"
+    raise AssertionError(f"{what} contains {kind}")
+
+
+def require_unmodified(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+    """Require that tensors hold what they held."""
+    for name, tensor in before.items():
+        require(torch.equal(tensor, after[name]), f"{name} was modified in place")
+
+
+def require_right_gradient(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+    """Require that the gradient of ``function`` at float64 ``inputs`` is its slope.
+
+    Raises:
+        AssertionError: it is not; says what gradcheck says.
+    """
+    leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+    try:
+        gradcheck(function, leaves, eps=1e-6, atol=1e-5, rtol=1e-3, nondet_tol=1e-9)
+    except GradcheckError as error:
+        message = " ".join(str(error).split())
+        raise AssertionError(f"gradcheck: {message}") from error
+
+
+@cache
+def random_graph(nodes: int = NODES, edges: int = EDGES) -> Graph:
+    """Return a graph with many more edges than nodes."""
+    random = torch.Generator().manual_seed(0)
+    return Graph(torch.randint(nodes, (2, edges), generator=random), nodes)
+
+
+def require_bounded(watch: MemoryWatch, setting: str, needed: int = 0) -> None:
+    """Require that no tensor exceeded a block, or what is ``needed`` in this ``setting``."""
+    limit = max(BLOCK, needed)
+    require(
+        watch.elements <= limit,
+        f"{setting}, {watch.description}: {watch.elements} numbers at a time, where {limit} do; "
+        "a component that cannot do with less declares bounded_memory = False",
+    )

@@ -1,0 +1,124 @@
+"""Which laws there are: what stands in the module of a kind, in that order, and nothing else."""
+
+import pytest
+
+from gkd import testing
+from gkd.hosting.kinds import KINDS
+from gkd.testing.law import law
+
+NAMES = {
+    "loss": [
+        "finite-and-scalar",
+        "non-negative",
+        "zero-at-equality",
+        "isolated-nodes-and-empty-edges",
+        "different-widths",
+        "invariant-to-edge-order",
+        "invariant-to-node-relabelling",
+        "inputs-unmodified",
+        "says-what-is-missing",
+        "target-stands-for-the-teacher",
+        "targets-of-samples-make-that-of-a-batch",
+        "gradient-reaches-the-student",
+        "gradient-step-lowers-the-loss",
+        "gradcheck-in-float64",
+        "no-gradient-to-the-teacher",
+        "half-precision-under-autocast",
+        "dtype-preserved",
+        "device-preserved",
+        "bounded-memory",
+        "deterministic-under-a-seed",
+        "state-dict-round-trip",
+        "pickles",
+        "works-in-two-processes",
+    ],
+    "kernel": [
+        "finite-and-one-per-edge",
+        "symmetric",
+        "statistics-agree-with-raw-pairs",
+        "depends-on-the-pair-alone",
+        "isolated-nodes-and-empty-edges",
+        "invariant-to-edge-order",
+        "equivariant-to-node-relabelling",
+        "inputs-unmodified",
+        "gradient-reaches-the-features",
+        "gradcheck-in-float64",
+        "half-precision-under-autocast",
+        "dtype-preserved",
+        "device-preserved",
+        "bounded-memory",
+        "deterministic-under-a-seed",
+        "pickles",
+        "works-in-two-processes",
+    ],
+    "graph": [
+        "valid-indices",
+        "batch-borders-never-crossed",
+        "translation-invariant",
+        "equivariant-to-node-relabelling",
+        "few-and-coincident-points",
+        "inputs-unmodified",
+        "accepts-features-in-training",
+        "half-precision-under-autocast",
+        "device-preserved",
+        "bounded-memory",
+        "deterministic-under-a-seed",
+        "pickles",
+        "works-in-two-processes",
+    ],
+    "model": [
+        "finite-logits",
+        "isolated-nodes-and-empty-edges",
+        "invariant-to-edge-order",
+        "equivariant-to-node-relabelling",
+        "samples-do-not-mix",
+        "inputs-unmodified",
+        "gradient-reaches-every-parameter",
+        "gradcheck-in-float64",
+        "deterministic-under-a-seed",
+        "state-dict-round-trip",
+        "half-precision-under-autocast",
+        "dtype-preserved",
+        "device-preserved",
+        "bounded-memory",
+        "pickles",
+        "works-in-two-processes",
+    ],
+    "dataset": [
+        "says-what-it-is",
+        "splits-are-sequences",
+        "splits-share-no-sample",
+        "samples-fit-the-description",
+        "labels-fit-the-task",
+        "samples-make-a-batch",
+        "same-sample-each-time",
+        "same-data-for-the-same-parameters",
+        "random-state-left-alone",
+        "epochs-change-what-is-declared",
+        "pickles",
+        "works-in-two-processes",
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_kind_has_these_laws_in_this_order(kind):
+    assert [one.name for one in testing.laws(kind)] == NAMES[kind]
+
+
+def test_every_kind_has_laws():
+    assert set(NAMES) == set(KINDS)
+
+
+def test_a_law_that_is_made_elsewhere_is_no_law_of_the_kind():
+    @law("kernel")
+    def of_this_test(subject):
+        """It is nobody else's."""
+
+    assert of_this_test not in testing.laws("kernel")
+
+
+def test_laws_are_asked_for_again_and_again():
+    # The package of the laws has the same name as the function: neither may hide the other.
+    assert testing.laws("loss") == testing.laws("loss")
+    assert testing.laws("graph")
