@@ -61,27 +61,6 @@ def neighbour_attention(
     <BLANKLINE>
             [[0.]]])
     """
-    _check(features, source_scores, target_scores, graph, negative_slope, dropout_mask)
-    dtype = torch.promote_types(features.dtype, torch.float32)
-    result: Tensor = _NeighbourAttention.apply(  # type: ignore[no-untyped-call]
-        features.to(dtype),
-        source_scores.to(dtype),
-        target_scores.to(dtype),
-        graph,
-        negative_slope,
-        None if dropout_mask is None else dropout_mask.to(dtype),
-    )
-    return result
-
-
-def _check(
-    features: Tensor,
-    source_scores: Tensor,
-    target_scores: Tensor,
-    graph: Graph,
-    negative_slope: float,
-    dropout_mask: Tensor | None,
-) -> None:
     if features.dim() != 3 or features.shape[0] != graph.num_nodes:
         raise ParameterError(
             f"neighbour_attention needs features of shape [{graph.num_nodes}, H, F] for "
@@ -100,10 +79,17 @@ def _check(
             )
     if not negative_slope >= 0:
         raise ParameterError(f"negative_slope must be at least 0, got {negative_slope}")
-
-
-def _by_head(scores: Tensor) -> Tensor:
-    return scores.t().contiguous()
+    # Sparse products on CPU take float32 and float64 only, and exponentials need the digits.
+    dtype = torch.promote_types(features.dtype, torch.float32)
+    result: Tensor = _NeighbourAttention.apply(  # type: ignore[no-untyped-call]
+        features.to(dtype),
+        source_scores.to(dtype),
+        target_scores.to(dtype),
+        graph,
+        negative_slope,
+        None if dropout_mask is None else dropout_mask.to(dtype),
+    )
+    return result
 
 
 def _edge_scores(source_scores: Tensor, target_scores: Tensor, graph: Graph) -> Tensor:
@@ -122,18 +108,24 @@ class _NeighbourAttention(torch.autograd.Function):
         slope: float,
         mask: Tensor | None,
     ) -> Tensor:
-        source_scores, target_scores = _by_head(source_scores), _by_head(target_scores)
+        # Each head's scores side by side: they are gathered along edges, head by head.
+        source_scores = source_scores.t().contiguous()
+        target_scores = target_scores.t().contiguous()
         result = features.new_empty(features.shape)
         log_totals = torch.empty_like(target_scores)
+        # One head at a time: what has a number for each edge exists for one head only.
         for head in range(features.shape[1]):
             scores = _edge_scores(source_scores[head], target_scores[head], graph)
+            # LeakyReLU is monotone, so the peak is found before it, on what lies there already.
             peak = leaky_relu(segment_max(scores, graph.row_pointer), slope)
             weights = leaky_relu(scores, slope).sub_(peak.index_select(0, graph.target)).exp_()
             # The largest weight of a row is exp(0), so 1 bounds all totals but those of no edges.
             total = segment_sum(weights, graph.row_pointer).clamp_(min=1)
+            # All that the backward pass needs to make the weights again: α = exp(score - this).
             torch.add(peak, total.log(), out=log_totals[head])
             if mask is not None:
                 weights.mul_(mask[:, head])
+            # Divided at N nodes rather than E edges: the weights of a row have one total.
             summed = sparse_product(graph.row_pointer, graph.source, weights, features[:, head])
             torch.div(summed, total[:, None], out=result[:, head])
         ctx.save_for_backward(features, source_scores, target_scores, log_totals, mask)
@@ -145,6 +137,7 @@ class _NeighbourAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         features, source_scores, target_scores, log_totals, mask = ctx.saved_tensors
         graph: Graph = ctx.graph
+        by_source, targets, permutation = graph.transpose
         grad_features = torch.empty_like(features) if ctx.needs_input_grad[0] else None
         grad_source, grad_target = torch.empty_like(source_scores), torch.empty_like(target_scores)
         for head in range(features.shape[1]):
@@ -153,29 +146,22 @@ class _NeighbourAttention(torch.autograd.Function):
             weights.sub_(log_totals[head].index_select(0, graph.target)).exp_()
             factors = None if mask is None else mask[:, head]
             if grad_features is not None:
-                grad_features[:, head] = _received(weights, factors, grad[:, head], graph)
-            grad_weights = sampled_product(
+                sent = weights if factors is None else weights * factors
+                grad_features[:, head] = sparse_product(
+                    by_source, targets, sent.index_select(0, permutation), grad[:, head]
+                )
+            grad_scores = sampled_product(
                 graph.row_pointer, graph.source, grad[:, head], features[:, head]
             )
             if factors is not None:
-                grad_weights.mul_(factors)
-            grad_scores = _softmax_backward(grad_weights, weights, graph)
+                grad_scores.mul_(factors)
+            # Through the softmax: α (g - Σ α g), the sum over the edges of the row.
+            grad_scores.mul_(weights)
+            mean = segment_sum(grad_scores, graph.row_pointer)
+            grad_scores.sub_(weights.mul_(mean.index_select(0, graph.target)))
             grad_scores = torch.where(scores > 0, grad_scores, grad_scores * ctx.slope)
+            # Summed as segments in either order of the edges: an index-add would meet the same
+            # node again and again, and on accelerators in another order every time.
             grad_target[head] = segment_sum(grad_scores, graph.row_pointer)
-            grad_source[head] = segment_sum(
-                grad_scores.index_select(0, graph.transpose.permutation),
-                graph.transpose.row_pointer,
-            )
+            grad_source[head] = segment_sum(grad_scores.index_select(0, permutation), by_source)
         return grad_features, grad_source.t(), grad_target.t(), None, None, None
-
-
-def _received(weights: Tensor, factors: Tensor | None, grad: Tensor, graph: Graph) -> Tensor:
-    weights = weights if factors is None else weights * factors
-    row_pointer, columns, permutation = graph.transpose
-    return sparse_product(row_pointer, columns, weights.index_select(0, permutation), grad)
-
-
-def _softmax_backward(grad_weights: Tensor, weights: Tensor, graph: Graph) -> Tensor:
-    result = grad_weights * weights
-    mean = segment_sum(result, graph.row_pointer)
-    return result.sub_(weights * mean.index_select(0, graph.target))

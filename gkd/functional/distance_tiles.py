@@ -81,10 +81,13 @@ def distance_tiles(features: Tensor, clouds: Sequence[Cloud], share: Share) -> I
         share: which part of the tiles to take.
     """
     clouds = [cloud for cloud in clouds if cloud.size]
+    # Where there is little, smaller tiles than cache allows, so that every share has some.
     limit = _CPU_ELEMENTS if features.device.type == "cpu" else _DEVICE_ELEMENTS
     plan = list(_plan(clouds, min(limit, _pairs(clouds) // share.total)))
     plan = plan[share.of(len(plan))]
-    buffer = features.new_empty(max(map(_elements, plan), default=0))
+    # One buffer for all tiles: it stays in the cache, where new memory would come from the system,
+    # page by page.
+    buffer = features.new_empty(max((place.elements for place in plan), default=0))
     for group, places in groupby(plan, key=itemgetter(0)):
         yield from _tiles(features, group, [rows for _, rows in places], buffer)
 
@@ -99,6 +102,11 @@ class _Place(NamedTuple):
     clouds: Sequence[Cloud]
     rows: range
 
+    @property
+    def elements(self) -> int:
+        """How many distances the tile holds; the clouds ascend in size."""
+        return len(self.clouds) * len(self.rows) * self.clouds[-1].size
+
 
 def _plan(clouds: Sequence[Cloud], limit: int) -> Iterator[_Place]:
     """Clouds that share a tile fit into it whole; of a larger one, it holds at least a row."""
@@ -109,12 +117,9 @@ def _plan(clouds: Sequence[Cloud], limit: int) -> Iterator[_Place]:
             yield _Place(group, range(first, min(first + step, size)))
 
 
-def _elements(place: _Place) -> int:
-    return len(place.clouds) * len(place.rows) * place.clouds[-1].size
-
-
 def _groups(clouds: Sequence[Cloud], limit: int) -> Iterator[Sequence[Cloud]]:
     """Clouds of similar size, in ascending order."""
+    # All clouds of a tile are padded to the size of the last: sorted, they waste little.
     group: list[Cloud] = []
     for cloud in sorted(clouds, key=lambda cloud: cloud.size):
         if group and (len(group) + 1) * cloud.size**2 > limit:
@@ -148,7 +153,7 @@ def centred(
         squared norms that are infinite there.
     """
     block = block_of(features, clouds)
-    if block is not None:
+    if block is not None:  # equally large and one after another, as data sets are: no copy by index
         x = block.to(dtype)
         x = x - x.mean(dim=1, keepdim=True)
         norms = torch.linalg.vecdot(x, x)
@@ -156,6 +161,8 @@ def centred(
     starts, sizes = torch.tensor(clouds, device=features.device)[:, :, None].unbind(1)
     position = torch.arange(max(cloud.size for cloud in clouds), device=features.device)
     outside = position >= sizes
+    # Rows beyond a cloud's points read those of the next: zeros there, also after centring, so that
+    # neither sums nor products see them.
     x = features[(starts + position).clamp_(max=len(features) - 1)].to(dtype)
     x.masked_fill_(outside[:, :, None], 0)
     x -= x.sum(dim=1, keepdim=True) / sizes[:, :, None]
@@ -174,17 +181,16 @@ def _tiles(
         rows = slice(place.start, place.stop)
         shape = (count, len(place), size)
         out = buffer[: count * len(place) * size].view(shape)
+        # |x_j|² - 2 x_i·x_j in one call; |x_i|² is the same along a row and changes no order.
         squares = torch.baddbmm(ends[:, None], x[:, rows], points, alpha=-2, out=out)
+        # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. The
+        # distance of a point from itself shows it: 0 but for an error of up to 4 |x_i|² precision.
+        # Twice as much is taken, for what the sample misses.
         own = squares.diagonal(place.start, 1, 2)
-        precision = _precision(own, norms[:, rows], ends[:, rows])
-        own.fill_(-torch.inf)
+        numbers = torch.finfo(squares.dtype)
+        residue = (own + norms[:, rows]).abs() / norms[:, rows].clamp_min(numbers.tiny)
+        # One wait for the device in each tile; the cells of no point are infinite.
+        worst = float(residue.masked_fill(ends[:, rows].isinf(), 0).max())
+        precision = max(worst / 2, numbers.eps)
+        own.fill_(-torch.inf)  # only now: the point itself comes first, whatever coincides with it
         yield Tile(squares, norms[:, rows], clouds, place.start, precision)
-
-
-def _precision(own: Tensor, norms: Tensor, ends: Tensor) -> float:
-    # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. The
-    # distance of a point from itself shows it: 0 but for an error of up to 4 |x_i|² precision.
-    # Twice as much is taken, for what the sample misses.
-    residue = (own + norms).abs() / norms.clamp_min(torch.finfo(norms.dtype).tiny)
-    worst = float(residue.masked_fill(ends.isinf(), 0).max())
-    return max(worst / 2, torch.finfo(norms.dtype).eps)

@@ -60,6 +60,8 @@ class _StructureDivergence(torch.autograd.Function):
         result = logits.new_empty(len(row_pointer) - 1)
         slope = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         for rows, edges, pointer in row_blocks(row_pointer, len(logits)):
+            # In log space throughout: with the poly and linear kernels logits differ by hundreds,
+            # and the logarithm of a probability that underflowed is -inf.
             log_own, log_given = log_softmax(logits[edges], pointer), log_other[edges]
             own, log_ratio = log_own.exp(), log_given - log_own
             if logits_first:
@@ -69,7 +71,9 @@ class _StructureDivergence(torch.autograd.Function):
                 given = log_given.exp()
                 result[rows] = segment_sum(_summands(given, log_own, log_ratio.neg_()), pointer)
                 outer = own - given
-            if slope is not None:  # through the softmax
+            if slope is not None:
+                # Through the softmax, p (o - Σ p o). Made here, where its parts lie in the cache:
+                # the backward pass then reads one number for each edge.
                 mean = spread(segment_sum(outer, pointer), pointer, len(own))
                 torch.sub(outer, own.mul_(mean), out=slope[edges])
         ctx.save_for_backward(slope, row_pointer)
@@ -85,9 +89,11 @@ class _StructureDivergence(torch.autograd.Function):
 
 
 def _summands(p: Tensor, log_q: Tensor, log_ratio: Tensor) -> Tensor:
-    # The first form is never negative, but overflows where q is far above p.
+    # p (q/p - 1 - log q/p): with expm1 no digits cancel where q is near p, where a trained student
+    # is, and it is never negative. It overflows where q is far above p.
     near = log_ratio.expm1().sub_(log_ratio).mul_(p)
     if bool((log_ratio < _NEAR).all()):
         return near
+    # There the summand is about q, which is no difference of near numbers.
     far = log_q.exp() - p - p * log_ratio
     return torch.where(log_ratio < _NEAR, near, far)

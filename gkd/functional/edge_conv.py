@@ -76,13 +76,25 @@ def edge_conv(
     tensor([[ 3.],
             [30.]])
     """
-    _check(features, weight, scale, shift, negative_slope)
+    expected = (len(scale), 2 * features.shape[-1])
+    if features.dim() != 2 or weight.shape != expected or shift.shape != scale.shape:
+        raise ParameterError(
+            "edge_conv needs features [N, C], weight [F, 2C], scale [F] and shift [F], got "
+            f"{list(features.shape)}, {list(weight.shape)}, {list(scale.shape)} and "
+            f"{list(shift.shape)}"
+        )
+    if not negative_slope >= 0:
+        raise ParameterError(f"negative_slope must be at least 0, got {negative_slope}")
     dtype = torch.promote_types(features.dtype, torch.float32)
+    # Under autocast linear would round to half precision what is subtracted below.
     with torch.autocast(features.device.type, enabled=False):
+        # Where the scale is negative the largest result has the smallest z. With the sign in the
+        # weights a channel is turned over, and one maximum serves all of them.
         sign = torch.where(scale < 0, -1.0, 1.0).to(dtype)
         neighbour, centre = (weight.to(dtype) * sign[:, None]).chunk(2, dim=1)
         x = features.to(dtype)
         if moments is None:
+            # The statistics are of z before the normalisation: it cannot go into the weights.
             from_source, from_target = linear(x, neighbour), linear(x, centre - neighbour)
             mean, variance = edge_moments(from_source, from_target, graph)
             factor = scale.to(dtype) * sign * (variance + epsilon).rsqrt()
@@ -96,17 +108,3 @@ def edge_conv(
             result = neighbour_max(linear(x, neighbour), graph).add_(from_target)
         result = leaky_relu(result, negative_slope, inplace=True).to(features.dtype)
     return result, Moments(mean * sign, variance)
-
-
-def _check(
-    features: Tensor, weight: Tensor, scale: Tensor, shift: Tensor, negative_slope: float
-) -> None:
-    expected = (len(scale), 2 * features.shape[-1])
-    if features.dim() != 2 or weight.shape != expected or shift.shape != scale.shape:
-        raise ParameterError(
-            "edge_conv needs features [N, C], weight [F, 2C], scale [F] and shift [F], got "
-            f"{list(features.shape)}, {list(weight.shape)}, {list(scale.shape)} and "
-            f"{list(shift.shape)}"
-        )
-    if not negative_slope >= 0:
-        raise ParameterError(f"negative_slope must be at least 0, got {negative_slope}")

@@ -53,10 +53,12 @@ class _EdgeSquaredDistance(torch.autograd.Function):
         x, pairs = features.to(working_dtype(features)), pairs_for(features.shape[1], graph)
         norms = squared_norms(x)
         squares = x.new_empty(len(pairs.source))
+        # Block by block, so that the sums of norms, as long as the result, stay in the cache.
         for rows, edges, pointer in row_blocks(pairs.row_pointer, len(squares)):
             source = pairs.source[edges]
             ends = norms.index_select(0, pairs.target[edges]).add_(norms.index_select(0, source))
             part = sampled_product(pointer, source, x[rows], x, plus=ends, scale=-2.0)
+            # Round-off must not make a distance negative: kernels take roots and compare with 0.
             torch.clamp(part, min=0, out=squares[edges])
         distances = pairs.per_edge(squares)
         if len(graph.self_loops):  # round-off must not part a node from itself
@@ -75,6 +77,8 @@ class _EdgeSquaredDistance(torch.autograd.Function):
         total = None
         for row_pointer, columns, values in both_ways(weights, graph):
             total = sparse_product(row_pointer, columns, values, x, plus=total)
+            # (V - D) x in place of a sum over differences, which would be as wide as the features
+            # for each edge.
             total.addcmul_(x, segment_sum(values, row_pointer)[:, None], value=-1)
         assert total is not None
         return total.mul_(-2).to(features.dtype), None
@@ -82,6 +86,7 @@ class _EdgeSquaredDistance(torch.autograd.Function):
 
 def squared_norms(x: Tensor) -> Tensor:
     """Squared norm of every row of ``x [N, F]``, ``[N]``, without a tensor of the size of ``x``."""
+    # torch's vecdot writes the products down before it adds them up: in parts they stay in cache.
     if x.device.type != "cpu" or x.numel() <= _SQUARED_ELEMENTS:
         return _squared_norms(x)
     parts = torch.split(x, max(1, _SQUARED_ELEMENTS // x.shape[1]))

@@ -14,7 +14,7 @@ from gkd.functional.sparse import row_of_each, sparse_product
 from gkd.functional.threads import Share, in_threads, shares
 from gkd.graph import Graph
 
-_ELEMENTS_PER_SHARE = 2**20
+_ELEMENTS_PER_SHARE = 2**20  # of fewer, a thread is found later than the work is done
 _CPU_ELEMENTS = 2**19  # compared at a time: 2 MB in float32; with less, calls take longer than work
 _DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
 
@@ -53,7 +53,7 @@ class _EdgeL1Distance(torch.autograd.Function):
         distances = x.new_empty(len(pairs.source))
 
         def compare(share: Share) -> None:
-            with torch.no_grad():
+            with torch.no_grad():  # a helping thread does not have the caller's modes
                 for chunk in _chunks(share.of(len(distances)), x):
                     apart = _difference(x, pairs.target[chunk], pairs.source[chunk])
                     torch.sum(apart.abs_(), 1, out=distances[chunk])
@@ -83,6 +83,8 @@ def _add_slopes(
         with torch.no_grad():
             for chunk in _chunks(_whole_rows(row_pointer, share.of(len(row))), x):
                 slopes = _difference(x, row[chunk], columns[chunk]).sign_()
+                # A chunk may begin and end within a row. All parts of a row are this thread's,
+                # which adds them up one after another: no locks, and the same sum every time.
                 first, last = int(row[chunk.start]), int(row[chunk.stop - 1])
                 pointer = row_pointer[first : last + 2].sub(chunk.start).clamp_(0, len(slopes))
                 position = torch.arange(len(slopes), device=x.device)
@@ -116,6 +118,7 @@ def _chunks(entries: slice, x: Tensor) -> Iterator[slice]:
 def _difference(x: Tensor, plus: Tensor, minus: Tensor) -> Tensor:
     if x.device.type != "cpu":
         return x.index_select(0, plus).sub_(x.index_select(0, minus))
+    # The gather is what takes the time, a row of a wide teacher from the last level of cache.
     # In one pass, by a kernel that fetches rows ahead: the sum of each pair with weights 1 and -1.
     signs = x.new_tensor([1.0, -1.0]).expand(len(plus), 2)
     pairs = torch.stack([plus, minus], dim=1)

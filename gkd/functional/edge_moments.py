@@ -70,11 +70,14 @@ class _EdgeMoments(torch.autograd.Function):
         out_degrees = _degrees(graph.transpose.row_pointer, a)
         in_degrees = _degrees(graph.row_pointer, b)
         a_centre, b_centre = a.mean(0), b.mean(0)
+        # The mean square is far above the variance where features are far from the origin: their
+        # difference would have no digits left. Centred, the two are of one size.
         a, b = a - a_centre, b - b_centre
         from_sources = row_sum(graph.transpose.row_pointer, graph.transpose.columns, b)
         from_sources.addcmul_(a, out_degrees)
         into_targets = row_sum(graph.row_pointer, graph.source, a)
         into_targets.addcmul_(b, in_degrees)
+        # Not 0: a node counts as often as it has edges, and the centre was that of nodes.
         offset = _total(into_targets) / graph.num_edges
         squares = (_total(a.mul_(from_sources)) + _total(b.mul_(into_targets))) / graph.num_edges
         variance = (squares - offset.square()).clamp_(min=0).to(a.dtype)

@@ -45,6 +45,8 @@ def edge_dot(target_features: Tensor, source_features: Tensor, graph: Graph) -> 
             f"{list(source_features.shape)}"
         )
     check_features("edge_dot", target_features, graph)
+    # With itself, as kernels ask, both directions have one product: half the work on symmetric
+    # graphs, and a gradient in one pass.
     if target_features is source_features and target_features.dim() == 2:
         gram: Tensor = _EdgeGram.apply(target_features, graph)  # type: ignore[no-untyped-call]
         return gram
@@ -108,6 +110,7 @@ def _dot(a: Tensor, b: Tensor, graph: Graph) -> Tensor:
     a, b = a.to(dtype), b.to(dtype)
     if a.dim() == 2:
         return sampled_product(graph.row_pointer, graph.source, a, b).to(out_dtype)
+    # torch's sparse products take matrices: one head after another.
     heads = [
         sampled_product(graph.row_pointer, graph.source, a[:, head], b[:, head])
         for head in range(a.shape[1])
@@ -138,6 +141,8 @@ def _forward_sum(weights: Tensor, features: Tensor, graph: Graph) -> Tensor:
 
 def _backward_sum(weights: Tensor, features: Tensor, graph: Graph) -> Tensor:
     transpose = graph.transpose
+    # By rows of the transpose rather than by an index-add of E gathered rows, and always in the
+    # same order: runs can be repeated bit by bit.
     permuted = weights.index_select(0, transpose.permutation)
     return _sum(permuted, features, transpose.row_pointer, transpose.columns)
 

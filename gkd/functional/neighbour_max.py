@@ -41,26 +41,24 @@ def neighbour_max(features: Tensor, graph: Graph) -> Tensor:
             f"neighbour_max needs features of shape [{graph.num_nodes}, F] for {graph!r}, got "
             f"{list(features.shape)}"
         )
-    _check_rows(graph)
-    result: Tensor = _NeighbourMax.apply(features, graph)  # type: ignore[no-untyped-call]
-    return result
-
-
-def _check_rows(graph: Graph) -> None:
     degrees = graph.row_pointer.diff()
     if graph.num_nodes and int(degrees.min()) == 0:
         raise ParameterError(
             f"node {int(degrees.argmin())} has no in-edge, and a maximum over no neighbours does "
             "not exist: give every node one, as graph.with_self_loops() does"
         )
+    result: Tensor = _NeighbourMax.apply(features, graph)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _NeighbourMax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, graph: Graph) -> Tensor:
+        # Which neighbour it was costs more to find than the maximum: training alone asks.
         if not ctx.needs_input_grad[0]:
             return row_maximum(graph.row_pointer, graph.source, features)
         values, source = row_maximum_with_column(graph.row_pointer, graph.source, features)
+        # Half the memory of what is kept between the passes, as long as an activation.
         ctx.save_for_backward(source.to(torch.int32))
         return values
 

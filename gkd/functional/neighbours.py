@@ -14,7 +14,7 @@ from torch import Tensor
 from gkd.eager import eagerly
 from gkd.errors import DataError
 from gkd.functional.distance_tiles import Cloud, Tile, block_of, distance_tiles, portions
-from gkd.functional.exact_selection import exactly_nearest
+from gkd.functional.selection import exactly_nearest
 from gkd.functional.threads import Share, in_threads
 
 # Whose squares can be added up over any number of channels.
@@ -47,6 +47,7 @@ def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
             [ 3, -1]])
     """
     x, clouds = comparable(features, sizes), _clouds(sizes)
+    # Rows of -1, so that a cloud of fewer points needs no more than its own columns.
     result = torch.full((len(x), min(k, max(sizes, default=0))), -1, device=x.device)
     for start, size in clouds:
         if size <= k:
@@ -54,6 +55,7 @@ def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
     larger = [cloud for cloud in clouds if cloud.size > k]
 
     def search(share: Share) -> None:
+        # Here and not around the whole: autocast holds for the thread that sets it.
         with torch.autocast(x.device.type, enabled=False):
             for tile in distance_tiles(x, larger, share):
                 _place(result, x, tile, k)
@@ -86,6 +88,7 @@ def radius_edges(features: Tensor, sizes: Sequence[int], radius: float) -> Tenso
             [0, 0, 1, 1, 2]])
     """
     x, clouds = comparable(features, sizes), _clouds(sizes)
+    # A radius of 0.1 is no float32: points at a distance of 0.1 in float32 are to be within it.
     rounded = float(features.new_tensor(radius))
     square = rounded * rounded
 
@@ -110,6 +113,7 @@ def comparable(features: Tensor, sizes: Sequence[int]) -> Tensor:
     x = features.detach().to(torch.promote_types(features.dtype, torch.float32))
     if not x.numel():
         return x
+    # One pass and one wait for the device, for finite features.
     low, high = torch.stack(torch.aminmax(x)).tolist()
     largest = max(-low, high)  # of NaN, aminmax makes both NaN
     if largest <= _LARGEST[x.dtype]:
@@ -138,6 +142,7 @@ def _clouds(sizes: Sequence[int]) -> list[Cloud]:
 def _place(result: Tensor, x: Tensor, tile: Tile, k: int) -> None:
     """Write the neighbours of the points of a tile to their rows of ``result``."""
     columns = exactly_nearest(tile, k, x)
+    # Columns count within the cloud, rows of the result through all of them.
     block = block_of(result, tile.clouds)
     if block is not None:
         rows = slice(tile.first, tile.first + columns.shape[1])
@@ -151,11 +156,14 @@ def _place(result: Tensor, x: Tensor, tile: Tile, k: int) -> None:
 
 def _within(x: Tensor, tile: Tile, square: float) -> Tensor:
     """Edges of one tile."""
+    # The tile lacks |x_i|², so that it goes to the other side. What is clearly within the radius or
+    # clearly beyond it is decided by the product, what is within its error in float64.
     limit = square - tile.norms
     slack = tile.slack(limit)
     sizes = torch.tensor([cloud.size for cloud in tile.clouds], device=x.device)
     starts = tile.starts
     cloud, row, column = (tile.squares <= (limit + slack)[:, :, None]).nonzero().unbind(1)
+    # Rows beyond a smaller cloud's points are zeros, near to whatever lies at its centre.
     present = (row + tile.first < sizes[cloud]) & (column < sizes[cloud])
     cloud, row, column = cloud[present], row[present], column[present]
     sure = tile.squares[cloud, row, column] <= (limit - slack)[cloud, row]

@@ -42,6 +42,8 @@ def row_blocks(row_pointer: Tensor, num_values: int) -> list[RowBlock]:
         return [RowBlock(slice(0, num_rows), slice(0, num_values), row_pointer)]
     ends = torch.arange(_BLOCK, num_values + _BLOCK, _BLOCK)
     borders = torch.searchsorted(row_pointer, ends.clamp_(max=num_values))
+    # A border is the first row that begins at or after a multiple of the block: no row is divided.
+    # A row longer than a block holds several multiples; dict.fromkeys drops the repetitions.
     blocks, first = [], 0
     for last in dict.fromkeys([*borders[:-1].tolist(), num_rows]):
         pointer = row_pointer[first : last + 1]

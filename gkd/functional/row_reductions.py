@@ -58,12 +58,23 @@ def row_maximum_with_column(
             [2., 0.]]), tensor([[2, 0],
             [1, 1]]))
     """
-    if dense.device.type == "cpu" and dense.dtype == torch.float32 and len(dense) <= _COLUMN_MASK:
-        return _labelled_maximum(row_pointer, columns, dense)
-    return _bag_maximum(row_pointer, columns, dense)
+    if dense.device.type != "cpu" or dense.dtype != torch.float32 or len(dense) > _COLUMN_MASK:
+        return _bag_maximum(row_pointer, columns, dense)
+    # torch's kernel that keeps the position of the maximum is ten times as slow as the one that
+    # does not. A float32 written as float64 leaves 29 low bits free: the column goes there,
+    # where it changes the order of equal values alone, and comes back with the maximum. Rounding
+    # to float32 drops it, since 28 bits are less than half of the last place.
+    labelled = dense.double().add_(_TINY)  # a label beside 0 would be a denormal, which may flush
+    number = torch.arange(len(dense), device=dense.device)
+    labelled.view(torch.int64).bitwise_or_(number[:, None])
+    best = _cpu_maximum(row_pointer, columns, labelled)
+    values = best.to(torch.float32)
+    column = best.view(torch.int64).bitwise_and_(_COLUMN_MASK)
+    return values, column.clamp_(max=max(len(dense) - 1, 0))  # a NaN may have lost its label
 
 
 def _cpu_maximum(row_pointer: Tensor, columns: Tensor, dense: Tensor) -> Tensor:
+    # Not torch.segment_reduce over gathered rows, which would be an [E, F] tensor.
     pattern = torch.sparse_csr_tensor(
         row_pointer,
         columns,
@@ -84,17 +95,3 @@ def _bag_maximum(row_pointer: Tensor, columns: Tensor, dense: Tensor) -> tuple[T
         met = row_sum(row_pointer, columns, missing.to(dense.dtype)) > 0
         values = values.masked_fill(met, torch.nan)
     return values, column
-
-
-def _labelled_maximum(row_pointer: Tensor, columns: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
-    # torch's kernel that keeps the position of the maximum is ten times as slow as the one that
-    # does not. A float32 written as float64 leaves 29 low bits free: the column goes there,
-    # where it changes the order of equal values alone, and comes back with the maximum. Rounding
-    # to float32 drops it, since 28 bits are less than half of the last place.
-    labelled = dense.double().add_(_TINY)  # a label beside 0 would be a denormal, which may flush
-    number = torch.arange(len(dense), device=dense.device)
-    labelled.view(torch.int64).bitwise_or_(number[:, None])
-    best = _cpu_maximum(row_pointer, columns, labelled)
-    values = best.to(torch.float32)
-    column = best.view(torch.int64).bitwise_and_(_COLUMN_MASK)
-    return values, column.clamp_(max=max(len(dense) - 1, 0))  # a NaN may have lost its label

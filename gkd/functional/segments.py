@@ -44,6 +44,7 @@ def spread(per_segment: Tensor, row_pointer: Tensor, num_values: int) -> Tensor:
     >>> spread(torch.tensor([3.0, 0.0, 5.0]), torch.tensor([0, 2, 2, 3]), 3)
     tensor([3., 3., 5.])
     """
+    # With the size known beforehand it need not be read from the device, which would wait for it.
     return per_segment.repeat_interleave(row_pointer.diff(), dim=0, output_size=num_values)
 
 
@@ -71,6 +72,8 @@ def segment_softmax(values: Tensor, row_pointer: Tensor) -> Tensor:
 
 def log_softmax(values: Tensor, row_pointer: Tensor) -> Tensor:
     """:func:`segment_log_softmax` without autograd."""
+    # The largest value of a segment becomes 0: exponentials do not overflow, and their sum is at
+    # least 1, so that its logarithm exists however small the others are.
     result = values - spread(segment_max(values, row_pointer), row_pointer, len(values))
     total = segment_sum(result.exp(), row_pointer)
     return result.sub_(spread(total.log_(), row_pointer, len(values)))
@@ -88,6 +91,7 @@ class _SegmentLogSoftmax(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        # From the result alone, so that the values need not be kept: p = exp(log p).
         result, row_pointer = ctx.saved_tensors
         total = spread(segment_sum(grad, row_pointer), row_pointer, len(grad))
         return grad - result.exp().mul_(total), None

@@ -51,8 +51,11 @@ class EdgePairs:
             raise ParameterError(
                 f"a kernel needs one row of features per node: got {len(features)} rows for {graph}"
             )
+        # A square of bfloat16 has two digits, one of float16 overflows from 256 on.
         self.features = features.to(torch.promote_types(features.dtype, torch.float32))
         self.graph = graph
+        # A kernel may ask again with another tolerance, as for a bandwidth from the data.
+        self._squares: dict[str, Tensor] = {}
 
     def largest_squared_norm(self) -> float:
         """Largest ``‖z_i‖²``; 0 when there are no nodes."""
@@ -64,6 +67,7 @@ class EdgePairs:
 
     def dot(self, tolerance: float = RESOLUTION) -> Tensor:
         """Dot products ``z_i · z_j``, ``[E]``, with a round-off of at most ``tolerance``."""
+        # No shift helps here, as it does for distances: dot products depend on the origin.
         features = self.features
         if self.largest_squared_norm() * _EPSILON > tolerance:
             features = features.double()
@@ -74,29 +78,27 @@ class EdgePairs:
 
         Never negative, and exactly 0 on self-loops.
         """
+        # The cheapest that is good enough: as they are; relative to the mean feature, which changes
+        # no distance but shrinks the norms that round-off comes from; the same in float64.
         if self.largest_squared_norm() * _EPSILON <= tolerance:
-            return self._squared_distance
-        # Distances do not change when the mean is subtracted, but their round-off shrinks.
-        if _largest_squared_norm(self._centred) * _EPSILON <= tolerance:
-            return self._centred_squared_distance
-        return self._precise_squared_distance
+            form = "given"
+        elif _largest_squared_norm(self._centred) * _EPSILON <= tolerance:
+            form = "centred"
+        else:
+            form = "precise"
+        if form not in self._squares:
+            features = self.features if form == "given" else self._centred
+            if form == "precise":
+                # Converted, then centred: a difference in float32 would have lost the digits.
+                features = self.features.double()
+                features = features - features.detach().mean(dim=0)
+            self._squares[form] = edge_squared_distance(features, self.graph)
+        return self._squares[form]
 
     @cached_property
     def _centred(self) -> Tensor:
+        # The mean needs no gradient, as distances do not depend on it.
         return self.features - self.features.detach().mean(dim=0)
-
-    @cached_property
-    def _squared_distance(self) -> Tensor:
-        return edge_squared_distance(self.features, self.graph)
-
-    @cached_property
-    def _centred_squared_distance(self) -> Tensor:
-        return edge_squared_distance(self._centred, self.graph)
-
-    @cached_property
-    def _precise_squared_distance(self) -> Tensor:
-        features = self.features.double()
-        return edge_squared_distance(features - features.detach().mean(dim=0), self.graph)
 
     def l1_distance(self) -> Tensor:
         """Distances ``Σ_c |z_ic − z_jc|``, ``[E]``."""
@@ -109,7 +111,12 @@ class EdgePairs:
         the cosine of a small angle differs from 1 by its square.
         """
         cosines = _cosines(self.features, self.graph)
-        if _deviation(cosines.detach(), self.graph) * RESOLUTION >= _EPSILON:
+        # A softmax sees how much the values of a node's in-edges differ, not how large they are:
+        # the root mean square of these differences must stand well above rounding.
+        values, pointer = cosines.detach(), self.graph.row_pointer
+        mean = segment_sum(values, pointer) / pointer.diff()
+        around = values - spread(mean, pointer, len(values))
+        if float(around.square().mean().sqrt()) * RESOLUTION >= _EPSILON:
             return cosines
         return _cosines(self.features.double(), self.graph)
 
@@ -126,6 +133,9 @@ class EdgePairs:
             sources, targets = edges.unbind()
             return comparison(features.index_select(0, targets), features.index_select(0, sources))
 
+        # Checkpoints keep the features and the edges' numbers, which exist anyway, and gather the
+        # blocks again in the backward pass. Comparisons draw nothing random: no state to preserve,
+        # which would cost a copy for every block.
         values = [
             checkpoint(compare, self.features, e, use_reentrant=False, preserve_rng_state=False)
             for e in torch.split(self.graph.edge_index, edges_at_a_time, dim=1)
@@ -134,16 +144,11 @@ class EdgePairs:
 
 
 def _cosines(features: Tensor, graph: Graph) -> Tensor:
+    # Divided before the product, at N nodes, and by 1 where a vector is zero: 0, and no NaN in the
+    # gradient, which where() around a division by 0 would let through.
     norms = torch.linalg.vector_norm(features, dim=1, keepdim=True)
     directions = features / norms.masked_fill(norms == 0, 1)
     return edge_dot(directions, directions, graph)
-
-
-def _deviation(values: Tensor, graph: Graph) -> float:
-    """Root mean square difference of the values of a node's in-edges from their mean."""
-    mean = segment_sum(values, graph.row_pointer) / graph.row_pointer.diff()
-    around = values - spread(mean, graph.row_pointer, len(values))
-    return float(around.square().mean().sqrt())
 
 
 def _largest_squared_norm(features: Tensor) -> float:

@@ -66,7 +66,11 @@ def in_threads(function: Callable[[Share], Result], parts: Sequence[Share]) -> l
     results: dict[int, Result] = {}
 
     def work() -> None:
-        for number, part in _taken(waiting):
+        while True:
+            try:  # one call, which no other thread can come between, and not a look before it
+                number, part = waiting.popleft()
+            except IndexError:
+                return
             results[number] = function(part)
 
     running = [_pool(helpers).submit(work) for _ in range(helpers)]
@@ -74,21 +78,13 @@ def in_threads(function: Callable[[Share], Result], parts: Sequence[Share]) -> l
         with _one_core():
             work()
     finally:
+        # After an error, or Ctrl-C, nothing new is begun, and what runs is waited for: it writes
+        # to tensors that the caller is about to let go.
         waiting.clear()
         wait(running)
     for helper in running:
         helper.result()
     return [results[number] for number in range(len(parts))]
-
-
-def _taken(waiting: deque[tuple[int, Share]]) -> Iterator[tuple[int, Share]]:
-    """Take items, which other threads do as well, until there are none."""
-    while True:
-        try:
-            item = waiting.popleft()
-        except IndexError:
-            return
-        yield item
 
 
 @contextmanager
@@ -105,6 +101,7 @@ def _one_core() -> Iterator[None]:
 @cache
 def _pool(size: int) -> ThreadPoolExecutor:
     pool = ThreadPoolExecutor(size, thread_name_prefix="gkd")
+    # Without it the first thread, quick with its own claim, would serve the others' as well.
     all_there = Barrier(size)
 
     def claim_one_core() -> None:

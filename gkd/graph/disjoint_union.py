@@ -45,6 +45,7 @@ class DisjointUnion(Graph):
     def __init__(self, graphs: Sequence[Graph], edge_index: Tensor | None = None) -> None:
         self.graphs = tuple(graphs)
         self.num_nodes = sum(graph.num_nodes for graph in graphs)
+        # Where each part's nodes and edges begin, as numbers: a tensor would wait for the device.
         self._nodes = list(accumulate((graph.num_nodes for graph in graphs), initial=0))
         self._edges = list(accumulate((graph.num_edges for graph in graphs), initial=0))
         if edge_index is None:
@@ -63,9 +64,10 @@ class DisjointUnion(Graph):
     @_usable_in_training
     def transpose(self) -> Transpose:
         """The edges by source."""
+        # A permutation counts edges and columns count nodes: each is shifted by what lies before.
         parts = [graph.transpose for graph in self.graphs]
         permutation = _joined([part.permutation for part in parts], self._edges)
-        if self.is_symmetric:
+        if self.is_symmetric:  # no memory of its own, and no pass to compare
             return Transpose(self.row_pointer, self.source, permutation)
         return Transpose(
             _joined_pointers([part.row_pointer for part in parts], self._edges),
@@ -116,6 +118,7 @@ def remember_union(edge_index: Tensor, samples: Sequence[tuple[Tensor, int]]) ->
         samples: edge index and number of nodes of each sample; what is found out about a sample
             is kept as long as its tensor lives.
     """
+    # In a loader's worker the batch leaves for another process, and what is kept stays behind.
     if edge_index.shape[1] < _WORTH_KEEPING * len(samples) or get_worker_info() is not None:
         return
     if not all(_has_room(edges) for edges, _ in samples):
@@ -124,6 +127,7 @@ def remember_union(edge_index: Tensor, samples: Sequence[tuple[Tensor, int]]) ->
     if len(graphs) == 1:
         remember_graph(edge_index, graphs[0])
         return
+    # Where the samples are in order already, their batch is, too: no second copy of its edges.
     in_order = all(
         torch.equal(graph.edge_index, edges)
         for graph, (edges, _) in zip(graphs, samples, strict=True)
@@ -139,6 +143,7 @@ def _has_room(edges: Tensor) -> bool:
     count = edges.shape[1]
     if _total[0] + count > _EDGES_AT_MOST:
         return False
+    # A sample is counted once, and given back when its tensor goes, as with its data set.
     _counted[edges] = count
     _total[0] += count
     weakref.finalize(edges, _release, count)
@@ -155,6 +160,8 @@ _total = [0]
 
 def _joined(parts: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
     """Put numbers that count from each part's start side by side, along the last dimension."""
+    # Shifted straight into the result: torch.cat would need every part shifted beforehand, twice
+    # the memory and one more pass.
     result = parts[0].new_empty((*parts[0].shape[:-1], sum(part.shape[-1] for part in parts)))
     pieces = result.split_with_sizes([part.shape[-1] for part in parts], -1)
     for piece, part, start in zip(pieces, parts, starts, strict=False):

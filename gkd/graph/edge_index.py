@@ -18,11 +18,9 @@ def check_edge_index(edge_index: object, num_nodes: object) -> None:
         raise ParameterError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
     if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 0:
         raise ParameterError(f"num_nodes must be a non-negative integer, got {num_nodes!r}")
-    if edge_index.shape[1]:
-        _check_range(edge_index, num_nodes)
-
-
-def _check_range(edge_index: Tensor, num_nodes: int) -> None:
+    if not edge_index.shape[1]:
+        return
+    # One pass and one wait for the device; which edge it was is looked for only when one is wrong.
     low, high = torch.stack(torch.aminmax(edge_index)).tolist()
     if low >= 0 and high < num_nodes:
         return
@@ -42,9 +40,11 @@ def coalesced(edge_index: Tensor, num_nodes: int) -> Tensor:
     tensor([[1, 2, 0],
             [0, 0, 1]])
     """
+    # Loaders mostly hand over what is in order already: to see that costs far less than a sort.
     key = edge_index[1] * num_nodes + edge_index[0]
     if bool((key[1:] > key[:-1]).all()):
         return edge_index.contiguous()
+    # By source, then stably by target: two radix sorts are faster than one sort of int64 keys.
     order = stable_order(edge_index[0], num_nodes)
     order = order[stable_order(edge_index[1].index_select(0, order), num_nodes)]
     key = key.index_select(0, order)
@@ -69,6 +69,7 @@ def row_pointer_of(ascending: Tensor, num_nodes: int) -> Tensor:
     >>> row_pointer_of(torch.tensor([0, 0, 2]), 3)
     tensor([0, 2, 2, 3])
     """
+    # Not a bincount, which on CUDA waits for the device to learn a length that is known here.
     return torch.searchsorted(ascending, torch.arange(num_nodes + 1, device=ascending.device))
 
 
@@ -98,9 +99,11 @@ def edges_of(neighbours: Tensor) -> Tensor:
     tensor([[0, 1, 1],
             [0, 0, 1]])
     """
+    # Searches return ascending rows already; what else comes has K numbers a row to sort, not E.
     if not _ascends(neighbours):
         neighbours = _sorted(neighbours, "quicksort")
     targets = torch.arange(len(neighbours), device=neighbours.device)[:, None].expand_as(neighbours)
+    # Regular graphs, the rule for k neighbours: nothing to drop, so no mask over all edges.
     if _ascends(neighbours) and bool((neighbours[:, :1] >= 0).all()):
         return torch.stack([neighbours.flatten(), targets.flatten()])
     kept = _first_of_each(neighbours) & (neighbours >= 0)

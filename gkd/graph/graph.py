@@ -100,6 +100,7 @@ class Graph:
     @_usable_in_training
     def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
         check_edge_index(edge_index, num_nodes)
+        # Detached: not the very object, which the memo below holds weakly.
         edges = edge_index.clone() if edge_index.is_inference() else edge_index.detach()
         self.num_nodes = num_nodes
         self.edge_index = coalesced(edges, num_nodes)
@@ -143,7 +144,7 @@ class Graph:
         """
         check_neighbours(neighbours)
         graph = Graph._ordered(edges_of(neighbours), len(neighbours))
-        if graph.num_edges == neighbours.numel():  # all rows are of one length
+        if graph.num_edges == neighbours.numel():  # rows of one length: their ends are known
             pointer = torch.arange(len(neighbours) + 1, device=neighbours.device)
             graph.row_pointer = pointer * neighbours.shape[1]
         return graph
@@ -201,6 +202,7 @@ class Graph:
     @_usable_in_training
     def transpose(self) -> Transpose:
         """The edges by source, made once, for backward passes of sparse products."""
+        # Stable: the targets of a source stay ascending, so that the transpose is in order, too.
         permutation = stable_order(self.source, self.num_nodes)
         columns = self.target.index_select(0, permutation)
         row_pointer = row_pointer_of(self.source.index_select(0, permutation), self.num_nodes)
@@ -212,6 +214,7 @@ class Graph:
     @eagerly
     def is_symmetric(self) -> bool:
         """Whether every edge has its reverse."""
+        # In order and each once, a graph has one form only: equal tensors are equal graphs.
         pointer, columns, _ = self.transpose
         return torch.equal(columns, self.source) and torch.equal(pointer, self.row_pointer)
 
@@ -255,6 +258,8 @@ class Graph:
         Raises:
             ParameterError: the graphs differ in their number of nodes or in device.
         """
+        # Student and teacher mostly share their graph. To compare costs far less than to merge, and
+        # self brings the transpose and the pairs that were found already.
         if other is self or other == self:
             return self
         if other.num_nodes != self.num_nodes:
@@ -276,6 +281,7 @@ class Graph:
 
     @cached_property
     def _with_self_loops(self) -> Graph:
+        # Kept, as networks ask for it in every step, and with it the transpose of the result.
         nodes = torch.arange(self.num_nodes, device=self.device)
         return self.union(Graph(torch.stack([nodes, nodes]), self.num_nodes))
 
@@ -326,6 +332,7 @@ class _Remembered(NamedTuple):
     graph: Graph
 
     def matches(self, edge_index: Tensor, num_nodes: int) -> bool:
+        # In-place changes raise the version that a tensor and its views share.
         version = None if edge_index.is_inference() else edge_index._version
         if self.graph.num_nodes != num_nodes or self.version != version:
             return False

@@ -117,7 +117,7 @@ def test_more_rows_than_labels_take_the_general_way(monkeypatch):
     columns, pointer = torch.randint(0, 50, (200,)), torch.arange(0, 201, 4)
     dense = torch.randn(50, 5)
     expected = row_maximum_with_column(pointer, columns, dense)
-    monkeypatch.setattr(row_reductions, "_labelled_maximum", None)
+    monkeypatch.setattr(row_reductions, "_cpu_maximum", None)
     monkeypatch.setattr(row_reductions, "_COLUMN_MASK", 49)
     general = row_maximum_with_column(pointer, columns, dense)
     assert torch.equal(general[0], expected[0])

@@ -9,7 +9,7 @@ from neighbour_reference import SIZES, assert_nearest, points, squared_distances
 
 from gkd import Graph
 from gkd.functional import distance_tiles as tiles
-from gkd.functional import exact_selection, selection
+from gkd.functional import selection
 from gkd.functional.neighbours import nearest_neighbours
 from gkd.functional.threads import Share
 
@@ -46,7 +46,7 @@ def test_long_rows_are_bounded_first(
 def test_the_selection_of_accelerators_chooses_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.cat([points(4), points(4)[:20].round()])
     sizes = [*SIZES, 20]
-    monkeypatch.setattr(exact_selection, "nearest", selection._by_topk)
+    monkeypatch.setattr(selection, "nearest", selection._by_topk)
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, sizes, 6)), x, sizes, 6, 1e-9)
 
 
@@ -70,8 +70,8 @@ def test_few_doubtful_points_choose_among_their_candidates(
         sure.append(found.certain.all())
         return found
 
-    monkeypatch.setattr(exact_selection, "nearest", counted)
-    monkeypatch.delattr(exact_selection, "_choose_among_all")
+    monkeypatch.setattr(selection, "nearest", counted)
+    monkeypatch.delattr(selection, "_choose_among_all")
     x, sizes = points(3, [90, 40, 70]), [90, 40, 70]
     step = torch.finfo(torch.float32).eps
     for first, end in ((0, 90), (130, 200)):
@@ -84,10 +84,8 @@ def test_few_doubtful_points_choose_among_their_candidates(
 
 
 def test_where_many_points_coincide_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, choose = [], exact_selection._choose_among_all
-    monkeypatch.setattr(
-        exact_selection, "_choose_among_all", lambda *given: calls.append(choose(*given))
-    )
+    calls, choose = [], selection._choose_among_all
+    monkeypatch.setattr(selection, "_choose_among_all", lambda *given: calls.append(choose(*given)))
     x = points(3, [60])
     x[10:50] = x[10]
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, [60], 4)), x, [60], 4, 1e-12)
