@@ -42,7 +42,7 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
     ]
 
 
-def joined_views(views: Sequence[View]) -> View:
+def join_views(views: Sequence[View]) -> View:
     """Return the view of the batch that samples make up; undoes :func:`split_view`."""
     return View(
         logits=_joined([view.logits for view in views], torch.cat),

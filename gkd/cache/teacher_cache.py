@@ -1,32 +1,58 @@
-"""What teachers say, kept per sample."""
+"""Teacher outputs, kept per sample."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from gkd.cache.entries import Pieces, TeacherTerms
-from gkd.cache.files import PieceFiles, require_folder
-from gkd.cache.request import BatchRequest
-from gkd.cache.store import Shelf
-from gkd.cache.weights import autocast_dtype, weights_fingerprint, weights_hash
+from gkd.cache.files import Entry, EntryFiles, require_folder
+from gkd.cache.keys import (
+    autocast_dtype,
+    name_samples,
+    sample_digests,
+    weights_fingerprint,
+    weights_hash,
+)
+from gkd.cache.slices import join_views, split_view
+from gkd.cache.store import Store
 from gkd.errors import ParameterError
 from gkd.loss import View
+
+
+class Source(Protocol):
+    """A teacher, and what is to be kept of it.
+
+    Attributes:
+        teacher: the network.
+        label: what messages call it.
+        keys: names of all entries that are kept of a sample, always the same.
+    """
+
+    teacher: nn.Module
+    label: str
+    keys: Sequence[str]
+
+    def content(self, batch: object, inputs: Mapping[str, object]) -> Mapping[str, object]:
+        """Return all of a batch that entries follow from, by name."""
+
+    def entries(self, batch: object, inputs: Mapping[str, object]) -> Mapping[str, View]:
+        """Run the teacher, and return the entries of a batch, by key."""
 
 
 class TeacherCache:
     """What terms need of teachers, kept per sample, so that a frozen teacher runs once per sample.
 
-    Kept are the teacher's logits and tapped outputs; or, where a loss can make a target of them
-    that depends on the sample alone, the target in their place, which is often much smaller. A
-    batch whose samples are all known is answered by putting these together; otherwise the teacher
-    runs on the whole batch. What was kept is dropped when the teacher's weights change. One cache
-    may serve several distillers.
+    Kept are the teacher's logits and tapped outputs; or, where a loss makes a target of them
+    that depends on the sample and nothing else, the target in their place, which is often much
+    smaller. A batch whose samples are all known is answered by putting these together; otherwise
+    the teacher runs on the whole batch. What was kept is dropped when the teacher's weights change.
+    One cache may serve several distillers.
 
     Batches need ``ids`` (a name per sample, different for different samples, also across splits)
     and ``ptr`` (``int64 [B + 1]``, where each sample's nodes begin), as :func:`gkd.collate` and
@@ -50,7 +76,7 @@ class TeacherCache:
         ParameterError: the limit is not a positive whole number, or the folder is a file or lies
             below one; in use, the batch has no ids, an output cannot be divided among the samples,
             or the teacher mixes them.
-        DataError: a sample is not what it was when it was first seen.
+        DataError: a sample has changed since its teacher outputs were cached.
 
     >>> TeacherCache(limit_bytes=2**30)
     TeacherCache(limit_bytes=1073741824, num_bytes=0, num_samples=0)
@@ -70,105 +96,108 @@ class TeacherCache:
         self.key = key
         self.hits = 0
         self.misses = 0
-        self._shelves: WeakKeyDictionary[nn.Module, Shelf] = WeakKeyDictionary()
+        self._stores: WeakKeyDictionary[nn.Module, Store] = WeakKeyDictionary()
         self._warned = False
 
     @property
     def num_samples(self) -> int:
         """Number of samples of which something is kept, counted once per teacher."""
-        return sum(
-            bool(sample.pieces)
-            for shelf in self._shelves.values()
-            for sample in shelf.samples.values()
-        )
+        return sum(store.num_samples for store in self._stores.values())
 
     @property
     def num_bytes(self) -> int:
         """Memory that the kept tensors take."""
-        return sum(shelf.num_bytes for shelf in self._shelves.values())
+        return sum(store.num_bytes for store in self._stores.values())
 
     @property
     def num_bytes_in_files(self) -> int:
         """Content of the files that this process wrote or found."""
-        return sum(shelf.num_bytes_in_files for shelf in self._shelves.values())
+        return sum(store.num_bytes_in_files for store in self._stores.values())
 
     def views(
-        self,
-        teacher: nn.Module,
-        batch: object,
-        inputs: Mapping[str, object],
-        terms: TeacherTerms,
-        names: Collection[str],
-    ) -> dict[str, View]:
-        """Return what terms see of the teacher, from what was kept if all samples are known.
+        self, source: Source, batch: object, inputs: Mapping[str, object]
+    ) -> Mapping[str, View]:
+        """Return the entries of ``batch`` by key, from what was kept if all samples are known.
 
         Args:
-            teacher: in evaluation mode.
+            source: the teacher, in evaluation mode, and its keys.
             batch: with ``ids`` and ``ptr``.
             inputs: what the teacher is called with, by name.
-            terms: all that compare with this teacher.
-            names: those whose views are wanted now.
         """
-        request = BatchRequest(self._shelf(teacher), batch, inputs, terms)
-        known = request.known()
-        if known is None:
-            self.misses += 1
-            pieces = request.run(teacher)
-            self._keep(request, pieces)
-            return terms.views_of_pieces(batch, pieces, names)
+        known = self._look_up(source, batch, inputs)
+        if not known.complete:
+            return self._run_and_keep(source, batch, inputs, known)[0]
         self.hits += 1
-        request.check_independence(teacher, known)
-        return terms.views_of_pieces(batch, known, names)
+        views = known.join(source.keys)
+        unsure = known.unsure(source.keys)
+        if unsure:
+            # The first answer in other company is compared with the teacher, once per key.
+            run = source.entries(batch, inputs)
+            for key in unsure:
+                _require_equal(views[key], run[key], source.label)
+            known.store.independent.update(unsure)
+        return views
 
-    def remember(
-        self,
-        teacher: nn.Module,
-        batch: object,
-        inputs: Mapping[str, object],
-        terms: TeacherTerms,
-    ) -> bool:
+    def remember(self, source: Source, batch: object, inputs: Mapping[str, object]) -> bool:
         """Make sure that ``batch`` is kept; False where there is no room for it.
 
         The arguments are those of :meth:`views`. A sample that was kept stays as it was.
         """
-        request = BatchRequest(self._shelf(teacher), batch, inputs, terms)
-        if request.known() is not None:
-            return True
-        self.misses += 1
-        return self._keep(request, request.run(teacher))
+        known = self._look_up(source, batch, inputs)
+        return known.complete or self._run_and_keep(source, batch, inputs, known)[1]
 
     def clear(self) -> None:
         """Drop everything that is kept; files stay."""
-        self._shelves.clear()
+        self._stores.clear()
 
-    def _shelf(self, teacher: nn.Module) -> Shelf:
-        fingerprint = weights_fingerprint(teacher)
-        shelf = self._shelves.get(teacher)
-        if shelf is None or shelf.fingerprint != fingerprint:
-            shelf = self._shelves[teacher] = self._new_shelf(teacher, fingerprint)
-        return shelf
+    def _look_up(self, source: Source, batch: object, inputs: Mapping[str, object]) -> _Known:
+        store, samples = self._store(source.teacher), name_samples(batch)
+        content = source.content(batch, inputs)
+        digests = sample_digests(content, samples.ptr, getattr(batch, "edge_index", None))
+        found = [
+            store.find(id, digest, source.keys)
+            for id, digest in zip(samples.ids, digests, strict=True)
+        ]
+        complete = all(len(entries) == len(source.keys) for entries in found)
+        return _Known(store, *samples, found, complete)
 
-    def _new_shelf(self, teacher: nn.Module, fingerprint: object) -> Shelf:
-        if self.folder is None:
-            return Shelf(fingerprint)
-        device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
-        content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
-        return Shelf(fingerprint, PieceFiles(self.folder), content, device)
-
-    def _keep(self, request: BatchRequest, pieces: Pieces) -> bool:
+    def _run_and_keep(
+        self, source: Source, batch: object, inputs: Mapping[str, object], known: _Known
+    ) -> tuple[Mapping[str, View], bool]:
+        """Run the teacher; return its entries, and whether there was room for those of all."""
+        self.misses += 1
+        views = source.entries(batch, inputs)
+        parts = {
+            key: split_view(view, known.ptr, f"{source.label}: {_place(key)}")
+            for key, view in views.items()
+        }
         complete = True
-        for id, parts in request.new_parts(pieces):
+        for index, (id, found) in enumerate(zip(known.ids, known.found, strict=True)):
+            new = {key: samples[index] for key, samples in parts.items() if key not in found}
             room = self.limit_bytes - self.num_bytes
-            complete &= request.shelf.keep(id, parts, request.ids, room)
+            complete &= known.store.keep(id, new, known.ids, room)
         if not complete and not self._warned:
             self._warned = True
             disk = "" if self.folder is None else f", and no room on the disk of {self.folder}"
             warnings.warn(
                 f"teacher cache: full at {self.num_samples} samples (limit_bytes="
                 f"{self.limit_bytes}{disk}); batches with other samples run the teacher every time",
-                stacklevel=3,
+                stacklevel=4,
             )
-        return complete
+        return views, complete
+
+    def _store(self, teacher: nn.Module) -> Store:
+        fingerprint = weights_fingerprint(teacher)
+        store = self._stores.get(teacher)
+        if store is None or store.fingerprint != fingerprint:
+            files, content, device = None, [], None
+            if self.folder is not None:
+                # Hashing all weights takes a while: only files need names that others can find.
+                device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+                content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
+                files = EntryFiles(self.folder)
+            store = self._stores[teacher] = Store(fingerprint, files, content, device)
+        return store
 
     def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str]]:
         # A copy, a checkpoint or another process starts empty: the tensors can be made again.
@@ -179,3 +208,45 @@ class TeacherCache:
             f"TeacherCache(limit_bytes={self.limit_bytes}, num_bytes={self.num_bytes}, "
             f"num_samples={self.num_samples})"
         )
+
+
+class _Known(NamedTuple):
+    """What is kept of the samples of one batch: ``found`` has the entries of each, by key."""
+
+    store: Store
+    ids: tuple[str, ...]
+    ptr: Tensor
+    found: Sequence[Mapping[str, Entry]]
+    complete: bool
+
+    def join(self, keys: Sequence[str]) -> dict[str, View]:
+        return {key: join_views([found[key].view for found in self.found]) for key in keys}
+
+    def unsure(self, keys: Sequence[str]) -> list[str]:
+        """Keys of entries made in other company, which nobody has compared with the teacher yet."""
+        return [
+            key
+            for key in keys
+            if key not in self.store.independent
+            and any(found[key].company != self.ids for found in self.found)
+        ]
+
+
+def _place(key: str) -> str:
+    kind, _, tap = key.partition(":")
+    return f"tap {tap!r}" if kind == "features" else key
+
+
+def _require_equal(kept: View, run: View, label: str) -> None:
+    for field in ("logits", "features", "edge_values"):
+        ours, theirs = getattr(kept, field), getattr(run, field)
+        if ours is None or theirs is None:
+            continue
+        # Means, because a near-tie between neighbours may fall differently in another batch; and
+        # no more digits than outputs have, which targets in double precision are made of.
+        digits = max(torch.finfo(theirs.dtype).eps, torch.finfo(torch.float32).eps)
+        if (ours - theirs).abs().mean() > digits**0.5 * theirs.abs().mean():
+            raise ParameterError(
+                f"teacher cache: the outputs of the {label} for a sample depend on the other "
+                "samples in the batch, so they cannot be kept; pass teacher_cache=None"
+            )

@@ -8,27 +8,16 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor, nn
 
-from gkd.cache.entries import TeacherTerm, TeacherTerms
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.distillation.batch_attributes import inputs_of
-from gkd.distillation.declared_uses import require_taps_used
+from gkd.data.batch_attributes import inputs_of
 from gkd.distillation.finiteness import require_finite
-from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
-from gkd.distillation.resolved_term import (
-    ResolvedTerm,
-    blaming,
-    loss_of,
-    resolved_terms,
-    student_taps,
-    teacher_taps,
-)
+from gkd.distillation.resolve import ResolvedTerm, network_taps, resolve, term_context
 from gkd.distillation.step_report import StepReport
-from gkd.distillation.supervised_loss import SupervisedLoss
-from gkd.distillation.tap import Tap, described
-from gkd.distillation.taps import evaluating
-from gkd.distillation.task import Task, task_named
-from gkd.distillation.teachers import answering, named_teachers
+from gkd.distillation.taps import Tap, describe, evaluation_mode
+from gkd.distillation.task import SupervisedLoss, Task, find_task
+from gkd.distillation.teachers import TeacherViews, freeze_teachers
 from gkd.distillation.term import Term
+from gkd.distillation.views import NetworkOutputs, network_outputs
 from gkd.errors import ParameterError
 from gkd.loss import AbstractLoss, View
 
@@ -100,30 +89,22 @@ class Distiller(nn.Module):
         super().__init__()
         if isinstance(inputs, str) or not inputs:
             raise ParameterError(f"inputs: expected names such as ('x',), got {inputs!r}")
-        self.teachers = named_teachers(teacher, student)
+        self.teachers = freeze_teachers(teacher, student)
         self.student = student
-        self.task = task if isinstance(task, Task) else task_named(task)
+        self.task = task if isinstance(task, Task) else find_task(task)
         self.inputs = tuple(inputs)
         self.teacher_cache = teacher_cache
         self.epoch = 0
-        self.terms = resolved_terms(terms, student, self.teachers)
-        self.losses = nn.ModuleDict()
-        for resolved, term in zip(self.terms, terms, strict=True):
-            with blaming(resolved.name):
-                loss = loss_of(term, self.task)
-                require_taps_used(loss, resolved.student_view, resolved.teacher_view)
-                self.losses[resolved.name] = loss
+        self.terms = resolve(terms, student, self.teachers, self.task)
+        self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
         self._supervised = SupervisedLoss(self.task, target, mask)
-        self._student_taps = student_taps(self.terms, Tap.parse(logits))
-        needs = [
-            TeacherTerm.of(term, resolved, self._loss(resolved.name))
-            for term, resolved in zip(terms, self.terms, strict=True)
+        place = Tap.parse(logits)
+        student_views = {term.name: term.student_view for term in self.terms}
+        self._student_taps = network_taps("student", student_views, place)
+        self._teacher_views = [
+            TeacherViews(name, self.teachers, self.terms, place) for name in self.teachers
         ]
-        self._teacher_terms = {
-            name: TeacherTerms.of(taps, [need for need in needs if need.teacher == name])
-            for name, taps in teacher_taps(self.terms, Tap.parse(logits), self.teachers).items()
-        }
-        self._unbuilt = {name for name, loss in self.losses.items() if _learns(loss)}
+        self._unbuilt = {term.name for term in self.terms if _learns(term.loss)}
 
     @property
     def epoch(self) -> int:
@@ -165,10 +146,10 @@ class Distiller(nn.Module):
         """
         device = next((p.device.type for p in self.student.parameters()), "cpu")
         # Adapters take the dtype of the networks, not that of autocast.
-        with evaluating(self.student), torch.no_grad(), torch.autocast(device, enabled=False):
+        with evaluation_mode(self.student), torch.no_grad(), torch.autocast(device, enabled=False):
             student, views = self._views(batch, self.terms, None)
             for name in sorted(self._unbuilt):
-                with blaming(name):
+                with term_context(name):
                     self._loss(name).build(*views[name])
                 self._loss(name).to(cast(Tensor, student.logits).device)
         self._unbuilt = set()
@@ -186,9 +167,8 @@ class Distiller(nn.Module):
         if self.teacher_cache is None:
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         inputs, complete = inputs_of(batch, self.inputs), True
-        for name, terms in self._teacher_terms.items():
-            with answering(self.teachers[name]) as teacher:
-                complete &= self.teacher_cache.remember(teacher, batch, inputs, terms)
+        for teacher in self._teacher_views:
+            complete &= teacher.remember(batch, inputs, self.teacher_cache)
         return complete
 
     def named_parameters(
@@ -207,39 +187,25 @@ class Distiller(nn.Module):
     ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
         """Return the student's outputs, and the pair of views of each term."""
         inputs = inputs_of(batch, self.inputs)
+        names = {term.name for term in terms}
         theirs: dict[str, View] = {}
         # Teachers first: their activations are gone before the student's pile up.
-        for name in dict.fromkeys(term.teacher for term in terms):
-            wanted = [term.name for term in terms if term.teacher == name]
-            theirs |= self._teacher_views(name, batch, inputs, wanted, cache)
+        for teacher in self._teacher_views:
+            theirs |= teacher.term_views(batch, inputs, names, cache)
         ours = network_outputs(self.student, inputs, self._student_taps)
         views = {}
         for term in terms:
-            with blaming(term.name):
+            with term_context(term.name):
                 student = term.student_view.view(batch, ours)
                 _require_same_rows(student, theirs[term.name])
             views[term.name] = student, theirs[term.name]
         return ours, views
 
-    def _teacher_views(
-        self,
-        name: str,
-        batch: object,
-        inputs: Mapping[str, object],
-        wanted: Sequence[str],
-        cache: TeacherCache | None,
-    ) -> dict[str, View]:
-        terms = self._teacher_terms[name]
-        with answering(self.teachers[name]) as teacher:
-            if cache is not None:
-                return cache.views(teacher, batch, inputs, terms, wanted)
-            return terms.views(batch, network_outputs(teacher, inputs, terms.taps), wanted)
-
     def _term(self, name: str, student: View, teacher: View) -> Tensor:
-        with blaming(name):
+        with term_context(name):
             value = self._loss(name)(student=student, teacher=teacher)
             if not isinstance(value, Tensor) or value.ndim:
-                raise ParameterError(f"the loss gave {described(value)}, not a scalar tensor")
+                raise ParameterError(f"the loss gave {describe(value)}, not a scalar tensor")
         return value
 
     def _loss(self, name: str) -> AbstractLoss:

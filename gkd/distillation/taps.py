@@ -1,7 +1,8 @@
-"""Taps: outputs of sub-modules, captured by path while a network runs."""
+"""Taps: values of sub-modules, named by path and captured while a network runs."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -11,10 +12,102 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gkd.distillation.batch_attributes import inputs_of
-from gkd.distillation.tap import Tap, item_of, items_in
+from gkd.data.batch_attributes import inputs_of
 from gkd.errors import TapError
 from gkd.graph import Graph
+
+_TAP = re.compile(r"(?P<path>[^#\[\]]*)(#(?P<call>\d+))?(?P<items>(\[[^\[\]]+\])*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A place in a network: a sub-module, one of its calls, an item of its output.
+
+    Args:
+        path: name of the sub-module as in ``named_modules()``; empty for the network itself.
+        call: which of several calls in one forward pass, from 0; None where there is one.
+        items: keys or positions that lead to the value inside a tuple or mapping.
+
+    >>> Tap.parse("encoder.layers.1")
+    Tap(path='encoder.layers.1', call=None, items=())
+    >>> Tap.parse("cell#2[hidden][0]")
+    Tap(path='cell', call=2, items=('hidden', '0'))
+    """
+
+    path: str
+    call: int | None = None
+    items: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Tap:
+        """Read ``path``, ``path#call``, ``path[item]`` or ``path#call[item][item]``.
+
+        Raises:
+            TapError: any other form.
+        """
+        match = _TAP.fullmatch(text)
+        if match is None:
+            raise TapError(
+                f"{text!r} is not a tap: expected the path of a sub-module, then #0 for the first "
+                "of several calls, then [0] or [key] for an item of its output"
+            )
+        call = None if match["call"] is None else int(match["call"])
+        return cls(match["path"], call, tuple(re.findall(r"\[([^\]]+)\]", match["items"])))
+
+    def __str__(self) -> str:
+        call = "" if self.call is None else f"#{self.call}"
+        return f"{self.path}{call}{''.join(f'[{item}]' for item in self.items)}"
+
+
+def item_of(output: object, items: tuple[str, ...], place: str) -> object:
+    """Return the item of a module's output that ``items`` lead to.
+
+    Raises:
+        TapError: there is no such item; the message starts with ``place``.
+    """
+    for item in items:
+        choices = items_in(output)
+        if item not in choices:
+            holds = f"items {', '.join(choices)}" if choices else "no items"
+            raise TapError(f"{place}: no item [{item}]; {describe(output)} has {holds}")
+        output = choices[item]
+    return output
+
+
+def features_of(value: object, place: str) -> Tensor:
+    """Return ``value`` if it is a floating point tensor ``[N, F]`` or ``[B, N, F]``.
+
+    Raises:
+        TapError: it is not; the message starts with ``place``.
+    """
+    if not isinstance(value, Tensor):
+        choices = ", ".join(f"[{item}]" for item in items_in(value))
+        hint = f"; append one of: {choices}" if choices else ""
+        raise TapError(f"{place} yields {describe(value)}, not a tensor{hint}")
+    if value.ndim not in (2, 3) or not value.is_floating_point():
+        raise TapError(
+            f"{place} yields {describe(value)}; expected floating point features of shape "
+            "[N, F] or [B, N, F]"
+        )
+    return value
+
+
+def describe(value: object) -> str:
+    """Short description of a module's output, for messages."""
+    if isinstance(value, Tensor):
+        return f"a {str(value.dtype).removeprefix('torch.')} tensor of shape {list(value.shape)}"
+    if isinstance(value, tuple | list | Mapping):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"a {type(value).__name__}"
+
+
+def items_in(output: object) -> dict[str, object]:
+    """Items of a tuple, list or mapping by what a tap calls them; empty for anything else."""
+    if isinstance(output, Mapping):
+        return {str(key): value for key, value in output.items()}
+    if isinstance(output, tuple | list):
+        return {str(position): value for position, value in enumerate(output)}
+    return {}
 
 
 class Complete(BaseException):
@@ -22,7 +115,7 @@ class Complete(BaseException):
 
 
 class Captured:
-    """What the taps of one network saw in one forward pass; made by :func:`capturing`."""
+    """What the taps of one network saw in one forward pass; made by :func:`capture`."""
 
     def __init__(
         self,
@@ -90,7 +183,7 @@ class Captured:
 
 
 @contextmanager
-def capturing(
+def capture(
     network: nn.Module,
     taps: Iterable[Tap],
     name: str,
@@ -107,7 +200,7 @@ def capturing(
         terms: names of those that ask for each tap, for messages.
 
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
-    >>> with capturing(network, [Tap("0")], "student") as captured:
+    >>> with capture(network, [Tap("0")], "student") as captured:
     ...     _ = network(torch.zeros(4, 2))
     >>> captured.value(Tap("0")).shape
     torch.Size([4, 3])
@@ -191,7 +284,7 @@ def taps(
         calls.setdefault(path, []).append(dict(_shapes(output)))
 
     modules = [(p, m) for p, m in network.named_modules(remove_duplicate=False) if p]
-    with ExitStack() as stack, evaluating(network), torch.no_grad():
+    with ExitStack() as stack, evaluation_mode(network), torch.no_grad():
         for path, module in modules:
             stack.callback(module.register_forward_hook(partial(record, path)).remove)
         network(*inputs_of(batch, inputs).values())
@@ -209,7 +302,7 @@ def taps(
 
 
 @contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Context in which ``network`` is in evaluation mode; each module's mode returns afterwards."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()

@@ -1,4 +1,4 @@
-"""The two supervised tasks: their loss and what their labels must look like."""
+"""The supervised tasks: their loss, what their labels must look like, which rows count."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gkd.data.batch_attributes import tensor_attribute
 from gkd.errors import DataError, UnknownNameError, suggestion
 
 
@@ -17,7 +18,7 @@ from gkd.errors import DataError, UnknownNameError, suggestion
 class Task(ABC):
     """How labels supervise logits; one instance each of single-label and multi-label exists.
 
-    >>> task_named("single-label").loss(torch.zeros(1, 2), torch.tensor([1]))
+    >>> find_task("single-label").loss(torch.zeros(1, 2), torch.tensor([1]))
     tensor(0.6931)
     """
 
@@ -64,7 +65,7 @@ class SingleLabel(Task):
         if y.shape != (nodes,) or y.dtype != torch.int64:
             raise DataError(
                 f"single-label targets: expected int64 of shape [{nodes}] (one class number per "
-                f"row of the logits), got {_described(y)}"
+                f"row of the logits), got {_form(y)}"
             )
         if y.numel():
             lowest, highest = (int(value) for value in y.aminmax())
@@ -95,7 +96,7 @@ class MultiLabel(Task):
         if y.shape != logits.shape or y.is_complex():
             raise DataError(
                 f"multi-label targets: expected numbers of shape {list(logits.shape)} "
-                f"(0 or 1 for every entry of the logits), got {_described(y)}"
+                f"(0 or 1 for every entry of the logits), got {_form(y)}"
             )
         if y.numel():
             lowest, highest = (float(value) for value in y.to(torch.float64).aminmax())
@@ -111,10 +112,10 @@ TASKS: Mapping[str, Task] = MappingProxyType(
 )
 
 
-def task_named(name: str) -> Task:
+def find_task(name: str) -> Task:
     """Return the task called ``name``.
 
-    >>> task_named("multi-label").name
+    >>> find_task("multi-label").name
     'multi-label'
 
     Raises:
@@ -123,6 +124,44 @@ def task_named(name: str) -> Task:
     if name not in TASKS:
         raise UnknownNameError(f"unknown task {name!r}: {suggestion(str(name), TASKS)}")
     return TASKS[name]
+
+
+@dataclass(frozen=True)
+class SupervisedLoss:
+    """Loss of logits against the labels of a batch.
+
+    Args:
+        task: says how logits and labels compare.
+        target: attribute of the batch with the labels.
+        mask: attribute of the batch, boolean ``[N]``, with the rows that count; None for all.
+    """
+
+    task: Task
+    target: str
+    mask: str | None
+
+    def __call__(self, logits: Tensor, batch: object) -> Tensor:
+        """Return the loss, a scalar.
+
+        Raises:
+            DataError: labels or mask are missing or do not fit the logits.
+        """
+        y = tensor_attribute(batch, self.target, "target")
+        if self.mask is not None:
+            mask = self._fitting_mask(logits, y, batch, self.mask)
+            logits, y = logits[mask], y[mask]
+        self.task.check(logits, y)
+        return self.task.loss(logits, y)
+
+    def _fitting_mask(self, logits: Tensor, y: Tensor, batch: object, name: str) -> Tensor:
+        mask = tensor_attribute(batch, name, "mask")
+        if mask.dtype != torch.bool or not mask.shape == logits.shape[:1] == y.shape[:1]:
+            raise DataError(
+                f"mask: batch.{name} must be boolean with an entry per row of the logits "
+                f"{list(logits.shape)} and of {self.target} {list(y.shape)}, got {mask.dtype} of "
+                f"shape {list(mask.shape)}"
+            )
+        return mask
 
 
 def _at_least_single(logits: Tensor) -> Tensor:
@@ -134,9 +173,9 @@ def _check_logits(logits: Tensor, task: str) -> None:
     if logits.ndim != 2 or not logits.is_floating_point() or logits.shape[1] == 0:
         raise DataError(
             f"{task} logits: expected floating point of shape [N, C] with at least one class, "
-            f"got {_described(logits)}"
+            f"got {_form(logits)}"
         )
 
 
-def _described(tensor: Tensor) -> str:
+def _form(tensor: Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"

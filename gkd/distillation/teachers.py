@@ -1,20 +1,26 @@
-"""Teachers: frozen, in evaluation mode, without gradients."""
+"""Teachers: frozen, in evaluation mode, without gradients; and what terms see of them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from gkd.cache.teacher_cache import TeacherCache
+from gkd.distillation.resolve import ResolvedTerm, network_taps, teacher_label, term_context
+from gkd.distillation.taps import Tap
+from gkd.distillation.views import BatchGraph, network_outputs
 from gkd.errors import ParameterError
+from gkd.loss import View
 
 SOLE_TEACHER = "teacher"
 
 
-def named_teachers(
+def freeze_teachers(
     teacher: nn.Module | Mapping[str, nn.Module], student: nn.Module
 ) -> dict[str, nn.Module]:
-    """Teachers by name, each frozen.
+    """Freeze teachers, and return them by name.
 
     Raises:
         ParameterError: a teacher is no module, its name is unusable, or it shares sub-modules or
@@ -43,17 +49,92 @@ def named_teachers(
     return dict(teacher)
 
 
-def teacher_label(name: str, teachers: Mapping[str, nn.Module]) -> str:
-    """Return what messages call a teacher."""
-    return "teacher" if len(teachers) == 1 else f"teacher {name!r}"
+class TeacherViews:
+    """What terms see of one teacher, from a run of it or from a cache.
 
+    Attributes:
+        teacher: the network.
+        label: what messages call it.
+        keys: names of the cache entries that make all views.
 
-@contextmanager
-def answering(teacher: nn.Module) -> Iterator[nn.Module]:
-    """Context in which a teacher is in evaluation mode and leaves no gradients."""
-    teacher.eval()  # each time: the user's code may have switched it back
-    with torch.no_grad():
-        yield teacher
+    Args:
+        name: of the teacher.
+        teachers: all of them, frozen.
+        terms: of the distiller; those that compare with this teacher are taken.
+        logits: where the logits are in the teacher's output.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        teachers: Mapping[str, nn.Module],
+        terms: Sequence[ResolvedTerm],
+        logits: Tap,
+    ) -> None:
+        self.teacher = teachers[name]
+        self.label = teacher_label(name, teachers)
+        self._views = {term.name: term.teacher_view for term in terms if term.teacher == name}
+        ends = self._views.values()
+        self.keys: Sequence[str] = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
+        taps = network_taps(self.label, self._views, logits)
+        # Where no term needs the logits, a pass may end with the last tap.
+        partial = bool(taps.captured) and not any(end.needs_logits for end in ends)
+        self._taps = replace(taps, partial=partial)
+
+    def term_views(
+        self,
+        batch: object,
+        inputs: Mapping[str, object],
+        names: Collection[str],
+        cache: TeacherCache | None,
+    ) -> dict[str, View]:
+        """Return the views of those of the terms ``names`` that compare with this teacher."""
+        wanted = {name: end for name, end in self._views.items() if name in names}
+        if not wanted:
+            return {}
+        views = {}
+        with self._answers():
+            if cache is not None:
+                entries = cache.views(self, batch, inputs)
+            else:
+                outputs = network_outputs(self.teacher, inputs, self._taps)
+            for name, end in wanted.items():
+                with term_context(name):
+                    if cache is not None:
+                        views[name] = end.view_of_entries(batch, entries)
+                    else:
+                        views[name] = end.view(batch, outputs)
+        return views
+
+    def remember(self, batch: object, inputs: Mapping[str, object], cache: TeacherCache) -> bool:
+        """Have ``cache`` keep what all terms need of ``batch``; False where there is no room."""
+        with self._answers():
+            return cache.remember(self, batch, inputs)
+
+    def content(self, batch: object, inputs: Mapping[str, object]) -> dict[str, object]:
+        """Return all that entries follow from: the inputs, and the edges that targets lie on."""
+        content = dict(inputs)
+        for end in self._views.values():
+            if end.target is not None and isinstance(end.graph, BatchGraph):
+                edges = getattr(batch, end.graph.name, None)
+                if isinstance(edges, Tensor) and end.graph.name not in inputs:
+                    content[f"{end.graph.name}: edge_index"] = edges
+        return content
+
+    def entries(self, batch: object, inputs: Mapping[str, object]) -> dict[str, View]:
+        """Run the teacher, and return what a cache keeps of the batch, by key."""
+        outputs = network_outputs(self.teacher, inputs, self._taps)
+        entries: dict[str, View] = {}
+        for name, end in self._views.items():
+            with term_context(name):
+                entries |= end.cache_entries(batch, outputs)
+        return entries
+
+    @contextmanager
+    def _answers(self) -> Iterator[None]:
+        self.teacher.eval()  # each time: the user's code may have switched it back
+        with torch.no_grad():
+            yield
 
 
 def _require_separate(name: str, teacher: nn.Module, student: nn.Module) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
-from gkd.distillation.graph_source import GraphChoice
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.errors import ParameterError
+from gkd.graph import Graph
 from gkd.loss import AbstractLoss
+
+GraphBuilder: TypeAlias = Callable[[Tensor, Tensor | None], Graph]
+"""Makes a graph of features ``[N, F]`` and the sample of each row, ``[N]`` or None."""
+
+GraphChoice: TypeAlias = str | Mapping[str, object] | GraphBuilder
+"""How a term names the source of a graph."""
 
 
 @dataclass(frozen=True)

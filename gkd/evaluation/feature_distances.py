@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gkd.data import Sample, collate
-from gkd.distillation.network_outputs import NetworkTaps, network_outputs
-from gkd.distillation.tap import Tap
-from gkd.distillation.taps import require_tap
+from gkd.distillation.taps import Tap, require_tap
+from gkd.distillation.views import NetworkTaps, network_outputs
 from gkd.errors import DataError, TapError
 
 FILE_NAME = "feature_space.json"

@@ -117,7 +117,7 @@ def test_autocast_answers_are_its_own() -> None:
 def test_a_sample_that_changed_its_size_is_an_error() -> None:
     distiller = cached()
     distiller(batch("ab"))
-    message = r"sample 'b' is not what it was .* \(it had 1 nodes and now has 2\)"
+    message = r"sample 'b' has changed since .* \(it had 1 nodes and now has 2\)"
     with pytest.raises(DataError, match=message):
         distiller(batch("ab", {"a": 4, "b": 2}))
 
@@ -137,7 +137,7 @@ def test_augmented_data_is_an_error(augment) -> None:
     distiller(batch("ac"))
     data = batch("ac")
     augment(data)
-    with pytest.raises(DataError, match=r"sample '[ac]' is not what it was .* augmented = True"):
+    with pytest.raises(DataError, match=r"sample '[ac]' has changed since .* augmented = True"):
         distiller(data)
 
 

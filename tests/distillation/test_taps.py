@@ -6,8 +6,7 @@ from distiller_problems import Network, Output, Recorder, batch_of, distiller_of
 from torch import nn
 
 import gkd
-from gkd.distillation.tap import Tap
-from gkd.distillation.taps import capturing, taps
+from gkd.distillation.taps import Tap, capture, taps
 from gkd.errors import TapError
 
 
@@ -198,7 +197,7 @@ def test_hooks_are_removed_when_the_network_fails() -> None:
 
 def test_hooks_are_removed_when_a_later_one_cannot_be_set() -> None:
     network = Network()
-    with pytest.raises(AttributeError), capturing(network, [Tap("norm"), Tap("no")], "network"):
+    with pytest.raises(AttributeError), capture(network, [Tap("norm"), Tap("no")], "network"):
         raise AssertionError("entered without all hooks")
     assert hooks_of(network) == 0
 

@@ -5,23 +5,23 @@ import math
 import pytest
 import torch
 
-from gkd.distillation.task import TASKS, task_named
+from gkd.distillation.task import TASKS, find_task
 from gkd.errors import DataError, UnknownNameError
 
 
 def test_exactly_two_tasks_exist():
     assert sorted(TASKS) == ["multi-label", "single-label"]
-    assert all(task_named(name).name == name for name in TASKS)
+    assert all(find_task(name).name == name for name in TASKS)
 
 
 def test_unknown_task_names_the_nearest():
     with pytest.raises(UnknownNameError, match=r"'multilabel'.*did you mean 'multi-label'"):
-        task_named("multilabel")
+        find_task("multilabel")
 
 
 def test_tasks_are_frozen():
     with pytest.raises(AttributeError):
-        task_named("single-label").name = "other"
+        find_task("single-label").name = "other"
 
 
 def test_single_label_loss_is_the_mean_negative_log_probability():
@@ -30,7 +30,7 @@ def test_single_label_loss_is_the_mean_negative_log_probability():
     expected = 0.0
     for row, label in zip(logits.tolist(), y.tolist(), strict=True):
         expected -= math.log(math.exp(row[label]) / sum(math.exp(value) for value in row)) / 7
-    assert task_named("single-label").loss(logits, y).item() == pytest.approx(expected, rel=1e-12)
+    assert find_task("single-label").loss(logits, y).item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bool, torch.int64])
@@ -41,7 +41,7 @@ def test_multi_label_loss_is_the_mean_binary_cross_entropy(dtype):
     for logit, label in zip(logits.flatten().tolist(), y.flatten().tolist(), strict=True):
         probability = 1 / (1 + math.exp(-logit))
         expected -= math.log(probability if label else 1 - probability) / 28
-    value = task_named("multi-label").loss(logits, y.to(dtype)).item()
+    value = find_task("multi-label").loss(logits, y.to(dtype)).item()
     assert value == pytest.approx(expected, rel=1e-12)
 
 
@@ -52,7 +52,7 @@ def test_half_precision_logits_are_averaged_in_single_precision(name, half):
     y = torch.zeros(5000, dtype=torch.int64)
     if name == "multi-label":
         y = torch.zeros(5000, 3)
-    value = task_named(name).loss(logits, y)
+    value = find_task(name).loss(logits, y)
     value.backward()
     expected = math.log(3) if name == "single-label" else math.log1p(math.exp(2))
     assert value.dtype == torch.float32
@@ -65,8 +65,8 @@ def test_half_precision_logits_are_averaged_in_single_precision(name, half):
 def test_no_nodes_give_zero_and_still_a_gradient(name):
     logits = torch.zeros(0, 3, requires_grad=True)
     y = torch.zeros(0, dtype=torch.int64) if name == "single-label" else torch.zeros(0, 3)
-    task_named(name).check(logits, y)
-    value = task_named(name).loss(logits, y)
+    find_task(name).check(logits, y)
+    value = find_task(name).loss(logits, y)
     value.backward()
     assert value.item() == 0
     assert logits.grad.shape == (0, 3)
@@ -91,15 +91,15 @@ def test_no_nodes_give_zero_and_still_a_gradient(name):
 )
 def test_unusable_labels_are_refused(name, logits, y, message):
     with pytest.raises(DataError, match=message):
-        task_named(name).check(logits, y)
+        find_task(name).check(logits, y)
 
 
 def test_a_single_class_is_no_task():
     with pytest.raises(DataError, match="at least two classes, got one"):
-        task_named("single-label").check(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
+        find_task("single-label").check(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
 
 
 def test_usable_labels_pass():
-    task_named("single-label").check(torch.zeros(2, 3), torch.tensor([0, 2]))
+    find_task("single-label").check(torch.zeros(2, 3), torch.tensor([0, 2]))
     for y in (torch.tensor([[0.0, 1.0]]), torch.tensor([[True, False]]), torch.tensor([[0, 1]])):
-        task_named("multi-label").check(torch.zeros(1, 2), y)
+        find_task("multi-label").check(torch.zeros(1, 2), y)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import gkd
-from gkd.cache.digest import bit_sum, sample_digests
-from gkd.cache.slices import joined_views, split_view
+from gkd.cache.keys import bit_sum, sample_digests
+from gkd.cache.slices import join_views, split_view
 from gkd.cache.teacher_cache import TeacherCache
 
 seeds = st.integers(0, 2**31 - 1)
@@ -125,7 +125,7 @@ def test_joining_undoes_splitting(sizes: list[int], seed: int) -> None:
         edge_values=torch.randn(graph.num_edges, 3),
     )
     for view in (rows, gkd.View(graph=graph)):
-        joined = joined_views(split_view(view, batch.ptr, "network"))
+        joined = join_views(split_view(view, batch.ptr, "network"))
         for name in ("logits", "features", "edge_values"):
             part, whole = getattr(joined, name), getattr(view, name)
             assert part is whole is None or torch.equal(part, whole)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gkd.data import AbstractDataset, Sample, collate
-from gkd.distillation.task import TASKS, task_named
+from gkd.distillation.task import TASKS, find_task
 from gkd.errors import DataError
 from gkd.testing.law import law
 from gkd.testing.laws.requirements import require, require_finite
@@ -100,7 +100,7 @@ def samples_fit_the_description(subject: Subject) -> None:
 def labels_fit_the_task(subject: Subject) -> None:
     """Labels that do not fit the task would train on nonsense."""
     data: AbstractDataset = subject.specimen
-    task = task_named(data.task)
+    task = find_task(data.task)
     for sample in some(data):
         require("y" in sample, f"sample {sample.id!r} has no labels y")
         require(

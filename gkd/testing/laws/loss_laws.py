@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
-from gkd.cache.slices import joined_views
+from gkd.cache.slices import join_views
 from gkd.errors import GkdError
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, View
@@ -254,7 +254,7 @@ def targets_of_samples_make_that_of_a_batch(subject: Subject, problem: LossProbl
     """Targets are kept by sample, and samples meet in other batches in the next epoch."""
     loss, teacher = built(subject, problem), problem.teacher
     expected = value_of(loss, problem)
-    joined = joined_views([loss.target(view) for view in _samples(teacher)])
+    joined = join_views([loss.target(view) for view in _samples(teacher)])
     target = replace(joined, graph=teacher.graph, batch=teacher.batch)
     value = value_of(loss, LossProblem(problem.student, target))
     require_close(value, expected, "with the targets of the samples")

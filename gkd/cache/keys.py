@@ -1,13 +1,17 @@
-"""Whether a sample is still the one that was seen under its id."""
+"""What cache entries are known by: the state of a teacher's weights, components, samples."""
 
-from collections.abc import Mapping, MutableMapping
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, MutableMapping
+from itertools import chain
 from typing import NamedTuple, cast
+from uuid import uuid4
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gkd.errors import ParameterError
+from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.graph.graph import remembered_graph
@@ -16,6 +20,98 @@ NODES = "number of nodes"
 _PLACES = ("batch", "ptr")  # inputs that say where a sample lies in the batch, not what it is
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _ODD = -7_046_029_254_386_353_131  # 2^64 / golden ratio, whose multiples spread over all bits
+
+
+def weights_fingerprint(teacher: nn.Module) -> object:
+    """Value that changes when a weight does, whether in place, through ``.data`` or by exchange.
+
+    It is cheap enough for every step and means nothing to another process.
+    """
+    tensors = [tensor for _, tensor in _tensors(teacher)]
+    places = [(t.data_ptr(), None if t.is_inference() else t._version) for t in tensors]
+    sums = [bit_sum(t) for t in tensors]
+    device = tensors[0].device.type if tensors else "cpu"
+    return places, torch.stack(sums).tolist() if sums else [], autocast_dtype(device)
+
+
+def weights_hash(teacher: nn.Module) -> str:
+    """Hash of a teacher's modules and of the content of its weights, the same in any process."""
+    digest = hashlib.sha256(repr((type(teacher).__module__, teacher)).encode())
+    for name, tensor in _tensors(teacher):
+        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor_bytes(tensor))
+    return digest.hexdigest()
+
+
+def tensor_bytes(tensor: Tensor) -> memoryview:
+    """Return the bytes of a tensor's values, in order."""
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
+
+
+def autocast_dtype(device: str) -> torch.dtype | None:
+    """Return what autocast computes in on a kind of device, None where it is off."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return chain(module.named_parameters(), module.named_buffers())
+
+
+def component_key(component: object, parameters: Mapping[str, object] | None) -> str:
+    """Return a name that another component has only if it computes the same.
+
+    Args:
+        component: a loss or a graph builder.
+        parameters: that it was created with by name: then the name is the same in any process.
+            None, or parameters that are objects, name the component itself while it lives.
+    """
+    kind = type(component)
+    try:
+        content = json.dumps(parameters, sort_keys=True) if parameters is not None else None
+    except TypeError:
+        content = None
+    return f"{kind.__module__}.{kind.__qualname__}({content or _own_name(component)})"
+
+
+def _own_name(component: object) -> str:
+    if component not in _names:
+        try:
+            _names[component] = uuid4().hex
+        except TypeError:  # some objects cannot be weakly referenced
+            return uuid4().hex
+    return _names[component]
+
+
+_names: MutableMapping[object, str] = WeakIdKeyDictionary()
+
+
+class Samples(NamedTuple):
+    """The samples of a batch: a name for each, and ``[B + 1]``, where the nodes of each begin."""
+
+    ids: tuple[str, ...]
+    ptr: Tensor
+
+
+def name_samples(batch: object) -> Samples:
+    """Return the names and places of the samples of a batch.
+
+    Raises:
+        DataError: the batch does not say where the nodes of each sample begin.
+        ParameterError: it does not name each of them.
+    """
+    kind, ptr = type(batch).__name__, getattr(batch, "ptr", None)
+    if not isinstance(ptr, Tensor):
+        raise DataError(
+            f"teacher cache: the batch ({kind}) has no 'ptr', where the nodes of each sample "
+            "begin ([0, N] for a single sample), as gkd.collate makes it beside the samples' 'ids'"
+        )
+    ids = tuple(getattr(batch, "ids", ()))
+    if len(ids) != len(ptr) - 1:
+        raise ParameterError(
+            f"teacher cache: the batch ({kind}) has {len(ptr) - 1} samples and {len(ids)} 'ids'; "
+            "name the samples or pass teacher_cache=None"
+        )
+    return Samples(ids, ptr)
 
 
 def sample_digests(

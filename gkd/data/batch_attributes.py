@@ -26,15 +26,13 @@ def attribute(batch: object, name: str, purpose: str) -> object:
     """
     value = getattr(batch, name, None)
     if value is None:
-        hint = _keys_hint(batch) or suggestion(name, attribute_names(batch))
+        names = attribute_names(batch)
+        if isinstance(batch, Mapping) and not all(hasattr(batch, str(key)) for key in batch):
+            hint = "a dict has keys, not attributes: pass types.SimpleNamespace(**batch)"
+        else:
+            hint = suggestion(name, names)
         raise DataError(f"{purpose}: the batch ({type(batch).__name__}) has no {name!r}; {hint}")
     return value
-
-
-def _keys_hint(batch: object) -> str:
-    if not isinstance(batch, Mapping) or all(hasattr(batch, str(key)) for key in batch):
-        return ""
-    return "a dict has keys, not attributes: pass types.SimpleNamespace(**batch)"
 
 
 def tensor_attribute(batch: object, name: str, purpose: str) -> Tensor:

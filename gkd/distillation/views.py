@@ -1,0 +1,389 @@
+"""What a loss gets to see of one network: its outputs, features and graph."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import cast, final
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from gkd.cache.keys import component_key
+from gkd.data.batch_attributes import num_nodes, tensor_attribute
+from gkd.distillation.taps import Tap, capture, describe, features_of, item_of
+from gkd.distillation.term import GraphBuilder, GraphChoice
+from gkd.errors import ParameterError, TapError
+from gkd.graph import Graph
+from gkd.hosting.catalog import create
+from gkd.loss import AbstractLoss, View
+
+_TAP_PREFIX = "tap:"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutputs:
+    """What the terms need of one network for one batch.
+
+    Attributes:
+        logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs; None if nobody needs them.
+        features: by tap, ``[N, F]`` or ``[B, N, F]`` as the sub-module returned them.
+        graphs: by tap, a graph or an edge index ``[2, E]``.
+    """
+
+    logits: Tensor | None
+    features: Mapping[Tap, Tensor]
+    graphs: Mapping[Tap, Graph | Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTaps:
+    """What to capture of one network.
+
+    Attributes:
+        name: of the network, for messages.
+        logits: items that lead to the logits where the network returns more than a tensor.
+        features: taps that yield features.
+        graphs: taps that yield a graph, or a tuple that begins with an edge index.
+        partial: whether the logits are not needed, so that the pass may end with the last tap.
+        terms: names of those that ask for each tap, for messages.
+    """
+
+    name: str
+    logits: Tap
+    features: Collection[Tap] = ()
+    graphs: Collection[Tap] = ()
+    partial: bool = False
+    terms: Mapping[Tap, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def captured(self) -> frozenset[Tap]:
+        """All taps."""
+        return frozenset([*self.features, *self.graphs])
+
+
+def network_outputs(
+    network: nn.Module, inputs: Mapping[str, object], taps: NetworkTaps
+) -> NetworkOutputs:
+    """Run ``network`` on the values of ``inputs``, in order, and collect what ``taps`` ask for.
+
+    Where logits are not needed, the first pass shows how often taps fire; later ones end there.
+
+    Raises:
+        TapError: the output holds no logits, or a tap yields nothing usable.
+    """
+    enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
+    output: object = None
+    with capture(network, taps.captured, taps.name, enough, taps.terms) as captured:
+        output = network(*inputs.values())
+    outputs = NetworkOutputs(
+        logits=None if taps.partial else _logits(output, taps),
+        features={
+            tap: features_of(captured.value(tap), captured.place(tap)) for tap in taps.features
+        },
+        graphs={tap: _graph_of(captured.value(tap), captured.place(tap)) for tap in taps.graphs},
+    )
+    if taps.partial:
+        _firings.setdefault(network, {})[taps.captured] = captured.num_calls
+    return outputs
+
+
+_firings: WeakKeyDictionary[nn.Module, dict[frozenset[Tap], int]] = WeakKeyDictionary()
+
+
+def _logits(output: object, taps: NetworkTaps) -> Tensor:
+    if not isinstance(output, Tensor):
+        output = item_of(output, taps.logits.items, f"{taps.name}: logits={str(taps.logits)!r}")
+    if not isinstance(output, Tensor):
+        raise TapError(
+            f"{taps.name} returns {describe(output)} where logits are expected; say which item "
+            "they are, as in Distiller(..., logits='[0]')"
+        )
+    return output
+
+
+def _graph_of(value: object, place: str) -> Graph | Tensor:
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    if isinstance(value, Graph | Tensor):
+        return value
+    raise TapError(f"{place} yields {describe(value)}, not a graph or an edge index [2, E]")
+
+
+@dataclass(frozen=True)
+class ViewSource:
+    """One end of a term.
+
+    Args:
+        tap: of the features; None for a view of the logits without features.
+        graph: source of the view's graph.
+    """
+
+    tap: Tap | None
+    graph: GraphSource
+
+    @property
+    def feature_taps(self) -> Collection[Tap]:
+        """Taps that must yield features."""
+        return () if self.tap is None else (self.tap,)
+
+    @property
+    def graph_taps(self) -> Collection[Tap]:
+        """Taps that must yield a graph."""
+        return (self.graph.tap,) if isinstance(self.graph, TappedGraph) else ()
+
+    def tensor(self, outputs: NetworkOutputs) -> Tensor:
+        """Return what the term compares, as the network computed it."""
+        return cast(Tensor, outputs.logits) if self.tap is None else outputs.features[self.tap]
+
+    def view(self, batch: object, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
+        """Return the view for one batch; ``[B, N, F]`` features become ``[B·N, F]``.
+
+        Args:
+            batch: what the network ran on.
+            outputs: of the network.
+            graph: the view's, where it is known.
+        """
+        if self.tap is None:
+            view = View(logits=outputs.logits)
+        else:
+            features = outputs.features[self.tap]
+            samples = samples_of_rows(features, batch)
+            features = features.flatten(0, 1) if features.ndim == 3 else features
+            view = View(logits=outputs.logits, features=features, batch=samples)
+        if graph is None:
+            graph = self.graph.graph(view, batch, outputs)
+        return replace(view, graph=graph)
+
+
+@dataclass(frozen=True)
+class TeacherView(ViewSource):
+    """The end of a term at its teacher, whose view may come from a cache.
+
+    Args:
+        loss: of the term.
+        target: cache key of the loss's target; None where the teacher's outputs are kept.
+    """
+
+    loss: AbstractLoss
+    target: str | None
+
+    @property
+    def needs_logits(self) -> bool:
+        """Whether the loss may look at the teacher's logits."""
+        uses = declared_uses(self.loss)
+        return self.tap is None or uses is None or "logits" in uses
+
+    @property
+    def cache_keys(self) -> tuple[str, ...]:
+        """Names of the cache entries that make the view: the same for every batch."""
+        if self.target is not None:
+            return (self.target,)
+        logits = ("logits",) if self.needs_logits else ()
+        return (*logits, *self._features, *(() if self._graph is None else (self._graph,)))
+
+    def cache_entries(self, batch: object, outputs: NetworkOutputs) -> dict[str, View]:
+        """Return what to keep of the teacher's outputs for ``batch``, by cache key."""
+        view = self.view(batch, outputs)
+        # Of rows that are no nodes nobody knows the sample: a target or a built graph may mix
+        # samples there. Then the loss gets the features themselves, and the builder runs again.
+        known = view.features is None or view.batch is not None
+        if self.target is not None:
+            return {self.target: self.loss.target(view) if known else replace(view, graph=None)}
+        entries = {"logits": View(logits=outputs.logits)} if self.needs_logits else {}
+        for key, tap in self._features.items():
+            entries[key] = View(features=outputs.features[tap])
+        if self._graph is not None:
+            kept = known or self.graph.tap is not None
+            entries[self._graph] = View(graph=view.graph if kept else None)
+        return entries
+
+    def view_of_entries(self, batch: object, entries: Mapping[str, View]) -> View:
+        """Return the view that the loss gets, made from cache entries of the whole batch."""
+        if self.target is not None:
+            target = entries[self.target]
+            samples = None if target.features is None else samples_of_rows(target.features, batch)
+            graph = cast(BatchGraph, self.graph).of_batch(batch)
+            return replace(target, graph=graph, batch=samples)
+        outputs = NetworkOutputs(
+            logits=entries["logits"].logits if self.needs_logits else None,
+            features={tap: cast(Tensor, entries[k].features) for k, tap in self._features.items()},
+            graphs={},
+        )
+        graph = None if self._graph is None else entries[self._graph].graph
+        return self.view(batch, outputs, graph)
+
+    @property
+    def _features(self) -> Mapping[str, Tap]:
+        return {f"features:{tap}": tap for tap in self.feature_taps}
+
+    @property
+    def _graph(self) -> str | None:
+        """Key of a graph that follows from the network; None where it is the batch's."""
+        if self.graph.key is None:
+            return None
+        built_on = "" if self.graph.tap is not None else f"{self.tap}:"
+        return f"graph:{built_on}{self.graph.key}"
+
+
+def declared_uses(loss: AbstractLoss) -> tuple[str, ...] | None:
+    """Return what the loss's class says of itself, None where it says nothing.
+
+    The default of the base class must not take anything away from a loss that is silent.
+    """
+    kinds = type(loss).__mro__
+    declared = any("uses" in vars(kind) for kind in kinds[: kinds.index(AbstractLoss)])
+    return tuple(loss.uses) if declared else None
+
+
+def samples_of_rows(features: Tensor, batch: object) -> Tensor | None:
+    """Return the sample of each row; None where the rows are not the batch's nodes."""
+    if features.ndim == 3:
+        samples, nodes, _ = features.shape
+        return torch.arange(samples, device=features.device).repeat_interleave(nodes)
+    vector = getattr(batch, "batch", None)
+    fits = isinstance(vector, Tensor) and vector.shape == features.shape[:1]
+    return vector if fits else None
+
+
+class GraphSource(ABC):
+    """Where the graph of one network's view comes from.
+
+    Attributes:
+        tap: of the sub-module that outputs it, if one does.
+        key: names a graph that depends on the network; None where it is the batch's.
+    """
+
+    tap: Tap | None = None
+    key: str | None = None
+
+    @abstractmethod
+    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph | None:
+        """Return the graph over the rows of ``view``, None where there is none.
+
+        Args:
+            view: logits, features and batch vector of the network.
+            batch: what the network ran on.
+            outputs: what the network's taps saw.
+        """
+
+
+@final
+@dataclass(frozen=True)
+class BatchGraph(GraphSource):
+    """An edge index of the batch.
+
+    Args:
+        name: attribute of the batch.
+        required: whether it must be there and fit; otherwise there is no graph.
+    """
+
+    name: str = "edge_index"
+    required: bool = True
+
+    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph | None:
+        """Return the batch's graph; only on request for views without features."""
+        if not self.required:
+            missing = getattr(batch, self.name, None) is None
+            if missing or view.features is None or len(view.features) != _num_nodes(view, batch):
+                return None
+        edge_index = tensor_attribute(batch, self.name, "graph")
+        return _over_rows(Graph.of(edge_index, _num_nodes(view, batch)), view, self.name)
+
+    def of_batch(self, batch: object) -> Graph | None:
+        """Return the graph over the batch's nodes, if there is one."""
+        edge_index = getattr(batch, self.name, None)
+        nodes = num_nodes(batch)
+        return None if edge_index is None or nodes is None else Graph.of(edge_index, nodes)
+
+
+@final
+@dataclass(frozen=True)
+class TappedGraph(GraphSource):
+    """The output of a sub-module: a graph, an edge index, or a tuple that begins with one."""
+
+    tap: Tap
+
+    @property
+    def key(self) -> str:  # type: ignore[override]
+        """Name of the tap."""
+        return str(self.tap)
+
+    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph:
+        """Return the tapped graph."""
+        tapped = outputs.graphs[self.tap]
+        graph = tapped if isinstance(tapped, Graph) else Graph.of(tapped, len(_rows(view)))
+        return _over_rows(graph, view, f"{_TAP_PREFIX}{self.tap}")
+
+
+@final
+@dataclass(frozen=True)
+class BuiltGraph(GraphSource):
+    """A graph built from the view's features, such as that of the nearest neighbours."""
+
+    builder: GraphBuilder
+    key: str
+
+    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph:
+        """Return the builder's graph of the features."""
+        if view.features is None:
+            raise ParameterError("a graph builder needs features: name a tap for this network")
+        graph = self.builder(view.features.detach(), view.batch)
+        return _over_rows(graph, view, "the graph builder")
+
+
+def graph_source(choice: GraphChoice | None) -> GraphSource:
+    """Graph source that a term names.
+
+    Args:
+        choice: None for the batch's ``edge_index`` where it has one; the name of another
+            attribute; ``"tap:PATH"``; a builder, or a mapping with its ``name`` and parameters.
+
+    Raises:
+        ParameterError: none of these.
+        UnknownNameError: there is no such builder.
+
+    >>> graph_source("tap:dynamic")
+    TappedGraph(tap=Tap(path='dynamic', call=None, items=()))
+    """
+    if choice is None:
+        return BatchGraph(required=False)
+    if isinstance(choice, str):
+        if choice.startswith(_TAP_PREFIX):
+            return TappedGraph(Tap.parse(choice.removeprefix(_TAP_PREFIX)))
+        return BatchGraph(choice)
+    if isinstance(choice, Mapping):
+        parameters = dict(choice)
+        name = parameters.pop("name", None)
+        if not isinstance(name, str):
+            raise ParameterError(f"graph: a mapping needs the builder's 'name', got {choice!r}")
+        builder = create("graph", name, **parameters)
+        return BuiltGraph(builder, component_key(builder, parameters))
+    if callable(choice):
+        return BuiltGraph(choice, component_key(choice, None))
+    raise ParameterError(
+        "graph: expected an attribute of the batch, 'tap:PATH', a builder or a mapping with its "
+        f"name, got {choice!r}"
+    )
+
+
+def _rows(view: View) -> Tensor:
+    return view.require_logits("graph") if view.features is None else view.features
+
+
+def _num_nodes(view: View, batch: object) -> int:
+    known = num_nodes(batch)
+    return len(_rows(view)) if known is None else known
+
+
+def _over_rows(graph: object, view: View, origin: str) -> Graph:
+    if not isinstance(graph, Graph):
+        raise ParameterError(f"{origin} gave a {type(graph).__name__}, not a gkd.Graph")
+    if graph.num_nodes != len(_rows(view)):
+        raise ParameterError(
+            f"{origin} gave a graph of {graph.num_nodes} nodes for "
+            f"{list(_rows(view).shape)}: every row must be a node"
+        )
+    return graph
