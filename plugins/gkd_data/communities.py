@@ -1,18 +1,13 @@
 """communities: generated graphs with overlapping communities, the data set that needs no file."""
 
-from collections.abc import Sequence
 from functools import partial
 
-import torch
-
-from gkd import AbstractDataset, Sample
 from gkd_data.community_graphs import CommunityGenerator, CommunityLaw
+from gkd_data.in_memory import InMemoryDataset
 from gkd_data.ranges import check_range
 
-_SPLITS = ("train", "validation", "test")
 
-
-class Communities(AbstractDataset):
+class Communities(InMemoryDataset):
     r"""Multi-label graphs with overlapping communities, like PPI in small.
 
     All graphs share K communities and what follows from belonging to them; each graph is drawn
@@ -72,7 +67,7 @@ class Communities(AbstractDataset):
         noise: float = 0.3,
         hidden: float = 0.3,
     ) -> None:
-        counts = (train_graphs, validation_graphs, test_graphs)
+        counts = {"train": train_graphs, "validation": validation_graphs, "test": test_graphs}
         check = partial(check_range, "communities")
         check("seed", seed, 0)
         check("train_graphs", train_graphs, 1)
@@ -90,32 +85,8 @@ class Communities(AbstractDataset):
         )
         self.num_features = features
         self.num_classes = classes
-        self._train, self._validation, self._test = (
-            [_sample(generator, split, i) for i in range(count)]
-            for split, count in enumerate(counts)
+        # By split and number, so that more graphs of one split leave all others as they are.
+        self.train, self.validation, self.test = (
+            [generator.graph(split, i).sample(f"{name}-{i}") for i in range(count)]
+            for split, (name, count) in enumerate(counts.items())
         )
-
-    @property
-    def train(self) -> Sequence[Sample]:
-        """The training graphs."""
-        return self._train
-
-    @property
-    def validation(self) -> Sequence[Sample]:
-        """The validation graphs."""
-        return self._validation
-
-    @property
-    def test(self) -> Sequence[Sample]:
-        """The test graphs."""
-        return self._test
-
-
-def _sample(generator: CommunityGenerator, split: int, index: int) -> Sample:
-    graph = generator.graph(split, index)
-    return Sample(
-        id=f"{_SPLITS[split]}-{index}",
-        x=torch.from_numpy(graph.features).float(),
-        edge_index=torch.from_numpy(graph.edges),
-        y=torch.from_numpy(graph.labels).float(),
-    )

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from gkd_data.random_states import random_state
+from gkd import Sample
+from gkd_data.random_by_purpose import random_state
 
 # Numbers that are summed up are multiples of this: their sums are exact in any order, so that
 # features and links do not depend on how many threads take part.
@@ -53,6 +55,15 @@ class CommunityGraph:
     edges: np.ndarray
     labels: np.ndarray
 
+    def sample(self, id: str) -> Sample:
+        """Return the graph as a sample, its features and labels in the float32 of models."""
+        return Sample(
+            id=id,
+            x=torch.from_numpy(self.features).float(),
+            edge_index=torch.from_numpy(self.edges),
+            y=torch.from_numpy(self.labels).float(),
+        )
+
 
 class CommunityGenerator:
     """Draws graphs of one family; the same ``key`` always yields the same graph."""
@@ -62,6 +73,8 @@ class CommunityGenerator:
         rng = random_state(law.seed, "communities")
         self._directions = _dyadic(rng.standard_normal((law.communities, law.features)))
         self._factors = rng.standard_normal((2, 3 * law.communities, law.classes))
+        # Scales and thresholds come from graphs of their own, not from those of a data set: a label
+        # means the same however many graphs are asked for.
         known = np.concatenate(
             [
                 context(*self._structure(random_state(law.seed, "calibration", i)))
@@ -78,6 +91,7 @@ class CommunityGenerator:
         memberships, adjacency = self._structure(rng)
         noise = self.law.noise * rng.standard_normal((self.law.nodes, self.law.features))
         visible = rng.random((self.law.nodes, 1)) >= self.law.hidden
+        # Row by row, and rows are the targets: sorted by (target, source).
         target, source = adjacency.nonzero()
         return CommunityGraph(
             features=visible * (memberships @ self._directions + noise),
@@ -87,12 +101,15 @@ class CommunityGenerator:
 
     def _structure(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.law.nodes, self.law.communities)
+        # Ranks of random numbers: the lowest one to three are a uniform choice of communities, and
+        # normalised exponentials are uniform on the simplex.
         joined = rng.random(shape).argsort(1).argsort(1) < rng.integers(1, 4, (shape[0], 1))
         weights = joined * rng.standard_exponential(shape)
         memberships = _dyadic(weights / weights.sum(1, keepdims=True))
         affinity = memberships @ memberships.T
         affinity = (1 - _BACKGROUND) * affinity / affinity.mean() + _BACKGROUND
         linked = rng.random(affinity.shape) < self.law.degree / self.law.nodes * affinity
+        # The upper triangle decides for both directions; the diagonal goes, since models add loops.
         upper = np.triu(linked, 1)
         return memberships, (upper | upper.T).astype(np.float64)
 

@@ -1,8 +1,11 @@
-"""Triangle meshes, and points on their surface."""
+"""Triangle meshes: points on their surface, and meshes of grids, turned profiles and tubes."""
 
 from dataclasses import dataclass
 
 import numpy as np
+
+_SEGMENTS = 48
+_TUBE_SEGMENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Mesh:
         return areas
 
 
-def surface_points(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndarray:
+def sample_surface(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndarray:
     """Return points drawn uniformly from the surface of a mesh.
 
     A triangle is drawn by its area, and in it, with u, v ∈ U[0, 1],
@@ -42,7 +45,7 @@ def surface_points(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndar
     Source: Osada et al., ACM Transactions on Graphics 2002, section 3.1, equation 1.
 
     >>> mesh = Mesh(np.eye(3), np.array([[0, 1, 2]]))
-    >>> surface_points(mesh, 4, np.random.default_rng(0)).sum(1).round(12).tolist()
+    >>> sample_surface(mesh, 4, np.random.default_rng(0)).sum(1).round(12).tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
     ends = np.cumsum(mesh.areas())
@@ -53,3 +56,55 @@ def surface_points(mesh: Mesh, points: int, rng: np.random.Generator) -> np.ndar
     v = rng.random((points, 1))
     drawn: np.ndarray = (1 - root) * a + root * (1 - v) * b + root * v * c
     return drawn
+
+
+def grid_mesh(grid: np.ndarray) -> Mesh:
+    """Return the surface through a grid of points; each cell is two triangles.
+
+    Args:
+        grid: ``[rows, columns, 3]``.
+    """
+    rows, columns = grid.shape[:2]
+    corner = np.arange(rows * columns).reshape(rows, columns)
+    a, b, c, d = corner[:-1, :-1], corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:]
+    triangles = np.concatenate([np.stack(t, -1).reshape(-1, 3) for t in ((a, b, c), (a, c, d))])
+    return Mesh(grid.reshape(-1, 3), triangles)
+
+
+def revolve(profile: np.ndarray, segments: int = _SEGMENTS) -> Mesh:
+    """Return the surface of revolution of a profile about the z axis.
+
+        p(s, θ) = (r(s) cos θ, r(s) sin θ, z(s)),   θ = 0, 2π/segments, …, 2π
+
+    Few segments make prisms and pyramids.
+
+    Args:
+        profile: (r, z) along a line, ``[m, 2]``.
+        segments: number of flat faces around.
+    """
+    angle = np.linspace(0, 2 * np.pi, segments + 1)[:, None]
+    radius, height = profile.T
+    parts = (radius * np.cos(angle), radius * np.sin(angle), height + 0 * angle)
+    return grid_mesh(np.stack(parts, axis=-1))
+
+
+def tube(curve: np.ndarray, tangent: np.ndarray, radius: float) -> Mesh:
+    """Return the tube around a curve that is nowhere parallel to the z axis.
+
+        p(s, φ) = c(s) + radius (cos φ n(s) + sin φ b(s)),
+        n = (e_z × c′) / ‖e_z × c′‖,   b = (c′ × n) / ‖c′ × n‖
+
+    Args:
+        curve: points c on it, ``[m, 3]``.
+        tangent: its derivative c′ there, of any length, ``[m, 3]``.
+        radius: of the tube.
+    """
+    normal = np.cross([0.0, 0.0, 1.0], tangent)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+    binormal = np.cross(tangent, normal)
+    binormal /= np.linalg.norm(binormal, axis=1, keepdims=True)
+    angle = np.linspace(0, 2 * np.pi, _TUBE_SEGMENTS + 1)[:, None]
+    return grid_mesh(
+        curve[:, None]
+        + radius * (np.cos(angle) * normal[:, None] + np.sin(angle) * binormal[:, None])
+    )

@@ -1,18 +1,11 @@
 """ModelNet: CAD models of objects as point clouds, in the layout of the public HDF5 files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-from gkd import DataError
-from gkd_data.archive import Archive
-from gkd_data.clouds import Clouds, unit_cloud
-from gkd_data.modelnet_shard import read_shard
-from gkd_data.point_clouds import PointCloudDataset
+from gkd_data.modelnet_shards import CLASSES, LISTS, list_shards, read_class_names, read_clouds
+from gkd_data.point_clouds import PointCloudDataset, hold_out
 from gkd_data.public_archive import PublicArchive
 from gkd_data.ranges import check_fraction, check_range
-from gkd_data.splits import held_out
 
 PUBLIC_ARCHIVE = PublicArchive(
     title="ModelNet40",
@@ -20,8 +13,6 @@ PUBLIC_ARCHIVE = PublicArchive(
     # As TensorFlow Graphics publishes it.
     sha256="07670e237db72ece0f723b9abb571534c9ad655a6456b389646587dc72bb8bae",
 )
-_CLASSES = "shape_names.txt"
-_LISTS = {"train": "train_files.txt", "test": "test_files.txt"}
 
 
 class ModelNet40(PointCloudDataset):
@@ -65,74 +56,11 @@ class ModelNet40(PointCloudDataset):
     ) -> None:
         check_range("modelnet40", "points", points, 1)
         check_fraction("modelnet40", "validation_fraction", validation_fraction)
-        texts = (_CLASSES, *_LISTS.values())
-        archive = PUBLIC_ARCHIVE.find(Path(root), texts, download)
-        class_names = _class_names(archive)
-        shards = _shards(archive)
-        clouds = _read(archive, shards, points, len(class_names))
-        train, validation = held_out(
-            clouds["train"],
-            validation_fraction,
-            class_names,
-            archive.where(_LISTS["train"]),
-            seed,
+        archive = PUBLIC_ARCHIVE.find(Path(root), (CLASSES, *LISTS.values()), download)
+        class_names = read_class_names(archive)
+        clouds = read_clouds(archive, list_shards(archive), points, len(class_names))
+        # The public files have no validation objects, and the test objects are not to choose by.
+        train, validation = hold_out(
+            clouds["train"], validation_fraction, class_names, archive.where(LISTS["train"]), seed
         )
         super().__init__(train, validation, clouds["test"], class_names, points, augment, seed)
-
-
-def _class_names(archive: Archive) -> tuple[str, ...]:
-    names = archive.lines(_CLASSES)
-    repeated = [name for i, name in enumerate(names) if name in names[:i]]
-    if repeated or len(names) < 2:
-        problem = f"lists {repeated[0]!r} twice" if repeated else f"lists {len(names)} classes"
-        raise DataError(f"{archive.where(_CLASSES)} {problem}; expected one class per line")
-    return tuple(names)
-
-
-def _shards(archive: Archive) -> dict[str, list[str]]:
-    # The public lists have paths of the machine they were made on.
-    shards = {
-        split: [line.replace("\\", "/").rpartition("/")[2] for line in archive.lines(name)]
-        for split, name in _LISTS.items()
-    }
-    seen: set[str] = set()
-    for split, names in shards.items():
-        if not names:
-            raise DataError(f"{archive.where(_LISTS[split])} lists no shard")
-        archive.require(names)
-        for name in names:
-            if name in seen:
-                raise DataError(
-                    f"{archive.where(_LISTS[split])} lists {name}, which was listed before: "
-                    "its objects would be used twice"
-                )
-            seen.add(name)
-    return shards
-
-
-def _read(
-    archive: Archive, shards: dict[str, list[str]], points: int, num_classes: int
-) -> dict[str, Clouds]:
-    first: tuple[str, np.dtype] | None = None
-    clouds = {}
-    for split, names in shards.items():
-        ids: list[str] = []
-        positions: list[np.ndarray] = []
-        labels: list[np.ndarray] = []
-        for name in names:
-            data, label = read_shard(archive, name, num_classes)
-            first = first or (name, data.dtype)
-            if data.dtype != first[1]:
-                raise DataError(
-                    f"{archive.where(name)} holds {data.dtype}, but {first[0]} holds {first[1]}"
-                )
-            ids += [f"{Path(name).stem}/{i}" for i in range(len(data))]
-            positions += _unit_clouds(archive.where(name), data, points)
-            labels.append(label)
-        clouds[split] = Clouds(tuple(ids), tuple(positions), np.concatenate(labels))
-    return clouds
-
-
-def _unit_clouds(where: str, data: np.ndarray, points: int) -> Iterator[np.ndarray]:
-    for i, cloud in enumerate(data):
-        yield unit_cloud(cloud, points, f"{where}: object {i}")

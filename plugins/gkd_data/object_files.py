@@ -1,11 +1,20 @@
-"""Objects in a folder: which files there are, of which class and split."""
+"""Objects in a folder: which files there are, of which class and split, and their clouds."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gkd import DataError
+from gkd_data.archive import npy_array
+from gkd_data.mesh import sample_surface
+from gkd_data.off import read_off
+from gkd_data.ply import read_ply
+from gkd_data.point_clouds import Clouds, unit_cloud
+from gkd_data.random_by_purpose import random_state
 
 _SPLITS = ("train", "test")
+_SUFFIXES = (".npy", ".off", ".ply")  # in lower case
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +31,7 @@ class ObjectFiles:
     files: dict[str, list[tuple[Path, int]]]
 
 
-def object_files(root: Path, suffixes: frozenset[str]) -> ObjectFiles:
+def find_objects(root: Path) -> ObjectFiles:
     """Find the objects below a folder.
 
     They are either in ``root/CLASS/`` or, in every class, in ``root/CLASS/train/`` and
@@ -30,21 +39,22 @@ def object_files(root: Path, suffixes: frozenset[str]) -> ObjectFiles:
 
     Args:
         root: the folder.
-        suffixes: of files that are objects, in lower case, with the dot.
 
     Raises:
         DataError: there is no such folder, fewer than two classes, or a class without objects.
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; expected one with a sub-folder per class")
-    folders = _folders(root)
+    # Sorted here and below: file systems list in any order, and labels and splits depend on it.
+    folders = sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))
     names = tuple(folder.name for folder in folders)
+    # Folders train/ and test/ alone are splits with classes below them, not two classes.
     if len(names) < 2 or set(names) <= set(_SPLITS):
         raise DataError(
             f"{root} has {len(names)} sub-folders ({', '.join(names) or 'none'}); expected one per "
             f"class, at least two, with the objects in CLASS/, or in CLASS/train/ and CLASS/test/"
         )
-    divided = [folder.name for folder in folders if _is_divided(folder)]
+    divided = [f.name for f in folders if any((f / split).is_dir() for split in _SPLITS)]
     if divided and len(divided) < len(names):
         missing = next(name for name in names if name not in divided)
         raise DataError(f"{root}: {divided[0]} has train/ and test/, but {missing} does not")
@@ -52,29 +62,80 @@ def object_files(root: Path, suffixes: frozenset[str]) -> ObjectFiles:
         split: [
             (file, label)
             for label, folder in enumerate(folders)
-            for file in _objects(folder / split, suffixes)
+            for file in _objects(folder / split)
         ]
         for split in (_SPLITS if divided else ("",))
     }
     return ObjectFiles(names, files)
 
 
-def _folders(place: Path) -> list[Path]:
-    return sorted(f for f in place.iterdir() if f.is_dir() and not f.name.startswith("."))
+def read_objects(
+    root: Path, found: ObjectFiles, points: int, surface_points: int, seed: int
+) -> dict[str, Clouds]:
+    """Return the clouds of each split, in the unit sphere and in random order.
+
+    Args:
+        root: the folder that the objects were found in; they are called by their path below it.
+        found: the files.
+        points: number of points that every cloud must have.
+        surface_points: points drawn from a mesh.
+        seed: of everything random.
+
+    Raises:
+        DataError: a file is damaged, or its numbers are of another type than those of the first.
+    """
+    first: tuple[Path, np.dtype] | None = None
+    splits = {}
+    for split, files in found.files.items():
+        ids, positions = [], []
+        for file, _ in files:
+            id = file.relative_to(root).as_posix()
+            # By its name alone, so that an object does not depend on which others there are.
+            rng = random_state(seed, "object", id)
+            suffix = file.suffix.lower()
+            if suffix == ".off":
+                cloud = sample_surface(read_off(file), surface_points, rng)
+            else:
+                # Files often list points along the surface, and samples are the first points.
+                cloud = rng.permutation(read_ply(file) if suffix == ".ply" else read_npy(file))
+                # Files of several types were not made together, and may differ in scale, too.
+                first = first or (file, cloud.dtype)
+                if cloud.dtype != first[1]:
+                    raise DataError(f"{file} holds {cloud.dtype}, but {first[0]} holds {first[1]}")
+            ids.append(id)
+            positions.append(unit_cloud(cloud, points, str(file)))
+        labels = np.array([label for _, label in files], dtype=np.int64)
+        splits[split] = Clouds(tuple(ids), tuple(positions), labels)
+    return splits
 
 
-def _is_divided(folder: Path) -> bool:
-    return any((folder / split).is_dir() for split in _SPLITS)
+def read_npy(path: Path) -> np.ndarray:
+    """Read a cloud, floating-point ``[P, 3]``, from an ``.npy`` file.
+
+    Raises:
+        DataError: the file is damaged, or holds something else.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    positions = npy_array(content, str(path), ndim=2)
+    if positions.dtype.kind != "f" or positions.shape[1] != 3:
+        raise DataError(
+            f"{path} must hold floating-point numbers [points, 3], not {positions.dtype} "
+            f"{list(positions.shape)}"
+        )
+    return positions
 
 
-def _objects(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+def _objects(folder: Path) -> list[Path]:
     present = sorted(folder.iterdir()) if folder.is_dir() else []
     visible = [file for file in present if file.is_file() and not file.name.startswith(".")]
-    found = [file for file in visible if file.suffix.lower() in suffixes]
+    found = [file for file in visible if file.suffix.lower() in _SUFFIXES]
     if not found:
+        # One that is there tells most: the format that was forgotten, or a wrong folder.
         others = f"; it has {visible[0].name}" if visible else ""
         raise DataError(
-            f"{folder} has no object: expected files that end in "
-            f"{', '.join(sorted(suffixes))}{others}"
+            f"{folder} has no object: expected files that end in {', '.join(_SUFFIXES)}{others}"
         )
     return found

@@ -1,21 +1,10 @@
 """objects: a folder of one's own meshes or point clouds, one sub-folder per class."""
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
-from gkd import DataError
-from gkd_data.archive import npy_array
-from gkd_data.clouds import Clouds, unit_cloud
-from gkd_data.mesh import surface_points
-from gkd_data.object_files import object_files
-from gkd_data.off import read_off
-from gkd_data.ply import read_ply
-from gkd_data.point_clouds import PointCloudDataset
-from gkd_data.random_states import random_state
+from gkd_data.object_files import find_objects, read_objects
+from gkd_data.point_clouds import PointCloudDataset, hold_out
 from gkd_data.ranges import check_fraction, check_range
-from gkd_data.splits import held_out
 
 
 class Objects(PointCloudDataset):
@@ -63,78 +52,13 @@ class Objects(PointCloudDataset):
         check_fraction("objects", "test_fraction", test_fraction)
         check_fraction("objects", "validation_fraction", validation_fraction)
         root = Path(root).expanduser()
-        found = object_files(root, frozenset(_READERS))
-        reader = _ObjectReader(root, points, surface_points, seed)
-        splits = {name: reader.clouds(files) for name, files in found.files.items()}
+        found = find_objects(root)
+        splits = read_objects(root, found, points, surface_points, seed)
         if "test" in splits:
             rest, test = splits["train"], splits["test"]
         else:
-            rest, test = held_out(splits[""], test_fraction, found.class_names, str(root), seed)
-        train, validation = held_out(
+            rest, test = hold_out(splits[""], test_fraction, found.class_names, str(root), seed)
+        train, validation = hold_out(
             rest, validation_fraction, found.class_names, f"{root}, to train on", seed
         )
         super().__init__(train, validation, test, found.class_names, points, augment, seed)
-
-
-class _ObjectReader:
-    """Reads files as clouds, and sees to it that they go together."""
-
-    def __init__(self, root: Path, points: int, surface_points: int, seed: int) -> None:
-        self._root = root
-        self._points = points
-        self._surface_points = surface_points
-        self._seed = seed
-        self._first: tuple[Path, np.dtype] | None = None
-
-    def clouds(self, files: list[tuple[Path, int]]) -> Clouds:
-        """Return the objects of some files with their labels."""
-        ids = tuple(file.relative_to(self._root).as_posix() for file, _ in files)
-        return Clouds(
-            ids=ids,
-            positions=tuple(
-                self._cloud(file, id) for (file, _), id in zip(files, ids, strict=True)
-            ),
-            labels=np.array([label for _, label in files], dtype=np.int64),
-        )
-
-    def _cloud(self, file: Path, id: str) -> np.ndarray:
-        rng = random_state(self._seed, "object", id)
-        positions = _READERS[file.suffix.lower()](file, self._surface_points, rng)
-        if file.suffix.lower() not in _MESHES:
-            self._check_type(file, positions.dtype)
-        return unit_cloud(positions, self._points, str(file))
-
-    def _check_type(self, file: Path, dtype: np.dtype) -> None:
-        self._first = self._first or (file, dtype)
-        if dtype != self._first[1]:
-            raise DataError(f"{file} holds {dtype}, but {self._first[0]} holds {self._first[1]}")
-
-
-def _mesh_points(file: Path, points: int, rng: np.random.Generator) -> np.ndarray:
-    return surface_points(read_off(file), points, rng)
-
-
-def _npy_points(file: Path, points: int, rng: np.random.Generator) -> np.ndarray:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error}") from error
-    positions = npy_array(content, str(file), ndim=2)
-    if positions.dtype.kind != "f" or positions.shape[1] != 3:
-        raise DataError(
-            f"{file} must hold floating-point numbers [points, 3], not {positions.dtype} "
-            f"{list(positions.shape)}"
-        )
-    return rng.permutation(positions)
-
-
-def _ply_points(file: Path, points: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.permutation(read_ply(file))
-
-
-_MESHES = frozenset({".off"})
-_READERS: Mapping[str, Callable[[Path, int, np.random.Generator], np.ndarray]] = {
-    ".off": _mesh_points,
-    ".npy": _npy_points,
-    ".ply": _ply_points,
-}

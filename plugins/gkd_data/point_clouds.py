@@ -1,21 +1,166 @@
-"""Datasets of point clouds: samples drawn from clouds in memory, anew in each epoch."""
+"""Datasets of point clouds: labelled clouds in memory, held out by class, drawn anew each epoch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import overload
 
-from gkd import AbstractDataset, Sample
-from gkd_data.augmentation import augmented_cloud
-from gkd_data.clouds import Clouds
-from gkd_data.random_states import random_state
+import numpy as np
+import torch
+
+from gkd import DataError, Sample
+from gkd_data.in_memory import InMemoryDataset
+from gkd_data.random_by_purpose import random_state
+
+_SCALE = (2 / 3, 3 / 2)
+_SHIFT = 0.2
 
 
-class PointCloudDataset(AbstractDataset):
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    """Some labelled clouds, n of them.
+
+    Args:
+        ids: names that no other cloud of the dataset has.
+        positions: float32 ``[P_i, 3]``, for each cloud.
+        labels: class of each cloud, int64 ``[n]``.
+    """
+
+    ids: tuple[str, ...]
+    positions: tuple[np.ndarray, ...]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def subset(self, chosen: np.ndarray) -> "Clouds":
+        """Return the clouds that the booleans ``chosen`` ``[n]`` mark, in their order."""
+        kept = np.flatnonzero(chosen)
+        return Clouds(
+            ids=tuple(self.ids[i] for i in kept),
+            positions=tuple(self.positions[i] for i in kept),
+            labels=self.labels[kept],
+        )
+
+    def sample(self, index: int, positions: np.ndarray) -> Sample:
+        """Return cloud ``index`` as a sample, at ``positions`` made from its own."""
+        return Sample(
+            id=self.ids[index],
+            pos=torch.from_numpy(positions),
+            y=torch.from_numpy(self.labels[index : index + 1]),
+        )
+
+    def samples(self, points: int) -> list[Sample]:
+        """Return every cloud as a sample of its first ``points`` points."""
+        return [self.sample(i, cloud[:points]) for i, cloud in enumerate(self.positions)]
+
+
+def unit_cloud(positions: np.ndarray, points: int, where: str) -> np.ndarray:
+    """Return a cloud centred and scaled into the unit sphere.
+
+        p_i ← (p_i − c) / max_j ‖p_j − c‖,   c = (1/P) Σ_j p_j
+
+    Args:
+        positions: ``[P, 3]``, of any floating type.
+        points: number of points that will be drawn of it.
+        where: how messages call it.
+
+    Returns:
+        float32 ``[P, 3]``.
+
+    Raises:
+        DataError: the cloud has too few points, NaN or infinity, or no size.
+
+    >>> unit_cloud(np.array([[1.0, 0, 0], [5.0, 0, 0]]), 2, "a rod").tolist()
+    [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    """
+    # First of all, since nothing below holds for no points.
+    if len(positions) < points:
+        raise DataError(f"{where} has {len(positions)} points, but {points} are asked for")
+    # Far from the origin, as map coordinates are, float32 has no digits left for the shape.
+    exact = positions.astype(np.float64)
+    finite = np.isfinite(exact).all(1)
+    if not finite.all():
+        raise DataError(f"{where} holds NaN or infinity at point {int(np.argmin(finite))}")
+    # By comparison: rounding in the mean gives equal points a radius that is tiny, not zero.
+    if (exact == exact[0]).all():
+        raise DataError(f"{where} has no size: its {len(exact)} points are all the same")
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = exact - exact.mean(0)
+        radius = np.sqrt(np.square(centred).sum(1).max())
+    if not 0 < radius < np.inf:
+        raise DataError(f"{where} cannot be scaled to the unit sphere: its radius is {radius}")
+    # float32, as models compute in it, and a data set takes half the memory.
+    scaled: np.ndarray = (centred / radius).astype(np.float32)
+    return scaled
+
+
+def hold_out(
+    clouds: Clouds, fraction: float, class_names: tuple[str, ...], where: str, seed: int
+) -> tuple[Clouds, Clouds]:
+    """Split clouds into those that stay and those held out: the same share of every class.
+
+    Of the n objects of a class, ``round(fraction · n)`` are held out, at least 1 and at most n − 1;
+    which, depends on the seed and the class alone.
+
+    Args:
+        clouds: what to split.
+        fraction: share held out, between 0 and 1.
+        class_names: of the labels, for messages.
+        where: how messages call the clouds.
+        seed: of the choice.
+
+    Returns:
+        The clouds that stay, and those held out, both in their order.
+
+    Raises:
+        DataError: a class has one object only.
+    """
+    chosen = np.zeros(len(clouds), dtype=bool)
+    for label in np.unique(clouds.labels).tolist():
+        members = np.flatnonzero(clouds.labels == label)
+        if len(members) < 2:
+            raise DataError(
+                f"{where}: class {class_names[label]!r} has one object only "
+                f"({clouds.ids[members[0]]}); it needs one to stay and one to hold out"
+            )
+        count = min(max(1, round(fraction * len(members))), len(members) - 1)
+        rng = random_state(seed, "held out", label)
+        chosen[rng.permutation(members)[:count]] = True
+    return clouds.subset(~chosen), clouds.subset(chosen)
+
+
+def augment_cloud(positions: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
+    """Return ``points`` of a cloud's points, in random order, scaled and shifted at random.
+
+        p_i ← a ⊙ p_π(i) + b,   a ∈ U[2/3, 3/2]³,   b ∈ U[−0.2, 0.2]³,   π a random injection
+
+    Args:
+        positions: float32 ``[P, 3]``, in the unit sphere.
+        points: number of points n ≤ P.
+        rng: everything random is drawn from it.
+
+    Returns:
+        float32 ``[n, 3]``.
+
+    Source: Wang et al., ACM TOG 2019, section 5.1, with the ranges of its public code; those of
+    Klokov and Lempitsky, ICCV 2017.
+
+    >>> augment_cloud(np.zeros((9, 3), np.float32), 4, np.random.default_rng(0)).shape
+    (4, 3)
+    """
+    chosen = rng.permutation(len(positions))[:points]
+    scale = rng.uniform(*_SCALE, 3).astype(np.float32)
+    shift = rng.uniform(-_SHIFT, _SHIFT, 3).astype(np.float32)
+    moved: np.ndarray = positions[chosen] * scale + shift
+    return moved
+
+
+class PointCloudDataset(InMemoryDataset):
     """Base of the datasets of point clouds: one cloud is one sample, and has one class.
 
     A sample has ``pos``, float32 ``[points, 3]``, and its class ``y``, int64 ``[1]``. Without
-    augmentation it consists of the first points of its cloud. With it, a training sample is
-    :func:`~gkd_data.augmentation.augmented_cloud` of its cloud, drawn from
-    (seed, epoch, index) alone: runs repeat exactly, wherever they are resumed.
+    augmentation it consists of the first points of its cloud; with it, training samples are
+    :class:`AugmentedSamples`.
 
     Args:
         train: clouds to train on.
@@ -44,38 +189,27 @@ class PointCloudDataset(AbstractDataset):
         self.class_names = class_names
         self.num_classes = len(class_names)
         self.augmented = augment
-        self._drawn = _DrawnSamples(train, points, seed) if augment else None
-        self._fixed = [] if augment else _fixed_samples(train, points)
-        self._validation = _fixed_samples(validation, points)
-        self._test = _fixed_samples(test, points)
-
-    @property
-    def train(self) -> Sequence[Sample]:
-        """The training clouds, as they are in the epoch that was set."""
-        return self._fixed if self._drawn is None else self._drawn
-
-    @property
-    def validation(self) -> Sequence[Sample]:
-        """The validation clouds."""
-        return self._validation
-
-    @property
-    def test(self) -> Sequence[Sample]:
-        """The test clouds."""
-        return self._test
+        self.train = AugmentedSamples(train, points, seed) if augment else train.samples(points)
+        self.validation = validation.samples(points)
+        self.test = test.samples(points)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch (from 0) for which training samples are drawn."""
-        if self._drawn is not None:
-            self._drawn.epoch = epoch
+        if isinstance(self.train, AugmentedSamples):
+            self.train.epoch = epoch
 
 
-def _fixed_samples(clouds: Clouds, points: int) -> list[Sample]:
-    return [clouds.sample(i, clouds.positions[i][:points]) for i in range(len(clouds))]
+class AugmentedSamples(Sequence[Sample]):
+    """Samples made by :func:`augment_cloud` when they are asked for.
 
+    Each is drawn from (seed, epoch, index) alone, so that a resumed run sees what an uninterrupted
+    one would, in whatever order and process its loader asks.
 
-class _DrawnSamples(Sequence[Sample]):
-    """Augmented samples, made when asked for."""
+    Args:
+        clouds: what they are made from.
+        points: points per sample.
+        seed: of everything random.
+    """
 
     def __init__(self, clouds: Clouds, points: int, seed: int) -> None:
         self.epoch = 0
@@ -92,10 +226,9 @@ class _DrawnSamples(Sequence[Sample]):
     def __getitem__(self, index: slice) -> list[Sample]: ...
     def __getitem__(self, index: int | slice) -> Sample | list[Sample]:
         if isinstance(index, slice):
-            return [self._draw(i) for i in range(len(self))[index]]
-        return self._draw(range(len(self))[index])
-
-    def _draw(self, index: int) -> Sample:
-        rng = random_state(self._seed, "augmentation", self.epoch, index)
-        positions = augmented_cloud(self._clouds.positions[index], self._points, rng)
-        return self._clouds.sample(index, positions)
+            return [self[i] for i in range(len(self))[index]]
+        # A range knows negative indices, and raises IndexError where iteration has to end.
+        place = range(len(self))[index]
+        rng = random_state(self._seed, "augmentation", self.epoch, place)
+        cloud = augment_cloud(self._clouds.positions[place], self._points, rng)
+        return self._clouds.sample(place, cloud)

@@ -1,13 +1,12 @@
 """PPI: protein roles in 24 human tissues, the inductive benchmark of GraphSAGE and GAT."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from gkd import AbstractDataset, DataError, Sample
-from gkd_data.archive import Archive
+from gkd import DataError
+from gkd_data.in_memory import InMemoryDataset
 from gkd_data.ppi_split import Split, read_split, split_files
 from gkd_data.public_archive import PublicArchive
 
@@ -19,7 +18,7 @@ PUBLIC_ARCHIVE = PublicArchive(
 )
 
 
-class PPI(AbstractDataset):
+class PPI(InMemoryDataset):
     """Protein-protein interaction graphs: 20 to train on, 2 to validate, 2 to test.
 
     A sample is one tissue: ``x [N, 50]``, ``edge_index [2, E]`` and binary ``y [N, 121]``. Links
@@ -61,46 +60,31 @@ class PPI(AbstractDataset):
         names = [file for split in SPLITS for file in split_files(split)]
         archive = PUBLIC_ARCHIVE.find(Path(root), names, download)
         splits = {name: read_split(archive, name, self_loops) for name in SPLITS}
-        _check_together(archive, splits)
+        _require_one_dataset(splits, str(archive.place))
         if standardise:
-            splits = _standardised(splits)
-        self._train, self._validation, self._test = (
-            list(splits[name].samples()) for name in SPLITS
-        )
+            splits = _standardise(splits)
+        self.train, self.validation, self.test = (splits[name].samples() for name in SPLITS)
         self.num_features = splits["train"].features.shape[1]
         self.num_classes = splits["train"].labels.shape[1]
 
-    @property
-    def train(self) -> Sequence[Sample]:
-        """The training tissues."""
-        return self._train
 
-    @property
-    def validation(self) -> Sequence[Sample]:
-        """The validation tissues."""
-        return self._validation
-
-    @property
-    def test(self) -> Sequence[Sample]:
-        """The test tissues."""
-        return self._test
-
-
-def _check_together(archive: Archive, splits: dict[str, Split]) -> None:
+def _require_one_dataset(splits: dict[str, Split], where: str) -> None:
     first = splits["train"]
     seen: dict[int, str] = {}
     for name, split in splits.items():
         for what in ("features", "labels"):
             here, there = getattr(split, what).shape[1], getattr(first, what).shape[1]
             if here != there:
-                raise DataError(f"{archive.place}: {name} has {here} {what}, but train has {there}")
+                raise DataError(f"{where}: {name} has {here} {what}, but train has {there}")
+        # A graph to train on and to test on as well would flatter every result.
         for graph in split.graph_ids:
             if graph in seen:
-                raise DataError(f"{archive.place}: graph {graph} is in {seen[graph]} and in {name}")
+                raise DataError(f"{where}: graph {graph} is in {seen[graph]} and in {name}")
             seen[graph] = name
 
 
-def _standardised(splits: dict[str, Split]) -> dict[str, Split]:
+def _standardise(splits: dict[str, Split]) -> dict[str, Split]:
+    # By the training nodes alone: nothing is known of the others when a model is trained.
     train = splits["train"].features
     mean = train.mean(0)
     # Rounding leaves a constant feature with a deviation that is tiny instead of zero.

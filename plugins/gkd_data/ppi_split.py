@@ -1,6 +1,5 @@
 """One split of the PPI archive: four files, checked and turned into graphs."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 
 from gkd import DataError, Sample
 from gkd_data.archive import Archive
-from gkd_data.edges import symmetric_edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +28,23 @@ class Split:
     graph_ids: tuple[int, ...]
     starts: np.ndarray
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield one sample per graph."""
+    def samples(self) -> list[Sample]:
+        """Return one sample per graph."""
         # Links stay within graphs, so edges sorted by target are sorted by graph as well.
         edge_starts = np.searchsorted(self.edges[1], self.starts)
+        samples = []
         for i, graph in enumerate(self.graph_ids):
             nodes = slice(self.starts[i], self.starts[i + 1])
             edges = self.edges[:, edge_starts[i] : edge_starts[i + 1]] - self.starts[i]
-            yield Sample(
-                id=f"graph-{graph}",
-                x=torch.from_numpy(self.features[nodes].astype(np.float32)),
-                edge_index=torch.from_numpy(edges),
-                y=torch.from_numpy(self.labels[nodes].astype(np.float32)),
+            samples.append(
+                Sample(
+                    id=f"graph-{graph}",
+                    x=torch.from_numpy(self.features[nodes].astype(np.float32)),
+                    edge_index=torch.from_numpy(edges),
+                    y=torch.from_numpy(self.labels[nodes].astype(np.float32)),
+                )
             )
+        return samples
 
 
 def split_files(split: str) -> tuple[str, str, str, str]:
@@ -79,18 +81,45 @@ def read_split(archive: Archive, split: str, self_loops: bool) -> Split:
     if not np.isin(labels, (0, 1)).all():
         raise DataError(f"{archive.where(label_file)} must hold only zeros and ones")
     graph_ids, starts = _graphs(archive.where(id_file), node_graph)
-    links = _links(archive.where(graph_file), archive.json(graph_file), num_nodes)
-    _check_within_graphs(archive.where(graph_file), links, node_graph)
+    links = _links(archive.where(graph_file), archive.json(graph_file), node_graph)
+    # Files may have the nodes of several graphs in turns, a split one graph after the other.
     order = np.argsort(node_graph, kind="stable")
     position = np.argsort(order)
     source, target = position[links]
     return Split(
+        # float64, as raw features may come in any type, and are still to be standardised.
         features=features[order].astype(np.float64),
         labels=labels[order],
         edges=symmetric_edges(source, target, num_nodes, self_loops),
         graph_ids=graph_ids,
         starts=starts,
     )
+
+
+def symmetric_edges(
+    source: np.ndarray, target: np.ndarray, num_nodes: int, self_loops: bool
+) -> np.ndarray:
+    """Return both directions of every link once, sorted by (target, source).
+
+    Args:
+        source: one end of each link, ``int64 [L]``.
+        target: the other end, ``int64 [L]``; a link may be listed often, and in both directions.
+        num_nodes: number of nodes N.
+        self_loops: whether the self-loops among the links stay.
+
+    Returns:
+        ``int64 [2, E]``, row 0 the sources.
+
+    >>> symmetric_edges(np.array([0, 1, 2]), np.array([1, 0, 2]), 3, self_loops=True).tolist()
+    [[1, 0, 2], [0, 1, 2]]
+    >>> symmetric_edges(np.array([0, 1, 2]), np.array([1, 0, 2]), 3, self_loops=False).tolist()
+    [[1, 0], [0, 1]]
+    """
+    # One number per edge: numbers sort and lose their duplicates in one pass, pairs would not.
+    keys = np.unique(np.concatenate([target * num_nodes + source, source * num_nodes + target]))
+    edges = np.stack([keys % num_nodes, keys // num_nodes]) if num_nodes else keys.reshape(2, 0)
+    # A mask as an index would leave the two rows interleaved in memory.
+    return edges if self_loops else edges.compress(edges[0] != edges[1], axis=1)
 
 
 def _graphs(where: str, node_graph: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
@@ -108,9 +137,11 @@ def _graphs(where: str, node_graph: np.ndarray) -> tuple[tuple[int, ...], np.nda
     return tuple(ids.tolist()), np.concatenate([[0], np.cumsum(sizes)])
 
 
-def _links(where: str, content: Any, num_nodes: int) -> np.ndarray:
+def _links(where: str, content: Any, node_graph: np.ndarray) -> np.ndarray:
+    num_nodes = len(node_graph)
     try:
-        nodes = [node["id"] for node in content["nodes"]]
+        nodes = content["nodes"]
+        ids = {node["id"] for node in nodes}
         links = np.array(
             [
                 [link["source"] for link in content["links"]],
@@ -122,31 +153,28 @@ def _links(where: str, content: Any, num_nodes: int) -> np.ndarray:
             f"{where} is not a node-link graph (an object with nodes, each with an id, and links, "
             f"each with a source and a target): {type(error).__name__} {error}"
         ) from error
-    if set(nodes) != set(range(num_nodes)) or len(nodes) != num_nodes:
+    if ids != set(range(num_nodes)) or len(nodes) != num_nodes:
         raise DataError(
             f"{where} has {len(nodes)} nodes; expected ids 0 to {num_nodes - 1}, "
             "one for each row of the features"
         )
+    # An array of no links has no integers: numpy makes it float64.
     if links.size == 0:
         return links.astype(np.int64)
-    if links.dtype.kind not in "iu" or links.min() < 0 or links.max() >= num_nodes:
-        bad = _first_bad(links, num_nodes)
-        raise DataError(f"{where}: {bad}; expected node ids from 0 to {num_nodes - 1}")
-    return links
-
-
-def _first_bad(links: np.ndarray, num_nodes: int) -> str:
+    expected = f"expected node ids from 0 to {num_nodes - 1}"
     if links.dtype.kind not in "iu":
-        return f"its links join {links.dtype} values"
-    column = int(np.flatnonzero(((links < 0) | (links >= num_nodes)).any(0))[0])
-    return f"link {column} joins {links[0, column]} and {links[1, column]}"
-
-
-def _check_within_graphs(where: str, links: np.ndarray, node_graph: np.ndarray) -> None:
-    across = np.flatnonzero(node_graph[links[0]] != node_graph[links[1]])
-    if across.size:
-        source, target = links[:, across[0]]
+        raise DataError(f"{where}: its links join {links.dtype} values; {expected}")
+    outside = ((links < 0) | (links >= num_nodes)).any(0)
+    if outside.any():
+        link = int(np.argmax(outside))
+        source, target = links[:, link]
+        raise DataError(f"{where}: link {link} joins {source} and {target}; {expected}")
+    across = node_graph[links[0]] != node_graph[links[1]]
+    if across.any():
+        link = int(np.argmax(across))
+        source, target = links[:, link]
         raise DataError(
-            f"{where}: link {across[0]} joins node {source} of graph {node_graph[source]} "
+            f"{where}: link {link} joins node {source} of graph {node_graph[source]} "
             f"and node {target} of graph {node_graph[target]}"
         )
+    return links

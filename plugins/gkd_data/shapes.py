@@ -2,16 +2,12 @@
 
 from typing import Literal
 
-import numpy as np
-
 from gkd import ParameterError, UnknownNameError
 from gkd.errors import suggestion
-from gkd_data.clouds import Clouds
 from gkd_data.point_clouds import PointCloudDataset
-from gkd_data.random_states import random_state
 from gkd_data.ranges import check_range
 from gkd_data.shape_classes import SHAPES
-from gkd_data.shape_clouds import ROTATIONS, View, shape_cloud
+from gkd_data.shape_clouds import ROTATIONS, Scan, scan_shapes
 
 
 class Shapes(PointCloudDataset):
@@ -80,29 +76,16 @@ class Shapes(PointCloudDataset):
         if rotation not in ROTATIONS:
             hint = suggestion(rotation, ROTATIONS)
             raise ParameterError(f"shapes: there is no rotation {rotation!r}; {hint}")
-        names = _checked_classes(classes)
-        view = View(points, noise, visible, rotation, stretch)
+        for name in classes:
+            if name not in SHAPES:
+                raise UnknownNameError(f"shapes has no class {name!r}: {suggestion(name, SHAPES)}")
+        if len(set(classes)) < len(classes) or len(classes) == 1:
+            raise ParameterError(
+                f"shapes: classes must be at least two different ones, not {classes}"
+            )
+        names = classes or tuple(SHAPES)
+        scan = Scan(points, noise, visible, rotation, stretch)
         train, validation, test = (
-            _clouds(seed, split, names, count, view) for split, count in counts.items()
+            scan_shapes(names, count, scan, seed, split) for split, count in counts.items()
         )
         super().__init__(train, validation, test, names, points, augment, seed)
-
-
-def _checked_classes(classes: tuple[str, ...]) -> tuple[str, ...]:
-    for name in classes:
-        if name not in SHAPES:
-            raise UnknownNameError(f"shapes has no class {name!r}: {suggestion(name, SHAPES)}")
-    if len(set(classes)) < len(classes) or len(classes) == 1:
-        raise ParameterError(f"shapes: classes must be at least two different ones, not {classes}")
-    return classes or tuple(SHAPES)
-
-
-def _clouds(seed: int, split: str, names: tuple[str, ...], count: int, view: View) -> Clouds:
-    keys = [(name, i) for name in names for i in range(count)]
-    return Clouds(
-        ids=tuple(f"{split}/{name}/{i}" for name, i in keys),
-        positions=tuple(
-            shape_cloud(name, view, random_state(seed, split, name, i)) for name, i in keys
-        ),
-        labels=np.repeat(np.arange(len(names)), count),
-    )

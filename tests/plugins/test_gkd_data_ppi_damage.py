@@ -72,6 +72,11 @@ DAMAGES = {
         lambda g: g | {"nodes": [{"id": "P53"}] * 5},
         "expected ids",
     ),
+    "nodes named by lists": (
+        "train_graph.json",
+        lambda g: g | {"nodes": [{"id": [i]} for i in range(5)]},
+        "not a node-link graph",
+    ),
     "link out of range": (
         "train_graph.json",
         lambda g: g | {"links": [*g["links"], {"source": 1, "target": 5}]},

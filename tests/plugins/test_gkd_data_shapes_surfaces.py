@@ -3,10 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gkd_data.mesh import Mesh, surface_points
+from gkd_data.mesh import Mesh, revolve, sample_surface
 from gkd_data.shape_classes import SHAPES
 from gkd_data.shape_clouds import ROTATIONS
-from gkd_data.shape_meshes import revolved
 
 
 # What every point of an unstretched surface satisfies, for the proportions that were drawn.
@@ -65,7 +64,7 @@ class TestSurfaces:
     def test_points_are_close_to_the_surface(self, name: str, equation: Callable) -> None:
         mesh = SHAPES[name](np.random.default_rng(0))
         points = np.concatenate(
-            [surface_points(mesh, 500, np.random.default_rng(1)), mesh.vertices]
+            [sample_surface(mesh, 500, np.random.default_rng(1)), mesh.vertices]
         )
         assert equation(*points.T).max() < 0.03
 
@@ -109,26 +108,26 @@ class TestSurfaces:
 
     def test_area_of_a_cylinder(self) -> None:
         profile = np.array([[0, -1.5], [1, -1.5], [1, 1.5], [0, 1.5]])
-        area = revolved(profile, 1000).areas().sum()
+        area = revolve(profile, 1000).areas().sum()
         assert area == pytest.approx(2 * np.pi + 2 * np.pi * 3, rel=1e-4)
 
     def test_box_has_the_area_of_a_box(self) -> None:
         profile = np.array([[0, -1.0], [1, -1.0], [1, 1.0], [0, 1.0]])
         side = np.sqrt(2)
-        assert revolved(profile, 4).areas().sum() == pytest.approx(2 * side**2 + 4 * side * 2)
+        assert revolve(profile, 4).areas().sum() == pytest.approx(2 * side**2 + 4 * side * 2)
 
 
 class TestSurfacePoints:
     def test_triangles_get_points_by_area(self) -> None:
         vertices = np.array([[0, 0, 0], [3, 0, 0], [0, 2, 0], [0, 0, 5], [1, 0, 5], [0, 2, 5.0]])
         mesh = Mesh(vertices, np.array([[0, 1, 2], [0, 0, 1], [3, 4, 5]]))
-        points = surface_points(mesh, 20_000, np.random.default_rng(0))
+        points = sample_surface(mesh, 20_000, np.random.default_rng(0))
         assert mesh.areas().tolist() == [3.0, 0.0, 1.0]
         assert np.mean(points[:, 2] == 0) == pytest.approx(0.75, abs=0.01)
 
     def test_points_are_uniform_within_a_triangle(self) -> None:
         mesh = Mesh(np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0.0]]), np.array([[0, 1, 2]]))
-        x, y, _ = surface_points(mesh, 20_000, np.random.default_rng(0)).T
+        x, y, _ = sample_surface(mesh, 20_000, np.random.default_rng(0)).T
         assert np.all((x >= 0) & (y >= 0) & (x + y <= 1))
         # The four triangles between the middles of the sides have one area.
         shares = [np.mean(part) for part in (x > 0.5, y > 0.5, x + y < 0.5)]
@@ -139,7 +138,7 @@ class TestSurfacePoints:
         vertices = np.array([[9, 9, 9], [0, 0, 0], [1, 0, 0], [0, 1, 0.0]])
         mesh = Mesh(vertices, np.array([[0, 0, 0], [1, 2, 3], [0, 0, 0]]))
 
-        points = surface_points(mesh, 2, Constant(drawn))  # type: ignore[arg-type]
+        points = sample_surface(mesh, 2, Constant(drawn))  # type: ignore[arg-type]
         assert points.max() <= 1
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd import Graph, Sample, collate
-from gkd_data.edges import symmetric_edges
+from gkd_data.ppi_split import symmetric_edges
 
 WIDTH, CLASSES = 3, 2
 

@@ -5,11 +5,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gkd_data.augmentation import augmented_cloud
-from gkd_data.clouds import Clouds, unit_cloud
-from gkd_data.mesh import Mesh, surface_points
-from gkd_data.random_states import random_state
-from gkd_data.splits import held_out
+from gkd_data.mesh import Mesh, sample_surface
+from gkd_data.point_clouds import Clouds, augment_cloud, hold_out, unit_cloud
+from gkd_data.random_by_purpose import random_state
 
 seeds = st.integers(0, 2**32)
 clouds_of_points = arrays(
@@ -41,7 +39,7 @@ def meshes(draw: st.DrawFn) -> Mesh:
 
 def held(clouds: Clouds, fraction: float, seed: int) -> tuple[Clouds, Clouds]:
     names = tuple(map(str, range(6)))
-    return held_out(clouds, fraction, names, "everyone", seed)
+    return hold_out(clouds, fraction, names, "everyone", seed)
 
 
 @given(labelled(), st.floats(0.01, 0.99), seeds)
@@ -106,7 +104,7 @@ def test_augmentation_scales_and_shifts_some_of_the_points(
     # Distinct ratios of distances tell which points were taken, whatever scale and shift.
     cloud = np.random.default_rng(size).uniform(-1, 1, (size, 3)).astype(np.float32)
     points = data.draw(st.integers(3, size))
-    moved = augmented_cloud(cloud, points, np.random.default_rng(seed))
+    moved = augment_cloud(cloud, points, np.random.default_rng(seed))
     assert moved.dtype == np.float32
     fits = []
     for chosen in itertools.permutations(range(size), 3):
@@ -124,7 +122,7 @@ def test_augmentation_scales_and_shifts_some_of_the_points(
 
 @given(meshes(), st.integers(1, 20), seeds)
 def test_surface_points_lie_in_a_triangle(mesh: Mesh, points: int, seed: int) -> None:
-    drawn = surface_points(mesh, points, np.random.default_rng(seed))
+    drawn = sample_surface(mesh, points, np.random.default_rng(seed))
     corners = mesh.vertices[mesh.triangles[mesh.areas() > 0]]
     for point in drawn:
         assert any(_inside(triangle, point) for triangle in corners)
