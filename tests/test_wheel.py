@@ -77,9 +77,12 @@ def test_it_brings_the_benchmarks(installed: Path, tmp_path: Path) -> None:
     assert names == list(installed_benchmarks())
 
 
-def test_it_carries_the_recipes_and_the_marker_of_types(installed: Path, tmp_path: Path) -> None:
+def test_it_carries_recipes_templates_and_the_marker_of_types(
+    installed: Path, tmp_path: Path
+) -> None:
     package = "import gkd, pathlib; print(pathlib.Path(gkd.__file__).parent)"
     folder = Path(_run(installed / "python", "-c", package, cwd=tmp_path).strip())
     recipes = {path.name for path in (ROOT / "gkd" / "recipes").glob("*.toml")}
     assert {path.name for path in (folder / "recipes").glob("*.toml")} == recipes
-    assert (folder / "py.typed").is_file()
+    for file in ("py.typed", "report/page.html", "report/style.css"):
+        assert (folder / file).is_file()

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from gkd.errors import DataError
-from gkd.report.files import json_text, write_files
+from gkd.report.outputs import json_text, write_files
 from gkd.report.results import Results, run_results
 from gkd.report.terminal import print_runs
 

@@ -21,7 +21,7 @@ def write_report(run_dir: Path | str) -> dict[str, Any]:
     Raises:
         DataError: It is not a run directory, or a file in it cannot be read.
     """
-    from gkd.report.files import write_files
+    from gkd.report.outputs import write_files
     from gkd.report.results import run_results
 
     run = run_results(Path(run_dir))

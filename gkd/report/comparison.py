@@ -1,14 +1,14 @@
-"""Whether a method beat the baseline, and how sure that is."""
+"""The statistics of a report: rows over seeds, paired differences, their confidence interval."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
 from pydantic import BaseModel
 
+from gkd.errors import ParameterError
 from gkd.report.formats import points
-from gkd.report.summary import Number
-from gkd.report.t_quantile import t_quantile
+from gkd.report.summary import Number, Summary
 
 CONFIDENCE = 0.95
 ENOUGH_SEEDS = 3
@@ -34,6 +34,60 @@ def statistics(values: Mapping[int, float]) -> Statistics:
     return Statistics(mean=fmean(numbers), std=spread, values=dict(sorted(values.items())))
 
 
+class Row(BaseModel):
+    """One method: the teacher, the baseline, or the student distilled by some losses.
+
+    Args:
+        network: ``"teacher"`` or ``"student"``.
+        method: Name of the method.
+        seeds: Seeds of its finished networks.
+        parameters: Number of parameters; several where the seeds' networks differ.
+        test: Every test metric over the seeds, as fractions, the primary one first.
+        training_seconds: Wall-clock time of a training, the mean over the seeds.
+        seconds_per_epoch: Wall-clock time of an epoch, the mean over the seeds.
+        milliseconds_per_sample: Time of inference, the mean over the seeds.
+        peak_memory_bytes: Memory of a training step, the largest of the seeds'.
+        compression: Parameters of the teacher per parameter of this network.
+    """
+
+    network: str
+    method: str
+    seeds: list[int]
+    parameters: list[int]
+    test: dict[str, Statistics]
+    training_seconds: float | None
+    seconds_per_epoch: float | None
+    milliseconds_per_sample: float
+    peak_memory_bytes: int | None
+    compression: float | None
+
+
+def summary_rows(networks: Sequence[Summary], primary_metric: str) -> list[Row]:
+    """Take the networks of each method together, in the order of their first appearance."""
+    teacher_size = next((one.parameters for one in networks if one.network == "teacher"), 0)
+    rows = []
+    for group in _by_method(networks):
+        names = dict.fromkeys([primary_metric, *(name for one in group for name in one.test)])
+        sizes = sorted({one.parameters for one in group})
+        peaks = [one.peak_memory_bytes for one in group if one.peak_memory_bytes is not None]
+        # Students of different sizes have no one ratio; a network without parameters has none.
+        comparable = teacher_size and sizes[0] and len(sizes) == 1
+        row = Row(
+            network=group[0].network,
+            method=group[0].method,
+            seeds=sorted(one.seed for one in group),
+            parameters=sizes,
+            test={name: statistics(_metric_by_seed(group, name)) for name in names},
+            training_seconds=_mean_of_known(one.training_seconds for one in group),
+            seconds_per_epoch=_mean_of_known(one.seconds_per_epoch for one in group),
+            milliseconds_per_sample=fmean(one.milliseconds_per_sample for one in group),
+            peak_memory_bytes=max(peaks, default=None),
+            compression=teacher_size / sizes[0] if comparable else None,
+        )
+        rows.append(row)
+    return rows
+
+
 class Comparison(BaseModel):
     """A method against the baseline, seed by seed, in points (hundredths) of the metric.
 
@@ -56,23 +110,43 @@ class Comparison(BaseModel):
     verdict: str
 
 
-def comparison(
-    method: str, values: Mapping[int, float], baseline: Mapping[int, float]
-) -> Comparison:
+def compare_methods(
+    networks: Sequence[Summary], primary_metric: str, baselines: Mapping[str, str]
+) -> list[Comparison]:
+    """Compare methods with their baseline by the primary test metric.
+
+    Args:
+        networks: Finished networks.
+        primary_metric: What they are compared by.
+        baselines: By method, the one that trains the same student without terms.
+    """
+    values = {
+        group[0].method: _metric_by_seed(group, primary_metric)
+        for group in _by_method(networks)
+        if group[0].network == "student"
+    }
+    return [
+        compare(method, values[method], values.get(baselines[method], {}))
+        for method in values
+        if method in baselines
+    ]
+
+
+def compare(method: str, values: Mapping[int, float], baseline: Mapping[int, float]) -> Comparison:
     """Compare a method with the baseline, pairing what was trained with the same seed.
 
     Args:
         method: Name of the method.
         values: Its metric by seed, as fractions.
-        baseline: the baseline's.
+        baseline: The baseline's.
 
-    >>> comparison("lsp", {0: 0.961}, {0: 0.957}).verdict
+    >>> compare("lsp", {0: 0.961}, {0: 0.957}).verdict
     'lsp: +0.40 points over the baseline (one seed: no spread, so no evidence).'
     """
     paired = sorted(values.keys() & baseline.keys())
     differences = {seed: 100 * (values[seed] - baseline[seed]) for seed in paired}
     finite = differences and all(map(math.isfinite, differences.values()))
-    interval = _interval(list(differences.values()))
+    interval = confidence_interval(list(differences.values()))
     outcome, sentence = _verdict(method, differences, interval)
     return Comparison(
         method=method,
@@ -85,7 +159,15 @@ def comparison(
     )
 
 
-def _interval(differences: list[float]) -> tuple[float, float] | None:
+def confidence_interval(differences: Sequence[float]) -> tuple[float, float] | None:
+    """Return the ends of the 95 % t interval of a mean.
+
+    It is None for fewer than three numbers, which say too little, and for numbers without spread.
+
+    >>> low, high = confidence_interval([1.0, 2.0, 3.0])
+    >>> round(low, 3), round(high, 3)
+    (-0.484, 4.484)
+    """
     count = len(differences)
     if count < ENOUGH_SEEDS or not all(map(math.isfinite, differences)):
         return None
@@ -97,14 +179,60 @@ def _interval(differences: list[float]) -> tuple[float, float] | None:
     return (mean - half, mean + half)
 
 
+def t_quantile(confidence: float, degrees: int) -> float:
+    """Find ``t`` such that Student's t lies within ``[-t, t]`` with the given probability.
+
+    Args:
+        confidence: Between 0 and 1, exclusive.
+        degrees: Degrees of freedom, at least 1.
+
+    Raises:
+        ParameterError: An argument is out of its range.
+
+    >>> round(t_quantile(0.95, degrees=2), 3)
+    4.303
+    """
+    if not 0 < confidence < 1 or degrees < 1:
+        raise ParameterError("confidence must lie between 0 and 1, degrees must be at least 1")
+    low, high = 0.0, 1.0
+    while central_probability(high, degrees) < confidence:
+        high *= 2
+    # Halved until no number lies between the two ends: as exact as floats are.
+    while (middle := (low + high) / 2) not in (low, high):
+        if central_probability(middle, degrees) < confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def central_probability(t: float, degrees: int) -> float:
+    """Probability that ``|T| < t`` for Student's t with whole degrees of freedom.
+
+    Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
+
+    >>> round(central_probability(1.0, degrees=1), 6)
+    0.5
+    """
+    angle = math.atan(t / math.sqrt(degrees))
+    odd = degrees % 2
+    # Powers of the cosine from 1 (odd) or 0 (even) up to degrees - 2, each times its coefficient.
+    total, factor = 0.0, math.cos(angle) if odd else 1.0
+    for power in range(odd, degrees - 1, 2):
+        total += factor
+        factor *= (power + 1) / (power + 2) * math.cos(angle) ** 2
+    if odd:
+        return 2 / math.pi * (angle + math.sin(angle) * total)
+    return math.sin(angle) * total
+
+
 def _verdict(
     method: str, differences: Mapping[int, float], interval: tuple[float, float] | None
 ) -> tuple[str, str]:
     """Outcome and sentence; only an interval that leaves out 0 is called better or worse."""
     if not differences:
-        return (
-            "open",
-            f"{method}: no verdict, no seed was trained both with it and as the baseline.",
+        return "open", (
+            f"{method}: no verdict, no seed was trained both with it and as the baseline."
         )
     broken = [str(seed) for seed, value in differences.items() if not math.isfinite(value)]
     if broken:
@@ -112,35 +240,47 @@ def _verdict(
             f"{method}: no verdict, the metric of it or of the baseline is not a number "
             f"(seed {', '.join(broken)})."
         )
-    mean = fmean(differences.values())
-    if interval is None:
-        return "open", _without_interval(method, mean, list(differences.values()))
-    low, high = interval
-    evidence = f"95 % interval {points(low)} to {points(high)}, {len(differences)} paired seeds"
-    if low > 0:
-        return "better", f"{method} beat the baseline by {mean:.2f} points ({evidence})."
-    if high < 0:
-        return "worse", (
-            f"{method} did worse than the baseline: {points(mean)} points ({evidence})."
+    values = list(differences.values())
+    mean = fmean(values)
+    if interval is not None:
+        low, high = interval
+        evidence = f"95 % interval {points(low)} to {points(high)}, {len(values)} paired seeds"
+        if low > 0:
+            return "better", f"{method} beat the baseline by {mean:.2f} points ({evidence})."
+        if high < 0:
+            return "worse", (
+                f"{method} did worse than the baseline: {points(mean)} points ({evidence})."
+            )
+        return "open", (
+            f"{method} did not beat the baseline: {points(mean)} points are within the noise "
+            f"({evidence})."
         )
+    if len(values) == 1:
+        reason = "one seed: no spread"
+    elif len(values) < ENOUGH_SEEDS:
+        each = " and ".join(map(points, values))
+        reason = f"{len(values)} seeds, {each}: too few to tell from noise"
+    else:
+        reason = f"the same on all {len(values)} seeds: no spread"
+    if mean <= 0:
+        return "open", f"{method} did not beat the baseline: {points(mean)} points ({reason})."
     return "open", (
-        f"{method} did not beat the baseline: {points(mean)} points are within the noise "
-        f"({evidence})."
+        f"{method}: {points(mean)} points over the baseline ({reason}, so no evidence)."
     )
 
 
-def _without_interval(method: str, mean: float, differences: list[float]) -> str:
-    reason = _too_little(differences)
-    if mean <= 0:
-        return f"{method} did not beat the baseline: {points(mean)} points ({reason})."
-    return f"{method}: {points(mean)} points over the baseline ({reason}, so no evidence)."
+def _by_method(networks: Sequence[Summary]) -> list[list[Summary]]:
+    groups: dict[tuple[str, str], list[Summary]] = {}
+    for summary in networks:
+        groups.setdefault((summary.network, summary.method), []).append(summary)
+    return list(groups.values())
 
 
-def _too_little(differences: list[float]) -> str:
-    count = len(differences)
-    if count == 1:
-        return "one seed: no spread"
-    if count < ENOUGH_SEEDS:
-        each = " and ".join(points(value) for value in differences)
-        return f"{count} seeds, {each}: too few to tell from noise"
-    return f"the same on all {count} seeds: no spread"
+def _metric_by_seed(group: Sequence[Summary], name: str) -> dict[int, float]:
+    # A network without the metric must not shrink the group unseen: it makes the mean NaN.
+    return {summary.seed: summary.test.get(name, math.nan) for summary in group}
+
+
+def _mean_of_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

@@ -7,10 +7,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gkd.report.feature_spaces import FeatureSpace
-from gkd.report.results import Results
-from gkd.report.style import WIDTH
-from gkd.report.svg import INK, MUTED
+from gkd.report.results import FeatureSpace, Results
+from gkd.report.style import INK, MUTED, WIDTH
 
 CAPTION = (
     "Feature spaces, as in the paper's figure 4: the distance of every point's feature to that of "

@@ -13,7 +13,10 @@ from matplotlib.ticker import LogLocator
 from gkd.report.formats import metric_name
 from gkd.report.results import Results
 from gkd.report.style import (
+    INK,
     LEGEND,
+    MUTED,
+    SERIES,
     TEACHER,
     WIDTH,
     Style,
@@ -24,7 +27,6 @@ from gkd.report.style import (
     single,
 )
 from gkd.report.summary import Summary
-from gkd.report.svg import INK, MUTED, SERIES
 
 _Point = tuple[float, float, float, float]  # epoch; lowest, mean and highest over the seeds
 _LONG = 8  # epochs, from which on a second look at the end pays

@@ -2,22 +2,51 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from gkd.errors import DataError
+from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, with_current_names
-from gkd.report.comparison import Comparison
-from gkd.report.feature_spaces import FeatureSpaces, feature_spaces
-from gkd.report.rows import Row, comparisons, rows_of
+from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.summary import Summary, name_of, summaries
+from gkd.training.run_directory import method_folder
 
 _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
+
+
+class FeatureSpace(BaseModel):
+    """One network's view, as its ``feature_space.json`` has it.
+
+    Args:
+        sample: Id of the sample.
+        node: Number of the marked point.
+        tap: Where the features are.
+        pos: Position of every point.
+        distances: By epoch (of the teacher: ``trained``), every feature's distance to the marked
+            point's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sample: str
+    node: int
+    tap: str
+    pos: list[list[float]]
+    distances: dict[str, list[float]]
+
+
+class FeatureSpaces(BaseModel):
+    """Views of the same sample: the trained teacher's, and the students' of one seed by method."""
+
+    seed: int
+    teacher: FeatureSpace
+    students: dict[str, FeatureSpace]
 
 
 class Results(BaseModel):
@@ -62,36 +91,25 @@ def run_results(directory: Path) -> Results:
     Raises:
         DataError: It is not a run directory, or a file in it cannot be read.
     """
-    recipe_text = _run_file(directory, _RECIPE)
-    environment = _environment(directory / _ENVIRONMENT)
-    recipe = _recipe(directory / _RECIPE, recipe_text)
-    methods = _methods(recipe)
-    finished = [_with_current_name(one, methods) for one in summaries(directory)]
-    finished.sort(key=lambda one: (_position(one, methods), one.key))
+    text, recipe, environment = _read_files(directory)
+    names = [str(method["name"]) for method in recipe["methods"]]
+    methods = [BASELINE, *(name for name in names if name != BASELINE)]
+    finished = _current_summaries(directory, methods)
     primary = _primary_metric(directory, finished)
     return Results(
         title=str(recipe.get("title") or directory.name),
         directory=directory.resolve().name,
-        recipe=recipe_text,
+        recipe=text,
         hardware=environment.get("hardware"),
         versions=environment.get("versions") or {},
         protocol=_protocol(finished, recipe, environment),
         primary_metric=primary,
         networks=finished,
-        missing=_missing(recipe, finished),
-        rows=rows_of(finished, primary),
-        comparisons=comparisons(finished, primary, _baselines(recipe, methods)),
+        missing=_missing(recipe, methods, finished),
+        rows=summary_rows(finished, primary),
+        comparisons=compare_methods(finished, primary, _baselines(recipe, methods)),
         feature_spaces=feature_spaces(directory, methods),
     )
-
-
-def _run_file(directory: Path, name: str) -> str:
-    try:
-        return (directory / name).read_text(encoding="utf-8")
-    except OSError as error:
-        near = nearest_run(directory)
-        hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
-        raise DataError(f"{directory} is not a run directory (it has no {name}): {hint}") from error
 
 
 def nearest_run(path: Path) -> Path | None:
@@ -107,54 +125,72 @@ def nearest_run(path: Path) -> Path | None:
     return beside[close[0]] if close else None
 
 
-def _recipe(path: Path, text: str) -> dict[str, Any]:
-    try:
-        recipe = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path} is not TOML: {error}") from error
-    return {**recipe, "methods": with_current_names(recipe.get("methods", []))}
+def feature_spaces(directory: Path, methods: Sequence[str]) -> FeatureSpaces | None:
+    """Read the views of the first seed that has any.
 
+    Args:
+        directory: Run directory.
+        methods: In the order to show them in.
 
-def _with_current_name(summary: Summary, methods: list[str]) -> Summary:
-    """Return the summary of a run from before the baseline had its name of today under that."""
-    if summary.method != FORMER_BASELINE or FORMER_BASELINE in methods:
-        return summary
-    return summary.model_copy(update={"method": BASELINE})
-
-
-def _environment(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        environment = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    return environment if isinstance(environment, dict) else {}
-
-
-def _methods(recipe: Mapping[str, Any]) -> list[str]:
-    names = [str(method["name"]) for method in recipe.get("methods", ())]
-    return [BASELINE, *(name for name in names if name != BASELINE)]
-
-
-def _baselines(recipe: Mapping[str, Any], methods: list[str]) -> dict[str, str]:
-    """By method, another that trains the same student without terms: the first."""
-    own: dict[str, Mapping[str, Any]] = {
-        str(method["name"]): method for method in recipe.get("methods", ())
-    }
-    students = {name: own.get(name, {}).get("student") for name in methods}
-    plain = [name for name in methods if not own.get(name, {}).get("terms")]
-    first = {
-        name: next((other for other in plain if students[other] == students[name]), name)
+    Raises:
+        DataError: A file is not what training writes.
+    """
+    teacher = _feature_space(directory / "teacher" / FEATURE_SPACE)
+    folders = sorted(
+        {path.parent.name for path in directory.glob(f"students/*/seed-*/{FEATURE_SPACE}")},
+        key=lambda name: int(name.removeprefix("seed-")),
+    )
+    if teacher is None or not folders:
+        return None
+    found = {
+        name: _feature_space(method_folder(directory, name) / folders[0] / FEATURE_SPACE)
         for name in methods
     }
-    return {name: baseline for name, baseline in first.items() if baseline != name}
+    return FeatureSpaces(
+        seed=int(folders[0].removeprefix("seed-")),
+        teacher=teacher,
+        students={name: view for name, view in found.items() if view is not None},
+    )
 
 
-def _position(summary: Summary, methods: list[str]) -> int:
-    if summary.network == "teacher":
-        return -1
-    return methods.index(summary.method) if summary.method in methods else len(methods)
+def _read_files(directory: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Text and content of a run's recipe, and its environment, empty where it has none."""
+    path = directory / _RECIPE
+    try:
+        text = path.read_text(encoding="utf-8")
+        recipe = tomllib.loads(text)
+    except OSError as error:
+        near = nearest_run(directory)
+        hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
+        raise DataError(
+            f"{directory} is not a run directory (it has no {_RECIPE}): {hint}"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path} is not TOML: {error}") from error
+    recipe["methods"] = with_current_names(recipe.get("methods", []))
+    path = directory / _ENVIRONMENT
+    try:
+        environment = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    return text, recipe, environment if isinstance(environment, dict) else {}
+
+
+def _current_summaries(directory: Path, methods: list[str]) -> list[Summary]:
+    """Summaries of a run, the teacher's first, then by method, the baseline under this name."""
+    finished = summaries(directory)
+    if FORMER_BASELINE not in methods:
+        finished = [
+            one.model_copy(update={"method": BASELINE}) if one.method == FORMER_BASELINE else one
+            for one in finished
+        ]
+
+    def position(one: Summary) -> int:
+        if one.network == "teacher":
+            return -1
+        return methods.index(one.method) if one.method in methods else len(methods)
+
+    return sorted(finished, key=lambda one: (position(one), one.key))
 
 
 def _primary_metric(directory: Path, finished: list[Summary]) -> str:
@@ -168,16 +204,40 @@ def _primary_metric(directory: Path, finished: list[Summary]) -> str:
     return names.pop() if names else ""
 
 
-def _missing(recipe: Mapping[str, Any], finished: list[Summary]) -> list[str]:
+def _missing(recipe: Mapping[str, Any], methods: list[str], finished: list[Summary]) -> list[str]:
+    """Networks of the recipe that are not finished, in words."""
     done = {summary.key for summary in finished}
     teacher_done = any(network == "teacher" for network, _, _ in done)
     absent = ["teacher"] if "teacher" in recipe and not teacher_done else []
     expected = [
-        ("student", method, int(seed))
-        for method in _methods(recipe)
-        for seed in recipe.get("seeds", (0,))
+        ("student", method, int(seed)) for method in methods for seed in recipe.get("seeds", (0,))
     ]
     return absent + [name_of(key) for key in expected if key not in done]
+
+
+def _baselines(recipe: Mapping[str, Any], methods: list[str]) -> dict[str, str]:
+    """By method, another that trains the same student without terms: the first."""
+    own: dict[str, Mapping[str, Any]] = {
+        str(method["name"]): method for method in recipe["methods"]
+    }
+    students = {name: own.get(name, {}).get("student") for name in methods}
+    plain = [name for name in methods if not own.get(name, {}).get("terms")]
+    first = {
+        name: next((other for other in plain if students[other] == students[name]), name)
+        for name in methods
+    }
+    return {name: baseline for name, baseline in first.items() if baseline != name}
+
+
+def _feature_space(path: Path) -> FeatureSpace | None:
+    if not path.is_file():
+        return None
+    try:
+        return FeatureSpace.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise DataError(
+            f"{path} is damaged; delete its folder to train that network anew"
+        ) from error
 
 
 def _protocol(

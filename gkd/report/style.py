@@ -1,7 +1,11 @@
-"""How the figures look: plain axes, and one colour and marker per network."""
+"""How the figures look: plain axes, a colour and marker per network, SVG in the page's colours."""
 
+import io
+import re
+from html import escape
 from typing import Literal, NamedTuple
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
@@ -9,11 +13,24 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from gkd.recipe.model import BASELINE
 from gkd.report.results import Results
-from gkd.report.svg import GRID, INK, MARKERS, MUTED, SERIES
+
+# Colour-blind safe (after Okabe and Ito); the page gives each a light and a dark value.
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+INK = "#1b1f24"
+MUTED = "#6b7280"
+GRID = "#e3e6ea"
+MARKERS = "s^DvPX"
 
 WIDTH = 7.6  # inches; the page scales it
 TEACHER = "teacher"
 LEGEND = {"frameon": False, "fontsize": 9, "labelcolor": INK}
+
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    **{colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)},
+}
 
 
 class Style(NamedTuple):
@@ -58,9 +75,16 @@ def plain(axes: Axes) -> None:
 
 def logarithmic(axes: Axes, name: Literal["x", "y"]) -> None:
     """Scale an axis by logarithms, its ticks written as plain numbers."""
+
+    def short(value: float, _: object) -> str:
+        for unit, size in (("M", 1e6), ("k", 1e3)):
+            if value >= size:
+                return f"{value / size:g}{unit}"
+        return f"{value:g}"
+
     axes.set(**{f"{name}scale": "log"})
     axis = axes.xaxis if name == "x" else axes.yaxis
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axis.set_major_formatter(FuncFormatter(short))
     axis.set_minor_locator(NullLocator())
 
 
@@ -70,8 +94,26 @@ def plain_text(legend: Legend) -> None:
         text.set_parse_math(False)  # a method may be called $x$
 
 
-def _short(value: float) -> str:
-    for unit, size in (("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"
+def svg(figure: Figure, prefix: str, label: str) -> str:
+    """Write a figure as an inline SVG element without a size of its own.
+
+    Args:
+        figure: Figure drawn in the colours of this module.
+        prefix: Put before every id, which must differ among the figures of one page.
+        label: What the figure shows, for screen readers.
+    """
+    buffer = io.StringIO()
+    # Text stays text: readable for screen readers, and set in the page's own font.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", text)
+    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
+    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    for colour, variable in _VARIABLES.items():
+        text = text.replace(colour, variable)
+    described = f'<svg role="img" aria-label="{escape(label)}"'
+    return text.strip().replace("<svg", described, 1)

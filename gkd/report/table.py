@@ -1,11 +1,13 @@
-"""The tables of one or several runs, as text cells that every output renders."""
+"""The tables of one or several runs as text cells, and the notes that belong beside them."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TypeVar
 
-from gkd.report.comparison import Comparison, Statistics
+from gkd.report.comparison import Comparison, Row
 from gkd.report.formats import (
     duration,
     mebibytes,
@@ -15,7 +17,6 @@ from gkd.report.formats import (
     significant,
 )
 from gkd.report.results import Results
-from gkd.report.rows import Row
 
 NOTHING = "–"
 
@@ -45,18 +46,29 @@ def comparison_table(runs: Sequence[Results]) -> Table:
     columns: dict[str, Callable[[Results, Row], str]] = {
         "network": lambda run, row: row.method,
         "parameters": lambda run, row: " / ".join(f"{count:,}" for count in row.parameters),
-        "size ratio": lambda run, row: _compression(row),
+        "size ratio": lambda run, row: (
+            NOTHING
+            if row.network == "teacher"
+            else _known(row.compression, lambda ratio: f"{significant(ratio)}×")
+        ),
         "seeds": lambda run, row: str(len(row.seeds)),
         **{f"test {metric_name(name)}, %": _metric_column(name) for name in _metrics(runs)},
-        "Δ to baseline, points": _difference,
-        "95 % interval": _interval,
+        "Δ to baseline, points": lambda run, row: _compared(
+            run, row, lambda one: _known(one.mean, points)
+        ),
+        "95 % interval": lambda run, row: _compared(
+            run, row, lambda one: _known(one.interval, lambda ends: " to ".join(map(points, ends)))
+        ),
         "ms per sample": lambda run, row: significant(row.milliseconds_per_sample),
         "training": lambda run, row: _known(row.training_seconds, duration),
         "s per epoch": lambda run, row: _known(row.seconds_per_epoch, significant),
         "step memory": lambda run, row: _known(row.peak_memory_bytes, mebibytes),
     }
     body = [[cell(run, row) for cell in columns.values()] for run in runs for row in run.rows]
-    return _told_apart(_without_empty(Table(list(columns), body)), runs, lambda run: len(run.rows))
+    cells = zip(columns, *body, strict=True)
+    empty = [name for name, *texts in cells if set(texts) == {NOTHING}]
+    table = Table(list(columns), body).without(*empty)
+    return _with_names(table, runs, [len(run.rows) for run in runs])
 
 
 def network_table(runs: Sequence[Results]) -> Table:
@@ -76,7 +88,7 @@ def network_table(runs: Sequence[Results]) -> Table:
         for run in runs
         for one in run.networks
     ]
-    return _told_apart(Table(header, body), runs, lambda run: len(run.networks))
+    return _with_names(Table(header, body), runs, [len(run.networks) for run in runs])
 
 
 def run_names(runs: Sequence[Results]) -> list[str]:
@@ -90,42 +102,88 @@ def run_names(runs: Sequence[Results]) -> list[str]:
     return names
 
 
+def verdicts(run: Results) -> list[str]:
+    """One sentence per method, with the difference on every seed where there are several."""
+    sentences = []
+    for one in run.comparisons:
+        each = ", ".join(f"{seed}: {points(value)}" for seed, value in one.differences.items())
+        detail = f" Per seed: {each}." if len(one.differences) > 1 else ""
+        sentences.append(one.verdict + detail)
+    return sentences
+
+
+def gaps(run: Results) -> list[str]:
+    """Sentences on what is missing, unpaired or not a number."""
+    found = []
+    if run.missing:
+        found.append(f"This run is not finished; missing: {', '.join(run.missing)}.")
+    for one in run.comparisons:
+        if one.unpaired and one.differences:
+            seeds = ", ".join(map(str, one.unpaired))
+            found.append(
+                f"{one.method}: left out of the difference, as only it or the baseline was "
+                f"trained with them: seeds {seeds}."
+            )
+    for row in run.rows:
+        for name, statistics in row.test.items():
+            finite = {seed: one for seed, one in statistics.values.items() if math.isfinite(one)}
+            broken = [str(seed) for seed in statistics.values if seed not in finite]
+            whole = [f"{percent(one)} (seed {seed})" for seed, one in finite.items()]
+            if broken:
+                others = f" The others: {', '.join(whole)}." if whole else ""
+                found.append(
+                    f"{row.method}: test {metric_name(name)} is not a number for seed "
+                    f"{', '.join(broken)}, so there is no mean.{others}"
+                )
+    return found
+
+
+def protocol(run: Results) -> list[tuple[str, str]]:
+    """Label and text of everything that says how the numbers came about."""
+    entries = list(run.protocol.items())
+    if run.hardware:
+        entries.append(("hardware", flat(run.hardware)))
+    if run.versions:
+        entries.append(("versions", flat(run.versions)))
+    return entries
+
+
+def flat(value: object) -> str:
+    """Write a JSON value in one line.
+
+    >>> flat({"cpu": "x", "cores": 2})
+    'cpu x, cores 2'
+    """
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{key} {flat(inner)}" for key, inner in value.items() if inner is not None
+        )
+    if isinstance(value, list):
+        return ", ".join(flat(inner) for inner in value)
+    return str(value)
+
+
 def _metrics(runs: Sequence[Results]) -> list[str]:
     return list(dict.fromkeys(name for run in runs for row in run.rows for name in row.test))
 
 
 def _metric_column(name: str) -> Callable[[Results, Row], str]:
-    return lambda run, row: _spread(row.test[name]) if name in row.test else NOTHING
+    def cell(run: Results, row: Row) -> str:
+        if name not in row.test:
+            return NOTHING
+        mean, std = percent(row.test[name].mean), row.test[name].std
+        return mean if std is None else f"{mean} ± {percent(std)}"
+
+    return cell
 
 
-def _spread(statistics: Statistics) -> str:
-    mean = percent(statistics.mean)
-    return mean if statistics.std is None else f"{mean} ± {percent(statistics.std)}"
-
-
-def _difference(run: Results, row: Row) -> str:
-    found = _comparison(run, row)
-    return NOTHING if found is None else _known(found.mean, points)
-
-
-def _interval(run: Results, row: Row) -> str:
-    found = _comparison(run, row)
-    if found is None or found.interval is None:
-        return NOTHING
-    low, high = found.interval
-    return f"{points(low)} to {points(high)}"
-
-
-def _comparison(run: Results, row: Row) -> Comparison | None:
-    if row.network == "teacher":
-        return None
-    return next((one for one in run.comparisons if one.method == row.method), None)
-
-
-def _compression(row: Row) -> str:
-    if row.network == "teacher":
-        return NOTHING
-    return _known(row.compression, lambda ratio: f"{significant(ratio)}×")
+def _compared(run: Results, row: Row, text: Callable[[Comparison], str]) -> str:
+    """Text about the comparison of a student with the baseline, where there is one."""
+    if row.network != "teacher":
+        for one in run.comparisons:
+            if one.method == row.method:
+                return text(one)
+    return NOTHING
 
 
 def _known(value: Value | None, text: Callable[[Value], str]) -> str:
@@ -136,17 +194,10 @@ def _value(metrics: dict[str, float], name: str) -> str:
     return percent(metrics[name]) if name in metrics else NOTHING
 
 
-def _without_empty(table: Table) -> Table:
-    columns = zip(table.header, *table.body, strict=True)
-    return table.without(*(name for name, *cells in columns if set(cells) == {NOTHING}))
-
-
-def _told_apart(table: Table, runs: Sequence[Results], length: Callable[[Results], int]) -> Table:
-    """Put the run in front of every row, where there are several."""
+def _with_names(table: Table, runs: Sequence[Results], lengths: Sequence[int]) -> Table:
+    """Put the run in front of its rows, where there are several."""
     if len(runs) == 1:
         return table
-    names = [
-        name for name, run in zip(run_names(runs), runs, strict=True) for _ in range(length(run))
-    ]
+    names = chain.from_iterable(map(repeat, run_names(runs), lengths))
     body = [[name, *row] for name, row in zip(names, table.body, strict=True)]
     return Table(["run", *table.header], body, table.labels + 1)

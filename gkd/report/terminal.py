@@ -7,9 +7,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from gkd.report.notes import gaps, protocol, verdicts
 from gkd.report.results import Results
-from gkd.report.table import Table, comparison_table, run_names
+from gkd.report.table import Table, comparison_table, gaps, protocol, run_names, verdicts
 
 _STYLES = {"better": "green", "worse": "red", "open": ""}
 _LEAST_NEEDED = ("step memory", "95 % interval", "s per epoch", "training", "size ratio", "seeds")
@@ -24,10 +23,13 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         runs: What to print.
         console: Where to; by default standard output, in full width where it is not a terminal.
     """
-    console = console or _standard_output()
+    if console is None:
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=_UNLIMITED)
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     table = comparison_table(runs)
-    shown = _narrowed(table, console.width)
+    shown = _fit(table, console.width)
     console.print(Text(title, "bold"))
     console.print(_grid(shown))
     if left_out := [name for name in table.header if name not in shown.header]:
@@ -35,15 +37,19 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:
             console.print(Text(f"{run.title} ({name})", "bold"))
-        _print_notes(run, console)
+        console.print()
+        for one, sentence in zip(run.comparisons, verdicts(run), strict=True):
+            console.print(Text(sentence, _STYLES[one.outcome]))
+        for sentence in gaps(run):
+            console.print(Text(sentence, "yellow"))
+        console.print()
+        entries = RichTable.grid(padding=(0, 2, 0, 0))
+        for key, text in protocol(run):
+            entries.add_row(Text(key, "dim"), Text(text, "dim"))
+        console.print(entries)
 
 
-def _standard_output() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_UNLIMITED)
-
-
-def _narrowed(table: Table, width: int) -> Table:
+def _fit(table: Table, width: int) -> Table:
     """Leave out the columns that are needed least until no cell has to wrap."""
     for name in _LEAST_NEEDED:
         if sum(_widths(table)) + _GAP * (len(table.header) - 1) <= width:
@@ -71,16 +77,3 @@ def _grid(table: Table) -> RichTable:
     for row in table.body:
         grid.add_row(*map(Text, row))
     return grid
-
-
-def _print_notes(run: Results, console: Console) -> None:
-    console.print()
-    for one, sentence in zip(run.comparisons, verdicts(run), strict=True):
-        console.print(Text(sentence, _STYLES[one.outcome]))
-    for sentence in gaps(run):
-        console.print(Text(sentence, "yellow"))
-    console.print()
-    entries = RichTable.grid(padding=(0, 2, 0, 0))
-    for key, text in protocol(run):
-        entries.add_row(Text(key, "dim"), Text(text, "dim"))
-    console.print(entries)

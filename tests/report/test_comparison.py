@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkd.report.comparison import comparison, statistics
+from gkd.report.comparison import compare, statistics
 
 NAN = float("nan")
 FRACTIONS = st.floats(0, 1)
@@ -14,7 +14,7 @@ PAIRS = st.dictionaries(st.integers(0, 99), st.tuples(FRACTIONS, FRACTIONS), min
 
 
 def verdict(values: dict[int, float], baseline: dict[int, float]) -> str:
-    return comparison("lsp", values, baseline).verdict
+    return compare("lsp", values, baseline).verdict
 
 
 def test_one_seed_is_no_evidence() -> None:
@@ -37,7 +37,7 @@ def test_two_seeds_are_too_few() -> None:
 
 
 def test_an_interval_above_zero_is_a_win() -> None:
-    found = comparison("lsp", {0: 0.961, 1: 0.962, 2: 0.963}, dict.fromkeys(range(3), 0.95))
+    found = compare("lsp", {0: 0.961, 1: 0.962, 2: 0.963}, dict.fromkeys(range(3), 0.95))
     assert found.outcome == "better"
     # Mean 1.2, standard deviation 0.1, t = 4.303 with two degrees of freedom.
     half = 4.302653 * 0.1 / math.sqrt(3)
@@ -48,7 +48,7 @@ def test_an_interval_above_zero_is_a_win() -> None:
 
 
 def test_an_interval_around_zero_is_noise() -> None:
-    found = comparison("lsp", {0: 0.951, 1: 0.956, 2: 0.949}, dict.fromkeys(range(3), 0.95))
+    found = compare("lsp", {0: 0.951, 1: 0.956, 2: 0.949}, dict.fromkeys(range(3), 0.95))
     assert found.outcome == "open"
     assert found.verdict.startswith(
         "lsp did not beat the baseline: +0.20 points are within the noise (95 % interval −"
@@ -56,32 +56,32 @@ def test_an_interval_around_zero_is_noise() -> None:
 
 
 def test_an_interval_below_zero_is_a_loss() -> None:
-    found = comparison("lsp", {0: 0.939, 1: 0.938, 2: 0.937}, dict.fromkeys(range(3), 0.95))
+    found = compare("lsp", {0: 0.939, 1: 0.938, 2: 0.937}, dict.fromkeys(range(3), 0.95))
     assert found.outcome == "worse"
     assert found.verdict.startswith("lsp did worse than the baseline: −1.20 points")
 
 
 def test_seeds_that_make_no_difference_are_no_evidence() -> None:
-    found = comparison("lsp", dict.fromkeys(range(4), 0.96), dict.fromkeys(range(4), 0.95))
+    found = compare("lsp", dict.fromkeys(range(4), 0.96), dict.fromkeys(range(4), 0.95))
     assert (found.outcome, found.interval) == ("open", None)
     assert "the same on all 4 seeds: no spread" in found.verdict
 
 
 def test_a_metric_that_is_no_number_gives_no_verdict() -> None:
-    found = comparison("lsp", {0: 0.9, 1: NAN, 2: 0.9}, {0: 0.8, 1: 0.8, 2: 0.8})
+    found = compare("lsp", {0: 0.9, 1: NAN, 2: 0.9}, {0: 0.8, 1: 0.8, 2: 0.8})
     assert (found.outcome, found.mean, found.interval) == ("open", None, None)
     assert "not a number (seed 1)" in found.verdict
 
 
 def test_without_a_common_seed_there_is_no_verdict() -> None:
-    found = comparison("lsp", {0: 0.9}, {1: 0.8})
+    found = compare("lsp", {0: 0.9}, {1: 0.8})
     assert found.unpaired == [0, 1]
     assert found.verdict == "lsp: no verdict, no seed was trained both with it and as the baseline."
 
 
 @given(pairs=PAIRS)
 def test_the_mean_and_interval_are_those_of_numpy(pairs: dict[int, tuple[float, float]]) -> None:
-    found = comparison(
+    found = compare(
         "lsp", {seed: a for seed, (a, _) in pairs.items()}, {s: b for s, (_, b) in pairs.items()}
     )
     expected = 100 * np.array([a - b for a, b in pairs.values()])
@@ -96,7 +96,7 @@ def test_the_mean_and_interval_are_those_of_numpy(pairs: dict[int, tuple[float, 
 
 @given(pairs=PAIRS)
 def test_no_win_is_claimed_inside_the_noise(pairs: dict[int, tuple[float, float]]) -> None:
-    found = comparison(
+    found = compare(
         "lsp", {seed: a for seed, (a, _) in pairs.items()}, {s: b for s, (_, b) in pairs.items()}
     )
     above = found.interval is not None and found.interval[0] > 0
@@ -112,7 +112,7 @@ def test_exchanging_the_two_turns_the_verdict_around(
     first = {seed: a for seed, (a, _) in pairs.items()}
     second = {seed: b for seed, (_, b) in pairs.items()}
     mirrored = {"better": "worse", "worse": "better", "open": "open"}
-    forth, back = comparison("lsp", first, second), comparison("lsp", second, first)
+    forth, back = compare("lsp", first, second), compare("lsp", second, first)
     assert mirrored[forth.outcome] == back.outcome
 
 

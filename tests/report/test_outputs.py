@@ -10,9 +10,8 @@ from rich.console import Console
 from run_directories import complete_run, summary, write_run
 
 from gkd.report import print_table, write_report
-from gkd.report.files import write_files
 from gkd.report.html import page
-from gkd.report.markdown import markdown
+from gkd.report.outputs import markdown, write_files
 from gkd.report.results import Results, run_results
 from gkd.report.table import comparison_table
 from gkd.report.terminal import print_runs

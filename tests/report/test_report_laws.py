@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_directories import summary
 
+from gkd.report.comparison import compare_methods, summary_rows
 from gkd.report.results import Results
-from gkd.report.rows import comparisons, rows_of
 from gkd.report.summary import Summary
 from gkd.report.table import comparison_table, network_table
 
@@ -40,8 +40,8 @@ def results(networks: list[Summary]) -> Results:
         primary_metric="micro_f1",
         networks=networks,
         missing=[],
-        rows=rows_of(networks, "micro_f1"),
-        comparisons=comparisons(networks, "micro_f1", BASELINES),
+        rows=summary_rows(networks, "micro_f1"),
+        comparisons=compare_methods(networks, "micro_f1", BASELINES),
     )
 
 
@@ -52,11 +52,11 @@ def test_rows_do_not_depend_on_the_order_of_summaries(
     ordered = read(networks)
     shuffled = random.sample(ordered, len(ordered))
     by_method = [
-        {row.method: row for row in rows_of(one, "micro_f1")} for one in (ordered, shuffled)
+        {row.method: row for row in summary_rows(one, "micro_f1")} for one in (ordered, shuffled)
     ]
     assert by_method[0] == by_method[1]
     verdicts = [
-        {one.method: one.verdict for one in comparisons(group, "micro_f1", BASELINES)}
+        {one.method: one.verdict for one in compare_methods(group, "micro_f1", BASELINES)}
         for group in (ordered, shuffled)
     ]
     assert verdicts[0] == verdicts[1]
@@ -66,7 +66,7 @@ def test_rows_do_not_depend_on_the_order_of_summaries(
 def test_rows_hold_the_mean_and_deviation_of_their_seeds(
     networks: dict[tuple[str, int], float],
 ) -> None:
-    for row in rows_of(read(networks), "micro_f1"):
+    for row in summary_rows(read(networks), "micro_f1"):
         values = [value for (method, _), value in networks.items() if method == row.method]
         assert row.test["micro_f1"].mean == pytest.approx(np.mean(values))
         if len(values) > 1:

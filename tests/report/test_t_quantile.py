@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd.errors import ParameterError
-from gkd.report.t_quantile import central_probability, t_quantile
+from gkd.report.comparison import central_probability, t_quantile
 
 # Two-sided 95 % and 99 % points as printed in every table of the distribution.
 TABLE = {

@@ -4,9 +4,8 @@ from pathlib import Path
 import pytest
 from run_directories import complete_run, summary, write_run
 
-from gkd.report.notes import gaps, protocol, verdicts
 from gkd.report.results import Results, run_results
-from gkd.report.table import comparison_table, network_table
+from gkd.report.table import comparison_table, gaps, network_table, protocol, verdicts
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tiny_plugin import RECIPE, Blobs, TinyPlugin
 from gkd import Sample, hookimpl
 from gkd.errors import RecipeError
 from gkd.evaluation.feature_distances import feature_distances
-from gkd.report.feature_spaces import FILE_NAME as READ
+from gkd.report.results import FEATURE_SPACE as READ
 from gkd.training.experiment import load_weights
 from gkd.training.feature_space import FILE_NAME as WRITTEN
 

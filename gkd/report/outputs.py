@@ -1,0 +1,81 @@
+"""The files of a report: ``results.json``, ``table.md``, ``report.html`` and pictures."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gkd.files import write_atomically, write_text
+from gkd.report.feature_space_figure import feature_space_figure
+from gkd.report.html import page
+from gkd.report.results import Results
+from gkd.report.table import (
+    Table,
+    comparison_table,
+    gaps,
+    network_table,
+    protocol,
+    run_names,
+    verdicts,
+)
+
+
+def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:
+    """Write the report of one or several runs, each file of it at once."""
+    writers = {"results.json": json_text, "table.md": markdown, "report.html": page}
+    written = []
+    for name, text in writers.items():  # the numbers first: they must not wait for a picture
+        written.append(folder / name)
+        write_text(written[-1], text(runs))
+    # The feature spaces of a single run once more, to be used outside of the page.
+    figure = feature_space_figure(runs[0]) if len(runs) == 1 else None
+    if figure is not None:
+        path = folder / "feature_space.png"
+        write_atomically(path, lambda partial: figure.savefig(partial, format="png", dpi=200))
+        written.append(path)
+    return written
+
+
+def json_text(runs: Sequence[Results]) -> str:
+    """Write one run's results as JSON; several as a list under ``runs``."""
+    dumped: list[dict[str, Any]] = [run.model_dump(mode="json") for run in runs]
+    content = dumped[0] if len(dumped) == 1 else {"runs": dumped}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def markdown(runs: Sequence[Results]) -> str:
+    """Write tables, verdicts and protocol as Markdown that reads well unrendered."""
+    title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
+    parts = [f"# {_escape(title)}", _markdown_table(comparison_table(runs))]
+    for run, name in zip(runs, run_names(runs), strict=True):
+        if len(runs) > 1:
+            parts.append(f"## {_escape(run.title)} ({_escape(name)})")
+        sentences = [*verdicts(run), *gaps(run)]
+        parts.append("\n".join(f"- {_escape(sentence)}" for sentence in sentences))
+        parts.append("\n".join(f"* **{key}**: {_escape(text)}" for key, text in protocol(run)))
+    parts += ["## Every network", _markdown_table(network_table(runs))]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    rows = [[_escape(cell) for cell in row] for row in (table.header, *table.body)]
+    widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
+    rule = [
+        "-" * width if column < table.labels else "-" * (width - 1) + ":"
+        for column, width in enumerate(widths)
+    ]
+    lines = []
+    for row in (rows[0], rule, *rows[1:]):
+        padded = [
+            cell.ljust(width) if column < table.labels else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(padded)} |")
+    return "\n".join(lines)
+
+
+def _escape(text: str) -> str:
+    # An underscore inside a word, as in micro_f1, means nothing to Markdown.
+    one_line = " ".join(text.split())
+    return re.sub(r"[\\`*|<\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", one_line)
