@@ -8,11 +8,11 @@ from functools import partial
 
 from gkd.benchmarking import Benchmark, Goal
 from gkd_benchmarks.compiled import AgainstCompiledTextbook, CompiledStep
-from gkd_benchmarks.dgcnn import STUDENT, Network
-from gkd_benchmarks.gat import Layer
+from gkd_benchmarks.dgcnn_cases import STUDENT, Network
+from gkd_benchmarks.gat_cases import Layer
 from gkd_benchmarks.growth import LargeStep, LSPGrowth, NodeOrder
-from gkd_benchmarks.knn import AgainstPackages, AgainstTree, LargeCloud
-from gkd_benchmarks.lsp import LSP, LSPOnUnion
+from gkd_benchmarks.knn_cases import AgainstPackages, AgainstTree, LargeCloud
+from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
 from gkd_benchmarks.steps import DGCNNStep, GATStep
 
 BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {

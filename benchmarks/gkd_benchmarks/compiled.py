@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
-from gkd_benchmarks.lsp import LSP
+from gkd_benchmarks.lsp_cases import LSP
 from gkd_benchmarks.problems import value_and_gradient
 from gkd_benchmarks.steps import Step
-from gkd_benchmarks.textbook_loss import SIMILARITIES, textbook_loss
+from gkd_benchmarks.textbook import SIMILARITIES, textbook_loss
 
 
 class CompiledStep(Benchmark):

@@ -10,7 +10,7 @@ import gkd
 from gkd import Distiller, Sample, Term
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
 from gkd.cache.teacher_cache import TeacherCache
-from gkd_benchmarks.dgcnn import CLASSES, STUDENT, TEACHER
+from gkd_benchmarks.dgcnn_cases import CLASSES, STUDENT, TEACHER
 from gkd_benchmarks.problems import (
     TWO_PPI_GRAPHS,
     EdgeSizes,

@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from gkd.benchmarking.benchmark import Benchmark, Goal
-from gkd.benchmarking.setting import Setting
+from gkd.benchmarking.benchmark import Benchmark, Goal, Setting
 from gkd.benchmarking.timing import Clock, Spread, alternating_seconds, copy_bandwidth
 from gkd.evaluation.cost import peak_memory
 
@@ -109,6 +108,7 @@ def measure(
         clock: seconds.
     """
     errors = _errors(benchmark, setting)
+    # After the errors: the exact results are let go before memory is measured.
     works = benchmark.ours(setting), benchmark.theirs(setting)
     seconds = alternating_seconds(works, repeats, setting.device, clock=clock)
     peaks = [peak_memory(work, setting.device) for work in works]
@@ -118,13 +118,18 @@ def measure(
         for name, taken, peak, error in zip(names, seconds, peaks, errors, strict=True)
     )
     items = benchmark.units[0] / benchmark.units[1]
-    ratios = [b / a * items for a, b in zip(*seconds, strict=True)]
-    speed = Spread.of(ratios)
-    share = _bandwidth_share(benchmark, setting, ours.seconds.median)
+    # Ratios of neighbours in time, not of medians: what slows the machine for a while slows both.
+    speed = Spread.of([b / a * items for a, b in zip(*seconds, strict=True)])
+    traffic, share = benchmark.traffic(), None
+    if traffic is not None:
+        rate = traffic * setting.dtype.itemsize / 4 / ours.seconds.median
+        share = rate / copy_bandwidth(setting.device)
     return Measurement(case, ours, theirs, speed, benchmark.units, benchmark.goal, share)
 
 
 def _errors(benchmark: Benchmark, setting: Setting) -> list[float | None]:
+    # The alternative in float64 is the reference of both, where both compute the same: what gkd
+    # gets wrong in any precision would not show against itself.
     errors: list[float | None] = []
     exact: Sequence[Tensor] = ()
     for ours in (True, False):
@@ -134,10 +139,3 @@ def _errors(benchmark: Benchmark, setting: Setting) -> list[float | None]:
             exact = benchmark.results(setting.exactly(), ours=of_ours)
         errors.append(benchmark.error(results, exact) if results else None)
     return errors
-
-
-def _bandwidth_share(benchmark: Benchmark, setting: Setting, seconds: float) -> float | None:
-    traffic = benchmark.traffic()
-    if traffic is None:
-        return None
-    return traffic * setting.dtype.itemsize / 4 / seconds / copy_bandwidth(setting.device)

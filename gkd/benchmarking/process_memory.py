@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
+from gkd.benchmarking.benchmark import Setting
 from gkd.benchmarking.installed import benchmark_named
-from gkd.benchmarking.setting import Setting
 from gkd.errors import GkdError
 from gkd.evaluation.cost import status_bytes
 
@@ -47,10 +47,6 @@ def _run(case: str, side: str, device: str, dtype: str, threads: str) -> int | N
     if device != "cpu":
         peak: int = torch.get_device_module(device).max_memory_allocated()
         return peak
-    return _own_peak()
-
-
-def _own_peak() -> int | None:
     # What getrusage says would include the parent's peak, from before it became this process.
     try:
         return status_bytes(Path("/proc/self"), "VmHWM")

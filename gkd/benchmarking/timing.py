@@ -62,18 +62,15 @@ def alternating_seconds(
     for turn in range(warm_up + repeats):
         order = list(enumerate(works))
         for number, work in order if turn % 2 == 0 else reversed(order):
-            taken = _seconds(work, device, clock)
+            # Without waiting, an accelerator's time would be that of handing the work over.
+            _wait_for(device)
+            begin = clock()
+            work()
+            _wait_for(device)
+            taken = clock() - begin
             if turn >= warm_up:
                 seconds[number].append(taken)
     return seconds
-
-
-def _seconds(work: Work, device: torch.device, clock: Clock) -> float:
-    _wait_for(device)
-    begin = clock()
-    work()
-    _wait_for(device)
-    return clock() - begin
 
 
 def _wait_for(device: torch.device) -> None:

@@ -5,6 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from gkd import __version__
 from gkd.errors import ParameterError
 from gkd.hosting.kinds import kind_named
 from gkd.scaffold.names import PluginName
@@ -27,14 +28,25 @@ def new_project(name: str, kind: str = "loss", folder: Path | None = None) -> tu
     hook = kind_named(kind).hook
     names = PluginName(name)
     folder = Path(name) if folder is None else folder
-    _require_free(folder)
+    if folder.exists() and not folder.is_dir():
+        raise ParameterError(f"the folder '{folder}' cannot be made: a file is called so")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ParameterError(f"the folder '{folder}' is in use; name a new or empty one with --out")
     contents = {
         "pyproject.toml": _template("pyproject.toml"),
         "README.md": _template("README.md"),
         f"{names.module}.py": _template(f"{kind}.py"),
         f"tests/test_{names.module}.py": _template(f"test_{kind}.py"),
     }
-    values = _values(names, kind, hook)
+    values = {
+        "distribution": names.distribution,
+        "module": names.module,
+        "component": names.component,
+        "class_name": names.class_name,
+        "kind": kind,
+        "hook": hook,
+        "gkd": ".".join(__version__.split(".")[:2]),
+    }
     if re.search(rf"\b{names.class_name}\b", "".join(t.template for t in contents.values())):
         values["class_name"] = f"My{names.class_name}"  # the template means something else by it
     written = tuple(folder / path for path in contents)
@@ -44,27 +56,6 @@ def new_project(name: str, kind: str = "loss", folder: Path | None = None) -> tu
     return written
 
 
-def _require_free(folder: Path) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise ParameterError(f"the folder '{folder}' cannot be made: a file is called so")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise ParameterError(f"the folder '{folder}' is in use; name a new or empty one with --out")
-
-
 def _template(name: str) -> Template:
     # Another suffix than .py keeps tools from taking a template for a module.
     return Template((_TEMPLATES / f"{name}.template").read_text(encoding="utf-8"))
-
-
-def _values(names: PluginName, kind: str, hook: str) -> dict[str, str]:
-    from gkd import __version__
-
-    return {
-        "distribution": names.distribution,
-        "module": names.module,
-        "component": names.component,
-        "class_name": names.class_name,
-        "kind": kind,
-        "hook": hook,
-        "gkd": ".".join(__version__.split(".")[:2]),
-    }

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gkd import AbstractLoss, View
 from gkd.functional.segments import segment_max, segment_sum, spread
-from gkd_classic.checks import is_finite_number, paired_features, require, require_choice
-from gkd_classic.samples import sample_pointer
+from gkd_classic.checks import is_finite_number, require, require_choice
+from gkd_classic.views import paired_features, sample_pointer
 
 
 class AttentionTransfer(AbstractLoss):
@@ -72,7 +72,7 @@ class AttentionTransfer(AbstractLoss):
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean distance over samples; 0 where there are no nodes."""
         ours, theirs = paired_features(student, teacher, "at")
-        if not len(ours):
+        if not len(ours):  # no samples to take a mean of: 0, with a gradient
             return ours.sum()
         pointer = sample_pointer(student, teacher, len(ours), "at")
         gap = self._map(ours, pointer) - self._map(theirs, pointer)
@@ -89,6 +89,8 @@ class AttentionTransfer(AbstractLoss):
         """
         features = teacher.require_features("at")
         pointer = sample_pointer(teacher, teacher, len(features), "at")
+        # The root undoes the power that the map of this channel will have: a map is a number for
+        # each node, and as a view's features it stands for channels without end.
         channel = self._map(features, pointer).pow(1 / self.power)
         return View(features=channel[:, None], graph=teacher.graph, batch=teacher.batch)
 
@@ -116,6 +118,7 @@ def attention_map(
 
 def _root(values: Tensor) -> Tensor:
     """Square root whose gradient at 0 is 0 instead of infinite."""
+    # Two where: a single one around sqrt would still multiply its infinite slope by 0, NaN.
     positive = values > 0
     return torch.where(positive, torch.where(positive, values, 1).sqrt(), 0)
 

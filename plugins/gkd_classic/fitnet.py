@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError
-from gkd_classic.checks import paired_features, require, require_choice
-from gkd_classic.directions import directions
+from gkd_classic.checks import require, require_choice
+from gkd_classic.views import directions, paired_features
 
 
 class FitNet(AbstractLoss):
@@ -73,6 +73,7 @@ class FitNet(AbstractLoss):
 
     def build(self, student: View, teacher: View) -> None:
         """Create the regressor for these widths; one that exists is kept, with what it learned."""
+        # A second call, as after loading a checkpoint, must not draw the weights anew.
         if self.regressor is not None:
             return
         ours, theirs = paired_features(student, teacher, "fitnet")
@@ -89,6 +90,7 @@ class FitNet(AbstractLoss):
             mapped: Tensor = regressor(ours.to(regressor.weight.dtype)).to(theirs.dtype)
         if self.normalise:
             mapped, theirs = directions(mapped, dim=1), directions(theirs, dim=1)
+        # A sum over one number, and not a mean of means: no nodes give 0 and not NaN.
         scale = 2 if self.reduction == "sum" else theirs.shape[1]
         return (mapped - theirs).square().sum() / (scale * max(len(theirs), 1))
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
 from gkd import AbstractLoss, View
-from gkd_classic.checks import is_finite_number, paired_logits, require, require_choice
+from gkd_classic.checks import is_finite_number, require, require_choice
+from gkd_classic.views import paired_logits
 
 
 class KD(AbstractLoss):
@@ -83,6 +84,8 @@ class KD(AbstractLoss):
 
 def categorical_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher ‖ student) of the softmax of logits ``[N, C]``, per node ``[N]``."""
+    # In log space: the probability of a class that the teacher rules out underflows, and 0 · log 0
+    # is NaN.
     ours, theirs = log_softmax(student, dim=1), log_softmax(teacher, dim=1)
     # Rounding can leave a sum of cancelling parts just below zero.
     return (theirs.exp() * (theirs - ours)).sum(dim=1).clamp_min(0)

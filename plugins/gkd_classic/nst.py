@@ -14,15 +14,8 @@ from torch import Tensor
 
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError
-from gkd_classic.checks import (
-    is_finite_number,
-    is_whole_number,
-    paired_features,
-    require,
-    require_choice,
-)
-from gkd_classic.directions import directions
-from gkd_classic.samples import sample_pointer
+from gkd_classic.checks import is_finite_number, is_whole_number, require, require_choice
+from gkd_classic.views import directions, paired_features, sample_pointer
 
 
 class NST(AbstractLoss):
@@ -90,7 +83,7 @@ class NST(AbstractLoss):
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean discrepancy over samples; 0 where there are no nodes."""
         ours, theirs = paired_features(student, teacher, "nst")
-        if not len(ours):
+        if not len(ours):  # no samples to take a mean of: 0, with a gradient
             return ours.sum()
         sizes = sample_pointer(student, teacher, len(ours), "nst").diff().tolist()
         # Sums over nodes and channels need more digits than half precision has.
@@ -120,6 +113,7 @@ class Linear(ChannelKernel):
 
     def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Squared MMD without any pair, in O(N·(C + C'))."""
+        # The sums over pairs of dot products are dot products of sums: no pair is needed.
         return (student.mean(dim=1) - teacher.mean(dim=1)).square().sum()
 
 
@@ -168,7 +162,15 @@ class Gaussian(ChannelKernel):
             _squared_distances(teacher, teacher),
             _squared_distances(student, teacher),
         )
-        variance = self.sigma**2 if is_finite_number(self.sigma) else _mean_distance(*distances)
+        if is_finite_number(self.sigma):
+            variance = self.sigma**2
+        else:
+            # Over all ordered pairs of the C + C' channels; those across count in both orders.
+            within_student, within_teacher, across = (each.detach().sum() for each in distances)
+            pairs = (student.shape[1] + teacher.shape[1]) ** 2
+            mean = (within_student + within_teacher + 2 * across) / pairs
+            # Equal channels differ by rounding, which must not become the unit of measure.
+            variance = mean.clamp_min(torch.finfo(mean.dtype).eps)
         return _discrepancy(*((distance / (-2 * variance)).exp() for distance in distances))
 
 
@@ -178,15 +180,9 @@ def _discrepancy(within_student: Tensor, within_teacher: Tensor, across: Tensor)
 
 
 def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    # From products, [C, C'], not from differences, [N, C, C']; below 0 it is rounding.
     squares = one.square().sum(dim=0)[:, None] + other.square().sum(dim=0)[None, :]
     return (squares - 2 * one.T @ other).clamp_min(0)
-
-
-def _mean_distance(within_student: Tensor, within_teacher: Tensor, across: Tensor) -> Tensor:
-    total = within_student.sum() + within_teacher.sum() + 2 * across.sum()
-    mean = total.detach() / (len(within_student) + len(within_teacher)) ** 2
-    # Equal channels differ by rounding, which must not become the unit of measure.
-    return mean.clamp_min(torch.finfo(mean.dtype).eps)
 
 
 _KERNELS: Mapping[str, type[Linear] | type[Polynomial] | type[Gaussian]] = MappingProxyType(

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from gkd import hookimpl
-from gkd_dgcnn.layer import EdgeConv
-from gkd_dgcnn.network import DGCNN
+from gkd_dgcnn.dgcnn import DGCNN
+from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 __all__ = ["DGCNN", "EdgeConv", "gkd_models"]
 

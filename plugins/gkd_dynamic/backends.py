@@ -30,6 +30,7 @@ def suits_tree(features: Tensor, sizes: Sequence[int]) -> bool:
     the points fill the space (``gkd bench knn-tree-2 knn-tree-3 knn-tree-4 knn-tree-6``), and
     earlier on surfaces.
     """
+    # Tiles take time in proportion to the points of a cloud, a tree hardly more for a larger one.
     own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
     return features.device.type == "cpu" and own_cloud >= 2.0 ** (7 + features.shape[1])
 
@@ -48,13 +49,14 @@ def _tree_available() -> bool:
     return False
 
 
-def _tree() -> Backend:
-    required()  # says so when the builder is made, not in the first step
+def tree() -> Backend:
+    """Return the search by trees; what it lacks is said when a builder is made, not in a step."""
+    required()
     return cluster_neighbours
 
 
 BACKENDS: Mapping[str, Callable[[], Backend]] = {
     "auto": lambda: automatic,
     "torch": lambda: nearest_neighbours,
-    "torch-cluster": _tree,
+    "torch-cluster": tree,
 }

@@ -71,16 +71,13 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
         return found
 
     largest = max(sizes, default=0)
-    pieces = in_threads(sources, _shares(len(x), largest))
+    # torch-cluster searches with one thread, but without Python's lock. A share builds the trees of
+    # all clouds that it has points of: few enough shares that two seldom build the same.
+    clouds = len(x) // max(1, largest)
+    per_thread = min(PER_THREAD, max(1, clouds // torch.get_num_threads()))
+    pieces = in_threads(sources, shares(len(x), _POINTS_PER_SHARE, per_thread))
     width = min(k, largest)
     return _rows(torch.cat(pieces), size.clamp_max(k)[cloud], width)
-
-
-def _shares(points: int, largest: int) -> list[Share]:
-    """Parts of the points, few enough that they seldom need trees of the same cloud."""
-    clouds = points // max(1, largest)
-    per_thread = min(PER_THREAD, max(1, clouds // torch.get_num_threads()))
-    return shares(points, _POINTS_PER_SHARE, per_thread)
 
 
 def _rows(sources: Tensor, counts: Tensor, width: int) -> Tensor:

@@ -9,7 +9,7 @@ from gkd import Graph, ParameterError
 from gkd.eager import eagerly
 from gkd.errors import suggestion
 from gkd_dynamic.backends import BACKENDS
-from gkd_dynamic.clouds import cloud_sizes
+from gkd_dynamic.cloud_sizes import cloud_sizes
 
 
 class KNN(nn.Module):
@@ -70,15 +70,13 @@ class KNN(nn.Module):
         sizes = cloud_sizes("knn", features, batch)
         if self.self_loops:
             return Graph.from_neighbours(self._backend(features, sizes, self.k))
-        return Graph.from_neighbours(_others(self._backend(features, sizes, self.k + 1)))
+        # The point itself is once in every row, whatever coincides with it: one more is asked for,
+        # and the rows stay of one length without it.
+        neighbours = self._backend(features, sizes, self.k + 1)
+        points = torch.arange(len(neighbours), device=neighbours.device)
+        others = neighbours[neighbours != points[:, None]]
+        return Graph.from_neighbours(others.view(len(neighbours), max(0, neighbours.shape[1] - 1)))
 
     def extra_repr(self) -> str:
         """Return the settings for ``print(builder)``."""
         return f"k={self.k}, backend={self.backend!r}, self_loops={self.self_loops}"
-
-
-def _others(neighbours: Tensor) -> Tensor:
-    """Neighbours without the point itself, which is once in every row."""
-    points = torch.arange(len(neighbours), device=neighbours.device)
-    others = neighbours[neighbours != points[:, None]]
-    return others.view(len(neighbours), max(0, neighbours.shape[1] - 1))

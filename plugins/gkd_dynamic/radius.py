@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from gkd import Graph, ParameterError
 from gkd.eager import eagerly
 from gkd.functional.neighbours import radius_edges
-from gkd_dynamic.clouds import cloud_sizes
+from gkd_dynamic.cloud_sizes import cloud_sizes
 
 
 class Radius(nn.Module):

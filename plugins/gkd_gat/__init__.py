@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from gkd import hookimpl
-from gkd_gat.layer import GATLayer
-from gkd_gat.network import GAT
+from gkd_gat.gat import GAT
+from gkd_gat.gat_layer import GATLayer
 
 __all__ = ["GAT", "GATLayer", "gkd_models"]
 

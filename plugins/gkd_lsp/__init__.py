@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gkd import AbstractKernel, AbstractLoss, hookimpl
 from gkd_lsp.kernels import L2, RBF, Cosine, Laplacian, Linear, Polynomial
-from gkd_lsp.loss import LSP
+from gkd_lsp.lsp import LSP
 
 __all__ = [
     "L2",

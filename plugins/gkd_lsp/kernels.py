@@ -49,6 +49,8 @@ class Polynomial(AbstractKernel):
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the polynomial of the dot products, ``[E]``."""
+        # An error of the dot product comes out magnified by the slope of the power: the dot product
+        # is asked for with that much less of it.
         steepest = (pairs.largest_squared_norm() + abs(self.c)) ** (self.degree - 1)
         slope = self.degree * max(steepest, 1.0)
         return (pairs.dot(RESOLUTION / slope) + self.c) ** self.degree
@@ -75,6 +77,7 @@ class L2(AbstractKernel):
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the distances, ``[E]``."""
+        # No minus sign, tempting as it is: equation 4 is followed as printed.
         if self.squared:
             return pairs.squared_distance()
         # The root magnifies the round-off of small distances without bound, hence no tolerance.
@@ -111,14 +114,17 @@ class RBF(AbstractKernel):
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarities, ``[E]``, in (0, 1]."""
-        variance = _median_square(pairs) if self.sigma == "median" else float(self.sigma) ** 2
+        if self.sigma == "median":
+            # Twice: how much round-off is tolerable shows only in the median itself. Where all
+            # ends coincide it is 0, and any bandwidth gives the same similarities.
+            rough = _median(pairs.squared_distance(), pairs)
+            variance = _median(pairs.squared_distance(RESOLUTION * 2 * rough), pairs) or 1.0
+        else:
+            variance = float(self.sigma) ** 2
+        # The slope of exp is at most 1, so that only the division by 2σ² changes the tolerance: far
+        # fewer features need float64 than for the distance itself.
         exponents = pairs.squared_distance(RESOLUTION * 2 * variance) / (-2 * variance)
-        return exponents.exp_()
-
-
-def _median_square(pairs: EdgePairs) -> float:
-    rough = _median(pairs.squared_distance(), pairs)
-    return _median(pairs.squared_distance(RESOLUTION * 2 * rough), pairs) or 1.0
+        return exponents.exp_()  # in place: autograd keeps the result of exp, not its argument
 
 
 def _median(squares: Tensor, pairs: EdgePairs) -> float:
@@ -179,6 +185,7 @@ class Laplacian(AbstractKernel):
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarities, ``[E]``, in (0, 1]."""
+        # No tolerance: differences are taken before they are added up, so that nothing cancels.
         return (pairs.l1_distance() / -self.scale).exp()
 
 

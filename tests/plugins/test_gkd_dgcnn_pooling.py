@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkd_dgcnn.pooling import cloud_pool
+from gkd_dgcnn.dgcnn import cloud_pool
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 1000))

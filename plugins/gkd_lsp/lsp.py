@@ -7,6 +7,7 @@ section 3, equations 3 to 8.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -18,7 +19,38 @@ from gkd import AbstractKernel, AbstractLoss, Graph, ParameterError, View
 from gkd.eager import eagerly
 from gkd.functional.divergences import structure_divergence
 from gkd.functional.segments import segment_log_softmax
-from gkd_lsp.variants import VARIANTS, Direction, Reduction, Variant
+
+Direction = Literal["student-teacher", "teacher-student"]
+Reduction = Literal["node-mean", "edge-mean"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What one publication means by the loss.
+
+    Args:
+        kernel: name of the kernel it uses unless told otherwise.
+        direction: which structure comes first in KL(first ‖ second).
+        reduction: what the sum over all neighbours of all nodes is divided by.
+        kernels: its own definition, (name, parameters), of kernel names it reads differently.
+    """
+
+    kernel: str
+    direction: Direction
+    reduction: Reduction
+    kernels: Mapping[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+
+VARIANTS: Mapping[str, Variant] = {
+    "paper": Variant("rbf", "student-teacher", "node-mean"),
+    "official-code": Variant("laplacian", "teacher-student", "node-mean"),
+    "joshi": Variant(
+        "rbf",
+        "teacher-student",
+        "edge-mean",
+        {"poly": ("cosine", {"power": 2}), "l2": ("l2", {"squared": False})},
+    ),
+}
 
 _OWN = ("kernel", "variant", "direction", "reduction")
 
@@ -94,11 +126,20 @@ class LSP(AbstractLoss):
             teacher: features and graph, or what :meth:`target` made of them.
         """
         features, graph = student.require_features("lsp"), student.require_graph("lsp")
-        if teacher.edge_values is not None:
-            log_teacher = _structure_on(graph, teacher, teacher.edge_values)
-        else:
+        if teacher.edge_values is None:
+            # On dynamic graphs (section 3.5) each network has neighbours of its own. A structure
+            # on one of the two graphs would not see whom the other network holds near.
             graph = graph.union(teacher.require_graph("lsp"))
             log_teacher = self._log_teacher(teacher.require_features("lsp"), graph)
+        elif graph == teacher.graph:
+            log_teacher = teacher.edge_values
+        else:  # a softmax over other neighbours is another softmax: nothing can be looked up
+            raise ParameterError(
+                f"lsp: a precomputed structure on {teacher.graph} serves that graph only, got "
+                f"{graph}; pass the teacher's features, then both are compared on the union"
+            )
+        # The student's logits only: the divergence takes the softmax itself, in log space, and has
+        # its gradient ready when the value is.
         logits = self.kernel(features, graph)
         divergence = structure_divergence(
             logits,
@@ -106,6 +147,8 @@ class LSP(AbstractLoss):
             graph.row_pointer,
             first="logits" if self.direction == "student-teacher" else "other",
         )
+        # Nodes without in-edges count, too: the weight of a term must not depend on how many
+        # there are.
         count = graph.num_nodes if self.reduction == "node-mean" else graph.num_edges
         return (divergence.sum() / max(count, 1)).to(
             torch.promote_types(features.dtype, torch.float32)
@@ -125,8 +168,9 @@ class LSP(AbstractLoss):
         features, graph = teacher.require_features("lsp"), teacher.require_graph("lsp")
         return View(graph=graph, edge_values=self._log_teacher(features, graph))
 
-    @torch.no_grad()
+    @torch.no_grad()  # a teacher that learns from its student is no teacher
     def _log_teacher(self, features: Tensor, graph: Graph) -> Tensor:
+        # The logarithm and not the probability, which underflows where logits differ by hundreds.
         return segment_log_softmax(self.kernel(features, graph), graph.row_pointer)
 
     def extra_repr(self) -> str:
@@ -143,6 +187,7 @@ def _kernel(
             given = ", ".join(sorted(parameters))
             raise ParameterError(f"lsp: {given} given beside a kernel object; set it there")
         return kernel
+    # A publication may mean another kernel by the name: joshi's poly is the squared cosine.
     name, own = published.kernels.get(kernel, (kernel, {}))
     try:
         created: AbstractKernel = gkd.create("kernel", name, **{**own, **parameters})
@@ -154,15 +199,6 @@ def _kernel(
                 ) from error
         raise
     return created
-
-
-def _structure_on(graph: Graph, teacher: View, log_probability: Tensor) -> Tensor:
-    if graph != teacher.graph:
-        raise ParameterError(
-            f"lsp: a precomputed structure on {teacher.graph} serves that graph only, got {graph}; "
-            "pass the teacher's features, then both are compared on the union"
-        )
-    return log_probability
 
 
 def _one_of(parameter: str, value: str, choices: Any) -> str:

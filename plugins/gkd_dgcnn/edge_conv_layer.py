@@ -64,6 +64,7 @@ class EdgeConv(nn.Module):
     def _known_moments(self, graph: Graph) -> Moments | None:
         # The norm's own mode decides, so that it can be frozen as others are, by norm.eval().
         norm = self.norm
+        # Lightning's sync_batchnorm replaces the module, but not what is computed here.
         if isinstance(norm, nn.SyncBatchNorm):
             raise ParameterError(
                 "EdgeConv cannot share its batch statistics between processes: train without "
@@ -83,6 +84,8 @@ class EdgeConv(nn.Module):
         if not norm.training or norm.running_mean is None or norm.running_var is None:
             return
         assert norm.num_batches_tracked is not None
+        # As BatchNorm1d does it: a momentum of None means the mean over all batches, and the
+        # running variance is the unbiased one, though the batch is normalised by the biased.
         norm.num_batches_tracked += 1
         share = 1 / int(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
         unbiased = moments.variance * (num_edges / (num_edges - 1))

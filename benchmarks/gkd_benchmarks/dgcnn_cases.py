@@ -10,8 +10,7 @@ from torch.nn.functional import cross_entropy
 from gkd import Graph
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
 from gkd_benchmarks.problems import generator, point_clouds
-from gkd_benchmarks.textbook_edge_conv import textbook_logits
-from gkd_benchmarks.textbook_knn import nearest
+from gkd_benchmarks.textbook import nearest, textbook_logits
 from gkd_dgcnn import DGCNN
 
 CLASSES = 40

@@ -15,8 +15,7 @@ from gkd_benchmarks.problems import (
     undirected_edges,
     value_and_gradient,
 )
-from gkd_benchmarks.textbook_knn import nearest
-from gkd_benchmarks.textbook_loss import SIMILARITIES, textbook_loss
+from gkd_benchmarks.textbook import SIMILARITIES, nearest, textbook_loss
 
 
 class LSP(Benchmark):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gkd import Graph, ParameterError
-from gkd_gat.layer import GATLayer
+from gkd_gat.gat_layer import GATLayer
 
 
 class GAT(nn.Module):
@@ -102,11 +102,14 @@ class GAT(nn.Module):
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return the logits, ``[N, out_channels]``, of ``x [N, in_channels]`` on the edges."""
         self._check_features(x)
+        # Remembered with the tensor: teacher, student and losses share one sorting of the batch.
         graph = Graph.of(edge_index, x.shape[0])
         if graph.device != x.device:
             raise ParameterError(f"x is on {x.device}, but edge_index is on {graph.device}")
         if self.self_loops:
             graph = graph.with_self_loops()
+        # The activation opens the next layer in place of closing this one, so that a tap on a layer
+        # sees what the publications compare: outputs before the activation.
         for index, layer in enumerate(self.layers):
             x = x if index == 0 else functional.elu(x)
             x = layer(functional.dropout(x, self.dropout, self.training), graph)
@@ -117,6 +120,8 @@ class GAT(nn.Module):
             raise ParameterError(
                 f"GAT needs x of shape [N, {self.in_channels}], got {list(x.shape)}"
             )
+        # Under autocast every floating dtype is cast anyway. Outside, torch would complain of a
+        # matrix product somewhere inside a layer.
         expected = next(self.parameters()).dtype
         mixed = x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
         if x.dtype != expected and not mixed:

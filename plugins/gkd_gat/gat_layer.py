@@ -78,17 +78,27 @@ class GATLayer(nn.Module):
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
         """Return ``[N, H·F]``, or ``[N, F]`` if heads are averaged, for ``x [N, in_channels]``."""
         features, source_scores, target_scores = self._projected(x)
+        mask = None
+        if self.training and self.attention_dropout:
+            # Of ones, as dropout scales what it keeps: attention draws nothing itself, and its
+            # backward pass has the same factors.
+            ones = features.new_ones(graph.num_edges, self.heads)
+            mask = functional.dropout(ones, self.attention_dropout)
         heads = neighbour_attention(
             features,
             source_scores,
             target_scores,
             graph,
             self.negative_slope,
-            self._dropout_mask(features, graph),
+            mask,
         )
         out = heads.flatten(1) if self.concat else heads.mean(1)
         if self.res is not None:
-            out = out + functional.linear(x, self._residual_weight(self.res.weight))
+            weight = self.res.weight
+            if not self.concat:
+                # The mean of H projections is the projection by their mean, an H-th of the work.
+                weight = weight.view(self.heads, self.out_channels, -1).mean(0)
+            out = out + functional.linear(x, weight)
         return out if self.bias is None else out + self.bias
 
     def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -102,17 +112,6 @@ class GATLayer(nn.Module):
         features, source_scores, target_scores = torch.split_with_sizes(columns, widths, 1)
         shape = (len(x), self.heads, self.out_channels)
         return features.view(shape), source_scores, target_scores
-
-    def _dropout_mask(self, features: Tensor, graph: Graph) -> Tensor | None:
-        if not self.training or self.attention_dropout == 0:
-            return None
-        return functional.dropout(
-            features.new_ones(graph.num_edges, self.heads), self.attention_dropout
-        )
-
-    def _residual_weight(self, weight: Tensor) -> Tensor:
-        # The mean of H projections is the projection by their mean, an H-th of the work.
-        return weight if self.concat else weight.view(self.heads, self.out_channels, -1).mean(0)
 
     def extra_repr(self) -> str:
         """Sizes, as other layers print them."""

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 import gkd
 from gkd import Graph, ParameterError
 from gkd.eager import eagerly
 from gkd.errors import DataError
-from gkd_dgcnn.layer import EdgeConv
-from gkd_dgcnn.pooling import cloud_pool
+from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 
 class NearestNeighbours(nn.Module):
@@ -29,6 +30,7 @@ class NearestNeighbours(nn.Module):
     @eagerly
     def forward(self, features: Tensor, batch: Tensor | None) -> Graph:
         """Return the graph of ``features [N, C]``, without edges between clouds."""
+        # Detached: who is near whom is a choice, which has no gradient.
         graph: Graph = self.builder(features.detach(), batch)
         return graph
 
@@ -141,12 +143,14 @@ class DGCNN(nn.Module):
         """
         self._check_points(pos)
         bounds = _bounds(batch, len(pos))
+        # torch would complain of one value per channel, somewhere in the head.
         if self.training and len(bounds) == 2 and len(self.head) > 1:
             raise ParameterError(
                 "DGCNN needs at least two clouds in a batch in training: its batch normalisation "
                 "after pooling has one value for each cloud"
             )
         features, outputs = pos, []
+        # Neighbours are nearest in the layer's own input: that is what makes the graph dynamic.
         for graph, layer in zip(self.graphs, self.layers, strict=True):
             features = layer(features, graph(features, batch))
             outputs.append(features)
@@ -166,6 +170,55 @@ class DGCNN(nn.Module):
                 f"DGCNN's parameters are {expected}, but pos is {pos.dtype}: convert pos, or the "
                 "network"
             )
+
+
+def cloud_pool(features: Tensor, bounds: Sequence[int]) -> Tensor:
+    r"""Maximum and mean of every channel over each cloud, side by side.
+
+    .. math:: y_b = \Big[\max_{i \in b} x_i,\; \tfrac{1}{n_b} \sum_{i \in b} x_i\Big]
+
+    Args:
+        features: ``x``, ``[N, C]``, the points of a cloud in consecutive rows.
+        bounds: where each cloud begins, and N: B + 1 ascending numbers, no two of them equal.
+
+    Returns:
+        ``[B, 2C]``. The gradient of a maximum goes to one point that attains it.
+
+    >>> cloud_pool(torch.tensor([[1.0], [3.0], [5.0]]), [0, 2, 3])
+    tensor([[3., 2.],
+            [5., 5.]])
+    """
+    result: Tensor = _CloudPool.apply(features, tuple(bounds))  # type: ignore[no-untyped-call]
+    return result
+
+
+class _CloudPool(torch.autograd.Function):
+    # One gradient of the features' size in the backward pass, where autograd would make three.
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, bounds: tuple[int, ...]) -> Tensor:
+        # Clouds lie side by side, so that each is a view: a scatter over a batch vector would write
+        # to B rows from N, in turn.
+        clouds = [features[start:end] for start, end in pairwise(bounds)]
+        means = torch.stack([cloud.mean(0) for cloud in clouds])
+        if not ctx.needs_input_grad[0]:  # which point it was costs more to find than the maximum
+            return torch.cat([torch.stack([cloud.amax(0) for cloud in clouds]), means], 1)
+        largest, places = zip(*(cloud.max(0) for cloud in clouds), strict=True)
+        ctx.save_for_backward(torch.stack(places))
+        ctx.bounds = bounds
+        return torch.cat([torch.stack(largest), means], 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (places,) = ctx.saved_tensors
+        of_largest, of_means = grad.chunk(2, dim=1)
+        result = grad.new_empty(ctx.bounds[-1], of_means.shape[1])
+        for index, (start, end) in enumerate(pairwise(ctx.bounds)):
+            cloud = result[start:end]
+            cloud.copy_(of_means[index] / len(cloud))
+            cloud.scatter_add_(0, places[index : index + 1], of_largest[index : index + 1])
+        return result, None
 
 
 def _normalised_linear(inputs: int, outputs: int, bias: bool = False) -> list[nn.Module]:
