@@ -81,7 +81,12 @@ def _add_slopes(
 
     def add(share: Share) -> None:
         with torch.no_grad():
-            for chunk in _chunks(_whole_rows(row_pointer, share.of(len(row))), x):
+            # The entries of rows that begin within the share: no row belongs to two threads.
+            entries = share.of(len(row))
+            borders = [entries.start, entries.stop]
+            rows = torch.searchsorted(row_pointer, row_pointer.new_tensor(borders))
+            begin, end = row_pointer[rows].tolist()
+            for chunk in _chunks(slice(begin, end), x):
                 slopes = _difference(x, row[chunk], columns[chunk]).sign_()
                 # A chunk may begin and end within a row. All parts of a row are this thread's,
                 # which adds them up one after another: no locks, and the same sum every time.
@@ -99,13 +104,6 @@ def _portions(num_edges: int, x: Tensor) -> list[Share]:
     if x.device.type != "cpu":
         return [Share(0, 1)]
     return shares(num_edges * x.shape[1], _ELEMENTS_PER_SHARE)
-
-
-def _whole_rows(row_pointer: Tensor, entries: slice) -> slice:
-    """Entries of the rows that begin within ``entries``: no row belongs to two threads."""
-    borders = torch.tensor([entries.start, entries.stop], device=row_pointer.device)
-    first, last = row_pointer[torch.searchsorted(row_pointer, borders)].tolist()
-    return slice(first, last)
 
 
 def _chunks(entries: slice, x: Tensor) -> Iterator[slice]:

@@ -35,8 +35,11 @@ def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
             "importing the component's module starts a check of its own: move that into a "
             "function, such as a test, or under if __name__ == '__main__'"
         )
+    # Pickled here, so that what cannot be pickled raises here, and to the other end as bytes, so
+    # that it can set its path before it imports what they name.
     call = pickle.dumps((function, arguments))
     process = _process()
+    # A read from a pipe has no timeout: a process that hangs is ended, which ends the read.
     timer = Timer(_PATIENCE, process.kill)
     timer.start()
     try:

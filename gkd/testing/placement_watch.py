@@ -74,7 +74,8 @@ class PlacementWatch(TorchFunctionMode):
             )
         result = func(*args, **kwargs)
         if _fetches(name, args, kwargs):
-            result = torch.ops.aten.alias(result)  # on the CPU it is the very tensor
+            # On the CPU it is the very tensor, which is no stray itself.
+            result = torch.ops.aten.alias(result)
             self._strays[result] = True
             return result
         made = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]

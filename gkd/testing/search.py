@@ -46,6 +46,7 @@ def counterexample(
 
     @hypothesis.settings(
         max_examples=examples,
+        # No luck and no memory of former runs; a slow component breaks no law by being slow.
         derandomize=True,
         database=None,
         deadline=None,
@@ -59,10 +60,11 @@ def counterexample(
         tried_since += bool(found)
         if tried_since > _SMALLER:
             return  # this ends the search: nothing smaller seems to fail any more
+        # Components may modify what they are given: the report shows what they were given.
         before = deepcopy(problem)
         try:
             body(problem)
-        except HypothesisException:
+        except HypothesisException:  # how assume() and the search itself speak, not the component
             raise
         except Exception as error:
             found[:] = [Counterexample(before, error)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from gkd import AbstractLoss, View
 from gkd.functional.segments import segment_max, segment_sum, spread
 from gkd_classic.checks import is_finite_number, require, require_choice
-from gkd_classic.views import paired_features, sample_pointer
+from gkd_classic.paired_views import paired_features, sample_pointer
 
 
 class AttentionTransfer(AbstractLoss):
@@ -89,8 +89,8 @@ class AttentionTransfer(AbstractLoss):
         """
         features = teacher.require_features("at")
         pointer = sample_pointer(teacher, teacher, len(features), "at")
-        # The root undoes the power that the map of this channel will have: a map is a number for
-        # each node, and as a view's features it stands for channels without end.
+        # The root undoes the power that forward takes again: one number for each node is kept in
+        # place of all channels.
         channel = self._map(features, pointer).pow(1 / self.power)
         return View(features=channel[:, None], graph=teacher.graph, batch=teacher.batch)
 
@@ -118,7 +118,7 @@ def attention_map(
 
 def _root(values: Tensor) -> Tensor:
     """Square root whose gradient at 0 is 0 instead of infinite."""
-    # Two where: a single one around sqrt would still multiply its infinite slope by 0, NaN.
+    # Two where: a single one around sqrt would multiply its infinite slope by 0, which is NaN.
     positive = values > 0
     return torch.where(positive, torch.where(positive, values, 1).sqrt(), 0)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError
 from gkd_classic.checks import require, require_choice
-from gkd_classic.views import directions, paired_features
+from gkd_classic.paired_views import directions, paired_features
 
 
 class FitNet(AbstractLoss):

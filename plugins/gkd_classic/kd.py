@@ -12,7 +12,7 @@ from torch.nn.functional import log_softmax, logsigmoid
 
 from gkd import AbstractLoss, View
 from gkd_classic.checks import is_finite_number, require, require_choice
-from gkd_classic.views import paired_logits
+from gkd_classic.paired_views import paired_logits
 
 
 class KD(AbstractLoss):

@@ -15,7 +15,7 @@ from torch import Tensor
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError
 from gkd_classic.checks import is_finite_number, is_whole_number, require, require_choice
-from gkd_classic.views import directions, paired_features, sample_pointer
+from gkd_classic.paired_views import directions, paired_features, sample_pointer
 
 
 class NST(AbstractLoss):
@@ -162,6 +162,7 @@ class Gaussian(ChannelKernel):
             _squared_distances(teacher, teacher),
             _squared_distances(student, teacher),
         )
+        variance: float | Tensor
         if is_finite_number(self.sigma):
             variance = self.sigma**2
         else:

@@ -139,6 +139,7 @@ def require_same(result: Sequence[Sample], expected: Sequence[Sample], when: str
 def same_sample_each_time(subject: Subject) -> None:
     """Within an epoch a sample is the same for whoever asks, in whatever order."""
     data = subject.specimen
+    # Under different seeds: a sample must not depend on what was drawn before it was asked for.
     with seeded(1):
         first = some(data)
     with seeded(2):
@@ -212,4 +213,5 @@ def pickles(subject: Subject) -> None:
 def works_in_two_processes(subject: Subject) -> None:
     """Several processes load data together, and none sees the others' memory."""
     data = subject.specimen
+    # The other process hashes strings differently: an order taken from a set shows here.
     require_same(elsewhere(some, data), some(data), "in another process")

@@ -39,6 +39,7 @@ def require_valid(graph: object, cloud: Cloud) -> None:
         require(
             lowest >= 0 and highest < nodes, f"edges name nodes {lowest} to {highest} of {nodes}"
         )
+    # Losses read segments by row pointers: out of order, or twice, an edge would count elsewhere.
     keys = edges[1] * nodes + edges[0]
     require(
         bool((keys.diff() > 0).all()), "the edges are not sorted by (target, source), each once"
@@ -125,6 +126,7 @@ def few_and_coincident_points(subject: Subject, cloud: Cloud) -> None:
 
 
 def _collapsed(cloud: Cloud) -> Cloud:
+    # All points in one place, or a few anywhere: ties, and fewer points than neighbours.
     return Cloud(
         torch.zeros_like(cloud.features) if len(cloud.features) % 2 else cloud.features, cloud.batch
     )

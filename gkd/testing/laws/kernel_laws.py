@@ -145,6 +145,7 @@ def statistics_agree_with_raw_pairs(subject: Subject, case: Shifted) -> None:
     """Fast statistics of pairs must tell what the pairs themselves do, digit by digit."""
     kernel, graph = subject.create(), case.problem.graph
     fast = similarities(kernel, case.features, graph)
+    # In float64, where the pairs themselves carry no error that matters.
     with seeded(0):
         slow = kernel.similarity(RawPairs(case.features.double(), graph))
     require_close(

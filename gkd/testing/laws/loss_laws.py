@@ -84,6 +84,7 @@ def non_negative(subject: Subject, problem: LossProblem) -> None:
 def zero_at_equality(subject: Subject, problem: LossProblem) -> None:
     """A student that equals its teacher has nothing left to learn."""
     value = value_of(built(subject, problem), problem).item()
+    # Rounding in float64 stays far below that; a loss that is not 0 is far above.
     require(abs(value) <= 1e-9, f"the loss of a student that equals its teacher is {value:.6g}")
 
 
@@ -130,6 +131,7 @@ def different_widths(subject: Subject, problem: LossProblem) -> None:
     try:
         value = value_of(built(subject, problem), problem)
     except Exception as error:
+        # Said in the words of the declaration: a message about shapes would not lead there.
         raise AssertionError(
             f"features of different widths raise {type(error).__name__} ({error}); a loss that "
             "needs equal widths declares different_widths = False"
@@ -254,6 +256,7 @@ def targets_of_samples_make_that_of_a_batch(subject: Subject, problem: LossProbl
     """Targets are kept by sample, and samples meet in other batches in the next epoch."""
     loss, teacher = built(subject, problem), problem.teacher
     expected = value_of(loss, problem)
+    # By the code that the cache itself joins with.
     joined = join_views([loss.target(view) for view in _samples(teacher)])
     target = replace(joined, graph=teacher.graph, batch=teacher.batch)
     value = value_of(loss, LossProblem(problem.student, target))
@@ -317,6 +320,8 @@ def gradient_step_lowers_the_loss(subject: Subject) -> None:
         )
         return LossProblem(student, problem.teacher)
 
+    # Of several sizes, as nothing is known of the curvature: one step may be too far for a steep
+    # loss, another too short to show.
     lowest = min(value_of(loss, moved(size)).item() for size in (1e-2, 1e-3, 1e-4, 1e-5))
     require(lowest < value.item(), f"small steps against the gradient do not lower {value:.6g}")
 
@@ -453,6 +458,7 @@ def state_dict_round_trip(subject: Subject) -> None:
     file = io.BytesIO()
     torch.save(trained.state_dict(), file)
     file.seek(0)
+    # From another seed: what the state dict leaves out would agree by chance otherwise.
     resumed = built(subject, problem, seed=1)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     require_close(

@@ -193,6 +193,7 @@ def state_dict_round_trip(subject: Subject) -> None:
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
+    # From another seed: what the state dict leaves out would agree by chance otherwise.
     resumed = evaluating(subject, seed=1)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     expected = logits_of(model, batch)
@@ -251,6 +252,7 @@ def device_preserved(subject: Subject) -> None:
 def bounded_memory(subject: Subject) -> None:
     """Graphs have many more edges than nodes: features gathered for each do not fit."""
     nodes, edges = 1024, 8192
+    # Twice the nodes: twice the memory where it grows with them, four times with their pairs.
     few, large = _largest(subject, nodes, edges), _largest(subject, 2 * nodes, edges)
     require(
         large.elements <= max(3 * few.elements, BLOCK),
@@ -259,6 +261,7 @@ def bounded_memory(subject: Subject) -> None:
     )
     if "edge_index" not in input_names(subject.specimen):
         return
+    # Four times the edges, the same nodes: what is more is held for each edge.
     many = _largest(subject, nodes, 4 * edges)
     per_edge = (many.elements - few.elements) / (3 * edges)
     require(

@@ -87,6 +87,8 @@ def features(
         smooth: all digits, and no two rows or numbers equal: nowhere near a kink such as |0|.
     """
     width = draw(st.integers(1, 5)) if width is None else width
+    # One draw for all numbers: hypothesis shrinks sizes, which is what a reader wants, and not each
+    # number, which would take most of the search.
     random = torch.Generator().manual_seed(draw(st.integers(0, 2**31 - 1)))
     values = torch.randn(num_nodes, width, generator=random, dtype=torch.float64)
     if smooth:

@@ -45,6 +45,7 @@ def clouds(
     steps = torch.randint(-4096, 4097, (sum(sizes), width), generator=random)
     points = steps.double() * _STEP
     if distinct:
+        # Exact, as coordinates are multiples of 2⁻¹⁰: an equality is one, not a matter of rounding.
         squares = (points[:, None] - points).square().sum(2).sort(dim=1).values
         assume(bool((squares.diff(dim=1) != 0).all()))
     elif len(points) > 1 and draw(st.booleans()):

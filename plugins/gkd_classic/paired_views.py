@@ -75,7 +75,7 @@ def sample_pointer(student: View, teacher: View, num_nodes: int, loss: str) -> T
     other = teacher.batch
     if other is not None and other is not batch and not torch.equal(other, batch):
         raise ParameterError(f"{loss}: the batch vectors of student and teacher differ")
-    # Not a bincount: it would count the samples that have no nodes, whose mean is 0 / 0.
+    # Not a bincount: samples without nodes have no map, and their mean would be 0 / 0.
     sizes = torch.unique_consecutive(batch, return_counts=True)[1]
     return torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
 
