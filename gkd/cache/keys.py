@@ -70,16 +70,12 @@ def component_key(component: object, parameters: Mapping[str, object] | None) ->
         content = json.dumps(parameters, sort_keys=True) if parameters is not None else None
     except TypeError:
         content = None
-    return f"{kind.__module__}.{kind.__qualname__}({content or _own_name(component)})"
-
-
-def _own_name(component: object) -> str:
-    if component not in _names:
+    if content is None:
         try:
-            _names[component] = uuid4().hex
-        except TypeError:  # some objects cannot be weakly referenced
-            return uuid4().hex
-    return _names[component]
+            content = _names.setdefault(component, uuid4().hex)
+        except TypeError:  # what cannot be weakly referenced is never found again
+            content = uuid4().hex
+    return f"{kind.__module__}.{kind.__qualname__}({content})"
 
 
 _names: MutableMapping[object, str] = WeakIdKeyDictionary()
@@ -178,14 +174,10 @@ def _known_edges(edge_index: object, sizes: Tensor, num_nodes: int) -> Tensor | 
     parts = graph.graphs if isinstance(graph, DisjointUnion) else (graph,)
     if [part.num_nodes for part in parts] != sizes.tolist():
         return None
-    return torch.tensor([_edge_number(part) for part in parts], device=sizes.device)
-
-
-def _edge_number(graph: Graph) -> int:
-    if graph not in _edge_numbers:
-        values = _mixed(_mixed(graph.source) + graph.target)
-        _edge_numbers[graph] = int(values.sum())
-    return _edge_numbers[graph]
+    for part in parts:
+        if part not in _edge_numbers:
+            _edge_numbers[part] = int(_mixed(_mixed(part.source) + part.target).sum())
+    return torch.tensor([_edge_numbers[part] for part in parts], device=sizes.device)
 
 
 _edge_numbers: MutableMapping[Graph, int] = WeakIdKeyDictionary()

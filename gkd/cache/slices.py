@@ -31,12 +31,27 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
         ParameterError: it cannot be divided among the samples.
     """
     starts = ptr.tolist()
+    # Edges are sorted by target, so those of a sample lie side by side.
     borders = [] if view.graph is None else view.graph.row_pointer[ptr].tolist()
     none = [None] * (len(starts) - 1)
     logits = none if view.logits is None else _rows(view.logits, starts, f"{place}: logits")
     features = none if view.features is None else _rows(view.features, starts, place)
-    graphs = none if _supplied(view) or view.graph is None else _graphs(view.graph, borders, starts)
-    values = none if view.edge_values is None else _edge_rows(view, borders, place)
+    graphs: Sequence[Graph | None] = none
+    supplied = any(part is not None for part in (view.logits, view.features, view.edge_values))
+    if view.graph is not None and not supplied:
+        graphs = [
+            Graph(view.graph.edge_index[:, first:last] - start, end - start)
+            for (start, end), (first, last) in zip(pairwise(starts), pairwise(borders), strict=True)
+        ]
+    values: Sequence[Tensor | None] = none
+    if view.edge_values is not None:
+        num_edges = borders[-1] if borders else None
+        if len(view.edge_values) != num_edges:
+            raise ParameterError(
+                f"teacher cache: {place} has values of shape {list(view.edge_values.shape)} for "
+                f"the {'missing graph' if num_edges is None else f'{num_edges} edges of its graph'}"
+            )
+        values = _pieces(view.edge_values, borders)
     return [
         View(logits[i], features[i], graphs[i], edge_values=values[i]) for i in range(len(none))
     ]
@@ -47,14 +62,9 @@ def join_views(views: Sequence[View]) -> View:
     return View(
         logits=_joined([view.logits for view in views], torch.cat),
         features=_joined([view.features for view in views], torch.cat),
-        graph=_joined([view.graph for view in views], _disjoint_union),
+        graph=_joined([view.graph for view in views], DisjointUnion),
         edge_values=_joined([view.edge_values for view in views], torch.cat),
     )
-
-
-def _supplied(view: View) -> bool:
-    """Whether the graph is one of the batch's that rows or values belong to."""
-    return any(part is not None for part in (view.logits, view.features, view.edge_values))
 
 
 def _rows(rows: Tensor, starts: list[int], place: str) -> list[Tensor]:
@@ -69,34 +79,12 @@ def _rows(rows: Tensor, starts: list[int], place: str) -> list[Tensor]:
     )
 
 
-def _edge_rows(view: View, borders: list[int], place: str) -> list[Tensor]:
-    assert view.edge_values is not None
-    num_edges = borders[-1] if borders else None
-    if len(view.edge_values) != num_edges:
-        raise ParameterError(
-            f"teacher cache: {place} has values of shape {list(view.edge_values.shape)} for the "
-            f"{'missing graph' if num_edges is None else f'{num_edges} edges of its graph'}"
-        )
-    return _pieces(view.edge_values, borders)
-
-
 def _pieces(rows: Tensor, starts: list[int]) -> list[Tensor]:
+    # Copies: a slice would keep the whole batch's memory alive.
     sizes = [end - start for start, end in pairwise(starts)]
     return [piece.clone() for piece in rows.detach().split_with_sizes(sizes)]
 
 
-def _graphs(graph: Graph, borders: list[int], starts: list[int]) -> list[Graph]:
-    # Edges are sorted by target, so those of a sample lie side by side.
-    return [
-        Graph(graph.edge_index[:, first:last] - start, end - start)
-        for (start, end), (first, last) in zip(pairwise(starts), pairwise(borders), strict=True)
-    ]
-
-
-def _disjoint_union(graphs: list[Graph]) -> Graph:
-    return graphs[0] if len(graphs) == 1 else DisjointUnion(graphs)
-
-
 def _joined(values: Sequence[Value | None], join: Callable[[list[Value]], Value]) -> Value | None:
     there = [value for value in values if value is not None]
-    return join(there) if there else None
+    return (there[0] if len(there) == 1 else join(there)) if there else None

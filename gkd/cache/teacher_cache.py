@@ -151,7 +151,11 @@ class TeacherCache:
         self._stores.clear()
 
     def _look_up(self, source: Source, batch: object, inputs: Mapping[str, object]) -> _Known:
-        store, samples = self._store(source.teacher), name_samples(batch)
+        fingerprint = weights_fingerprint(source.teacher)
+        store = self._stores.get(source.teacher)
+        if store is None or store.fingerprint != fingerprint:
+            store = self._stores[source.teacher] = self._new_store(source.teacher, fingerprint)
+        samples = name_samples(batch)
         content = source.content(batch, inputs)
         digests = sample_digests(content, samples.ptr, getattr(batch, "edge_index", None))
         found = [
@@ -167,10 +171,11 @@ class TeacherCache:
         """Run the teacher; return its entries, and whether there was room for those of all."""
         self.misses += 1
         views = source.entries(batch, inputs)
-        parts = {
-            key: split_view(view, known.ptr, f"{source.label}: {_place(key)}")
-            for key, view in views.items()
-        }
+        parts = {}
+        for key, view in views.items():
+            kind, _, tap = key.partition(":")
+            place = f"{source.label}: {f'tap {tap!r}' if kind == 'features' else key}"
+            parts[key] = split_view(view, known.ptr, place)
         complete = True
         for index, (id, found) in enumerate(zip(known.ids, known.found, strict=True)):
             new = {key: samples[index] for key, samples in parts.items() if key not in found}
@@ -186,18 +191,13 @@ class TeacherCache:
             )
         return views, complete
 
-    def _store(self, teacher: nn.Module) -> Store:
-        fingerprint = weights_fingerprint(teacher)
-        store = self._stores.get(teacher)
-        if store is None or store.fingerprint != fingerprint:
-            files, content, device = None, [], None
-            if self.folder is not None:
-                # Hashing all weights takes a while: only files need names that others can find.
-                device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
-                content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
-                files = EntryFiles(self.folder)
-            store = self._stores[teacher] = Store(fingerprint, files, content, device)
-        return store
+    def _new_store(self, teacher: nn.Module, fingerprint: object) -> Store:
+        if self.folder is None:
+            return Store(fingerprint)
+        # Hashing all weights takes a while: only files need names that others can find.
+        device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
+        content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
+        return Store(fingerprint, EntryFiles(self.folder), content, device)
 
     def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str]]:
         # A copy, a checkpoint or another process starts empty: the tensors can be made again.
@@ -230,11 +230,6 @@ class _Known(NamedTuple):
             if key not in self.store.independent
             and any(found[key].company != self.ids for found in self.found)
         ]
-
-
-def _place(key: str) -> str:
-    kind, _, tap = key.partition(":")
-    return f"tap {tap!r}" if kind == "features" else key
 
 
 def _require_equal(kept: View, run: View, label: str) -> None:

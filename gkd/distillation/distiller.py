@@ -104,7 +104,8 @@ class Distiller(nn.Module):
         self._teacher_views = [
             TeacherViews(name, self.teachers, self.terms, place) for name in self.teachers
         ]
-        self._unbuilt = {term.name for term in self.terms if _learns(term.loss)}
+        learns = [t for t in self.terms if type(t.loss).build is not AbstractLoss.build]
+        self._unbuilt = {term.name for term in learns}
 
     @property
     def epoch(self) -> int:
@@ -231,10 +232,6 @@ class Distiller(nn.Module):
             teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
-
-
-def _learns(loss: nn.Module) -> bool:
-    return type(loss).build is not AbstractLoss.build  # type: ignore[attr-defined]
 
 
 def _require_same_rows(student: View, teacher: View) -> None:

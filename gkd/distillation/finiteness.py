@@ -1,6 +1,6 @@
-"""NaN and infinity, found and blamed."""
+"""NaN and infinity, found and traced to what they were computed from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -31,29 +31,32 @@ def require_finite(
         NonFiniteError: NaN or infinity; the message names the losses concerned and what they
             were computed from.
     """
-    if _quickly_finite([total, *_tensors_of_teachers(views)]):
+    # Several terms often compare the same tensors of a teacher.
+    teachers = {id(t): t for _, teacher in views.values() for t in _tensors(teacher).values()}
+    # One read of each tensor and one wait for the device: the usual step ends here. A sum that
+    # overflows although all its values are finite is sorted out by the exact look that follows.
+    sums = [
+        t.detach().sum(dtype=torch.promote_types(t.dtype, torch.float32)).float()
+        for t in (total, *teachers.values())
+    ]
+    if torch.stack(sums).isfinite().all():
         return
-    faults = [] if _finite(task) else [f"the task loss is {task.item()}{_cause(logits=logits)}"]
+    faults = []
+    if not _finite(task):
+        cause = "" if _finite(logits) else f" (the student's {_count('logits', logits)})"
+        faults.append(f"the task loss is {task.item()}{cause}")
     for name, (student, teacher) in views.items():
-        blame = _blame(student, teacher)
+        theirs = _sources("teacher", teacher)
         if not _finite(terms[name]):
-            faults.append(f"term {name!r} is {terms[name].item()}; {blame or _LOSS_ITSELF}")
-        elif any(not _finite(tensor) for tensor in _tensors(teacher).values()):
-            faults.append(f"term {name!r} is finite, but {_blame(None, teacher)}")
+            sources = ", ".join([*_sources("student", student), *theirs])
+            cause = sources or "what it compares is finite, so the loss itself overflowed"
+            faults.append(f"term {name!r} is {terms[name].item()}; {cause}")
+        elif theirs:
+            faults.append(f"term {name!r} is finite, but {', '.join(theirs)}")
     if not faults and not _finite(total):
         faults = [f"the total is {total.item()}, though every loss in it is finite"]
     if faults:
         raise NonFiniteError(f"not finite at epoch {epoch}: {'; '.join(faults)}")
-
-
-_LOSS_ITSELF = "what it compares is finite, so the loss itself overflowed"
-
-
-def _quickly_finite(tensors: list[Tensor]) -> bool:
-    # One read of each tensor and one wait for the device. A sum that overflows although all its
-    # values are finite is sorted out by the exact look that follows.
-    sums = [t.detach().sum(dtype=torch.promote_types(t.dtype, torch.float32)) for t in tensors]
-    return bool(torch.stack([value.float() for value in sums]).isfinite().all())
 
 
 def _finite(tensor: Tensor) -> bool:
@@ -65,25 +68,13 @@ def _tensors(view: View) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 
-def _tensors_of_teachers(views: Mapping[str, tuple[View, View]]) -> Iterator[Tensor]:
-    # Several terms often compare the same tensors.
-    unique = {id(t): t for _, teacher in views.values() for t in _tensors(teacher).values()}
-    yield from unique.values()
-
-
-def _blame(student: View | None, teacher: View) -> str:
-    sides = {"student": student, "teacher": teacher}
-    return ", ".join(
+def _sources(side: str, view: View) -> list[str]:
+    """Name the tensors of a view that are not finite."""
+    return [
         f"the {side}'s {_count(name, tensor)}"
-        for side, view in sides.items()
-        if view is not None
         for name, tensor in _tensors(view).items()
         if not _finite(tensor)
-    )
-
-
-def _cause(logits: Tensor) -> str:
-    return "" if _finite(logits) else f" (the student's {_count('logits', logits)})"
+    ]
 
 
 def _count(name: str, tensor: Tensor) -> str:

@@ -113,17 +113,14 @@ def schedule_from(weight: float | Mapping[str, object] | Schedule) -> Schedule:
     if unknown := [str(key) for key in weight if key not in _names(form)]:
         hint = suggestion(unknown[0], _names(form))
         raise ParameterError(f"weight: unknown key {unknown[0]!r} beside {_forms()}; {hint}")
-    if missing := [name for name in _required(form) if name not in weight]:
+    required = [field.name for field in fields(form) if field.default is MISSING]
+    if missing := [name for name in required if name not in weight]:
         raise ParameterError(f"weight: {missing[0]!r} is missing; expected {_forms()}")
     return form(**weight)  # type: ignore[arg-type]  # __post_init__ checks the values
 
 
 def _names(form: type[Window] | type[Linear]) -> set[str]:
     return {field.name for field in fields(form)}
-
-
-def _required(form: type[Window] | type[Linear]) -> list[str]:
-    return [field.name for field in fields(form) if field.default is MISSING]
 
 
 def _forms() -> str:

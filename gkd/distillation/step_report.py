@@ -42,13 +42,12 @@ class StepReport:
         Raises:
             ParameterError: the step was computed without gradients.
         """
-        return {
-            name: _ratio(
-                self.weights[name] * _gradient_norm(value, self.compared[name]),
-                _gradient_norm(self.task, self.compared[name]),
-            )
-            for name, value in self.terms.items()
-        }
+        shares = {}
+        for name, value in self.terms.items():
+            term = self.weights[name] * _gradient_norm(value, self.compared[name])
+            task = _gradient_norm(self.task, self.compared[name])
+            shares[name] = term / task if task > 0 else math.inf if term > 0 else 0.0
+        return shares
 
 
 def _gradient_norm(value: Tensor, at: Tensor) -> float:
@@ -58,9 +57,3 @@ def _gradient_norm(value: Tensor, at: Tensor) -> float:
         return 0.0
     (gradient,) = torch.autograd.grad(value, at, retain_graph=True, allow_unused=True)
     return 0.0 if gradient is None else float(gradient.norm())
-
-
-def _ratio(term: float, task: float) -> float:
-    if task > 0:
-        return term / task
-    return math.inf if term > 0 else 0.0

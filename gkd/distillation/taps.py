@@ -92,6 +92,19 @@ def features_of(value: object, place: str) -> Tensor:
     return value
 
 
+def graph_of(value: object, place: str) -> Graph | Tensor:
+    """Return ``value`` if it is a graph or an edge index, or the first item if it begins with one.
+
+    Raises:
+        TapError: it is not; the message starts with ``place``.
+    """
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    if isinstance(value, Graph | Tensor):
+        return value
+    raise TapError(f"{place} yields {describe(value)}, not a graph or an edge index [2, E]")
+
+
 def describe(value: object) -> str:
     """Short description of a module's output, for messages."""
     if isinstance(value, Tensor):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
 from gkd.data.batch_attributes import num_nodes, tensor_attribute
-from gkd.distillation.taps import Tap, capture, describe, features_of, item_of
+from gkd.distillation.taps import Tap, capture, describe, features_of, graph_of, item_of
 from gkd.distillation.term import GraphBuilder, GraphChoice
 from gkd.errors import ParameterError, TapError
 from gkd.graph import Graph
@@ -83,7 +83,7 @@ def network_outputs(
         features={
             tap: features_of(captured.value(tap), captured.place(tap)) for tap in taps.features
         },
-        graphs={tap: _graph_of(captured.value(tap), captured.place(tap)) for tap in taps.graphs},
+        graphs={tap: graph_of(captured.value(tap), captured.place(tap)) for tap in taps.graphs},
     )
     if taps.partial:
         _firings.setdefault(network, {})[taps.captured] = captured.num_calls
@@ -102,14 +102,6 @@ def _logits(output: object, taps: NetworkTaps) -> Tensor:
             "they are, as in Distiller(..., logits='[0]')"
         )
     return output
-
-
-def _graph_of(value: object, place: str) -> Graph | Tensor:
-    if isinstance(value, tuple | list) and value:
-        value = value[0]
-    if isinstance(value, Graph | Tensor):
-        return value
-    raise TapError(f"{place} yields {describe(value)}, not a graph or an edge index [2, E]")
 
 
 @dataclass(frozen=True)
