@@ -42,18 +42,25 @@ class Batch(Tensors):
     def split(self) -> list[Sample]:
         """Return the samples again, in order: the inverse of :func:`collate`."""
         starts = self.ptr.tolist()
-        columns = {name: _pieces(name, self, starts) for name in self.extents}
+        columns: dict[str, Sequence[Tensor]] = {}
+        for name, extents in self.extents.items():
+            whole = getattr(self, name)
+            if is_edge_index(name):
+                parts = torch.split_with_sizes(whole, extents, dim=1)
+                columns[name] = [part - start for part, start in zip(parts, starts, strict=False)]
+            else:
+                columns[name] = torch.split_with_sizes(whole, extents)
         return [
             Sample(
                 id=id,
                 num_nodes=starts[i + 1] - starts[i],
-                **{name: pieces[i] for name, pieces in columns.items()},
+                **{name: parts[i] for name, parts in columns.items()},
             )
             for i, id in enumerate(self.ids)
         ]
 
-    def _label(self) -> str:
-        return f"{self.num_graphs} graphs"
+    def __repr__(self) -> str:
+        return f"Batch({self.num_graphs} graphs, {self._shapes()})"
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -88,8 +95,10 @@ def collate(samples: Sequence[Sample]) -> Batch:
         dim = 1 if is_edge_index(name) else 0
         extents[name] = tuple(part.shape[dim] for part in parts)
         if is_edge_index(name):
+            # starts has one more entry than there are samples: where the last one ends.
             shifted = [part + start for part, start in zip(parts, starts, strict=False)]
             tensors[name] = torch.cat(shifted, dim)
+            # What was found out about the samples' graphs need not be found again for the batch.
             remember_union(tensors[name], list(zip(parts, sizes, strict=True)))
         else:
             tensors[name] = torch.cat(parts, dim)
@@ -114,11 +123,3 @@ def _check_alike(first: Sample, other: Sample) -> None:
                 f"{pair}: {name} is {tensor.dtype} {list(tensor.shape)} in one, "
                 f"{twin.dtype} {list(twin.shape)} in the other"
             )
-
-
-def _pieces(name: str, batch: Batch, starts: list[int]) -> tuple[Tensor, ...]:
-    whole: Tensor = getattr(batch, name)
-    if not is_edge_index(name):
-        return torch.split_with_sizes(whole, batch.extents[name])
-    parts = torch.split_with_sizes(whole, batch.extents[name], dim=1)
-    return tuple(part - start for part, start in zip(parts, starts, strict=False))

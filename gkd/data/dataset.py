@@ -1,19 +1,17 @@
-"""Datasets, and the samples and batches that they are made of."""
+"""What a dataset is: three splits of samples, and what a model must know of them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from gkd.data.batch import Batch, collate
 from gkd.data.sample import Sample
-
-__all__ = ["AbstractDataset", "Batch", "Sample", "collate"]
 
 
 class AbstractDataset(ABC):
     """Training, validation and test samples of one task, with what a model must know of them.
 
     A dataset sets the five attributes below, at class level or in ``__init__``, and implements the
-    three splits.
+    three splits: as properties, or as attributes that its class names, ``train: Sequence[Sample] =
+    ()``, and ``__init__`` assigns.
 
     Attributes:
         task: ``"single-label"`` or ``"multi-label"``.

@@ -9,6 +9,7 @@ from torch import Tensor
 from gkd.errors import DataError, suggestion
 
 _OWN_NAMES = frozenset({"id", "ids", "num_nodes", "num_graphs", "batch", "ptr", "extents"})
+_METHODS = frozenset({"keys", "items", "to", "pin_memory", "split"})  # would hide a tensor
 _PER_NODE = ("x", "pos")
 
 
@@ -60,12 +61,8 @@ class Tensors:
         other._tensors = {name: function(tensor) for name, tensor in self.items()}
         return other
 
-    def __repr__(self) -> str:
-        shapes = ", ".join(f"{name}={list(tensor.shape)}" for name, tensor in self.items())
-        return f"{type(self).__name__}({self._label()}, {shapes})"
-
-    def _label(self) -> str:
-        raise NotImplementedError
+    def _shapes(self) -> str:
+        return ", ".join(f"{name}={list(tensor.shape)}" for name, tensor in self.items())
 
 
 class Sample(Tensors):
@@ -94,8 +91,19 @@ class Sample(Tensors):
         super().__init__(tensors)
         self.id = id
         for name, tensor in tensors.items():
-            _check_tensor(id, name, tensor)
-        self.num_nodes = _length(id, tensors) if num_nodes is None else num_nodes
+            if name in _OWN_NAMES or name in _METHODS or name.startswith("_"):
+                raise DataError(f"sample {id!r}: {name!r} is a name of the container itself")
+            if not isinstance(tensor, Tensor) or tensor.ndim == 0:
+                what = "a number" if isinstance(tensor, Tensor) else type(tensor).__name__
+                raise DataError(f"sample {id!r}: {name} must be a tensor with rows, not {what}")
+        if num_nodes is None:
+            counted = [tensors[name] for name in (*_PER_NODE, "y") if name in tensors]
+            if not counted:
+                raise DataError(
+                    f"sample {id!r}: give num_nodes, as there is no x, pos or y to count"
+                )
+            num_nodes = counted[0].shape[0]
+        self.num_nodes = num_nodes
         for name, tensor in tensors.items():
             if is_edge_index(name):
                 _check_edges(id, name, tensor, self.num_nodes)
@@ -104,8 +112,8 @@ class Sample(Tensors):
                     f"sample {id!r}: {name} has {tensor.shape[0]} rows for {self.num_nodes} nodes"
                 )
 
-    def _label(self) -> str:
-        return f"id={self.id!r}"
+    def __repr__(self) -> str:
+        return f"Sample(id={self.id!r}, {self._shapes()})"
 
 
 def is_edge_index(name: str) -> bool:
@@ -113,26 +121,12 @@ def is_edge_index(name: str) -> bool:
     return name.endswith("edge_index")
 
 
-def _check_tensor(id: str, name: str, tensor: object) -> None:
-    if name in _OWN_NAMES or name.startswith("_"):
-        raise DataError(f"sample {id!r}: {name!r} is a name of the container itself")
-    if not isinstance(tensor, Tensor) or tensor.ndim == 0:
-        what = "a number" if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise DataError(f"sample {id!r}: {name} must be a tensor with rows, not {what}")
-
-
-def _length(id: str, tensors: Mapping[str, Tensor]) -> int:
-    for name in (*_PER_NODE, "y"):
-        if name in tensors:
-            return tensors[name].shape[0]
-    raise DataError(f"sample {id!r}: give num_nodes, as there is no x, pos or y to count")
-
-
 def _check_edges(id: str, name: str, edges: Tensor, num_nodes: int) -> None:
     if edges.dtype != torch.int64 or edges.ndim != 2 or edges.shape[0] != 2:
         raise DataError(
             f"sample {id!r}: {name} must be int64 [2, E], not {edges.dtype} {list(edges.shape)}"
         )
+    # A node that does not exist would read beyond the features, or count from their end.
     if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= num_nodes):
         raise DataError(
             f"sample {id!r}: {name} names nodes {int(edges.min())} to {int(edges.max())}, "

@@ -51,6 +51,8 @@ class TestSample:
             ({"x": [1.0, 2.0]}, "x must be a tensor with rows, not list"),
             ({"x": torch.tensor(1.0)}, "x must be a tensor with rows, not a number"),
             ({"x": torch.zeros(2, 1), "ptr": torch.zeros(2)}, "'ptr' is a name of the container"),
+            ({"x": torch.zeros(2, 1), "split": torch.zeros(2)}, "'split' is a name of the contain"),
+            ({"x": torch.zeros(2, 1), "items": torch.zeros(2)}, "'items' is a name of the contain"),
             ({"x": torch.zeros(2, 1), "_x": torch.zeros(2)}, "'_x' is a name of the container"),
             ({"x": torch.zeros(2, 1), "pos": torch.zeros(3, 3)}, "pos has 3 rows for 2 nodes"),
             (
@@ -206,6 +208,17 @@ class TestAbstractDataset:
 
         with pytest.raises(TypeError, match=r"test.*validation"):
             Unfinished()
+
+    def test_takes_splits_as_attributes_of_a_class(self) -> None:
+        class Assigned(AbstractDataset):
+            train = validation = test = ()
+
+            def __init__(self) -> None:
+                self.train = [cloud("a", 0)]
+
+        dataset = Assigned()
+        assert [sample.id for sample in dataset.train] == ["a"]
+        assert len(dataset.test) == 0
 
     def test_does_not_change_from_epoch_to_epoch_unless_it_says_so(self) -> None:
         class Fixed(AbstractDataset):
