@@ -2,30 +2,53 @@
 #
 #   make demo TORCH='torch==2.13.0'     another torch, or the wheel of your CUDA version
 #   make test PYTHON=python3.12         another interpreter
+#   make test PYTEST_WORKERS=8          more processes for the tests
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 JOBS ?= 2
+PYTEST_WORKERS ?= 2
 
 BIN := $(VENV)/bin
+# A file's tests share its fixtures. In the order of their names the small files come last, so that
+# no process waits long for another.
+PYTEST := $(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) \
+	--dist=loadfile --no-loadscope-reorder
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data)
 export GKD_DATA ?= $(SHARED_DATA)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types wheel clean
+.PHONY: help demo test test-portable lint types tests clean
 
 help:
-	@echo "make demo    install gkd and distil a network of point clouds, with a report"
-	@echo "make test    install everything and run lint, types, tests and doctests"
-	@echo "make clean   remove the environment and everything built"
+	@echo "make demo             install gkd and distil a network of point clouds, with a report"
+	@echo "make test             install everything and run lint, types, tests and doctests"
+	@echo "make test-portable    run the tests of what computes with kernels of other processors"
+	@echo "make clean            remove the environment and everything built"
 
 demo: $(VENV)/.installed
 	$(BIN)/gkd demo
 
-test: lint types
-	$(BIN)/python -m pytest
+# Types take one core for as long as lint and half the tests do.
+test: $(VENV)/.installed-dev
+	$(MAKE) --jobs=3 lint types tests
+
+tests: $(VENV)/.installed-dev
+	$(PYTEST)
+
+# Each makes torch, or a library below it, compute in another order and so round otherwise. What
+# a library does not heed, or a processor lacks, leaves things as they are.
+KERNELS := ATEN_CPU_CAPABILITY=default ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=SSE4_2 \
+	MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1 OMP_NUM_THREADS=2
+NUMERIC := $(addprefix tests/,cache distillation evaluation functional graph plugins properties \
+	testing training) gkd/functional plugins
+
+test-portable: $(VENV)/.installed-dev
+	set -e; for kernels in $(KERNELS); do \
+		echo "$$kernels"; env $$kernels $(PYTEST) $(NUMERIC); \
+	done
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -11,8 +11,17 @@ from fake_distributions import site
 
 __all__ = ["data_root", "run", "site"]
 
-# Tests are small: a second thread only waits, and on a busy machine it waits long.
-torch.set_num_threads(1)
+# Tests are small: a second thread only waits, and on a busy machine it waits long. A number that
+# someone asks for stands, so that the results of several threads can be tested, too.
+if "OMP_NUM_THREADS" not in os.environ:
+    torch.set_num_threads(1)
+
+
+def pytest_report_header() -> str:
+    """Say what results may depend on in their last digits."""
+    kernels = torch.backends.cpu.get_cpu_capability()
+    return f"torch {torch.__version__}, kernels {kernels}, threads {torch.get_num_threads()}"
+
 
 hypothesis.settings.register_profile(
     "default",
