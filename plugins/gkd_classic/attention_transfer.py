@@ -5,14 +5,15 @@ https://arxiv.org/abs/1612.03928.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, FiniteFloat
 from torch import Tensor
 
 from gkd import AbstractLoss, View
+from gkd.errors import validated
 from gkd.functional.segments import segment_max, segment_sum, spread
-from gkd_classic.checks import is_finite_number, require, require_choice
 from gkd_classic.paired_views import paired_features, sample_pointer
 
 
@@ -29,14 +30,14 @@ class AttentionTransfer(AbstractLoss):
     features of a sample changes nothing. A sample whose features are all zero has the map 0.
 
     Args:
-        power: p, at least 1. 2 is the usual choice of the AT paper; the LSP paper takes 1 on PPI.
+        power: p. 2 is the usual choice of the AT paper; the LSP paper takes 1 on PPI.
         pooling: over channels, "sum" or "max" (F_sum^p and F_max^p of the paper).
         squared: the squared distance, smooth at 0, which the AT authors' code takes; False for the
             plain distance as equation 2 prints it.
 
     Raises:
-        ParameterError: an argument of the wrong type or out of its range; in the call, views
-            without features, with different nodes, or an unusable batch vector.
+        ParameterError: in the call, views without features, with different nodes, or an unusable
+            batch vector.
 
     Source:
         Section 3.1: the maps, and equation 2 without β/2, which is the term's weight.
@@ -54,17 +55,14 @@ class AttentionTransfer(AbstractLoss):
 
     target_per_sample = True
 
+    @validated
     def __init__(
         self,
-        power: float = 2.0,
+        power: Annotated[FiniteFloat, Field(ge=1)] = 2.0,
         pooling: Literal["sum", "max"] = "sum",
         squared: bool = True,
     ) -> None:
         super().__init__()
-        fits = is_finite_number(power) and power >= 1
-        require(fits, "power", "a finite number >= 1", power)
-        require_choice("pooling", pooling, _POOLINGS)
-        require(isinstance(squared, bool), "squared", "true or false", squared)
         self.power = power
         self.pooling = pooling
         self.squared = squared

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd import AbstractLoss, View
-from gkd.errors import ParameterError
-from gkd_classic.checks import require, require_choice
+from gkd.errors import ParameterError, validated
 from gkd_classic.paired_views import directions, paired_features
 
 
@@ -33,8 +32,8 @@ class FitNet(AbstractLoss):
         bias: whether the regressor has a bias b.
 
     Raises:
-        ParameterError: an argument of the wrong type or out of its range; in the call, views
-            without features, with different nodes, or of other widths than those built for.
+        ParameterError: in the call, views without features, with different nodes, or of other
+            widths than those built for.
 
     Source:
         Equation 3, with a linear regressor and the mean over nodes. ``normalise`` as in Joshi et
@@ -56,6 +55,7 @@ class FitNet(AbstractLoss):
     zero_at_equality = False  # the regressor does not begin as the identity
     regressor: nn.Linear | None
 
+    @validated
     def __init__(
         self,
         reduction: Literal["sum", "mean"] = "sum",
@@ -63,9 +63,6 @@ class FitNet(AbstractLoss):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        require_choice("reduction", reduction, ("sum", "mean"))
-        require(isinstance(normalise, bool), "normalise", "true or false", normalise)
-        require(isinstance(bias, bool), "bias", "true or false", bias)
         self.reduction = reduction
         self.normalise = normalise
         self.bias = bias

@@ -5,13 +5,14 @@ NIPS Deep Learning Workshop 2015, https://arxiv.org/abs/1503.02531.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
 from gkd import AbstractLoss, View
-from gkd_classic.checks import is_finite_number, require, require_choice
+from gkd.errors import validated
 from gkd_classic.paired_views import paired_logits
 
 
@@ -37,12 +38,11 @@ class KD(AbstractLoss):
     mixture (1 − α)·H + α·KD is, up to an overall factor, a term of weight α / (1 − α).
 
     Args:
-        temperature: T, above 0; in units of the logits.
+        temperature: T, in units of the logits.
         task: "single-label" or "multi-label"; a distiller fills in its own task.
 
     Raises:
-        ParameterError: an argument of the wrong type or out of its range; in the call, views
-            without logits or with logits of different shapes.
+        ParameterError: in the call, views without logits or with logits of different shapes.
 
     Source:
         Equation 1 (temperature) and section 2 (T²). Multi-label as in Joshi et al., On
@@ -59,15 +59,13 @@ class KD(AbstractLoss):
 
     uses = ("logits",)
 
+    @validated
     def __init__(
         self,
-        temperature: float = 4.0,
+        temperature: Annotated[FiniteFloat, Field(gt=0)] = 4.0,
         task: Literal["single-label", "multi-label"] = "single-label",
     ) -> None:
         super().__init__()
-        fits = is_finite_number(temperature) and temperature > 0
-        require(fits, "temperature", "a finite number > 0", temperature)
-        require_choice("task", task, _DIVERGENCES)
         self.temperature = temperature
         self.task = task
 

@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor
 
 from gkd import AbstractLoss, View
-from gkd.errors import ParameterError
-from gkd_classic.checks import is_finite_number, is_whole_number, require, require_choice
+from gkd.errors import ParameterError, validated
 from gkd_classic.paired_views import directions, paired_features, sample_pointer
 
 
@@ -34,16 +34,15 @@ class NST(AbstractLoss):
     Args:
         kernel: "linear" :math:`x^T y`, "poly" :math:`(x^T y + c)^d`, or "gaussian"
             :math:`\exp(-\|x - y\|^2 / (2 \sigma^2))`.
-        degree: d of the polynomial kernel, a whole number of at least 1; 2 where left out.
-        offset: c of the polynomial kernel, at least 0; 0 where left out.
-        sigma: σ of the Gaussian kernel, at least 0.01; channels of unit length are at most 2
-            apart. "mean", also where left out, takes σ² as the mean squared distance over all
-            pairs of channels, those of student and teacher together, in each sample by itself and
-            without a gradient.
+        degree: d of the polynomial kernel; 2 where left out.
+        offset: c of the polynomial kernel; 0 where left out.
+        sigma: σ of the Gaussian kernel; channels of unit length are at most 2 apart. "mean", also
+            where left out, takes σ² as the mean squared distance over all pairs of channels, those
+            of student and teacher together, in each sample by itself and without a gradient.
 
     Raises:
-        ParameterError: an argument of the wrong type, out of its range or of another kernel; in
-            the call, views without features, with different nodes, or an unusable batch vector.
+        ParameterError: an argument of another kernel; in the call, views without features, with
+            different nodes, or an unusable batch vector.
 
     Source:
         Sections 3 (MMD) and 4 (the loss and the three kernels, with d = 2, c = 0 and σ² from the
@@ -60,15 +59,15 @@ class NST(AbstractLoss):
 
     uses = ("features",)
 
+    @validated
     def __init__(
         self,
         kernel: Literal["linear", "poly", "gaussian"] = "poly",
-        degree: int | None = None,
-        offset: float | None = None,
-        sigma: float | Literal["mean"] | None = None,
+        degree: PositiveInt | None = None,
+        offset: Annotated[FiniteFloat, Field(ge=0)] | None = None,
+        sigma: Annotated[FiniteFloat, Field(ge=0.01)] | Literal["mean"] | None = None,
     ) -> None:
         super().__init__()
-        require_choice("kernel", kernel, _KERNELS)
         options: dict[str, Any] = {"degree": degree, "offset": offset, "sigma": sigma}
         given = {name: value for name, value in options.items() if value is not None}
         known = [field.name for field in fields(_KERNELS[kernel])]
@@ -124,12 +123,6 @@ class Polynomial(ChannelKernel):
     degree: int = 2
     offset: float = 0.0
 
-    def __post_init__(self) -> None:
-        fits = is_whole_number(self.degree) and self.degree >= 1
-        require(fits, "degree", "a whole number >= 1", self.degree)
-        fits = is_finite_number(self.offset) and self.offset >= 0
-        require(fits, "offset", "a finite number >= 0", self.offset)
-
     def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Squared MMD from the three Gram matrices over channels."""
         return _discrepancy(
@@ -148,10 +141,6 @@ class Gaussian(ChannelKernel):
 
     sigma: float | Literal["mean"] = "mean"
 
-    def __post_init__(self) -> None:
-        fits = self.sigma == "mean" or (is_finite_number(self.sigma) and self.sigma >= 0.01)
-        require(fits, "sigma", "a finite number >= 0.01 or 'mean'", self.sigma)
-
     def discrepancy(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Squared MMD from the three matrices of distances between channels."""
         # A common shift leaves distances as they are and saves their digits of close channels.
@@ -163,7 +152,7 @@ class Gaussian(ChannelKernel):
             _squared_distances(student, teacher),
         )
         variance: float | Tensor
-        if is_finite_number(self.sigma):
+        if self.sigma != "mean":
             variance = self.sigma**2
         else:
             # Over all ordered pairs of the C + C' channels; those across count in both orders.

@@ -1,10 +1,13 @@
 """communities: generated graphs with overlapping communities, the data set that needs no file."""
 
-from functools import partial
+from typing import Annotated
 
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+from gkd import ParameterError
+from gkd.errors import validated
 from gkd_data.community_graphs import CommunityGenerator, CommunityLaw
 from gkd_data.in_memory import InMemoryDataset
-from gkd_data.ranges import check_range
 
 
 class Communities(InMemoryDataset):
@@ -35,13 +38,13 @@ class Communities(InMemoryDataset):
         nodes: nodes per graph N.
         features: width F of the input.
         classes: number of labels C.
-        communities: number of communities K, at least 3.
-        degree: expected number of neighbours d.
+        communities: number of communities K.
+        degree: expected number of neighbours d, at most N.
         noise: deviation σ of the feature noise (the signal's is about 0.8).
         hidden: probability that a node's features are all zero.
 
     Raises:
-        ParameterError: a value is out of its range.
+        ParameterError: there are fewer nodes than neighbours.
 
     Source: overlapping memberships as in Airoldi et al., JMLR 2008 (mixed-membership block model).
 
@@ -53,33 +56,26 @@ class Communities(InMemoryDataset):
     task = "multi-label"
     inputs = ("x", "edge_index")
 
+    @validated
     def __init__(
         self,
-        seed: int = 0,
-        train_graphs: int = 20,
-        validation_graphs: int = 4,
-        test_graphs: int = 4,
-        nodes: int = 300,
-        features: int = 32,
-        classes: int = 40,
-        communities: int = 12,
-        degree: float = 20.0,
-        noise: float = 0.3,
-        hidden: float = 0.3,
+        seed: NonNegativeInt = 0,
+        train_graphs: PositiveInt = 20,
+        validation_graphs: PositiveInt = 4,
+        test_graphs: PositiveInt = 4,
+        nodes: Annotated[int, Field(ge=2)] = 300,
+        features: PositiveInt = 32,
+        classes: PositiveInt = 40,
+        communities: Annotated[int, Field(ge=3)] = 12,
+        degree: Annotated[float, Field(ge=0)] = 20.0,
+        noise: Annotated[FiniteFloat, Field(ge=0)] = 0.3,
+        hidden: Annotated[float, Field(ge=0, le=1)] = 0.3,
     ) -> None:
+        if degree > nodes:
+            raise ParameterError(
+                f"communities: degree must be at most {nodes}, the number of nodes, got {degree}"
+            )
         counts = {"train": train_graphs, "validation": validation_graphs, "test": test_graphs}
-        check = partial(check_range, "communities")
-        check("seed", seed, 0)
-        check("train_graphs", train_graphs, 1)
-        check("validation_graphs", validation_graphs, 1)
-        check("test_graphs", test_graphs, 1)
-        check("nodes", nodes, 2)
-        check("features", features, 1)
-        check("classes", classes, 1)
-        check("communities", communities, 3)
-        check("degree", degree, 0, nodes)
-        check("noise", noise, 0)
-        check("hidden", hidden, 0, 1)
         generator = CommunityGenerator(
             CommunityLaw(seed, nodes, features, classes, communities, degree, noise, hidden)
         )

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from pydantic import PositiveInt
+
+from gkd.errors import validated
 from gkd_data.modelnet_shards import CLASSES, LISTS, list_shards, read_class_names, read_clouds
-from gkd_data.point_clouds import PointCloudDataset, hold_out
+from gkd_data.point_clouds import Fraction, PointCloudDataset, hold_out
 from gkd_data.public_archive import PublicArchive
-from gkd_data.ranges import check_fraction, check_range
 
 PUBLIC_ARCHIVE = PublicArchive(
     title="ModelNet40",
@@ -40,22 +42,20 @@ class ModelNet40(PointCloudDataset):
 
     Raises:
         DataError: the archive is missing and cannot be fetched, or is not what it should be.
-        ParameterError: a value is out of its range.
 
     Source: Wu et al., CVPR 2015; sampled as points by Qi et al., CVPR 2017 (PointNet).
     """
 
+    @validated
     def __init__(
         self,
         root: str | Path,
-        points: int = 1024,
+        points: PositiveInt = 1024,
         augment: bool = True,
-        validation_fraction: float = 0.1,
+        validation_fraction: Fraction = 0.1,
         seed: int = 0,
         download: bool = True,
     ) -> None:
-        check_range("modelnet40", "points", points, 1)
-        check_fraction("modelnet40", "validation_fraction", validation_fraction)
         archive = PUBLIC_ARCHIVE.find(Path(root), (CLASSES, *LISTS.values()), download)
         class_names = read_class_names(archive)
         clouds = read_clouds(archive, list_shards(archive), points, len(class_names))

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from pydantic import PositiveInt
+
+from gkd import ParameterError
+from gkd.errors import validated
 from gkd_data.object_files import find_objects, read_objects
-from gkd_data.point_clouds import PointCloudDataset, hold_out
-from gkd_data.ranges import check_fraction, check_range
+from gkd_data.point_clouds import Fraction, PointCloudDataset, hold_out
 
 
 class Objects(PointCloudDataset):
@@ -34,23 +37,25 @@ class Objects(PointCloudDataset):
 
     Raises:
         DataError: the folder is not laid out so, or an object is damaged, too small or mistyped.
-        ParameterError: a value is out of its range.
+        ParameterError: fewer points of a mesh than of a sample.
     """
 
+    @validated
     def __init__(
         self,
         root: str | Path,
-        points: int = 1024,
-        surface_points: int = 2048,
+        points: PositiveInt = 1024,
+        surface_points: PositiveInt = 2048,
         augment: bool = True,
-        test_fraction: float = 0.2,
-        validation_fraction: float = 0.1,
+        test_fraction: Fraction = 0.2,
+        validation_fraction: Fraction = 0.1,
         seed: int = 0,
     ) -> None:
-        check_range("objects", "points", points, 1)
-        check_range("objects", "surface_points", surface_points, points)
-        check_fraction("objects", "test_fraction", test_fraction)
-        check_fraction("objects", "validation_fraction", validation_fraction)
+        if surface_points < points:
+            raise ParameterError(
+                f"objects: surface_points must be at least {points}, the points of a sample, got "
+                f"{surface_points}"
+            )
         root = Path(root).expanduser()
         found = find_objects(root)
         splits = read_objects(root, found, points, surface_points, seed)

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import Annotated, overload
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from gkd import DataError, Sample
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.random_by_purpose import random_state
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+"""A share that leaves something on both sides."""
 
 _SCALE = (2 / 3, 3 / 2)
 _SHIFT = 0.2

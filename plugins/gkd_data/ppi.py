@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
+from gkd.errors import validated
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.ppi_split import Split, read_split, split_files
 from gkd_data.public_archive import PublicArchive
@@ -50,6 +51,7 @@ class PPI(InMemoryDataset):
     task = "multi-label"
     inputs = ("x", "edge_index")
 
+    @validated
     def __init__(
         self,
         root: str | Path,

@@ -1,13 +1,14 @@
 """shapes: generated surfaces seen as point clouds, the point-cloud data that needs no file."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
 
 from gkd import ParameterError, UnknownNameError
-from gkd.errors import suggestion
+from gkd.errors import suggestion, validated
 from gkd_data.point_clouds import PointCloudDataset
-from gkd_data.ranges import check_range
 from gkd_data.shape_classes import SHAPES
-from gkd_data.shape_clouds import ROTATIONS, Scan, scan_shapes
+from gkd_data.shape_clouds import Scan, scan_shapes
 
 
 class Shapes(PointCloudDataset):
@@ -33,14 +34,14 @@ class Shapes(PointCloudDataset):
         validation_per_class: validation objects of each class.
         test_per_class: test objects of each class.
         noise: deviation of the noise, as a share of the object's radius.
-        visible: share of the surface that is seen, 0.1 to 1.
+        visible: share of the surface that is seen.
         rotation: axes about which objects are turned.
         stretch: largest logarithm of the factor that stretches an object along an axis.
         classes: names of the classes to use; none is all of them.
         augment: scale, shift and shuffle training samples anew in each epoch.
 
     Raises:
-        ParameterError: a value is out of its range.
+        ParameterError: fewer than two classes, or one twice.
         UnknownNameError: there is no such class.
 
     >>> data = Shapes(points=32, train_per_class=2, classes=("torus", "moebius"))
@@ -48,17 +49,18 @@ class Shapes(PointCloudDataset):
     (('torus', 'moebius'), 4, Sample(id='train/torus/0', pos=[32, 3], y=[1]))
     """
 
+    @validated
     def __init__(
         self,
         seed: int = 0,
-        points: int = 256,
-        train_per_class: int = 60,
-        validation_per_class: int = 10,
-        test_per_class: int = 25,
-        noise: float = 0.02,
-        visible: float = 0.85,
+        points: Annotated[int, Field(ge=2)] = 256,  # one point has no size
+        train_per_class: PositiveInt = 60,
+        validation_per_class: PositiveInt = 10,
+        test_per_class: PositiveInt = 25,
+        noise: Annotated[float, Field(ge=0, le=1)] = 0.02,
+        visible: Annotated[float, Field(ge=0.1, le=1)] = 0.85,
         rotation: Literal["all", "z", "none"] = "all",
-        stretch: float = 0.2,
+        stretch: Annotated[float, Field(ge=0, le=2)] = 0.2,
         classes: tuple[str, ...] = (),
         augment: bool = False,
     ) -> None:
@@ -67,15 +69,6 @@ class Shapes(PointCloudDataset):
             "validation": validation_per_class,
             "test": test_per_class,
         }
-        for split, count in counts.items():
-            check_range("shapes", f"{split}_per_class", count, 1)
-        check_range("shapes", "points", points, 2)  # one point has no size
-        check_range("shapes", "noise", noise, 0, 1)
-        check_range("shapes", "visible", visible, 0.1, 1)
-        check_range("shapes", "stretch", stretch, 0, 2)
-        if rotation not in ROTATIONS:
-            hint = suggestion(rotation, ROTATIONS)
-            raise ParameterError(f"shapes: there is no rotation {rotation!r}; {hint}")
         for name in classes:
             if name not in SHAPES:
                 raise UnknownNameError(f"shapes has no class {name!r}: {suggestion(name, SHAPES)}")

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 import gkd
 from gkd import Graph, ParameterError
 from gkd.eager import eagerly
-from gkd.errors import DataError
+from gkd.errors import DataError, validated
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 
@@ -61,8 +62,7 @@ class DGCNN(nn.Module):
         dropout: probability of dropping a feature after each hidden layer of the head.
 
     Raises:
-        ParameterError: a number out of its range; from ``forward``, inputs that do not fit, or a
-            single cloud in training.
+        ParameterError: from ``forward``, inputs that do not fit, or a single cloud in training.
         DataError: from ``forward``, a cloud without points.
 
     Source:
@@ -94,32 +94,18 @@ class DGCNN(nn.Module):
 
     example_parameters = ({"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4},)
 
+    @validated
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        channels: tuple[int, ...] = (64, 64, 128, 256),
-        embedding: int = 1024,
-        head: tuple[int, ...] = (512, 256),
-        k: int = 20,
-        dropout: float = 0.5,
+        in_channels: PositiveInt,
+        out_channels: PositiveInt,
+        channels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (64, 64, 128, 256),
+        embedding: PositiveInt = 1024,
+        head: tuple[PositiveInt, ...] = (512, 256),
+        k: PositiveInt = 20,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
     ) -> None:
         super().__init__()
-        _check_widths({"channels": channels, "head": head})
-        _check_sizes(
-            {
-                "in_channels": [in_channels],
-                "out_channels": [out_channels],
-                "channels": channels,
-                "embedding": [embedding],
-                "head": head,
-                "k": [k],
-            }
-        )
-        if not channels:
-            raise ParameterError("DGCNN needs at least one edge convolution: channels is empty")
-        if not 0 <= dropout < 1:
-            raise ParameterError(f"DGCNN's dropout must be at least 0 and below 1, got {dropout}")
         self.in_channels, self.out_channels = in_channels, out_channels
         inputs = (in_channels, *channels[:-1])
         self.graphs = nn.ModuleList(NearestNeighbours(k) for _ in channels)
@@ -255,18 +241,3 @@ def _bounds(batch: Tensor | None, num_points: int) -> list[int]:
     if int(sizes.min()) == 0:
         raise DataError(f"cloud {int(sizes.argmin())} of the batch has no points")
     return [0, *sizes.cumsum(0).tolist()]
-
-
-def _check_widths(sequences: dict[str, Sequence[int]]) -> None:
-    for name, numbers in sequences.items():
-        if not isinstance(numbers, Sequence):
-            raise ParameterError(f"DGCNN's {name} must be a tuple of integers, got {numbers!r}")
-
-
-def _check_sizes(sizes: dict[str, Sequence[int]]) -> None:
-    for name, numbers in sizes.items():
-        for number in numbers:
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ParameterError(
-                    f"DGCNN's {name} must be integers of at least 1, got {number!r}"
-                )

@@ -3,11 +3,12 @@
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from gkd import Graph, ParameterError
+from gkd import Graph
 from gkd.eager import eagerly
-from gkd.errors import suggestion
+from gkd.errors import validated
 from gkd_dynamic.backends import BACKENDS
 from gkd_dynamic.cloud_sizes import cloud_sizes
 
@@ -28,7 +29,7 @@ class KNN(nn.Module):
         self_loops: whether the point itself is one of the k; otherwise k others are taken.
 
     Raises:
-        ParameterError: k below 1, an unknown backend, or torch-cluster is not installed.
+        ParameterError: torch-cluster is asked for and not installed.
 
     Source: Wang et al., Dynamic Graph CNN for Learning on Point Clouds, TOG 2019.
 
@@ -39,19 +40,14 @@ class KNN(nn.Module):
             [0, 2]])
     """
 
+    @validated
     def __init__(
         self,
-        k: int = 20,
+        k: PositiveInt = 20,
         backend: Literal["auto", "torch", "torch-cluster"] = "auto",
         self_loops: bool = True,
     ) -> None:
         super().__init__()
-        if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-            raise ParameterError(f"knn: k must be an integer of at least 1, got {k!r}")
-        if backend not in BACKENDS:
-            raise ParameterError(
-                f"knn: no backend is called {backend!r}; {suggestion(str(backend), BACKENDS)}"
-            )
         self.k, self.backend, self.self_loops = k, backend, self_loops
         self._backend = BACKENDS[backend]()
 

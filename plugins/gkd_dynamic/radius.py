@@ -1,11 +1,13 @@
 """The graph of each point's neighbours within a distance."""
 
-import math
+from typing import Annotated
 
+from pydantic import Field, FiniteFloat
 from torch import Tensor, nn
 
-from gkd import Graph, ParameterError
+from gkd import Graph
 from gkd.eager import eagerly
+from gkd.errors import validated
 from gkd.functional.neighbours import radius_edges
 from gkd_dynamic.cloud_sizes import cloud_sizes
 
@@ -21,9 +23,6 @@ class Radius(nn.Module):
         radius: r, in units of the features.
         self_loops: whether a point is its own neighbour.
 
-    Raises:
-        ParameterError: the radius is not a positive number.
-
     >>> import torch
     >>> Radius(1.0)(torch.tensor([[0.0], [3.0], [1.0]])).edge_index
     tensor([[0, 2, 1, 0, 2],
@@ -32,12 +31,12 @@ class Radius(nn.Module):
 
     example_parameters = ({"radius": 1.0},)
 
-    def __init__(self, radius: float, self_loops: bool = True) -> None:
+    @validated
+    def __init__(
+        self, radius: Annotated[FiniteFloat, Field(gt=0)], self_loops: bool = True
+    ) -> None:
         super().__init__()
-        number = isinstance(radius, int | float) and not isinstance(radius, bool)
-        if not number or not 0 < radius < math.inf:
-            raise ParameterError(f"radius: radius must be a positive number, got {radius!r}")
-        self.radius, self.self_loops = float(radius), self_loops
+        self.radius, self.self_loops = radius, self_loops
 
     @eagerly
     def forward(self, features: Tensor, batch: Tensor | None = None) -> Graph:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
 import gkd
 from gkd import Graph, ParameterError
+from gkd.errors import validated
 
-Builder = Callable[[Tensor, Tensor | None], Graph]
+Builder = Callable[..., Graph]
 
 
 class Union(nn.Module):
@@ -19,7 +21,7 @@ class Union(nn.Module):
         graphs: builders, or their names and parameters: ``{"name": "knn", "k": 10}``.
 
     Raises:
-        ParameterError: there is none, or one is neither.
+        ParameterError: one has no name.
         UnknownNameError: there is no such builder.
 
     >>> import torch
@@ -30,10 +32,11 @@ class Union(nn.Module):
 
     example_parameters = ({"graphs": [{"name": "knn", "k": 3}, {"name": "radius", "radius": 1.0}]},)
 
-    def __init__(self, graphs: Sequence[Mapping[str, Any] | Callable[..., Graph]]) -> None:
+    @validated
+    def __init__(
+        self, graphs: Annotated[Sequence[Mapping[str, Any] | Builder], Field(min_length=1)]
+    ) -> None:
         super().__init__()
-        if not graphs:
-            raise ParameterError("union: graphs is empty, but a union needs at least one builder")
         self.builders = tuple(_builder(index, choice) for index, choice in enumerate(graphs))
 
     def forward(self, features: Tensor, batch: Tensor | None = None) -> Graph:
@@ -50,11 +53,9 @@ class Union(nn.Module):
         return ", ".join(map(str, self.builders))
 
 
-def _builder(index: int, choice: Mapping[str, Any] | Callable[..., Graph]) -> Builder:
+def _builder(index: int, choice: Mapping[str, Any] | Builder) -> Builder:
     if not isinstance(choice, Mapping):
-        if callable(choice):
-            return choice
-        raise ParameterError(f"union: graphs[{index}] is no builder: {choice!r}")
+        return choice
     parameters = dict(choice)
     name = parameters.pop("name", None)
     if not isinstance(name, str):

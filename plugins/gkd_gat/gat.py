@@ -1,14 +1,17 @@
 """The graph attention network of the distillation literature's teachers and students."""
 
-import math
-from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gkd import Graph, ParameterError
+from gkd.errors import validated
 from gkd_gat.gat_layer import GATLayer
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
 
 
 class GAT(nn.Module):
@@ -29,7 +32,7 @@ class GAT(nn.Module):
         out_channels: number of outputs for each node.
         hidden_channels: width of each head of the hidden layers; one number for each.
         heads: number of heads of every layer, the last included.
-        negative_slope: of LeakyReLU in the attention scores, at least 0.
+        negative_slope: of LeakyReLU in the attention scores.
         dropout: probability of dropping an input feature of a layer in training.
         attention_dropout: probability of dropping an attention weight in training.
         self_loops: let every node attend over itself, as in the paper.
@@ -37,8 +40,8 @@ class GAT(nn.Module):
         bias: learn an additive vector for every layer. The published parameter counts have none.
 
     Raises:
-        ParameterError: lengths that do not match, or a number out of its range; from ``forward``,
-            features or edges that do not fit.
+        ParameterError: lengths that do not match; from ``forward``, features or edges that do not
+            fit.
 
     Source:
         Veličković et al., Graph Attention Networks, ICLR 2018. The defaults are the teacher of
@@ -55,25 +58,28 @@ class GAT(nn.Module):
 
     example_parameters = ({"hidden_channels": (8,), "heads": (2, 2)},)
 
+    @validated
     def __init__(
         self,
-        in_channels: int,
-        out_channels: int,
-        hidden_channels: tuple[int, ...] = (256, 256),
-        heads: tuple[int, ...] = (4, 4, 6),
+        in_channels: PositiveInt,
+        out_channels: PositiveInt,
+        hidden_channels: tuple[PositiveInt, ...] = (256, 256),
+        heads: tuple[PositiveInt, ...] = (4, 4, 6),
         *,
-        negative_slope: float = 0.2,
-        dropout: float = 0.0,
-        attention_dropout: float = 0.0,
+        negative_slope: Annotated[FiniteFloat, Field(ge=0)] = 0.2,
+        dropout: Probability = 0.0,
+        attention_dropout: Probability = 0.0,
         self_loops: bool = True,
         residual: bool = True,
         bias: bool = False,
     ) -> None:
         super().__init__()
-        _check_sizes(in_channels, out_channels, hidden_channels, heads)
-        _check_range("negative_slope", negative_slope, math.inf)
-        _check_range("dropout", dropout, 1.0)
-        _check_range("attention_dropout", attention_dropout, 1.0)
+        if len(heads) != len(hidden_channels) + 1:
+            raise ParameterError(
+                "GAT needs one number of heads for each hidden layer and one for the last: got "
+                f"{len(hidden_channels)} hidden_channels {hidden_channels} and {len(heads)} heads "
+                f"{heads}"
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.dropout, self.self_loops = dropout, self_loops
         outputs = [*hidden_channels, out_channels]
@@ -128,32 +134,3 @@ class GAT(nn.Module):
             raise ParameterError(
                 f"GAT's parameters are {expected}, but x is {x.dtype}: convert x, or the network"
             )
-
-
-def _check_sizes(
-    in_channels: int, out_channels: int, hidden_channels: Sequence[int], heads: Sequence[int]
-) -> None:
-    for name, numbers in {"hidden_channels": hidden_channels, "heads": heads}.items():
-        if not isinstance(numbers, Sequence):
-            raise ParameterError(f"GAT's {name} must be a tuple of integers, got {numbers!r}")
-    if len(heads) != len(hidden_channels) + 1:
-        raise ParameterError(
-            "GAT needs one number of heads for each hidden layer and one for the last: got "
-            f"{len(hidden_channels)} hidden_channels {tuple(hidden_channels)} and {len(heads)} "
-            f"heads {tuple(heads)}"
-        )
-    sizes = {
-        "in_channels": [in_channels],
-        "out_channels": [out_channels],
-        "hidden_channels": hidden_channels,
-        "heads": heads,
-    }
-    for name, numbers in sizes.items():
-        for number in numbers:
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ParameterError(f"GAT's {name} must be integers of at least 1, got {number!r}")
-
-
-def _check_range(name: str, value: float, end: float) -> None:
-    if not 0 <= value < end:
-        raise ParameterError(f"GAT's {name} must be at least 0 and below {end}, got {value}")

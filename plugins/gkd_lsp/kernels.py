@@ -1,12 +1,15 @@
 """The kernels of equation 8, the two that published code adds, and the L1 kernel of the authors."""
 
-import math
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor
 
-from gkd import AbstractKernel, ParameterError
+from gkd import AbstractKernel
+from gkd.errors import validated
 from gkd.functional.similarities import RESOLUTION, EdgePairs
+
+Positive = Annotated[FiniteFloat, Field(gt=0)]
 
 
 class Linear(AbstractKernel):
@@ -30,10 +33,7 @@ class Polynomial(AbstractKernel):
 
     Args:
         c: constant added to the dot product.
-        degree: d, at least 1.
-
-    Raises:
-        ParameterError: ``degree`` below 1, or ``c`` not finite.
+        degree: d.
 
     Source: CVPR 2020, equation 8 and section 4.3 (d = 2, c = 0).
 
@@ -43,9 +43,10 @@ class Polynomial(AbstractKernel):
     tensor([4.])
     """
 
-    def __init__(self, c: float = 0.0, degree: int = 2) -> None:
-        self.c = _finite("poly", "c", c)
-        self.degree = _at_least_one("poly", "degree", degree)
+    @validated
+    def __init__(self, c: FiniteFloat = 0.0, degree: PositiveInt = 2) -> None:
+        self.c = c
+        self.degree = degree
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the polynomial of the dot products, ``[E]``."""
@@ -72,6 +73,7 @@ class L2(AbstractKernel):
     tensor([25.])
     """
 
+    @validated
     def __init__(self, squared: bool = True) -> None:
         self.squared = squared
 
@@ -95,9 +97,6 @@ class RBF(AbstractKernel):
             the edges of the batch, self-loops excluded: each network then has its own, and the
             structure does not depend on the scale of its features. No gradient flows through it.
 
-    Raises:
-        ParameterError: ``sigma`` is neither positive nor ``"median"``.
-
     Source: CVPR 2020, equation 8 (σ = 1).
 
     >>> import torch
@@ -106,9 +105,8 @@ class RBF(AbstractKernel):
     tensor([0.1353])
     """
 
-    def __init__(self, sigma: float | Literal["median"] = 1.0) -> None:
-        if sigma != "median":
-            _positive("rbf", "sigma", sigma)
+    @validated
+    def __init__(self, sigma: Positive | Literal["median"] = 1.0) -> None:
         self.sigma = sigma
         self.pairwise = sigma != "median"
 
@@ -140,10 +138,7 @@ class Cosine(AbstractKernel):
     r"""Cosine of the angle between the features, :math:`\cos(z_i, z_j)^p`; 0 for a zero vector.
 
     Args:
-        power: p, at least 1; 2 makes it what Joshi et al. call the polynomial kernel.
-
-    Raises:
-        ParameterError: ``power`` below 1.
+        power: p; 2 makes it what Joshi et al. call the polynomial kernel.
 
     Source: Joshi et al., TNNLS 2022.
 
@@ -153,8 +148,9 @@ class Cosine(AbstractKernel):
     tensor([0.5000], dtype=torch.float64)
     """
 
-    def __init__(self, power: int = 1) -> None:
-        self.power = _at_least_one("cosine", "power", power)
+    @validated
+    def __init__(self, power: PositiveInt = 1) -> None:
+        self.power = power
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the powers of the cosines, ``[E]``."""
@@ -169,9 +165,6 @@ class Laplacian(AbstractKernel):
     Args:
         scale: s, in units of the features.
 
-    Raises:
-        ParameterError: ``scale`` is not positive.
-
     Source: the authors' code (ihollywhy/DistillGCN.PyTorch), s = 100.
 
     >>> import torch
@@ -180,28 +173,11 @@ class Laplacian(AbstractKernel):
     tensor([0.1353])
     """
 
-    def __init__(self, scale: float = 100.0) -> None:
-        self.scale = _positive("laplacian", "scale", scale)
+    @validated
+    def __init__(self, scale: Positive = 100.0) -> None:
+        self.scale = scale
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarities, ``[E]``, in (0, 1]."""
         # No tolerance: differences are taken before they are added up, so that nothing cancels.
         return (pairs.l1_distance() / -self.scale).exp()
-
-
-def _finite(kernel: str, name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise ParameterError(f"{kernel}: {name} must be finite, got {value!r}")
-    return value
-
-
-def _positive(kernel: str, name: str, value: float) -> float:
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ParameterError(f"{kernel}: {name} must be a positive number, got {value!r}")
-    return value
-
-
-def _at_least_one(kernel: str, name: str, value: int) -> int:
-    if value < 1:
-        raise ParameterError(f"{kernel}: {name} must be at least 1, got {value!r}")
-    return value

@@ -17,6 +17,7 @@ from torch import Tensor
 import gkd
 from gkd import AbstractKernel, AbstractLoss, Graph, ParameterError, View
 from gkd.eager import eagerly
+from gkd.errors import validated
 from gkd.functional.divergences import structure_divergence
 from gkd.functional.segments import segment_log_softmax
 
@@ -81,8 +82,8 @@ class LSP(AbstractLoss):
         float32 when the student's features are in half precision.
 
     Raises:
-        ParameterError: an unknown variant, direction or reduction; parameters beside a kernel
-            object; views over different numbers of nodes.
+        ParameterError: parameters beside a kernel object, or views over different numbers of
+            nodes.
         UnknownNameError: no kernel has that name.
 
     Source: CVPR 2020, equations 3 to 6; Joshi et al., TNNLS 2022; ihollywhy/DistillGCN.PyTorch.
@@ -99,6 +100,7 @@ class LSP(AbstractLoss):
 
     uses = ("features", "graph")
 
+    @validated
     def __init__(
         self,
         kernel: str | AbstractKernel | None = None,
@@ -108,12 +110,10 @@ class LSP(AbstractLoss):
         **parameters: Any,
     ) -> None:
         super().__init__()
-        published = VARIANTS[_one_of("variant", variant, VARIANTS)]
-        direction = direction or published.direction
-        reduction = reduction or published.reduction
+        published = VARIANTS[variant]
         self.variant = variant
-        self.direction = _one_of("direction", direction, ("student-teacher", "teacher-student"))
-        self.reduction = _one_of("reduction", reduction, ("node-mean", "edge-mean"))
+        self.direction = direction or published.direction
+        self.reduction = reduction or published.reduction
         self.kernel = _kernel(kernel or published.kernel, published, parameters)
         self.target_per_sample = self.kernel.pairwise
 
@@ -199,11 +199,3 @@ def _kernel(
                 ) from error
         raise
     return created
-
-
-def _one_of(parameter: str, value: str, choices: Any) -> str:
-    if value not in choices:
-        raise ParameterError(
-            f"lsp: no {parameter} is called {value!r}; {gkd.errors.suggestion(value, choices)}"
-        )
-    return value

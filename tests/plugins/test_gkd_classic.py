@@ -217,35 +217,60 @@ def test_anything_but_a_floating_point_matrix_is_refused(make, tensor):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: KD(temperature=0.0), "temperature: expected a finite number > 0, got 0.0"),
-        (lambda: KD(temperature=-1), "temperature: .*got -1"),
-        (lambda: KD(temperature=math.nan), "temperature: .*got nan"),
-        (lambda: KD(temperature=True), "temperature: .*got True"),
-        (lambda: KD(temperature="4"), "temperature: .*got '4'"),
-        (lambda: KD(task="multilabel"), "task: .*'multilabel'; did you mean 'multi-label'"),
-        (lambda: KD(task=None), "task: unknown choice None"),
-        (lambda: FitNet(reduction="man"), "reduction: .*'man'; did you mean 'mean'"),
-        (lambda: FitNet(normalise=1), "normalise: expected true or false, got 1"),
-        (lambda: FitNet(bias="no"), "bias: expected true or false, got 'no'"),
-        (lambda: AttentionTransfer(power=0.5), "power: expected a finite number >= 1, got 0.5"),
-        (lambda: AttentionTransfer(power=math.inf), "power: .*got inf"),
-        (lambda: AttentionTransfer(power=None), "power: .*got None"),
-        (lambda: AttentionTransfer(pooling="mean"), "pooling: unknown choice 'mean'"),
-        (lambda: AttentionTransfer(squared=0), "squared: expected true or false, got 0"),
-        (lambda: NST("rbf"), "kernel: unknown choice 'rbf'"),
-        (lambda: NST(["poly"]), "kernel: unknown choice"),
-        (lambda: NST("poly", degree=0), "degree: expected a whole number >= 1, got 0"),
-        (lambda: NST("poly", degree=2.0), "degree: .*got 2.0"),
-        (lambda: NST("poly", offset=-0.1), "offset: expected a finite number >= 0, got -0.1"),
-        (lambda: NST("gaussian", sigma=0), "sigma: expected a finite number >= 0.01 .*got 0"),
-        (lambda: NST("gaussian", sigma="median"), "sigma: .*'mean', got 'median'"),
-        (lambda: NST("poly", sigma=1.0), "sigma: the poly kernel has no .*takes degree, offset"),
-        (lambda: NST("linear", degree=2), "degree: the linear kernel has no .*it takes none"),
+        (
+            lambda: KD(temperature=0.0),
+            "KD: parameter 'temperature' must be finite float > 0, got 0.0",
+        ),
+        (lambda: KD(temperature=-1), "'temperature' must be finite float > 0, got -1"),
+        (lambda: KD(temperature=math.nan), "'temperature' must be finite float > 0, got nan"),
+        (lambda: KD(temperature=True), "'temperature' must be finite float > 0, got True"),
+        (lambda: KD(temperature="4"), "'temperature' must be finite float > 0, got '4'"),
+        (
+            lambda: KD(task="multilabel"),
+            "'single-label' | 'multi-label', got 'multilabel'; did you mean 'multi-label'",
+        ),
+        (lambda: KD(task=None), "'task' must be 'single-label' | 'multi-label', got None"),
+        (
+            lambda: FitNet(reduction="man"),
+            "'reduction' must be 'sum' | 'mean', got 'man'; did you mean 'mean'",
+        ),
+        (lambda: FitNet(normalise=1), "'normalise' must be bool, got 1"),
+        (lambda: FitNet(bias="no"), "'bias' must be bool, got 'no'"),
+        (lambda: AttentionTransfer(power=0.5), "'power' must be finite float >= 1, got 0.5"),
+        (lambda: AttentionTransfer(power=math.inf), "'power' must be finite float >= 1, got inf"),
+        (lambda: AttentionTransfer(power=None), "'power' must be finite float >= 1, got None"),
+        (
+            lambda: AttentionTransfer(pooling="mean"),
+            "'pooling' must be 'sum' | 'max', got 'mean'; did you mean 'max'",
+        ),
+        (lambda: AttentionTransfer(squared=0), "'squared' must be bool, got 0"),
+        (lambda: NST("rbf"), "'kernel' must be 'linear' | 'poly' | 'gaussian', got 'rbf'"),
+        (lambda: NST(["poly"]), "'kernel' must be 'linear' | 'poly' | 'gaussian', got ['poly']"),
+        (lambda: NST("poly", degree=0), "'degree' must be int > 0 | None, got 0"),
+        (lambda: NST("poly", degree=2.0), "'degree' must be int > 0 | None, got 2.0"),
+        (lambda: NST("poly", offset=-0.1), "'offset' must be finite float >= 0 | None, got -0.1"),
+        (
+            lambda: NST("gaussian", sigma=0),
+            "'sigma' must be finite float >= 0.01 | 'mean' | None, got 0",
+        ),
+        (
+            lambda: NST("gaussian", sigma="median"),
+            "'sigma' must be finite float >= 0.01 | 'mean' | None, got 'median'",
+        ),
+        (
+            lambda: NST("poly", sigma=1.0),
+            "sigma: the poly kernel has no such parameter, got 1.0; it takes degree, offset",
+        ),
+        (
+            lambda: NST("linear", degree=2),
+            "degree: the linear kernel has no such parameter, got 2; it takes none",
+        ),
     ],
 )
 def test_a_wrong_hyper_parameter_is_named(make, message):
-    with pytest.raises(ParameterError, match=message):
+    with pytest.raises(ParameterError) as caught:
         make()
+    assert message in str(caught.value)
 
 
 @over(LOSSES)

@@ -94,7 +94,7 @@ class TestShape:
         ],
     )
     def test_refuses_values_out_of_range(self, parameter: str, value: float) -> None:
-        with pytest.raises(ParameterError, match=f"{parameter}.*must be at least.*not {value}"):
+        with pytest.raises(ParameterError, match=f"{parameter}.*must be .*, got {value}"):
             Communities(**{**SMALL, parameter: value})
 
 

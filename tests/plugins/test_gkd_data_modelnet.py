@@ -196,11 +196,11 @@ class TestValidation:
 class TestParameters:
     @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, float("nan")])
     def test_validation_is_a_part_of_the_whole(self, folder: Path, fraction: float) -> None:
-        with pytest.raises(ParameterError, match="validation_fraction must be above 0 and below 1"):
+        with pytest.raises(ParameterError, match="_fraction' must be 0 < float < 1, got"):
             dataset(folder, validation_fraction=fraction)
 
     def test_there_is_a_point(self, folder: Path) -> None:
-        with pytest.raises(ParameterError, match="points must be at least 1, not 0"):
+        with pytest.raises(ParameterError, match="'points' must be int > 0, got 0"):
             dataset(folder, points=0)
 
 

@@ -184,10 +184,13 @@ class TestBadFolders:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"points": 0}, "points must be at least 1"),
-            ({"surface_points": 11}, "surface_points must be at least 12, not 11"),
-            ({"test_fraction": 0.0}, "test_fraction must be above 0 and below 1"),
-            ({"validation_fraction": 1.0}, "validation_fraction must be above 0 and below 1"),
+            ({"points": 0}, "'points' must be int > 0, got 0"),
+            (
+                {"surface_points": 11},
+                "must be at least 12, the points of a sample, got 11",
+            ),
+            ({"test_fraction": 0.0}, "'test_fraction' must be 0 < float < 1, got 0.0"),
+            ({"validation_fraction": 1.0}, "'validation_fraction' must be 0 < float < 1, got 1.0"),
         ],
     )
     def test_values_out_of_range(self, clouds: Path, options: dict, message: str) -> None:

@@ -216,15 +216,15 @@ def test_inference_mode():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"channels": 8}, "channels must be a tuple of integers, got 8"),
-        ({"channels": ()}, "channels is empty"),
-        ({"channels": (8, 0)}, "channels must be integers of at least 1, got 0"),
-        ({"head": 5}, "head must be a tuple of integers, got 5"),
-        ({"head": (5.0,)}, "head must be integers of at least 1, got 5.0"),
-        ({"embedding": True}, "embedding must be integers of at least 1, got True"),
-        ({"k": 0}, "k must be integers of at least 1, got 0"),
-        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
-        ({"dropout": float("nan")}, "dropout must be at least 0"),
+        ({"channels": 8}, r"'channels' must be tuple\[int > 0, ...\] of length >= 1, got 8"),
+        ({"channels": ()}, r"'channels' must be tuple\[int > 0, ...\] of length >= 1, got \(\)"),
+        ({"channels": (8, 0)}, r"'channels' must be .*, got \(8, 0\)"),
+        ({"head": 5}, r"'head' must be tuple\[int > 0, ...\], got 5"),
+        ({"head": (5.0,)}, r"'head' must be tuple\[int > 0, ...\], got \(5.0,\)"),
+        ({"embedding": True}, "DGCNN: parameter 'embedding' must be int > 0, got True"),
+        ({"k": 0}, "'k' must be int > 0, got 0"),
+        ({"dropout": 1.0}, "'dropout' must be 0 <= float < 1, got 1.0"),
+        ({"dropout": float("nan")}, "'dropout' must be 0 <= float < 1, got nan"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(options, message):

@@ -36,16 +36,20 @@ def test_builders_are_found_by_name() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("knn", {"k": 0}, "k must be an integer of at least 1, got 0"),
-        ("knn", {"k": 2.5}, "'k' must be int"),
+        ("knn", {"k": 0}, "graph 'knn': parameter 'k' must be int > 0, got 0"),
+        ("knn", {"k": 2.5}, "'k' must be int > 0, got 2.5"),
         ("knn", {"backend": "torch_cluster"}, "did you mean 'torch-cluster'"),
         ("knn", {"n": 3}, "unknown parameter 'n'"),
-        ("radius", {"radius": -1.0}, "radius must be a positive number, got -1.0"),
-        ("radius", {"radius": float("inf")}, "positive number, got inf"),
+        ("radius", {"radius": -1.0}, "'radius' must be finite float > 0, got -1.0"),
+        ("radius", {"radius": float("inf")}, "'radius' must be finite float > 0, got inf"),
         ("radius", {}, "missing parameter 'radius'"),
-        ("union", {"graphs": []}, "graphs is empty"),
+        ("union", {"graphs": []}, r"'graphs' must be Sequence\[.*\] of length >= 1, got \[\]"),
         ("union", {"graphs": [{"k": 3}]}, r"graphs\[0\] needs the builder's 'name'"),
-        ("union", {"graphs": [{"name": "knn", "k": 0}]}, "k must be an integer of at least 1"),
+        (
+            "union",
+            {"graphs": [{"name": "knn", "k": 0}]},
+            "graph 'knn': parameter 'k' must be int > 0, got 0",
+        ),
         ("union", {"graphs": ["knn"]}, "'graphs' must be"),
     ],
 )
@@ -57,10 +61,10 @@ def test_wrong_parameters_are_explained(name: str, parameters, message: str) -> 
 @pytest.mark.parametrize(
     ("builder", "message"),
     [
-        (lambda: KNN(k=True), "k must be an integer"),
-        (lambda: KNN(backend="tree"), "no backend is called 'tree'; available: auto, torch, "),
-        (lambda: Radius(True), "must be a positive number, got True"),
-        (lambda: Union([3]), r"graphs\[0\] is no builder: 3"),
+        (lambda: KNN(k=True), "KNN: parameter 'k' must be int > 0, got True"),
+        (lambda: KNN(backend="tree"), "got 'tree'; available: auto, torch, torch-cluster"),
+        (lambda: Radius(True), "'radius' must be finite float > 0, got True"),
+        (lambda: Union([3]), r"'graphs' must be Sequence\[.*\] of length >= 1, got \[3\]"),
     ],
 )
 def test_classes_check_what_they_are_given_directly(builder, message: str) -> None:

@@ -171,17 +171,20 @@ def test_inference_mode():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"heads": 4}, "heads must be a tuple of integers, got 4"),
-        ({"hidden_channels": 4}, "hidden_channels must be a tuple of integers, got 4"),
+        ({"heads": 4}, r"'heads' must be tuple\[int > 0, ...\], got 4"),
+        ({"hidden_channels": 4}, r"'hidden_channels' must be tuple\[int > 0, ...\], got 4"),
         ({"heads": (2, 2)}, r"2 hidden_channels \(4, 5\) and 2 heads \(2, 2\)"),
         ({"hidden_channels": ()}, r"0 hidden_channels \(\) and 3 heads"),
-        ({"heads": (2, 0, 1)}, "heads must be integers of at least 1, got 0"),
-        ({"hidden_channels": (4, 5.0)}, "hidden_channels must be integers of at least 1, got 5.0"),
-        ({"in_channels": 0}, "in_channels must be integers of at least 1, got 0"),
-        ({"out_channels": True}, "out_channels must be integers of at least 1, got True"),
-        ({"dropout": 1.0}, "dropout must be at least 0 and below 1.0, got 1.0"),
-        ({"attention_dropout": -0.1}, "attention_dropout must be at least 0 and below 1.0"),
-        ({"negative_slope": float("nan")}, "negative_slope must be at least 0 and below inf"),
+        ({"heads": (2, 0, 1)}, r"'heads' must be tuple\[int > 0, ...\], got \(2, 0, 1\)"),
+        (
+            {"hidden_channels": (4, 5.0)},
+            r"'hidden_channels' must be tuple\[int > 0, ...\], got \(4, 5.0\)",
+        ),
+        ({"in_channels": 0}, "GAT: parameter 'in_channels' must be int > 0, got 0"),
+        ({"out_channels": True}, "'out_channels' must be int > 0, got True"),
+        ({"dropout": 1.0}, "'dropout' must be 0 <= float < 1, got 1.0"),
+        ({"attention_dropout": -0.1}, "'attention_dropout' must be 0 <= float < 1, got -0.1"),
+        ({"negative_slope": float("nan")}, "'negative_slope' must be finite float >= 0, got nan"),
     ],
 )
 def test_sizes_that_do_not_fit_are_named(options, message):

@@ -3,15 +3,16 @@
 https://arxiv.org/abs/2111.04964.
 """
 
-import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from gkd import AbstractLoss, ParameterError, View
+from gkd.errors import validated
 from gkd_global.nodes import directions, paired_features
 
 _SIMILARITIES = 2**20  # at a time: 4 MB in float32
@@ -37,8 +38,8 @@ class GCRD(AbstractLoss):
         samples: nodes drawn for each call where there are more; None takes all.
 
     Raises:
-        ParameterError: an argument out of its range; in the call, views without features, with
-            different nodes, or of other widths than those built for.
+        ParameterError: in the call, views without features, with different nodes, or of other
+            widths than those built for.
 
     Source:
         The paper's G-CRD. Its code takes width 256, τ = 0.075, heads with batch normalisation and
@@ -60,22 +61,15 @@ class GCRD(AbstractLoss):
     zero_at_equality = False
     example_parameters = ({}, {"width": 8, "head": "batch-norm"})
 
+    @validated
     def __init__(
         self,
-        width: int = 256,
-        temperature: float = 0.075,
+        width: PositiveInt = 256,
+        temperature: Annotated[FiniteFloat, Field(gt=0)] = 0.075,
         head: Literal["linear", "batch-norm"] = "linear",
-        samples: int | None = None,
+        samples: Annotated[int, Field(ge=2)] | None = None,
     ) -> None:
         super().__init__()
-        if width < 1:
-            raise ParameterError(f"gcrd: width must be at least 1, got {width}")
-        if not 0 < temperature < math.inf:
-            raise ParameterError(f"gcrd: temperature must be a positive number, got {temperature}")
-        if head not in _HEADS:
-            raise ParameterError(f"gcrd: head must be 'linear' or 'batch-norm', got {head!r}")
-        if samples is not None and samples < 2:
-            raise ParameterError(f"gcrd: samples must be at least 2, got {samples}")
         self.width, self.temperature = width, temperature
         self.head, self.samples = head, samples
         self.heads: nn.ModuleDict | None = None

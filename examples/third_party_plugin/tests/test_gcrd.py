@@ -145,11 +145,11 @@ def test_one_node_has_nothing_to_be_told_from():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"width": 0}, "width must be at least 1"),
-        ({"temperature": 0.0}, "temperature must be a positive number"),
-        ({"temperature": math.nan}, "temperature must be a positive number"),
-        ({"head": "mlp"}, "head must be 'linear' or 'batch-norm', got 'mlp'"),
-        ({"samples": 1}, "samples must be at least 2"),
+        ({"width": 0}, "'width' must be int > 0, got 0"),
+        ({"temperature": 0.0}, "'temperature' must be finite float > 0, got 0.0"),
+        ({"temperature": math.nan}, "'temperature' must be finite float > 0, got nan"),
+        ({"head": "mlp"}, r"'head' must be 'linear' \| 'batch-norm', got 'mlp'"),
+        ({"samples": 1}, r"'samples' must be int >= 2 \| None, got 1"),
     ],
 )
 def test_parameters_out_of_range_are_refused(parameters, message):
