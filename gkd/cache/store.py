@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
-from gkd.cache.files import Entry, EntryFiles
+from gkd.cache.entries import Entry, EntryFiles
 from gkd.cache.keys import NODES
 from gkd.errors import DataError
 from gkd.loss import View

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from gkd.cache.files import Entry, EntryFiles, require_folder
+from gkd.cache.entries import Entry, EntryFiles, require_folder
 from gkd.cache.keys import (
     autocast_dtype,
     name_samples,

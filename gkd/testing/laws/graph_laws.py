@@ -15,7 +15,7 @@ from gkd.testing.laws.requirements import require, require_bounded, require_unmo
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
-from gkd.testing.strategies.point_clouds import Cloud, clouds
+from gkd.testing.strategies.cloud_problems import Cloud, clouds
 from gkd.testing.subject import Subject, seeded
 
 Builder = Callable[[Tensor, Tensor | None], Graph]

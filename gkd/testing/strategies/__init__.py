@@ -4,6 +4,12 @@ Everything is float64 on the CPU, small, and shrinks to fewer nodes, fewer edges
 features. Tensors are new for every example.
 """
 
+from gkd.testing.strategies.cloud_problems import (
+    Cloud,
+    KnownNeighbours,
+    clouds,
+    known_neighbours,
+)
 from gkd.testing.strategies.graphs import (
     Structure,
     edge_indices,
@@ -14,12 +20,6 @@ from gkd.testing.strategies.graphs import (
 )
 from gkd.testing.strategies.kernel_problems import KernelProblem, kernel_problems
 from gkd.testing.strategies.loss_problems import LossProblem, loss_problems, views
-from gkd.testing.strategies.point_clouds import (
-    Cloud,
-    KnownNeighbours,
-    clouds,
-    known_neighbours,
-)
 from gkd.testing.strategies.samples import batches, samples
 
 __all__ = [
