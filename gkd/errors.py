@@ -225,7 +225,10 @@ def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
     """
     if details["type"] in {"value_error", "assertion_error"}:  # a validator has its own words
         return str(details["ctx"]["error"])
-    sentence = f"must be {notation(annotation)}, got {value!r}"
+    expected = notation(annotation)
+    if details["type"] == "finite_number" and "finite" not in expected:  # asked for by a model
+        expected = f"finite {expected}"
+    sentence = f"must be {expected}, got {value!r}"
     if details["type"] == "predicate_failed":  # the one constraint that has no notation
         sentence += f" ({details['msg'].lower()})"
     choices = [choice for choice in _choices(annotation) if isinstance(choice, str)]
@@ -271,7 +274,8 @@ def notation(annotation: Any) -> str:
     if inspect.isclass(origin) and arguments:
         return f"{origin.__name__}[{', '.join(map(notation, arguments))}]"
     if inspect.isclass(annotation):
-        return annotation.__name__
+        # A model of pydantic is written as a table, in TOML.
+        return "table" if hasattr(annotation, "model_fields") else annotation.__name__
     return str(annotation).replace("typing.", "")
 
 

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from functools import reduce
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from gkd.errors import GkdError, RecipeError, suggestion
+from gkd.errors import GkdError, RecipeError, mistake, suggestion
 from gkd.recipe.lines import Path
 
 
@@ -63,29 +63,28 @@ def explain(error: ValidationError, model: type[BaseModel], origins: Origins) ->
     lines = []
     for details in error.errors(include_url=False):
         path = details["loc"]
-        lines.append(f"{origins.of(path)}: {dotted(path)}: {_sentence(details, model)}")
+        if details["type"] == "extra_forbidden":
+            *parents, key = path
+            known = _model(reduce(_annotation, parents, model)).model_fields
+            sentence = f"unknown key; {suggestion(str(key), known)}"
+        elif details["type"] == "missing":
+            sentence = "missing, but required"
+        else:
+            sentence = mistake(details, reduce(_annotation, path, model), details["input"])
+        lines.append(f"{origins.of(path)}: {dotted(path)}: {sentence}")
     return RecipeError("\n".join(lines))
 
 
-def _sentence(details: ErrorDetails, model: type[BaseModel]) -> str:
-    *parents, key = details["loc"] or ("",)
-    if details["type"] == "extra_forbidden":
-        return f"unknown key; {suggestion(str(key), _keys(model, parents))}"
-    if details["type"] == "missing":
-        return "missing, but required"
-    message = details["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return message if details["type"] == "value_error" else f"{message}, got {details['input']!r}"
+def _annotation(whole: Any, part: str | int) -> Any:
+    """Return the annotation of one part of a value: a field of a table, or an element of a list."""
+    if isinstance(part, str):
+        return _model(whole).model_fields[part].rebuild_annotation()
+    while get_origin(whole) is not list:  # list[T] may be within Annotated[...] or T | None
+        whole = get_args(whole)[0]
+    return get_args(whole)[0]
 
 
-def _keys(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the part that ``path`` leads to."""
-    for part in path:
-        if isinstance(part, str):
-            model = _innermost_model(model.model_fields[part].annotation)
-    return list(model.model_fields)
-
-
-def _innermost_model(annotation: Any) -> type[BaseModel]:
+def _model(annotation: Any) -> type[BaseModel]:
     """Find M in ``M``, ``list[M]`` and ``M | None``."""
     while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         annotation = get_args(annotation)[0]
