@@ -89,6 +89,7 @@ class Distiller(nn.Module):
         super().__init__()
         if isinstance(inputs, str) or not inputs:
             raise ParameterError(f"inputs: expected names such as ('x',), got {inputs!r}")
+        # A plain dict: as sub-modules, teachers would be in parameters(), state_dict() and train().
         self.teachers = freeze_teachers(teacher, student)
         self.student = student
         self.task = task if isinstance(task, Task) else find_task(task)
@@ -127,6 +128,7 @@ class Distiller(nn.Module):
         """
         self._require_built()
         weights = {term.name: term.schedule.weight_at(self.epoch) for term in self.terms}
+        # A term of weight 0 costs nothing, and cannot spoil the step by a NaN times 0.
         active = [term for term in self.terms if weights[term.name] > 0]
         student, views = self._views(batch, active, self.teacher_cache)
         logits = cast(Tensor, student.logits)  # only a teacher's pass is ever partial
@@ -149,7 +151,7 @@ class Distiller(nn.Module):
         # Adapters take the dtype of the networks, not that of autocast.
         with evaluation_mode(self.student), torch.no_grad(), torch.autocast(device, enabled=False):
             student, views = self._views(batch, self.terms, None)
-            for name in sorted(self._unbuilt):
+            for name in sorted(self._unbuilt):  # in one order, so that a seed gives one adapter
                 with term_context(name):
                     self._loss(name).build(*views[name])
                 self._loss(name).to(cast(Tensor, student.logits).device)
@@ -228,6 +230,7 @@ class Distiller(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # .to(), .cuda(), .half() and the like come here: teachers go along, though no sub-modules.
         for teacher in self.teachers.values():
             teacher._apply(fn, recurse)  # type: ignore[no-untyped-call]
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

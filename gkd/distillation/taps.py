@@ -153,7 +153,7 @@ class Captured:
             self._values[tap] = value
             self._versions[tap] = _version(value)
         if self.num_calls == self._enough:
-            raise Complete
+            raise Complete  # the one way out of somebody else's forward
 
     @property
     def num_calls(self) -> int:
@@ -221,6 +221,7 @@ def capture(
     captured = Captured(name, taps, enough, terms)
     handles = []
     try:
+        # Hooks live for this one pass: they would be copied, pickled and compiled with the network.
         for tap in captured._calls:
             module = network.get_submodule(tap.path)
             handles.append(module.register_forward_hook(partial(captured.record, tap)))
