@@ -102,7 +102,7 @@ def run(
     precision: Precision = None,
 ) -> None:
     """Train a recipe's teacher and students, and report whether distillation helped."""
-    from gkd.commands.run import RunOptions, run_recipe
+    from gkd.commands.run_recipe import RunOptions, run_recipe
 
     run_recipe(recipe, RunOptions(settings, seeds, precision, out, resume, device, devices))
 
@@ -116,7 +116,7 @@ def demo(
     device: Device = "auto",
 ) -> None:
     """Run the recipe demo: DGCNN on generated shapes, within three minutes on two cores."""
-    from gkd.commands.run import RunOptions, run_recipe
+    from gkd.commands.run_recipe import RunOptions, run_recipe
 
     run_recipe("demo", RunOptions(settings, seeds, None, out, resume, device))
 
@@ -135,7 +135,7 @@ def reproduce(
     precision: Precision = None,
 ) -> None:
     """Run the recipe of a published table or figure."""
-    from gkd.commands.run import RunOptions, run_recipe
+    from gkd.commands.run_recipe import RunOptions, run_recipe
 
     options = RunOptions(settings, seeds, precision, out, resume, device, devices)
     run_recipe(reproduction(experiment), options)
@@ -150,7 +150,7 @@ def taps(
     as_json: Json = False,
 ) -> None:
     """List what terms can tap: paths, types, output shapes, parameters of both networks."""
-    from gkd.commands.taps import show_taps
+    from gkd.commands.list_taps import show_taps
 
     show_taps(recipe, settings or (), as_json=as_json)
 
@@ -165,7 +165,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run again, and print its table; compare several runs."""
-    from gkd.commands.report import report_runs
+    from gkd.commands.report_runs import report_runs
 
     report_runs(run_dirs, out=out, as_json=as_json)
 

@@ -1,7 +1,7 @@
-"""What ``gkd bench`` does."""
+"""What ``gkd bench`` does and prints."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,7 @@ from gkd.benchmarking import Benchmark, MissingPackageError, Setting
 from gkd.benchmarking.installed import chosen_benchmarks
 from gkd.benchmarking.measurement import Measurement, measure
 from gkd.benchmarking.process_memory import process_peak
-from gkd.commands.bench_table import print_measurements
-from gkd.commands.listing import print_json
+from gkd.commands.listing import print_json, print_table
 from gkd.errors import ParameterError, suggestion
 from gkd.hosting.catalog import current_host
 from gkd.training.device import Placement
@@ -20,6 +19,22 @@ from gkd.training.environment import environment
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _QUICK_REPEATS = 3
+_COLUMNS = {
+    "Case": "case",
+    "Against": "against",
+    "Time": "time",
+    "Ratio (10 to 90 %)": "ratio",
+    "Goal": "goal",
+    "Memory of a step": "step",
+    "Of the process": "process",
+    "Error": "error",
+}
+_LEGEND = (
+    "Time, memory and error: gkd's, then the alternative's. Ratio: the median over repetitions, "
+    "taken in turn. Error: the largest relative one, in norm, against float64."
+)
+_NONE = "-"
+_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +82,28 @@ def run_benchmarks(names: Sequence[str], options: BenchOptions, *, as_json: bool
         torch.set_num_threads(options.threads)
     setting = options.setting()
     benchmarks = chosen_benchmarks(list(names), quick=options.quick)
-    circumstances = _circumstances(setting)
+    found = environment(current_host(), Placement(setting.device.type), seeds=[])
+    circumstances = {**found, "dtype": str(setting.dtype).removeprefix("torch.")}
     measured: list[Measurement] = []
     missing: dict[str, str] = {}
     for number, (name, benchmark) in enumerate(benchmarks.items(), start=1):
         print(f"[{number}/{len(benchmarks)}] {name}", file=sys.stderr, flush=True)
         try:
-            measured.append(_measured(name, benchmark, setting, options))
+            result = measure(name, benchmark, setting, options.repeats_of(benchmark))
+            if not options.quick:
+                # In fresh processes, one for each side: this one has held both.
+                ours, theirs = (
+                    process_peak(name, setting, ours=side, threads=torch.get_num_threads())
+                    for side in (True, False)
+                )
+                result = replace(
+                    result,
+                    ours=replace(result.ours, process_bytes=ours),
+                    theirs=replace(result.theirs, process_bytes=theirs),
+                )
+            measured.append(result)
         except MissingPackageError as error:
-            if len(benchmarks) == 1:
+            if len(benchmarks) == 1:  # nothing else would be measured: that is a failure
                 raise
             missing[name] = str(error)
     if as_json:
@@ -85,24 +113,59 @@ def run_benchmarks(names: Sequence[str], options: BenchOptions, *, as_json: bool
         print_measurements(measured, missing, circumstances)
 
 
-def _measured(
-    name: str, benchmark: Benchmark, setting: Setting, options: BenchOptions
-) -> Measurement:
-    result = measure(name, benchmark, setting, options.repeats_of(benchmark))
-    if options.quick:
-        return result
-    ours, theirs = (
-        process_peak(name, setting, ours=side, threads=torch.get_num_threads())
-        for side in (True, False)
+def print_measurements(
+    measurements: Sequence[Measurement], missing: Mapping[str, str], environment: Mapping[str, Any]
+) -> None:
+    """Print what was measured, what could not be, and on what machine."""
+    hardware = environment["hardware"]
+    machine = hardware.get("gpu") or hardware["cpu"]
+    torch_version = environment["versions"]["torch"]
+    print(
+        f"{machine}, {hardware['threads']} threads, torch {torch_version}, {environment['dtype']}\n"
     )
-    return replace(
-        result,
-        ours=replace(result.ours, process_bytes=ours),
-        theirs=replace(result.theirs, process_bytes=theirs),
-    )
+    if measurements:
+        print_table(_COLUMNS, map(_table_row, measurements))
+        print(f"\n{_LEGEND}")
+    for measurement in measurements:
+        if measurement.bandwidth_share is not None:
+            share = f"{measurement.bandwidth_share:.0%}"
+            print(f"{measurement.case}: gkd moves data at {share} of the speed of a plain copy.")
+    for name, reason in missing.items():
+        print(f"\n{name} did not run: {reason}")
 
 
-def _circumstances(setting: Setting) -> dict[str, Any]:
-    precision = str(setting.dtype).removeprefix("torch.")
-    found = environment(current_host(), Placement(setting.device.type), seeds=[])
-    return {**found, "dtype": precision}
+def _table_row(measurement: Measurement) -> dict[str, str]:
+    ours, theirs = sides = measurement.ours, measurement.theirs
+    goal = measurement.goal
+    # Where gkd may take longer than the other, the ratio is of the times, else of the speeds.
+    spread = measurement.speed if goal.time is None else measurement.time
+    digits = 1 if spread.median >= 3 else 2
+    low, high = f"{spread.low:.{digits}f}", f"{spread.high:.{digits}f}"
+    bounds = {
+        "at least {:g}x as fast": goal.speed,
+        "at most {:g}x the time": goal.time,
+        "at most {:g}x the memory": goal.memory,
+        "within {:g} GiB": None if goal.process_bytes is None else goal.process_bytes / 2**30,
+    }
+    goals = "; ".join(text.format(bound) for text, bound in bounds.items() if bound is not None)
+    if measurement.reached is not None:
+        goals += f": {'reached' if measurement.reached else 'MISSED'}"
+    milliseconds = [1e3 * side.seconds.median for side in sides]
+    return {
+        "case": measurement.case,
+        "against": theirs.name,
+        # Two digits, or all of those before the point.
+        "time": " / ".join(f"{ms:.{max(0, 2 - len(str(int(ms))))}f} ms" for ms in milliseconds),
+        "ratio": f"{spread.median:.{digits}f}x ({low} to {high}) "
+        + ("as fast" if goal.time is None else "the time"),
+        "goal": goals or _NONE,
+        "step": _memory(ours.step_bytes, theirs.step_bytes),
+        "process": _memory(ours.process_bytes, theirs.process_bytes),
+        "error": " / ".join(_NONE if s.error is None else f"{s.error:.1e}" for s in sides),
+    }
+
+
+def _memory(ours: int | None, theirs: int | None) -> str:
+    return " / ".join(
+        _NONE if side is None else f"{side / _MEBIBYTE:,.0f} MiB" for side in (ours, theirs)
+    )

@@ -40,6 +40,19 @@ class CheckOptions:
     expected: Sequence[str] = ()
     examples: int | None = None
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Reason by law of those that are known to be broken.
+
+        Raises:
+            ParameterError: one is given without a reason.
+        """
+        pairs = [setting.partition("=") for setting in self.expected]
+        for law, equals, _ in pairs:
+            if not equals:
+                raise ParameterError(f"an expected failure is given as LAW=REASON, got {law!r}")
+        return {law.strip(): reason.strip() for law, _, reason in pairs}
+
 
 def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     """Check what ``target`` names and print a table of laws for each; return whether all passed.
@@ -56,15 +69,23 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     """
     if options.kind is not None:
         kind_named(options.kind)
-    _require_kit()
-
-    failures = _expected_failures(options.expected)
+    for module in _KIT:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:  # it is installed, and lacks something itself
+                raise
+            raise GkdError(
+                f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
+                "run: pip install 'gkd[testing]'"
+            ) from None
+    reasons = options.reasons
     reports = []
     with _no_traces():
         for subject in quietly(partial(_subjects, target, options)):
-            reports.append(quietly(partial(_report, subject, failures)))
+            reports.append(quietly(partial(_check, subject, reasons)))
             if not as_json:
-                _show(reports[-1])
+                _print_report(reports[-1])
     passed = all(report.passed for report in reports)
     if as_json:
         print_json({"passed": passed, "reports": [report.to_dict() for report in reports]})
@@ -72,19 +93,6 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
         failed = [f"{report.kind}:{report.name}" for report in reports if not report.passed]
         print(f"{len(reports)} components checked; failed: {', '.join(failed) or 'none'}")
     return passed
-
-
-def _require_kit() -> None:
-    for module in _KIT:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-            raise GkdError(
-                f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
-                "run: pip install 'gkd[testing]'"
-            ) from None
 
 
 @contextmanager
@@ -100,23 +108,22 @@ def _no_traces() -> Iterator[None]:
             set_hypothesis_home_dir(None)
 
 
-def _expected_failures(settings: Sequence[str]) -> Mapping[str, str]:
-    pairs = [setting.partition("=") for setting in settings]
-    for law, equals, _ in pairs:
-        if not equals:
-            raise ParameterError(f"an expected failure is given as LAW=REASON, got {law!r}")
-    return {law.strip(): reason.strip() for law, _, reason in pairs}
-
-
 def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
     from gkd.testing import selected
-    from gkd.testing.subject import EXAMPLES
+    from gkd.testing.subject import EXAMPLES, kind_of, subject
 
     examples = options.examples or EXAMPLES
     if _is_importable(target):
-        return [_imported_subject(target, options.kind, examples)]
+        component = _import_object(target)
+        try:
+            kind = options.kind or kind_of(component)
+        except ParameterError:
+            raise ParameterError(
+                f"cannot infer the kind of {target}; add --kind with one of {', '.join(KINDS)}"
+            ) from None
+        return [subject(kind, component, examples=examples)]
     kinds = {options.kind} if options.kind else set(KINDS)
-    subjects = [subject for subject in selected(target, examples) if subject.kind in kinds]
+    subjects = [one for one in selected(target, examples) if one.kind in kinds]
     if not subjects:
         raise UnknownNameError(f"{target!r} provides no {options.kind}")
     return subjects
@@ -131,22 +138,7 @@ def _is_importable(target: str) -> bool:
     return bool(colon) and canonical(module) not in prefixes and all(map(str.isidentifier, parts))
 
 
-def _imported_subject(target: str, kind: str | None, examples: int) -> "Subject":
-    from gkd.testing.subject import kind_of, subject
-
-    component = _imported(target)
-    if kind is None:
-        try:
-            kind = kind_of(component)
-        except ParameterError:
-            raise ParameterError(
-                f"{target} does not show of which kind it is; add --kind with one of "
-                f"{', '.join(KINDS)}"
-            ) from None
-    return subject(kind, component, examples=examples)
-
-
-def _imported(target: str) -> Any:
+def _import_object(target: str) -> Any:
     name, _, path = target.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as python -m does; a script has its own folder there
@@ -155,37 +147,34 @@ def _imported(target: str) -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or name
         if not f"{name}.".startswith(f"{missing}."):  # what the module itself imports is missing
-            raise ParameterError(f"{name} cannot be imported: {_placed(error, name)}") from error
-        raise ParameterError(f"there is no module {missing!r}; {_near_module(missing)}") from None
+            raise ParameterError(
+                f"{name} cannot be imported: {_describe_failure(error, name)}"
+            ) from error
+        package, _, short = missing.rpartition(".")
+        beside = getattr(sys.modules.get(package), "__path__", []) if package else None
+        modules = [module.name for module in pkgutil.iter_modules(beside)]
+        hint = "modules are looked for in the working directory and among what is installed"
+        # No list of all that are there, as a suggestion has it: it would be hundreds.
+        if near := get_close_matches(short, modules, n=1):
+            hint = f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
+        raise ParameterError(f"there is no module {missing!r}; {hint}") from None
     except Exception as error:
-        raise ParameterError(f"{name} cannot be imported: {_placed(error, name)}") from error
+        raise ParameterError(
+            f"{name} cannot be imported: {_describe_failure(error, name)}"
+        ) from error
     for attribute in path.split("."):
         if not hasattr(found, attribute):
-            near = suggestion(attribute, (n for n in dir(found) if not n.startswith("_")))
-            raise ParameterError(f"{name} has no {path!r}; {near}")
+            public = (n for n in dir(found) if not n.startswith("_"))
+            raise ParameterError(f"{name} has no {path!r}; {suggestion(attribute, public)}")
         found = getattr(found, attribute)
     return found
 
 
-def _near_module(missing: str) -> str:
-    package, _, name = missing.rpartition(".")
-    path = getattr(sys.modules.get(package), "__path__", []) if package else None
-    near = get_close_matches(name, [module.name for module in pkgutil.iter_modules(path)], n=1)
-    if not near:
-        return "modules are looked for in the working directory and among what is installed"
-    return f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
-
-
-def _report(subject: "Subject", expected_failures: Mapping[str, str]) -> "Report":
+def _check(subject: "Subject", reasons: Mapping[str, str]) -> "Report":
     from gkd.testing.conformance import check_subject
 
-    _require_creation(subject)
-    return check_subject(subject, expected_failures)
-
-
-def _require_creation(subject: "Subject") -> None:
     try:
-        _ = subject.specimen
+        _ = subject.specimen  # a component that cannot be created would break every law
     except GkdError as error:
         error.add_note(
             f"give parameters, as in '{subject.kind}:NAME {{parameter = value}}', or list some in "
@@ -194,16 +183,17 @@ def _require_creation(subject: "Subject") -> None:
         raise
     except Exception as error:
         raise ParameterError(
-            f"{subject.label} cannot be created: {_placed(error, subject.module)}"
+            f"{subject.label} cannot be created: {_describe_failure(error, subject.module)}"
         ) from error
+    return check_subject(subject, reasons)
 
 
-def _placed(error: BaseException, module: str) -> str:
+def _describe_failure(error: BaseException, module: str) -> str:
     place = failure_place(error, module)
     return f"{described(error)} [{place}]" if place else described(error)
 
 
-def _show(report: "Report") -> None:
+def _print_report(report: "Report") -> None:
     counts = Counter(result.outcome for result in report.results)
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     print(f"{report.kind}:{report.name}: {summary} ({report.seconds:.1f} s)\n")

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,7 +15,7 @@ from gkd.errors import RecipeError, suggestion
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
 from gkd.recipe.origins import Origins, explain
-from gkd.recipe.settings import Setting, applied
+from gkd.recipe.settings import Setting, apply_settings
 from gkd.recipe.shipped import recipe_files, shipped_recipes
 
 if TYPE_CHECKING:  # the host needs torch, which reading a recipe does not
@@ -30,15 +30,20 @@ class RecipeFile:
     recipe: Recipe
     origins: Origins
 
-    def check_components(self, host: "Host") -> None:
+    def check_components(self, host: "Host", kinds: Collection[str] | None = None) -> None:
         """Make sure that there is a component of every name in the recipe.
+
+        Args:
+            host: where components come from.
+            kinds: of components to look for; by default all.
 
         Raises:
             RecipeError: a plugin offers none; the message names the line and the nearest name.
         """
         for path, kind, name in component_names(self.recipe):
-            with self.origins.context(*path):
-                host.component(kind, name)
+            if kinds is None or kind in kinds:
+                with self.origins.context(*path):
+                    host.component(kind, name)
 
 
 def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> RecipeFile:
@@ -57,11 +62,14 @@ def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
         text = source.read_text(encoding="utf-8")
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(_syntax_message(shown, error)) from error
+        # The parser's "... (at line 3, column 5)" becomes the form that editors jump to.
+        words = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
+        what, *position = words.groups() if words else (str(error),)
+        raise RecipeError(f"{':'.join([shown, *position])}: not valid TOML: {what}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{shown}: cannot be read: {error}") from error
-    words = applied(map(Setting.of, settings), data)
-    origins = Origins(shown, key_lines(text), words)
+    set_paths = apply_settings(map(Setting.of, settings), data)
+    origins = Origins(shown, key_lines(text), set_paths)
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
@@ -83,12 +91,3 @@ def _source(name_or_path: str | Path) -> Traversable:
             return file
     what = f"no recipe {str(name_or_path)!r}, neither a file nor one that comes with gkd"
     raise RecipeError(f"{what}: {suggestion(path.stem, shipped_recipes())}")
-
-
-def _syntax_message(shown: str, error: tomllib.TOMLDecodeError) -> str:
-    """Turn the parser's "... (at line 3, column 5)" into the form editors jump to."""
-    match = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
-    if match is None:
-        return f"{shown}: not valid TOML: {error}"
-    what, line, column = match.groups()
-    return f"{shown}:{line}:{column}: not valid TOML: {what}"

@@ -42,19 +42,19 @@ def with_current_names(methods: Sequence[Any]) -> list[Any]:
     ]
 
 
-def _checked_weight(value: Any) -> Any:
+def _check_weight(value: Any) -> Any:
     schedule_from(value)
     return value
 
 
-def _checked_graph(value: Any) -> Any:
+def _check_graph(value: Any) -> Any:
     if isinstance(value, str) or (isinstance(value, dict) and "name" in value):
         return value
     raise ValueError("should be the name of a batch attribute, 'tap:PATH' or {name = ..., ...}")
 
 
-Weight = Annotated[Any, AfterValidator(_checked_weight)]
-GraphSource = Annotated[Any, AfterValidator(_checked_graph)]
+Weight = Annotated[Any, AfterValidator(_check_weight)]
+GraphSource = Annotated[Any, AfterValidator(_check_graph)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 

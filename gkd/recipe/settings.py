@@ -32,7 +32,13 @@ class Setting:
         path = tuple(part.strip() for part in key.split("."))
         if not equals or not all(path):
             raise RecipeError(f"--set {text}: expected KEY=VALUE, such as training.epochs=3")
-        return cls(path, _toml_or_text(value.strip()), text)
+        value = value.strip()
+        try:
+            document = tomllib.loads(f"value = {value}")
+        except tomllib.TOMLDecodeError:
+            document = {}
+        # One key alone: "1\nb = 2" is no value, though it reads as one line of TOML and another.
+        return cls(path, document["value"] if len(document) == 1 else value, text)
 
     def apply(self, data: dict[str, Any]) -> Path:
         """Put the value into ``data``, making tables on the way; return the path it went to.
@@ -68,14 +74,6 @@ class Setting:
         )
 
 
-def applied(settings: Iterable[Setting], data: dict[str, Any]) -> dict[Path, str]:
+def apply_settings(settings: Iterable[Setting], data: dict[str, Any]) -> dict[Path, str]:
     """Apply every setting in turn; return the words behind each path that was set."""
     return {setting.apply(data): setting.text for setting in settings}
-
-
-def _toml_or_text(value: str) -> Any:
-    try:
-        document = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
-        return value
-    return document["value"] if len(document) == 1 else value

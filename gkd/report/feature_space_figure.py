@@ -78,7 +78,7 @@ def _prepare(axes: Axes) -> None:
 
 
 def _draw(axes: Axes, view: FeatureSpace, distances: list[float]) -> None:
-    across, up, depth = _projected(np.asarray(view.pos))
+    across, up, depth = _project(np.asarray(view.pos))
     order = np.argsort(depth)  # the farthest first
     share = np.asarray(distances) / (max(distances) or 1.0)
     axes.scatter(
@@ -98,8 +98,8 @@ def _draw(axes: Axes, view: FeatureSpace, distances: list[float]) -> None:
     axes.margins(0.08)
 
 
-def _projected(pos: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
-    """Coordinates across, up and towards the viewer; a plane is seen from above."""
+def _project(pos: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Turn positions into those across, up and towards the viewer, who sees a plane from above."""
     x, y, z = (pos[:, axis] if axis < pos.shape[1] else np.zeros(len(pos)) for axis in range(3))
     if pos.shape[1] < 3:
         return x, y, z

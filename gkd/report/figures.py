@@ -51,8 +51,16 @@ def learning_curves(run: Results) -> Figure | None:
         plain(axes)
         for network, curve in curves:
             tail = [point for point in curve if point[0] >= start]
-            if tail:  # not of a network that was trained for less than half as long as another
-                _plot_curve(axes, tail, _label(network.network, network.method), styles)
+            if not tail:  # of a network that was trained for less than half as long as another
+                continue
+            epochs, lows, means, highs = zip(*tail, strict=True)
+            label = _label(network.network, network.method)
+            colour, marker = styles[label]
+            (line,) = axes.plot(epochs, means, color=colour, linewidth=1.5, label=label)
+            line.set(linestyle="--" if label == TEACHER else "-")
+            line.set(marker=marker, markersize=5, markevery=[-1])
+            if lows != highs:
+                axes.fill_between(epochs, lows, highs, color=colour, alpha=0.15, linewidth=0)
         axes.set_xlabel("epoch")
     figure.axes[0].set_ylabel(f"validation {metric_name(run.primary_metric)}, %")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -175,18 +183,6 @@ def _loss_panel(axes: Axes, group: list[Summary], styles: Mapping[str, Style]) -
     axes.set_xlabel("epoch")
     plain_text(axes.legend(loc="best", **LEGEND))
     return lowest
-
-
-def _plot_curve(
-    axes: Axes, curve: Sequence[_Point], label: str, styles: Mapping[str, Style]
-) -> None:
-    epochs, lows, means, highs = zip(*curve, strict=True)
-    colour, marker = styles[label]
-    (line,) = axes.plot(epochs, means, color=colour, linewidth=1.5, label=label)
-    line.set(linestyle="--" if label == TEACHER else "-")
-    line.set(marker=marker, markersize=5, markevery=[-1])
-    if lows != highs:
-        axes.fill_between(epochs, lows, highs, color=colour, alpha=0.15, linewidth=0)
 
 
 def _label(network: str, method: str) -> str:

@@ -96,6 +96,13 @@ def run_results(directory: Path) -> Results:
     methods = [BASELINE, *(name for name in names if name != BASELINE)]
     finished = _current_summaries(directory, methods)
     primary = _primary_metric(directory, finished)
+    done = {one.key for one in finished}
+    expected = [
+        ("student", method, int(seed)) for method in methods for seed in recipe.get("seeds", (0,))
+    ]
+    missing = [name_of(key) for key in expected if key not in done]
+    if "teacher" in recipe and not any(network == "teacher" for network, _, _ in done):
+        missing.insert(0, "teacher")  # of whatever seed: runs have one
     return Results(
         title=str(recipe.get("title") or directory.name),
         directory=directory.resolve().name,
@@ -105,7 +112,7 @@ def run_results(directory: Path) -> Results:
         protocol=_protocol(finished, recipe, environment),
         primary_metric=primary,
         networks=finished,
-        missing=_missing(recipe, methods, finished),
+        missing=missing,
         rows=summary_rows(finished, primary),
         comparisons=compare_methods(finished, primary, _baselines(recipe, methods)),
         feature_spaces=feature_spaces(directory, methods),
@@ -202,17 +209,6 @@ def _primary_metric(directory: Path, finished: list[Summary]) -> str:
         )
     names = names or {name for one in finished[:1] for name in list(one.test)[:1]}
     return names.pop() if names else ""
-
-
-def _missing(recipe: Mapping[str, Any], methods: list[str], finished: list[Summary]) -> list[str]:
-    """Networks of the recipe that are not finished, in words."""
-    done = {summary.key for summary in finished}
-    teacher_done = any(network == "teacher" for network, _, _ in done)
-    absent = ["teacher"] if "teacher" in recipe and not teacher_done else []
-    expected = [
-        ("student", method, int(seed)) for method in methods for seed in recipe.get("seeds", (0,))
-    ]
-    return absent + [name_of(key) for key in expected if key not in done]
 
 
 def _baselines(recipe: Mapping[str, Any], methods: list[str]) -> dict[str, str]:

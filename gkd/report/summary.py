@@ -17,12 +17,12 @@ def _number(value: object) -> object:
     return math.nan if value is None or infinite else value
 
 
-def _jsonable(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 # JSON knows no NaN: a value that is there but is not a number travels as null.
-Number = Annotated[float, BeforeValidator(_number), PlainSerializer(_jsonable)]
+Number = Annotated[
+    float,
+    BeforeValidator(_number),
+    PlainSerializer(lambda value: value if math.isfinite(value) else None),
+]
 
 
 class Summary(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -31,7 +31,13 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
     table = comparison_table(runs)
     shown = _fit(table, console.width)
     console.print(Text(title, "bold"))
-    console.print(_grid(shown))
+    grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for column, (heading, width) in enumerate(zip(shown.header, _widths(shown), strict=True)):
+        justify: JustifyMethod = "left" if column < shown.labels else "right"
+        grid.add_column(Text(heading), justify=justify, width=width, vertical="bottom")
+    for row in shown.body:
+        grid.add_row(*map(Text, row))
+    console.print(grid)
     if left_out := [name for name in table.header if name not in shown.header]:
         console.print(Text(f"too wide for this terminal: {', '.join(left_out)}", "dim"))
     for run, name in zip(runs, run_names(runs), strict=True):
@@ -63,17 +69,3 @@ def _widths(table: Table) -> list[int]:
     """Width of each column; a heading may wrap between words, a cell may not."""
     columns = zip(*([name.split() for name in table.header], *table.body), strict=True)
     return [max(map(len, [*words, *cells])) for words, *cells in columns]
-
-
-def _grid(table: Table) -> RichTable:
-    grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for column, (name, width) in enumerate(zip(table.header, _widths(table), strict=True)):
-        grid.add_column(
-            Text(name),
-            justify="left" if column < table.labels else "right",
-            width=width,
-            vertical="bottom",
-        )
-    for row in table.body:
-        grid.add_row(*map(Text, row))
-    return grid

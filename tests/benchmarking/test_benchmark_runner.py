@@ -9,7 +9,7 @@ from fake_benchmark import Clock, Timed
 from gkd.benchmarking import Benchmark, Goal, Setting
 from gkd.benchmarking.measurement import Measurement, Side, measure
 from gkd.benchmarking.timing import Spread, alternating_seconds, copy_bandwidth
-from gkd.commands.bench_table import print_measurements
+from gkd.commands.bench import print_measurements
 
 CPU = torch.device("cpu")
 

@@ -156,7 +156,7 @@ def test_the_components_of_a_plugin_are_summed_up(site: Site, run: Run) -> None:
         (["trch.nn:Linear"], "there is no module 'trch'; did you mean 'torch'?"),
         (["torch.nnn:Linear"], "there is no module 'torch.nnn'; did you mean 'torch.nn'?"),
         (["math.pi:Linear"], "there is no module 'math.pi'; modules are looked for"),
-        (["torch.nn:Linear"], "torch.nn:Linear does not show of which kind it is; add --kind"),
+        (["torch.nn:Linear"], "cannot infer the kind of torch.nn:Linear; add --kind"),
         (["torch:pi", "--kind", "loss"], "a loss is checked by its class"),
         (["kernel:rbf", "--expect", "symmetric"], "given as LAW=REASON, got 'symmetric'"),
         (["kernel:rbf", "--expect", "symetric=so"], "did you mean 'symmetric'?"),

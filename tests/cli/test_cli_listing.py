@@ -9,7 +9,7 @@ from fake_distributions import GOOD, Site
 
 import gkd
 from gkd.cli import main
-from gkd.commands import diagnosis, listing
+from gkd.commands import doctor, listing
 
 
 def test_the_version(run: Run) -> None:
@@ -51,7 +51,7 @@ def test_components_shows_names_and_parameters(site: Site, run: Run) -> None:
 def test_components_as_json(site: Site, run: Run) -> None:
     file = site.add("good-plugin", GOOD)
     rows = run("components", "--json").json
-    assert {row["kind"] for row in rows} == {kind for kind in diagnosis.KINDS if gkd.names(kind)}
+    assert {row["kind"] for row in rows} == {kind for kind in doctor.KINDS if gkd.names(kind)}
     (row,) = (row for row in rows if row["distribution"] == "good-plugin")
     assert row == {
         "kind": "loss",
@@ -201,10 +201,10 @@ def test_doctor_hints_at_a_mistyped_variable_and_a_shared_name(
 def test_doctor_finds_missing_and_broken_libraries(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(diagnosis, "REQUIRED", (*diagnosis.REQUIRED, "no-such-library"))
+    monkeypatch.setattr(doctor, "REQUIRED", (*doctor.REQUIRED, "no-such-library"))
     # An installed distribution and a module that is not: like a build that lost its library.
-    monkeypatch.setattr(diagnosis, "OPTIONAL", {"pytest": "no_such_module"})
-    monkeypatch.setattr(diagnosis, "has_sparse_products", lambda device: False)
+    monkeypatch.setattr(doctor, "OPTIONAL", {"pytest": "no_such_module"})
+    monkeypatch.setattr(doctor, "has_sparse_products", lambda device: False)
     found = run("doctor", "--json").json
     first, second = found["problems"]
     assert first["finding"] == "no-such-library is not installed"

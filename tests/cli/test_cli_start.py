@@ -43,7 +43,7 @@ def test_help_and_version_load_nothing_heavy(arguments):
         (("demo", "--set", "training.epohcs=3"), "did you mean 'epochs'"),
         (("demo", "--set", "training.epochs"), "expected KEY=VALUE"),
         (("demo", "--set", "methods.lps.name=x"), "did you mean 'lsp'"),
-        (("demo", "--set", "training.epochs=many"), "valid integer"),
+        (("demo", "--set", "training.epochs=many"), "got 'many'"),
         (("reproduce", "tabel2"), "did you mean 'table2'"),
         (("taps", "dmeo"), "did you mean 'demo'"),
     ],
