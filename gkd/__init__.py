@@ -66,9 +66,8 @@ if TYPE_CHECKING:
     from gkd.distillation.task import Task
     from gkd.distillation.term import Term
     from gkd.graph import Graph
-    from gkd.hosting.catalog import create, names
     from gkd.hosting.hookspecs import StepEvent, hookimpl
-    from gkd.hosting.host import Host, create_host
+    from gkd.hosting.host import Host, create, create_host, names
     from gkd.kernel import AbstractKernel
     from gkd.loss import AbstractLoss, View
 else:
@@ -90,10 +89,10 @@ else:
         "Term": "gkd.distillation.term",
         "View": "gkd.loss",
         "collate": "gkd.data",
-        "create": "gkd.hosting.catalog",
+        "create": "gkd.hosting.host",
         "create_host": "gkd.hosting.host",
         "hookimpl": "gkd.hosting.hookspecs",
-        "names": "gkd.hosting.catalog",
+        "names": "gkd.hosting.host",
     }
 
     def __getattr__(name: str) -> object:

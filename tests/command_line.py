@@ -12,7 +12,7 @@ import pytest
 from fake_distributions import Site
 
 from gkd.cli import main
-from gkd.hosting import catalog
+from gkd.hosting import host as hosts
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def run(site: Site, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run a command in this process, with the plugins installed at this moment."""
 
     def command(*arguments: object) -> Outcome:
-        catalog.default_host.cache_clear()
+        hosts.default_host.cache_clear()
         capsys.readouterr()
         try:
             with pytest.raises(SystemExit) as caught:
                 main([str(argument) for argument in arguments])
         finally:
-            catalog.default_host.cache_clear()
+            hosts.default_host.cache_clear()
         status = caught.value.code
         assert isinstance(status, int)
         return Outcome(status, *capsys.readouterr())

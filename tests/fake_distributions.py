@@ -10,8 +10,8 @@ from textwrap import dedent
 import pytest
 
 from gkd.hosting.host import Host, create_host
-from gkd.hosting.plugin_record import PluginRecord
-from gkd.hosting.plugin_sources import PluginSettings
+from gkd.hosting.loading import PluginSettings
+from gkd.hosting.records import PluginRecord
 
 LOSS = """
     import torch

@@ -16,8 +16,7 @@ import pytest
 import gkd
 from gkd.hosting import hookspecs
 from gkd.hosting.host import create_host
-from gkd.hosting.kinds import KINDS
-from gkd.hosting.plugin_checks import hook_names
+from gkd.hosting.kinds import KINDS, hook_names
 
 ROOT = Path(__file__).parents[1]
 CORE = {

@@ -15,8 +15,7 @@ from typing import NamedTuple
 import pytest
 from fresh_environment import Environment, environment
 
-from gkd.hosting.kinds import KINDS
-from gkd.hosting.plugin_checks import hook_names
+from gkd.hosting.kinds import KINDS, hook_names
 
 __all__ = ["environment"]
 

@@ -13,7 +13,7 @@ from gkd.benchmarking.measurement import Measurement, measure
 from gkd.benchmarking.process_memory import process_peak
 from gkd.commands.listing import print_json, print_table
 from gkd.errors import ParameterError, suggestion
-from gkd.hosting.catalog import current_host
+from gkd.hosting.host import current_host
 from gkd.training.device import Placement
 from gkd.training.environment import environment
 

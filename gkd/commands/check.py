@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from gkd.commands.listing import print_json, print_table, quietly
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
-from gkd.hosting.catalog import current_host
+from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named
-from gkd.hosting.plugin_record import canonical
-from gkd.hosting.plugin_sources import described, failure_place
+from gkd.hosting.records import Problem, canonical
 
 if TYPE_CHECKING:
     from gkd.testing import Report, Subject
@@ -147,9 +146,7 @@ def _import_object(target: str) -> Any:
     except ModuleNotFoundError as error:
         missing = error.name or name
         if not f"{name}.".startswith(f"{missing}."):  # what the module itself imports is missing
-            raise ParameterError(
-                f"{name} cannot be imported: {_describe_failure(error, name)}"
-            ) from error
+            raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
         package, _, short = missing.rpartition(".")
         beside = getattr(sys.modules.get(package), "__path__", []) if package else None
         modules = [module.name for module in pkgutil.iter_modules(beside)]
@@ -159,9 +156,7 @@ def _import_object(target: str) -> Any:
             hint = f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
         raise ParameterError(f"there is no module {missing!r}; {hint}") from None
     except Exception as error:
-        raise ParameterError(
-            f"{name} cannot be imported: {_describe_failure(error, name)}"
-        ) from error
+        raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
     for attribute in path.split("."):
         if not hasattr(found, attribute):
             public = (n for n in dir(found) if not n.startswith("_"))
@@ -183,14 +178,9 @@ def _check(subject: "Subject", reasons: Mapping[str, str]) -> "Report":
         raise
     except Exception as error:
         raise ParameterError(
-            f"{subject.label} cannot be created: {_describe_failure(error, subject.module)}"
+            f"{subject.label} cannot be created: {Problem.of(error, subject.module)}"
         ) from error
     return check_subject(subject, reasons)
-
-
-def _describe_failure(error: BaseException, module: str) -> str:
-    place = failure_place(error, module)
-    return f"{described(error)} [{place}]" if place else described(error)
 
 
 def _print_report(report: "Report") -> None:

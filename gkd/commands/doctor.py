@@ -15,8 +15,8 @@ from gkd.errors import GkdError, suggestion
 from gkd.functional.sparse import has_sparse_products
 from gkd.hosting.host import create_host
 from gkd.hosting.kinds import KINDS
-from gkd.hosting.plugin_record import PluginRecord, State
-from gkd.hosting.plugin_sources import PluginSettings, described
+from gkd.hosting.loading import PluginSettings
+from gkd.hosting.records import PluginRecord, State, describe
 
 REQUIRED = ("torch", "lightning", "torchmetrics", "pluggy")
 OPTIONAL = {"torch-cluster": "torch_cluster", "torch-geometric": "torch_geometric"}
@@ -114,7 +114,7 @@ def _examine_libraries(found: Diagnosis) -> None:
             try:
                 importlib.import_module(module)
             except Exception as error:
-                finding = f"{name} is installed but does not import: {described(error)}"
+                finding = f"{name} is installed but does not import: {describe(error)}"
                 rebuild = f"pip install --force-reinstall --no-deps --no-build-isolation {name}"
                 action = f"it was probably built for another torch; rebuild it: {rebuild}"
                 found.problems.append(Advice(finding, action))

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
-from gkd.hosting.catalog import current_host
 from gkd.hosting.components import Component
-from gkd.hosting.host import Host, active_host, create_host
+from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.parameters import readable_signature
-from gkd.hosting.plugin_checks import place_of
-from gkd.hosting.plugin_record import PluginRecord
+from gkd.hosting.records import Place, PluginRecord
 
 Result = TypeVar("Result")
 
@@ -65,7 +63,7 @@ def component_row(name: str, component: Component) -> dict[str, str]:
         "plugin": component.source.name,
         "signature": readable_signature(component.factory),
         "summary": inspect.cleandoc(component.factory.__doc__ or "").partition("\n")[0],
-        "file": place_of(component.factory).file,
+        "file": Place.of(component.factory).file,
     }
 
 

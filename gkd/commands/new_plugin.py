@@ -5,7 +5,7 @@ from shlex import quote
 
 from gkd.commands.listing import quietly
 from gkd.errors import ParameterError
-from gkd.hosting.catalog import current_host
+from gkd.hosting.host import current_host
 from gkd.scaffold import PluginName, new_project
 
 

@@ -20,7 +20,7 @@ from gkd.distillation.views import (
     graph_source,
 )
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
-from gkd.hosting.catalog import create, signature
+from gkd.hosting.host import create, signature
 from gkd.loss import AbstractLoss
 
 

@@ -17,7 +17,7 @@ from gkd.distillation.taps import Tap, capture, describe, features_of, graph_of,
 from gkd.distillation.term import GraphBuilder, GraphChoice
 from gkd.errors import ParameterError, TapError
 from gkd.graph import Graph
-from gkd.hosting.catalog import create
+from gkd.hosting.host import create
 from gkd.loss import AbstractLoss, View
 
 _TAP_PREFIX = "tap:"

@@ -1,13 +1,13 @@
 """Components by kind and name: finding one, and saying why there is none."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.plugin_record import PluginRecord, Source, State, canonical
+from gkd.hosting.records import PluginRecord, Source, State, canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,13 @@ class Components:
         if colon:
             candidates = [c for c in candidates if _same_name(c.qualified, name)]
         if len(candidates) > 1:
-            raise PluginError(_conflict(kind, name, candidates))
+            owners = " and ".join(c.source.release for c in candidates)
+            either = " or ".join(repr(c.qualified) for c in candidates)
+            raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
         if not candidates:
-            raise UnknownNameError(_unknown(kind, name, known, list(records)))
+            choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
+            message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
+            raise UnknownNameError("\n".join([message, *_possible_sources(kind, short, records)]))
         return candidates[0]
 
 
@@ -95,25 +99,12 @@ def _same_name(one: str, other: str) -> bool:
     return canonical(one) == canonical(other)
 
 
-def _conflict(kind: str, name: str, candidates: list[Component]) -> str:
-    owners = " and ".join(c.source.release for c in candidates)
-    choices = " or ".join(repr(c.qualified) for c in candidates)
-    return f"{kind} {name!r} is offered by {owners}; ask for {choices}"
-
-
-def _unknown(
-    kind: str, name: str, known: Mapping[str, Component], records: list[PluginRecord]
-) -> str:
-    qualified = {component.qualified for component in known.values()}
-    choices = qualified if ":" in name else known
-    message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
+def _possible_sources(kind: str, name: str, records: Iterable[PluginRecord]) -> Iterator[str]:
+    """Yield lines about the plugins that are not in use and may offer the component."""
     unusable = [r for r in records if r.state in {State.FAILED, State.BLOCKED}]
-    short = name.rpartition(":")[2]
-    certain = [r for r in unusable if short in r.provides.get(kind, ())]
-    head = "It would come from" if certain else "It may come from a plugin that is not in use"
-    lines = [f"  {r.source}: {_reason(r)}" for r in certain or unusable]
-    return "\n".join([message, f"{head}:", *lines]) if lines else message
-
-
-def _reason(record: PluginRecord) -> str:
-    return "not in GKD_PLUGINS" if record.state is State.BLOCKED else record.cause
+    certain = [r for r in unusable if name in r.provides.get(kind, ())]
+    if unusable:
+        yield "It would come from:" if certain else "It may come from a plugin that is not in use:"
+    for record in certain or unusable:
+        blocked = record.state is State.BLOCKED
+        yield f"  {record.source}: {'not in GKD_PLUGINS' if blocked else record.cause}"

@@ -1,39 +1,29 @@
 """The plugin host: finds plugins, sets broken ones aside, creates components."""
 
+import functools
 import inspect
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.metadata import EntryPoint
+from dataclasses import replace
 from typing import Any
 
+import pluggy
+
 from gkd.errors import ParameterError, PluginError
-from gkd.hosting.components import Component
-from gkd.hosting.hookspecs import StepEvent
+from gkd.hosting import hookspecs
+from gkd.hosting.components import Component, Components
+from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
+from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
 from gkd.hosting.parameters import bind_parameters, signature_of
-from gkd.hosting.plugin_checks import place_of
-from gkd.hosting.plugin_record import PluginRecord, Problem, Source, State
-from gkd.hosting.plugin_sources import (
-    PluginSettings,
-    PluginUnusableError,
-    described,
-    failure_place,
-    installed_plugins,
-    load_plugin,
-)
-from gkd.hosting.registry import Registry, require_sound
+from gkd.hosting.records import Place, PluginRecord, Problem, Source, State
 
 logger = logging.getLogger(__name__)
 
 _active: ContextVar["Host | None"] = ContextVar("gkd_host", default=None)
-
-
-def active_host() -> "Host | None":
-    """Return the host that creates a component, loads plugins or is activated here, if any."""
-    return _active.get()
 
 
 class Host:
@@ -45,13 +35,16 @@ class Host:
 
     def __init__(self, settings: PluginSettings) -> None:
         self.settings = settings
-        self._registry = Registry()
+        self._records: list[PluginRecord] = []
+        self._components = Components()
+        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager.add_hookspecs(hookspecs)
         self._loading = False
 
     @property
     def plugins(self) -> tuple[PluginRecord, ...]:
         """All plugins found, usable or not, in the order in which they were found."""
-        return tuple(self._registry.records)
+        return tuple(self._records)
 
     def discover(self) -> None:
         """Load the plugins that entry points of the group ``gkd`` name.
@@ -63,26 +56,21 @@ class Host:
         """
         installed = installed_plugins()
         selected = self.settings.select(source for source, _ in installed)
-        with self._loads():
+        with self._while_loading():
             for source, entry in installed:
                 if source not in selected:
-                    self._registry.note(PluginRecord(source, State.BLOCKED))
+                    self._records.append(PluginRecord(source, State.BLOCKED))
                     continue
-                self._load(source, entry)
+                begin = time.perf_counter()
+                plugin = load_plugin(entry)
+                seconds = time.perf_counter() - begin
+                if isinstance(plugin, Problem):
+                    failed = PluginRecord(source, State.FAILED, {}, False, (plugin,), seconds)
+                    self._records.append(failed)
+                else:
+                    self._add(plugin, source, seconds)
         if self.settings.strict:
-            require_sound(self._registry.records)
-
-    def _load(self, source: Source, entry: EntryPoint) -> None:
-        begin = time.perf_counter()
-        try:
-            plugin = load_plugin(entry)
-        except PluginUnusableError as error:
-            seconds = time.perf_counter() - begin
-            problems = (error.problem,)
-            failed = PluginRecord(source, State.FAILED, problems=problems, import_seconds=seconds)
-            self._registry.note(failed)
-        else:
-            self._registry.add(plugin, source, time.perf_counter() - begin)
+            _require_sound(self._records)
 
     def register(
         self, plugin: object, *, distribution: str = "local", name: str | None = None
@@ -98,9 +86,21 @@ class Host:
             PluginError: it cannot be used.
         """
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
-        with self._loads():
-            record = self._registry.add(plugin, Source(distribution, "", name))
-        require_sound([record])
+        with self._while_loading():
+            record = self._add(plugin, Source(distribution, "", name))
+        _require_sound([record])
+        return record
+
+    def _add(
+        self, plugin: object, source: Source, import_seconds: float | None = None
+    ) -> PluginRecord:
+        """Examine ``plugin`` and record it; it takes part if there is no problem."""
+        findings = examine(plugin, source, self._manager, self._components)
+        if not findings.problems:
+            self._manager.register(plugin, source.qualified)
+            self._components.add(findings.components)
+        record = findings.record(import_seconds)
+        self._records.append(record)
         return record
 
     def names(self, kind: str) -> list[str]:
@@ -110,7 +110,7 @@ class Host:
     def components(self, kind: str) -> dict[str, Component]:
         """Return the components of ``kind`` by name, as :meth:`names` lists them."""
         self._require_loaded()
-        return self._registry.components.of(kind)
+        return self._components.of(kind)
 
     def component(self, kind: str, name: str) -> Component:
         """Return the component of ``kind`` called ``name`` or ``distribution:name``.
@@ -120,7 +120,7 @@ class Host:
             PluginError: several plugins offer the name.
         """
         self._require_loaded()
-        return self._registry.components.find(kind, name, self._registry.records)
+        return self._components.find(kind, name, self._records)
 
     def signature(self, kind: str, name: str) -> inspect.Signature:
         """Return the parameters of the component of ``kind`` called ``name``."""
@@ -151,11 +151,11 @@ class Host:
         if not isinstance(product, expected):
             raise PluginError(
                 f"{component} must be {expected.__name__}, but its factory made "
-                f"{type(product).__name__} [{place_of(component.factory)}]"
+                f"{type(product).__name__} [{Place.of(component.factory)}]"
             )
         return product
 
-    def notify(self, event: StepEvent) -> None:
+    def notify(self, event: hookspecs.StepEvent) -> None:
         """Tell all observers of a finished training step.
 
         An observer that raises is reported once and disabled: training goes on.
@@ -163,17 +163,25 @@ class Host:
         Raises:
             PluginError: an observer raised, and the settings are strict.
         """
-        for observer in self._registry.observers:
+        # One by one, where pluggy's own call would end with the first that raises.
+        for hook in list(self._manager.hook.gkd_step.get_hookimpls()):
             try:
-                observer.function(**dict.fromkeys(observer.argnames, event))
+                hook.function(**dict.fromkeys(hook.argnames, event))
             except Exception as error:
-                place = failure_place(error, observer.function.__module__)
-                cause = f"observing a training step raised {described(error)}"
-                problem = Problem(cause, place or place_of(observer.function))
-                record = self._registry.disable_observer(observer, problem)
+                module, place = hook.function.__module__, Place.of(hook.function)
+                problem = Problem.of(error, module, "observing a training step", place)
+                record = self._disable_observer(hook.plugin_name, problem)
                 if self.settings.strict:
                     raise PluginError(str(record)) from error
                 logger.warning("%s; it no longer observes", record)
+
+    def _disable_observer(self, plugin: str, problem: Problem) -> PluginRecord:
+        """Stop calling the hooks of ``plugin``; its components, collected before, stay."""
+        self._manager.unregister(name=plugin)
+        position = [record.source.qualified for record in self._records].index(plugin)
+        disabled = replace(self._records[position], observes=False, problems=(problem,))
+        self._records[position] = disabled
+        return disabled
 
     @contextmanager
     def activated(self) -> Iterator[None]:
@@ -185,9 +193,11 @@ class Host:
             _active.reset(token)
 
     @contextmanager
-    def _loads(self) -> Iterator[None]:
+    def _while_loading(self) -> Iterator[None]:
         self._loading = True
         try:
+            # A plugin that asks for components too early is told so by this host, not by the
+            # process's own, whose loading it may be part of.
             with self.activated():
                 yield
         finally:
@@ -199,6 +209,12 @@ class Host:
                 "plugins are still being loaded: ask for components when a component is created, "
                 "not when the plugin is imported or its hooks are called"
             )
+
+
+def _require_sound(records: Iterable[PluginRecord]) -> None:
+    broken = [f"  {record}" for record in records if record.problems]
+    if broken:
+        raise PluginError("\n".join(["plugins that cannot be used:", *broken]))
 
 
 def create_host(discover: bool = True, settings: PluginSettings | None = None) -> Host:
@@ -220,3 +236,71 @@ def create_host(discover: bool = True, settings: PluginSettings | None = None) -
     if discover:
         host.discover()
     return host
+
+
+@functools.cache
+def default_host() -> Host:
+    """Return the host of this process: all installed plugins, loaded at the first call.
+
+    Plugins that cannot be used are logged as warnings, once.
+    """
+    host = create_host()
+    for record in host.plugins:
+        if record.problems:
+            logger.warning("skipped a plugin that cannot be used: %s", record)
+    return host
+
+
+def active_host() -> Host | None:
+    """Return the host that creates a component, loads plugins or is activated here, if any."""
+    return _active.get()
+
+
+def current_host() -> Host:
+    """Return the host at work: the one that is creating a component, else the process's own."""
+    return active_host() or default_host()
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of the components of ``kind``: loss, kernel, graph, model or dataset.
+
+    A name that two plugins offer is listed as ``distribution:name`` of each.
+
+    Raises:
+        UnknownNameError: there is no such kind.
+
+    >>> import gkd
+    >>> "lsp" in gkd.names("loss")
+    True
+    """
+    return current_host().names(kind)
+
+
+def signature(kind: str, name: str) -> inspect.Signature:
+    """Return the parameters of the component of ``kind`` called ``name``.
+
+    Raises:
+        UnknownNameError: there is no such kind or component.
+        PluginError: several plugins offer the name.
+    """
+    return current_host().signature(kind, name)
+
+
+def create(kind: str, name: str, /, **parameters: Any) -> Any:
+    """Return a new component of ``kind``, made by the plugin that provides ``name``.
+
+    Args:
+        kind: loss, kernel, graph, model or dataset.
+        name: short, or ``distribution:name`` where two plugins offer the short one.
+        **parameters: of the component; checked against its signature.
+
+    Raises:
+        UnknownNameError: no such kind or component; the nearest is named, and so are plugins that
+            may have provided it but cannot be used.
+        ParameterError: a parameter is unknown, missing or mistyped.
+        PluginError: several plugins offer the name.
+
+    >>> import gkd
+    >>> loss = gkd.create("loss", "lsp", kernel="rbf", sigma=1.0)
+    """
+    return current_host().create(kind, name, **parameters)

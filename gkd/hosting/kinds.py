@@ -39,6 +39,19 @@ KINDS = {
 }
 
 
+OBSERVER = "gkd_step"
+"""The one hook that offers no component."""
+
+
+def hook_names() -> list[str]:
+    """Names of all hooks.
+
+    >>> hook_names()[:2]
+    ['gkd_losses', 'gkd_kernels']
+    """
+    return [*(kind.hook for kind in KINDS.values()), OBSERVER]
+
+
 def kind_named(name: str) -> Kind:
     """Return the kind called ``name``.
 

@@ -8,7 +8,7 @@ from textwrap import indent
 from typing import Any, Literal
 
 from gkd.errors import GkdError, ParameterError, suggestion
-from gkd.hosting.plugin_sources import described
+from gkd.hosting.records import describe
 from gkd.testing.law import Law, LawViolation
 from gkd.testing.laws import laws
 from gkd.testing.subject import EXAMPLES, Subject, subject
@@ -177,7 +177,7 @@ def result_of(law: Law, target: Subject, expected_failures: Mapping[str, str]) -
     except GkdError:
         raise
     except Exception as error:
-        return result("failed", f"it cannot be made: {described(error)}")
+        return result("failed", f"it cannot be made: {describe(error)}")
     exemption = law.exemption(target)
     if exemption:
         outcome = "not-applicable" if expected is None else "unexpected-pass"

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
-from gkd.hosting.plugin_sources import described, failure_place
+from gkd.hosting.records import Problem
 from gkd.testing.description import description
 from gkd.testing.search import Counterexample, counterexample
 from gkd.testing.subject import Subject, declaration
@@ -73,8 +73,7 @@ class Law:
         if isinstance(error, AssertionError):
             message = str(error)
         else:  # the component crashed: say where in its module, as no stack is shown
-            place = failure_place(error, subject.module)
-            message = f"{described(error)} [{place}]" if place else described(error)
+            message = str(Problem.of(error, subject.module))
         example = "" if found.problem is None else description(found.problem)
         raise LawViolation(message, example) from error
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gkd.hosting.plugin_sources import described
+from gkd.hosting.records import describe
 
 _PATIENCE = 120.0
 _MARK = "_GKD_TESTING_WORKER"  # set in the other process
@@ -104,6 +104,6 @@ def answer_calls() -> None:
             function, arguments = pickle.loads(call)
             answer: tuple[bool, Any] = True, pickle.dumps(function(*arguments))
         except Exception as error:
-            answer = False, described(error)
+            answer = False, describe(error)
         pickle.dump(answer, answers)
         answers.flush()

@@ -36,12 +36,11 @@ import numpy as np
 import torch
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
-from gkd.hosting.catalog import current_host
 from gkd.hosting.components import Component
-from gkd.hosting.host import Host
+from gkd.hosting.host import Host, current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import bind_parameters
-from gkd.hosting.plugin_record import Source, canonical
+from gkd.hosting.records import Source, canonical
 
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.

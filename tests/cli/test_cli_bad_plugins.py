@@ -7,7 +7,7 @@ import pytest
 from command_line import Run
 from fake_distributions import GOOD, Site
 
-from gkd.hosting.plugin_record import SLOW_IMPORT
+from gkd.hosting.records import SLOW_IMPORT
 
 HOOK = "from gkd import hookimpl\n"
 

@@ -7,7 +7,7 @@ import pytest
 from fake_distributions import GOOD, LOSS, Site
 
 import gkd
-from gkd.hosting.plugin_record import State
+from gkd.hosting.records import State
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gkd
-from gkd.hosting import catalog
+from gkd.hosting import host as hosts
 from gkd.hosting.host import Host, create_host
 
 
@@ -58,19 +58,19 @@ def test_the_host_is_active_during_creation_alone() -> None:
 def test_an_activated_host_is_the_current_one_until_the_block_ends() -> None:
     host = _host(only_here=Sum)
     with host.activated():
-        assert catalog.current_host() is host
+        assert hosts.current_host() is host
         assert gkd.names("loss") == ["only_here"]
-        assert list(catalog.signature("loss", "only_here").parameters) == ["scale", "inner"]
-    assert catalog.current_host() is catalog.default_host()
+        assert list(hosts.signature("loss", "only_here").parameters) == ["scale", "inner"]
+    assert hosts.current_host() is hosts.default_host()
 
 
 def test_another_thread_sees_the_default_host() -> None:
     seen: list[Host] = []
     with _host().activated():
-        thread = threading.Thread(target=lambda: seen.append(catalog.current_host()))
+        thread = threading.Thread(target=lambda: seen.append(hosts.current_host()))
         thread.start()
         thread.join()
-    assert seen == [catalog.default_host()]
+    assert seen == [hosts.default_host()]
 
 
 def test_hosts_share_nothing() -> None:
@@ -165,12 +165,12 @@ def test_the_default_host_is_made_once_and_warns_of_what_it_skipped(
     host = create_host(discover=False)
     with pytest.raises(gkd.PluginError):
         host.register(Misspelt(), distribution="bad-plugin")
-    monkeypatch.setattr(catalog, "create_host", lambda: host)
-    catalog.default_host.cache_clear()
+    monkeypatch.setattr(hosts, "create_host", lambda: host)
+    hosts.default_host.cache_clear()
     try:
-        assert catalog.default_host() is catalog.default_host() is host
+        assert hosts.default_host() is hosts.default_host() is host
     finally:
-        catalog.default_host.cache_clear()
+        hosts.default_host.cache_clear()
     (message,) = caplog.messages
     assert "bad-plugin" in message
     assert "gkd_lossses" in message

@@ -7,7 +7,7 @@ from fake_distributions import GOOD, Site
 
 import gkd
 from gkd.hosting.host import Host, create_host
-from gkd.hosting.plugin_record import State
+from gkd.hosting.records import State
 
 KINDS = ("loss", "kernel", "graph", "model", "dataset")
 

@@ -10,7 +10,7 @@ from fake_distributions import GOOD, Site
 
 import gkd
 from gkd.hosting.host import create_host
-from gkd.hosting.plugin_record import State
+from gkd.hosting.records import State
 
 FRAGILE = dedent(GOOD) + dedent("""
     calls = []

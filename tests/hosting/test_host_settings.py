@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gkd
-from gkd.hosting.plugin_record import Source, State, canonical
-from gkd.hosting.plugin_sources import PluginSettings
+from gkd.hosting.loading import PluginSettings
+from gkd.hosting.records import Source, State, canonical
 
 BROKEN = "raise RuntimeError('no way')"
 

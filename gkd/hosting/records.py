@@ -1,6 +1,8 @@
 """What is known of one plugin: where it comes from, what it provides, why it cannot be used."""
 
+import inspect
 import re
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -54,6 +56,17 @@ class Place:
     file: str = ""
     line: int = 0
 
+    @classmethod
+    def of(cls, thing: object) -> "Place":
+        """Return where a function begins, or the file of any other object's module or class."""
+        function = inspect.unwrap(thing) if callable(thing) else thing
+        if (code := getattr(function, "__code__", None)) is not None:
+            return cls(code.co_filename, code.co_firstlineno)
+        if (file := getattr(thing, "__file__", None)) is None:
+            module = inspect.getmodule(thing if inspect.isclass(thing) else type(thing))
+            file = getattr(module, "__file__", None)
+        return cls(file or "")
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
 
@@ -64,6 +77,21 @@ class Problem:
 
     cause: str
     place: Place = Place()
+
+    @classmethod
+    def of(
+        cls, error: BaseException, module: str, action: str = "", otherwise: Place = Place()
+    ) -> "Problem":
+        """Return what ``error`` says, and the line of the plugin that is to be looked at.
+
+        Args:
+            error: what the code of a plugin raised.
+            module: of the plugin.
+            action: what was done when it did; begins the sentence.
+            otherwise: the place, where the error passed through no line of the plugin's package.
+        """
+        cause = f"{action} raised {describe(error)}" if action else describe(error)
+        return cls(cause, failure_place(error, module) or otherwise)
 
     def __str__(self) -> str:
         return f"{self.cause} [{self.place}]" if self.place.file else self.cause
@@ -114,3 +142,33 @@ def canonical(name: str) -> str:
     """
     distribution, colon, rest = name.partition(":")
     return re.sub(r"[-_.]+", "-", distribution).lower() + colon + rest
+
+
+def describe(error: BaseException) -> str:
+    r"""Return type and first line of the message of ``error``, in one line.
+
+    >>> describe(ValueError("two\nlines"))
+    'ValueError: two'
+    """
+    try:
+        message = error.msg if isinstance(error, SyntaxError) else str(error)
+    except Exception:  # the plugin's own exception class is as broken as the plugin
+        message = ""
+    first = message.strip().partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def failure_place(error: BaseException, module: str) -> Place | None:
+    """Return the deepest line of the package of ``module`` that ``error`` passed through, if any.
+
+    The deepest line of all may be inside a library that the plugin called wrongly.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return Place(error.filename, error.lineno or 0)
+    root = module.partition(".")[0]
+    own = [
+        Place(frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == root
+    ]
+    return own[-1] if own else None

@@ -3,23 +3,14 @@
 import importlib.util
 import os
 import re
-import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from gkd.errors import PluginError, suggestion
-from gkd.hosting.plugin_record import Place, Problem, Source, canonical
+from gkd.hosting.records import Place, Problem, Source, canonical, describe, failure_place
 
 GROUP = "gkd"
-
-
-class PluginUnusableError(PluginError):
-    """Carries the :class:`~gkd.hosting.plugin_record.Problem` of a plugin that does not load."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(str(problem))
-        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +53,12 @@ class PluginSettings:
             return set(known)
         selected: set[Source] = set()
         for wanted in self.allowed:
-            matching = {source for source in known if _names(wanted, source)}
+            matching = {
+                source
+                for source in known
+                if wanted == source.name
+                or canonical(wanted) in map(canonical, (source.distribution, source.qualified))
+            }
             if not matching:
                 choices = {name for s in known for name in (s.name, s.distribution, s.qualified)}
                 raise PluginError(
@@ -73,44 +69,32 @@ class PluginSettings:
         return selected
 
 
-def _names(wanted: str, source: Source) -> bool:
-    return wanted == source.name or canonical(wanted) in {
-        canonical(source.distribution),
-        canonical(source.qualified),
-    }
-
-
 def installed_plugins() -> list[tuple[Source, EntryPoint]]:
     """Entry points of the group ``gkd`` with their sources, in a reproducible order."""
-    found = [(_source(entry), entry) for entry in entry_points(group=GROUP)]
+    found = []
+    for entry in entry_points(group=GROUP):
+        # Metadata may be missing or damaged; the plugin behind it can still work.
+        try:
+            name, version = entry.dist.metadata["Name"], entry.dist.version  # type: ignore[union-attr]
+        except Exception:
+            name, version = None, None
+        source = Source(name or "unknown", version or "unknown", entry.name, entry.value)
+        found.append((source, entry))
     return sorted(found, key=lambda pair: (canonical(pair[0].qualified), pair[0].value))
 
 
-def _source(entry: EntryPoint) -> Source:
-    # Metadata may be missing or damaged; the plugin behind it can still work.
-    try:
-        name, version = entry.dist.metadata["Name"], entry.dist.version  # type: ignore[union-attr]
-    except Exception:
-        name, version = None, None
-    return Source(name or "unknown", version or "unknown", entry.name, entry.value)
-
-
 def load_plugin(entry: EntryPoint) -> object:
-    """Import what ``entry`` names.
-
-    Raises:
-        PluginUnusableError: the import fails, in whatever way; says where and why.
-    """
+    """Import what ``entry`` names; return the :class:`Problem` if that fails, in whatever way."""
+    # What EntryPoint.load does not understand ends there in an AttributeError about None.
     if not re.fullmatch(r"[^\W\d]\w*(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?", entry.value):
         cause = f"the entry point {entry.value!r} is not of the form 'module' or 'module:attribute'"
-        raise PluginUnusableError(Problem(cause, _home(entry)))
+        return Problem(cause, _home(entry))
     try:
         return entry.load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the panics of native modules included
-        problem = Problem(_cause(error, entry), failure_place(error, entry.module) or _home(entry))
-        raise PluginUnusableError(problem) from error
+        return Problem(_cause(error, entry), failure_place(error, entry.module) or _home(entry))
 
 
 def _home(entry: EntryPoint) -> Place:
@@ -135,34 +119,4 @@ def _cause(error: BaseException, entry: EntryPoint) -> str:
         return f"its entry point names {entry.value!r}, but the module has no such attribute"
     if isinstance(error, SystemExit):
         return f"importing it ended the process (SystemExit: {error.code})"
-    return described(error)
-
-
-def described(error: BaseException) -> str:
-    r"""Return type and first line of the message of ``error``, in one line.
-
-    >>> described(ValueError("two\nlines"))
-    'ValueError: two'
-    """
-    try:
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # the plugin's own exception class is as broken as the plugin
-        message = ""
-    first = message.strip().partition("\n")[0]
-    return f"{type(error).__name__}: {first}" if first else type(error).__name__
-
-
-def failure_place(error: BaseException, module: str) -> Place | None:
-    """Return the deepest line of the package of ``module`` that ``error`` passed through, if any.
-
-    A line inside a library that the plugin called wrongly would blame the library.
-    """
-    if isinstance(error, SyntaxError) and error.filename:
-        return Place(error.filename, error.lineno or 0)
-    root = module.partition(".")[0]
-    own = [
-        Place(frame.f_code.co_filename, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == root
-    ]
-    return own[-1] if own else None
+    return describe(error)
