@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import gkd
-from gkd.benchmarking.installed import installed_benchmarks
+from gkd.benchmarking.installed import load_benchmarks
 from gkd.hosting.kinds import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -72,9 +72,9 @@ def test_it_provides_what_the_tree_provides(installed: Path, tmp_path: Path) -> 
 
 
 def test_it_brings_the_benchmarks(installed: Path, tmp_path: Path) -> None:
-    count = "from gkd.benchmarking.installed import installed_benchmarks as b; print(*b())"
+    count = "from gkd.benchmarking.installed import load_benchmarks as b; print(*b())"
     names = _run(installed / "python", "-c", count, cwd=tmp_path).split()
-    assert names == list(installed_benchmarks())
+    assert names == list(load_benchmarks())
 
 
 def test_it_carries_recipes_templates_and_the_marker_of_types(

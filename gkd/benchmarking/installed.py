@@ -15,7 +15,7 @@ GROUP = "gkd.benchmarks"
 Factory = Callable[[], Benchmark]
 
 
-def installed_benchmarks() -> dict[str, Factory]:
+def load_benchmarks() -> dict[str, Factory]:
     """Return the factories of all benchmarks by name, in the order in which they are listed.
 
     Raises:
@@ -37,22 +37,22 @@ def installed_benchmarks() -> dict[str, Factory]:
     return found
 
 
-def benchmark_named(name: str) -> Benchmark:
+def load_benchmark(name: str) -> Benchmark:
     """Return the benchmark called ``name``.
 
     Raises:
         UnknownNameError: there is none; the nearest is named.
     """
-    return chosen_benchmarks([name])[name]
+    return choose_benchmarks([name])[name]
 
 
-def chosen_benchmarks(names: list[str], *, quick: bool = False) -> dict[str, Benchmark]:
+def choose_benchmarks(names: list[str], *, quick: bool = False) -> dict[str, Benchmark]:
     """Return the benchmarks called ``names``, or all; without the long ones where ``quick``.
 
     Raises:
         UnknownNameError: one does not exist; the nearest is named.
     """
-    known = installed_benchmarks()
+    known = load_benchmarks()
     for name in names:
         if name not in known:
             raise UnknownNameError(f"no benchmark is called {name!r}; {suggestion(name, known)}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from gkd.benchmarking.benchmark import Setting
-from gkd.benchmarking.installed import benchmark_named
+from gkd.benchmarking.installed import load_benchmark
 from gkd.errors import GkdError
 from gkd.evaluation.cost import status_bytes
 
@@ -40,7 +40,7 @@ def process_peak(case: str, setting: Setting, *, ours: bool, threads: int) -> in
 def _run(case: str, side: str, device: str, dtype: str, threads: str) -> int | None:
     torch.set_num_threads(int(threads))
     setting = Setting(torch.device(device), getattr(torch, dtype))
-    benchmark = benchmark_named(case)
+    benchmark = load_benchmark(case)
     work = benchmark.ours(setting) if side == "ours" else benchmark.theirs(setting)
     for _ in range(2):
         work()

@@ -14,7 +14,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
-from gkd.graph.graph import remembered_graph
+from gkd.graph.graph import recall_graph
 
 NODES = "number of nodes"
 _PLACES = ("batch", "ptr")  # inputs that say where a sample lies in the batch, not what it is
@@ -167,7 +167,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 def _known_edges(edge_index: object, sizes: Tensor, num_nodes: int) -> Tensor | None:
     """Return the numbers of edges that samples were collated of, each computed once; or None."""
-    graph = remembered_graph(edge_index, num_nodes) if isinstance(edge_index, Tensor) else None
+    graph = recall_graph(edge_index, num_nodes) if isinstance(edge_index, Tensor) else None
     # Repeated edges, which a graph has once, count in the digest: it must be the very same edges.
     if graph is None or not torch.equal(graph.edge_index, cast(Tensor, edge_index)):
         return None

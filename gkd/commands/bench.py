@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gkd.benchmarking import Benchmark, MissingPackageError, Setting
-from gkd.benchmarking.installed import chosen_benchmarks
+from gkd.benchmarking.installed import choose_benchmarks
 from gkd.benchmarking.measurement import Measurement, measure
 from gkd.benchmarking.process_memory import process_peak
 from gkd.commands.listing import print_json, print_table
@@ -81,7 +81,7 @@ def run_benchmarks(names: Sequence[str], options: BenchOptions, *, as_json: bool
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     setting = options.setting()
-    benchmarks = chosen_benchmarks(list(names), quick=options.quick)
+    benchmarks = choose_benchmarks(list(names), quick=options.quick)
     found = environment(current_host(), Placement(setting.device.type), seeds=[])
     circumstances = {**found, "dtype": str(setting.dtype).removeprefix("torch.")}
     measured: list[Measurement] = []

@@ -143,7 +143,7 @@ def block_of(rows: Tensor, clouds: Sequence[Cloud]) -> Tensor | None:
     return torch.unflatten(rows[start : start + len(clouds) * size], 0, (len(clouds), size))
 
 
-def centred(
+def centre_clouds(
     features: Tensor, clouds: Sequence[Cloud], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features by cloud, relative to its centre; with their squared norms.
@@ -174,7 +174,7 @@ def centred(
 def _tiles(
     features: Tensor, clouds: Sequence[Cloud], places: Sequence[range], buffer: Tensor
 ) -> Iterator[Tile]:
-    x, norms, ends = centred(features, clouds, features.dtype)
+    x, norms, ends = centre_clouds(features, clouds, features.dtype)
     points = x.transpose(1, 2)
     count, size = norms.shape
     for place in places:

@@ -115,7 +115,7 @@ def _dot(a: Tensor, b: Tensor, graph: Graph) -> Tensor:
         sampled_product(graph.row_pointer, graph.source, a[:, head], b[:, head])
         for head in range(a.shape[1])
     ]
-    return _stacked(heads, a.new_empty(graph.num_edges, 0)).to(out_dtype)
+    return _stack(heads, a.new_empty(graph.num_edges, 0)).to(out_dtype)
 
 
 def _sum(weights: Tensor, features: Tensor, row_pointer: Tensor, columns: Tensor) -> Tensor:
@@ -128,10 +128,10 @@ def _sum(weights: Tensor, features: Tensor, row_pointer: Tensor, columns: Tensor
         sparse_product(row_pointer, columns, weights[:, head].contiguous(), x[:, head])
         for head in range(x.shape[1])
     ]
-    return _stacked(heads, torch.empty_like(x)).to(out_dtype)
+    return _stack(heads, torch.empty_like(x)).to(out_dtype)
 
 
-def _stacked(heads: list[Tensor], without_heads: Tensor) -> Tensor:
+def _stack(heads: list[Tensor], without_heads: Tensor) -> Tensor:
     return torch.stack(heads, dim=1) if heads else without_heads
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gkd.functional.distance_tiles import Tile, centred
+from gkd.functional.distance_tiles import Tile, centre_clouds
 
 _GROUPS_PER_NEIGHBOUR = 4  # at most
 _LEAST_MEMBERS = 8  # of a group; shorter rows are better divided as they are
@@ -75,7 +75,7 @@ def _choose_among_all(selection: Selection, features: Tensor, tile: Tile) -> Non
     number, k = int(unsure.sum(dim=1).max()), columns.shape[2]
     # As many rows of each cloud as the one with most has; what was certain turns out the same.
     row = unsure.to(torch.uint8).topk(number, dim=1).indices[:, :, None]
-    points, _, ends = centred(features, tile.clouds, torch.float64)
+    points, _, ends = centre_clouds(features, tile.clouds, torch.float64)
     queries = points.gather(1, (row + tile.first).expand(-1, -1, points.shape[2]))
     squares = torch.baddbmm(ends[:, None], queries, points.transpose(1, 2), alpha=-2)
     squares.scatter_(2, row + tile.first, -torch.inf)

@@ -49,7 +49,7 @@ class DisjointUnion(Graph):
         self._nodes = list(accumulate((graph.num_nodes for graph in graphs), initial=0))
         self._edges = list(accumulate((graph.num_edges for graph in graphs), initial=0))
         if edge_index is None:
-            edge_index = _joined([graph.edge_index for graph in graphs], self._nodes)
+            edge_index = _join([graph.edge_index for graph in graphs], self._nodes)
         self.edge_index = edge_index
 
     @cached_property
@@ -57,7 +57,7 @@ class DisjointUnion(Graph):
     @_usable_in_training
     def row_pointer(self) -> Tensor:
         """``[N+1]``; the in-edges of node i are ``row_pointer[i]`` up to ``row_pointer[i+1]``."""
-        return _joined_pointers([graph.row_pointer for graph in self.graphs], self._edges)
+        return _join_pointers([graph.row_pointer for graph in self.graphs], self._edges)
 
     @cached_property
     @eagerly
@@ -66,12 +66,12 @@ class DisjointUnion(Graph):
         """The edges by source."""
         # A permutation counts edges and columns count nodes: each is shifted by what lies before.
         parts = [graph.transpose for graph in self.graphs]
-        permutation = _joined([part.permutation for part in parts], self._edges)
+        permutation = _join([part.permutation for part in parts], self._edges)
         if self.is_symmetric:  # no memory of its own, and no pass to compare
             return Transpose(self.row_pointer, self.source, permutation)
         return Transpose(
-            _joined_pointers([part.row_pointer for part in parts], self._edges),
-            _joined([part.columns for part in parts], self._nodes),
+            _join_pointers([part.row_pointer for part in parts], self._edges),
+            _join([part.columns for part in parts], self._nodes),
             permutation,
         )
 
@@ -86,10 +86,10 @@ class DisjointUnion(Graph):
         starts = list(accumulate((len(part.source) for part in parts), initial=0))
         positions = [part.position for part in parts if part.position is not None]
         return Pairs(
-            _joined_pointers([part.row_pointer for part in parts], starts),
-            _joined([part.target for part in parts], self._nodes),
-            _joined([part.source for part in parts], self._nodes),
-            _joined(positions, starts),
+            _join_pointers([part.row_pointer for part in parts], starts),
+            _join([part.target for part in parts], self._nodes),
+            _join([part.source for part in parts], self._nodes),
+            _join(positions, starts),
         )
 
     @property
@@ -102,7 +102,7 @@ class DisjointUnion(Graph):
     @_usable_in_training
     def self_loops(self) -> Tensor:
         """Positions of the edges from a node to itself."""
-        return _joined([graph.self_loops for graph in self.graphs], self._edges)
+        return _join([graph.self_loops for graph in self.graphs], self._edges)
 
     @cached_property
     @eagerly
@@ -158,7 +158,7 @@ _counted: MutableMapping[Tensor, int] = WeakIdKeyDictionary()
 _total = [0]
 
 
-def _joined(parts: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+def _join(parts: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
     """Put numbers that count from each part's start side by side, along the last dimension."""
     # Shifted straight into the result: torch.cat would need every part shifted beforehand, twice
     # the memory and one more pass.
@@ -169,7 +169,7 @@ def _joined(parts: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
     return result
 
 
-def _joined_pointers(pointers: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+def _join_pointers(pointers: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
     """Join row pointers, each of which ends where the next begins."""
     first, *others = pointers
-    return _joined([first, *(pointer[1:] for pointer in others)], starts)
+    return _join([first, *(pointer[1:] for pointer in others)], starts)

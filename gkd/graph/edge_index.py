@@ -33,10 +33,10 @@ def check_edge_index(edge_index: object, num_nodes: object) -> None:
     )
 
 
-def coalesced(edge_index: Tensor, num_nodes: int) -> Tensor:
+def coalesce(edge_index: Tensor, num_nodes: int) -> Tensor:
     """Return the edges sorted by (target, source), each once; the same memory if they are.
 
-    >>> coalesced(torch.tensor([[2, 0, 1, 0], [0, 1, 0, 1]]), 3)
+    >>> coalesce(torch.tensor([[2, 0, 1, 0], [0, 1, 0, 1]]), 3)
     tensor([[1, 2, 0],
             [0, 0, 1]])
     """
@@ -73,18 +73,18 @@ def row_pointer_of(ascending: Tensor, num_nodes: int) -> Tensor:
     return torch.searchsorted(ascending, torch.arange(num_nodes + 1, device=ascending.device))
 
 
-def merged(first: Tensor, second: Tensor, num_nodes: int) -> Tensor:
+def merge(first: Tensor, second: Tensor, num_nodes: int) -> Tensor:
     """Return the edges of either of two lists in order, in order and each once.
 
-    >>> merged(torch.tensor([[1, 0], [0, 1]]), torch.tensor([[0, 1], [0, 0]]), 2)
+    >>> merge(torch.tensor([[1, 0], [0, 1]]), torch.tensor([[0, 1], [0, 0]]), 2)
     tensor([[0, 1, 0],
             [0, 0, 1]])
     """
     bits = max(1, num_nodes - 1).bit_length()
     if bits > 31:  # two nodes do not fit into one number
-        return coalesced(torch.cat([first, second], dim=1), num_nodes)
+        return coalesce(torch.cat([first, second], dim=1), num_nodes)
     key = torch.cat([target << bits | source for source, target in (first, second)])
-    key = _sorted(key, "stable")  # which finds the two ascending runs and merges them
+    key = _sort(key, "stable")  # which finds the two ascending runs and merges them
     key = key[_first_of_each(key)]
     return torch.stack([key & ((1 << bits) - 1), key >> bits])
 
@@ -101,7 +101,7 @@ def edges_of(neighbours: Tensor) -> Tensor:
     """
     # Searches return ascending rows already; what else comes has K numbers a row to sort, not E.
     if not _ascends(neighbours):
-        neighbours = _sorted(neighbours, "quicksort")
+        neighbours = _sort(neighbours, "quicksort")
     targets = torch.arange(len(neighbours), device=neighbours.device)[:, None].expand_as(neighbours)
     # Regular graphs, the rule for k neighbours: nothing to drop, so no mask over all edges.
     if _ascends(neighbours) and bool((neighbours[:, :1] >= 0).all()):
@@ -126,7 +126,7 @@ def check_neighbours(neighbours: object) -> None:
         )
 
 
-def _sorted(values: Tensor, kind: Literal["quicksort", "stable"]) -> Tensor:
+def _sort(values: Tensor, kind: Literal["quicksort", "stable"]) -> Tensor:
     """Sort along the last dimension."""
     if values.device.type == "cpu":  # where numpy is ten times as fast as torch
         return torch.from_numpy(np.sort(values.numpy(), kind=kind))

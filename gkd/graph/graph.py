@@ -15,9 +15,9 @@ from gkd.errors import ParameterError
 from gkd.graph.edge_index import (
     check_edge_index,
     check_neighbours,
-    coalesced,
+    coalesce,
     edges_of,
-    merged,
+    merge,
     row_pointer_of,
     stable_order,
 )
@@ -62,12 +62,6 @@ class Pairs(NamedTuple):
         """Return the value of each edge's pair, ``[E]``, given those of the pairs."""
         return values if self.position is None else values.index_select(0, self.position)
 
-    def summed(self, values: Tensor) -> Tensor:
-        """Return the sum over the edges of each pair, ``[P]``, given a value for each edge."""
-        if self.position is None:
-            return values
-        return values.new_zeros(len(self.source)).index_add_(0, self.position, values)
-
 
 class Graph:
     """A directed graph over ``num_nodes`` nodes; N(i) is the set of sources of i's in-edges.
@@ -103,7 +97,7 @@ class Graph:
         # Detached: not the very object, which the memo below holds weakly.
         edges = edge_index.clone() if edge_index.is_inference() else edge_index.detach()
         self.num_nodes = num_nodes
-        self.edge_index = coalesced(edges, num_nodes)
+        self.edge_index = coalesce(edges, num_nodes)
 
     @staticmethod
     @eagerly
@@ -119,7 +113,7 @@ class Graph:
         """
         if not isinstance(edge_index, Tensor):
             return Graph(edge_index, num_nodes)  # type: ignore[unreachable]  # it explains
-        graph = remembered_graph(edge_index, num_nodes)
+        graph = recall_graph(edge_index, num_nodes)
         if graph is None:
             graph = Graph(edge_index, num_nodes)
             remember_graph(edge_index, graph)
@@ -143,14 +137,14 @@ class Graph:
                 [0, 0, 1, 1]])
         """
         check_neighbours(neighbours)
-        graph = Graph._ordered(edges_of(neighbours), len(neighbours))
+        graph = Graph._from_ordered(edges_of(neighbours), len(neighbours))
         if graph.num_edges == neighbours.numel():  # rows of one length: their ends are known
             pointer = torch.arange(len(neighbours) + 1, device=neighbours.device)
             graph.row_pointer = pointer * neighbours.shape[1]
         return graph
 
     @staticmethod
-    def _ordered(edge_index: Tensor, num_nodes: int) -> Graph:
+    def _from_ordered(edge_index: Tensor, num_nodes: int) -> Graph:
         """Return the graph of edges known to be valid, in order and each once."""
         graph = Graph.__new__(Graph)
         graph.edge_index, graph.num_nodes = edge_index, num_nodes
@@ -271,8 +265,8 @@ class Graph:
             raise ParameterError(
                 f"union needs graphs on one device: got {self.device} and {other.device}"
             )
-        both = merged(self.edge_index, other.edge_index, self.num_nodes)
-        return Graph._ordered(both, self.num_nodes)
+        both = merge(self.edge_index, other.edge_index, self.num_nodes)
+        return Graph._from_ordered(both, self.num_nodes)
 
     @eagerly
     def with_self_loops(self) -> Graph:
@@ -291,7 +285,7 @@ class Graph:
             moved = self.edge_index.to(device)
         if moved is self.edge_index:
             return self
-        return Graph._ordered(moved, self.num_nodes)  # what is valid and in order stays so
+        return Graph._from_ordered(moved, self.num_nodes)  # what is valid and in order stays so
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Graph):
@@ -307,7 +301,7 @@ class Graph:
         return f"Graph(num_nodes={self.num_nodes}, num_edges={self.num_edges}{place})"
 
 
-def remembered_graph(edge_index: Tensor, num_nodes: int) -> Graph | None:
+def recall_graph(edge_index: Tensor, num_nodes: int) -> Graph | None:
     """Return the graph that was remembered of the tensor, unless it was modified since."""
     known = _memo.get(edge_index)
     return known.graph if known is not None and known.matches(edge_index, num_nodes) else None

@@ -24,16 +24,16 @@ def description(problem: Any) -> str:
         if isinstance(problem, kind):
             return describe(problem)
     if is_dataclass(problem):
-        return _listed({f.name: getattr(problem, f.name) for f in fields(problem)})
+        return _list_values({f.name: getattr(problem, f.name) for f in fields(problem)})
     return repr(problem)
 
 
-def _counted(number: int, thing: str) -> str:
+def _count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _edges(edges: Tensor) -> str:
-    count = _counted(edges.shape[1], "edge")
+    count = _count(edges.shape[1], "edge")
     if not edges.numel():
         return count
     shown = [f"{source}→{target}" for source, target in edges.t()[:_LISTED].tolist()]
@@ -55,10 +55,10 @@ def _tensor(tensor: Tensor) -> str:
 
 
 def _tensors(named: Sample | Batch) -> str:
-    return f"{_counted(named.num_nodes, 'node')}\n{_listed(dict(named.items()))}"
+    return f"{_count(named.num_nodes, 'node')}\n{_list_values(dict(named.items()))}"
 
 
-def _listed(values: Mapping[str, Any]) -> str:
+def _list_values(values: Mapping[str, Any]) -> str:
     lines = [
         f"{name}: {text}" if "\n" not in text else f"{name}:\n{indent(text, '  ')}"
         for name, text in ((n, description(v)) for n, v in values.items() if v is not None)
@@ -67,10 +67,10 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 _DESCRIPTIONS: Mapping[Any, Callable[[Any], str]] = {
-    Graph: lambda graph: f"{_counted(graph.num_nodes, 'node')}, {_edges(graph.edge_index)}",
+    Graph: lambda graph: f"{_count(graph.num_nodes, 'node')}, {_edges(graph.edge_index)}",
     Tensor: _tensor,
     Sample: _tensors,
     Batch: _tensors,
     torch.dtype: lambda dtype: str(dtype).removeprefix("torch."),
-    Mapping: _listed,
+    Mapping: _list_values,
 }

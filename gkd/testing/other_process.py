@@ -20,7 +20,7 @@ _MARK = "_GKD_TESTING_WORKER"  # set in the other process
 _PROGRAM = "from gkd.testing.other_process import answer_calls; answer_calls()"
 
 
-def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+def call_elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
     """Return what a module's ``function`` returns for ``arguments`` in another process.
 
     The process is a fresh interpreter, started once: it shares no memory with this one, hashes

@@ -85,12 +85,12 @@ class Subject:
 
     def create(self, seed: int = 0) -> Any:
         """Return a new component; everything random in it comes from ``seed``."""
-        with seeded(seed):
+        with fixed_seed(seed):
             return self.make(**self.params)
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def fixed_seed(seed: int) -> Iterator[None]:
     """Draw everything random from ``seed`` inside, and go on outside as if nothing had been."""
     # torch.manual_seed formats a stack trace where CUDA was not used yet: a hundred times slower.
     generator = torch.default_generator

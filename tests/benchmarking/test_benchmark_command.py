@@ -10,7 +10,7 @@ from fake_benchmark import Timed
 from fake_distributions import Site
 
 from gkd.benchmarking import Goal, MissingPackageError, Setting
-from gkd.benchmarking.installed import chosen_benchmarks, installed_benchmarks
+from gkd.benchmarking.installed import choose_benchmarks, load_benchmarks
 from gkd.benchmarking.process_memory import process_peak
 from gkd.cli import main
 from gkd.commands import bench
@@ -57,7 +57,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         "absent": Absent,
         "long": Long,
     }
-    monkeypatch.setattr("gkd.benchmarking.installed.installed_benchmarks", lambda: known)
+    monkeypatch.setattr("gkd.benchmarking.installed.load_benchmarks", lambda: known)
     measure = bench.measure
     monkeypatch.setattr(
         bench,
@@ -167,8 +167,8 @@ def test_a_fresh_process_tells_the_peak_of_one_side(
 def test_distributions_bring_benchmarks(site: Site) -> None:
     (site.folder / "small.py").write_text(SMALL, encoding="utf-8")
     site.declare("small", {"own": "small:BENCHMARKS"}, group="gkd.benchmarks")
-    assert {"filled", "lsp-rbf"} <= installed_benchmarks().keys()
-    assert list(chosen_benchmarks(["filled"])) == ["filled"]
+    assert {"filled", "lsp-rbf"} <= load_benchmarks().keys()
+    assert list(choose_benchmarks(["filled"])) == ["filled"]
 
 
 def test_two_of_one_name_are_an_error(site: Site) -> None:
@@ -176,18 +176,18 @@ def test_two_of_one_name_are_an_error(site: Site) -> None:
     for name in ("small", "smaller"):
         site.declare(name, {"own": "small:BENCHMARKS"}, group="gkd.benchmarks")
     with pytest.raises(PluginError, match="'broken', which is there already"):
-        installed_benchmarks()
+        load_benchmarks()
 
 
 def test_benchmarks_that_cannot_be_loaded_are_blamed(site: Site) -> None:
     site.declare("lost", {"own": "nowhere:BENCHMARKS"}, group="gkd.benchmarks")
     with pytest.raises(PluginError, match="lost: nowhere:BENCHMARKS cannot be loaded"):
-        installed_benchmarks()
+        load_benchmarks()
 
 
 def test_unknown_names_are_refused_before_anything_is_made(site: Site) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'lsp-rbf'"):
-        chosen_benchmarks(["lsp-rbf", "lsp-rfb"])
+        choose_benchmarks(["lsp-rbf", "lsp-rfb"])
 
 
 def test_without_torch_geometric_the_case_says_how_to_install_it(monkeypatch) -> None:
@@ -198,7 +198,7 @@ def test_without_torch_geometric_the_case_says_how_to_install_it(monkeypatch) ->
             raise ModuleNotFoundError(f"No module named {name!r}")
         return real(name, *rest)
 
-    benchmark = chosen_benchmarks(["gat-student"])["gat-student"]
+    benchmark = choose_benchmarks(["gat-student"])["gat-student"]
     monkeypatch.setattr(builtins, "__import__", fake)
     with pytest.raises(MissingPackageError, match="pip install torch-geometric"):
         benchmark.theirs(Setting())

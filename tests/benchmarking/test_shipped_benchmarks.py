@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gkd.benchmarking import Benchmark, Setting
-from gkd.benchmarking.installed import installed_benchmarks
+from gkd.benchmarking.installed import load_benchmarks
 from gkd.benchmarking.measurement import measure
 from gkd_benchmarks import BENCHMARKS
 from gkd_benchmarks.growth import ring_edges, sparse_edges
@@ -80,7 +80,7 @@ def test_half_precision_runs_and_its_error_shows(name: str) -> None:
 
 
 def test_all_of_them_are_installed() -> None:
-    installed = installed_benchmarks()
+    installed = load_benchmarks()
     assert {name: installed[name] for name in BENCHMARKS} == dict(BENCHMARKS)
 
 

@@ -13,7 +13,7 @@ from gkd.functional.edge_products import neighbour_sum
 from gkd.graph import disjoint_union
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.graph.edge_index import stable_order
-from gkd.graph.graph import remembered_graph
+from gkd.graph.graph import recall_graph
 
 NODES, EDGES = 50, 1000
 
@@ -28,7 +28,7 @@ def samples(count: int, edges: int = EDGES) -> list[gkd.Sample]:
 
 
 def graph_of(batch: gkd.Batch) -> Graph | None:
-    return remembered_graph(batch.edge_index, batch.num_nodes)
+    return recall_graph(batch.edge_index, batch.num_nodes)
 
 
 def test_batches_share_what_was_found_about_their_samples(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from strategies import edge_indices, graphs
 import gkd
 from gkd import Graph
 from gkd.graph.disjoint_union import DisjointUnion
-from gkd.graph.graph import remembered_graph
+from gkd.graph.graph import recall_graph
 
 parts = st.lists(graphs(), min_size=1, max_size=4)
 
@@ -70,7 +70,7 @@ def test_edges_changed_after_collating_give_their_own_graph(row: int) -> None:
     edges = torch.randint(9, (2, 600), generator=torch.Generator().manual_seed(row))
     samples = [gkd.Sample(id=name, num_nodes=9, edge_index=edges.clone()) for name in "ab"]
     batch = gkd.collate(samples)
-    assert remembered_graph(batch.edge_index, 18) is not None
+    assert recall_graph(batch.edge_index, 18) is not None
     batch.edge_index[:, row] = 17
     assert Graph.of(batch.edge_index, 18) == batch_graph(batch)
     samples[0].edge_index[:, row] = 8

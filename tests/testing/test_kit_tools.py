@@ -12,9 +12,9 @@ from gkd.functional.similarities import EdgePairs
 from gkd.testing.description import description
 from gkd.testing.laws.kernel_laws import RawPairs
 from gkd.testing.memory_watch import MemoryWatch
-from gkd.testing.other_process import elsewhere
+from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch
-from gkd.testing.subject import seeded
+from gkd.testing.subject import fixed_seed
 
 
 def test_literal_pairs_compute_every_statistic_themselves():
@@ -98,33 +98,33 @@ def ends_there() -> None:
 
 
 def test_another_process_answers():
-    assert elsewhere(number_there, 21) == 42
-    assert elsewhere(os.getpid) != os.getpid()
+    assert call_elsewhere(number_there, 21) == 42
+    assert call_elsewhere(os.getpid) != os.getpid()
 
 
 def test_a_failure_in_another_process_is_told():
     with pytest.raises(AssertionError, match="in the other process: ValueError: two"):
-        elsewhere(fails_there)
+        call_elsewhere(fails_there)
 
 
 def test_a_process_that_ends_is_told_and_replaced():
     with pytest.raises(AssertionError, match="the other process ended"):
-        elsewhere(ends_there)
-    assert elsewhere(number_there, 1) == 2
+        call_elsewhere(ends_there)
+    assert call_elsewhere(number_there, 1) == 2
 
 
 def test_randomness_is_seeded_and_left_as_it_was():
     def drawn() -> list[float]:
         return [torch.rand(1).item(), np.random.rand(), random.random()]  # noqa: NPY002
 
-    with seeded(5):
+    with fixed_seed(5):
         first = drawn()
-    with seeded(7):
+    with fixed_seed(7):
         before = drawn()
-        with seeded(5):
+        with fixed_seed(5):
             assert drawn() == first
         after = drawn()
-    with seeded(7):
+    with fixed_seed(7):
         assert [drawn(), drawn()] == [before, after]
 
 

@@ -65,7 +65,7 @@ class InPrecision(Generic[Problem]):
 
 
 @st.composite
-def reordered(
+def edge_reorderings(
     draw: st.DrawFn,
     problems: SearchStrategy[Problem],
     edges_of: Callable[[Problem], Tensor],
@@ -89,7 +89,7 @@ def reordered(
 
 
 @st.composite
-def relabelled(
+def node_relabellings(
     draw: st.DrawFn,
     problems: SearchStrategy[Problem],
     nodes_of: Callable[[Problem], tuple[int, Tensor | None]],

@@ -13,8 +13,8 @@ from gkd.distillation.task import TASKS, find_task
 from gkd.errors import DataError
 from gkd.testing.law import law
 from gkd.testing.laws.requirements import require, require_finite
-from gkd.testing.other_process import elsewhere
-from gkd.testing.subject import Subject, seeded
+from gkd.testing.other_process import call_elsewhere
+from gkd.testing.subject import Subject, fixed_seed
 
 SPLITS = ("train", "validation", "test")
 _SHOWN = 3
@@ -140,9 +140,9 @@ def same_sample_each_time(subject: Subject) -> None:
     """Within an epoch a sample is the same for whoever asks, in whatever order."""
     data = subject.specimen
     # Under different seeds: a sample must not depend on what was drawn before it was asked for.
-    with seeded(1):
+    with fixed_seed(1):
         first = some(data)
-    with seeded(2):
+    with fixed_seed(2):
         again = some(data)
     require_same(again, first, "asked again")
 
@@ -157,7 +157,7 @@ def same_data_for_the_same_parameters(subject: Subject) -> None:
 def random_state_left_alone(subject: Subject) -> None:
     """Reading data must not change what the training draws next."""
     data = subject.specimen
-    with seeded(0):
+    with fixed_seed(0):
         before = _random_states()
         some(data)
         for library, state in _random_states().items():
@@ -214,4 +214,4 @@ def works_in_two_processes(subject: Subject) -> None:
     """Several processes load data together, and none sees the others' memory."""
     data = subject.specimen
     # The other process hashes strings differently: an order taken from a set shows here.
-    require_same(elsewhere(some, data), some(data), "in another process")
+    require_same(call_elsewhere(some, data), some(data), "in another process")

@@ -10,20 +10,26 @@ from torch import Tensor
 
 from gkd.graph import Graph
 from gkd.testing.law import law, unless_declared
-from gkd.testing.laws.cases import HALVES, InPrecision, Relabelled, in_precision, relabelled
+from gkd.testing.laws.cases import (
+    HALVES,
+    InPrecision,
+    Relabelled,
+    in_precision,
+    node_relabellings,
+)
 from gkd.testing.laws.requirements import require, require_bounded, require_unmodified
 from gkd.testing.memory_watch import MemoryWatch
-from gkd.testing.other_process import elsewhere
+from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.strategies.cloud_problems import Cloud, clouds
-from gkd.testing.subject import Subject, seeded
+from gkd.testing.subject import Subject, fixed_seed
 
 Builder = Callable[[Tensor, Tensor | None], Graph]
 
 
 def graph_of(builder: Builder, cloud: Cloud, seed: int = 0) -> Graph:
     """Return the graph of a cloud; everything random in it comes from ``seed``."""
-    with seeded(seed):
+    with fixed_seed(seed):
         return builder(cloud.features, cloud.batch)
 
 
@@ -106,7 +112,7 @@ def translation_invariant(subject: Subject, case: Moved) -> None:
 
 @law(
     "graph",
-    problems=lambda subject: relabelled(
+    problems=lambda subject: node_relabellings(
         clouds(distinct=True), lambda cloud: (len(cloud.features), cloud.batch)
     ),
 )
@@ -119,13 +125,13 @@ def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Cloud]) -
     require_same(graph_of(builder, other), expected, "other order of points")
 
 
-@law("graph", problems=lambda subject: clouds(max_points=3, max_samples=2).map(_collapsed))
+@law("graph", problems=lambda subject: clouds(max_points=3, max_samples=2).map(_collapse))
 def few_and_coincident_points(subject: Subject, cloud: Cloud) -> None:
     """Clouds may be smaller than the number of neighbours, and points may coincide."""
     require_valid(graph_of(subject.create(), cloud), cloud)
 
 
-def _collapsed(cloud: Cloud) -> Cloud:
+def _collapse(cloud: Cloud) -> Cloud:
     # All points in one place, or a few anywhere: ties, and fewer points than neighbours.
     return Cloud(
         torch.zeros_like(cloud.features) if len(cloud.features) % 2 else cloud.features, cloud.batch
@@ -213,5 +219,5 @@ def pickles(subject: Subject) -> None:
 def works_in_two_processes(subject: Subject) -> None:
     """Several processes train together, and none sees the others' memory."""
     builder, cloud = subject.create(), _generic_cloud()
-    there = elsewhere(graph_of, builder, cloud)
+    there = call_elsewhere(graph_of, builder, cloud)
     require_same(there, graph_of(builder, cloud), "in another process")

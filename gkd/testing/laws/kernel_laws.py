@@ -19,9 +19,9 @@ from gkd.testing.laws.cases import (
     InPrecision,
     Relabelled,
     Reordered,
+    edge_reorderings,
     in_precision,
-    relabelled,
-    reordered,
+    node_relabellings,
 )
 from gkd.testing.laws.requirements import (
     EDGES,
@@ -36,15 +36,15 @@ from gkd.testing.laws.requirements import (
     require_unmodified,
 )
 from gkd.testing.memory_watch import MemoryWatch
-from gkd.testing.other_process import elsewhere
+from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.strategies.kernel_problems import KernelProblem, kernel_problems
-from gkd.testing.subject import Subject, seeded
+from gkd.testing.subject import Subject, fixed_seed
 
 
 def similarities(kernel: AbstractKernel, features: Tensor, graph: Graph, seed: int = 0) -> Tensor:
     """Return what the kernel says of every edge; everything random in it comes from ``seed``."""
-    with seeded(seed):
+    with fixed_seed(seed):
         return kernel(features, graph)
 
 
@@ -146,7 +146,7 @@ def statistics_agree_with_raw_pairs(subject: Subject, case: Shifted) -> None:
     kernel, graph = subject.create(), case.problem.graph
     fast = similarities(kernel, case.features, graph)
     # In float64, where the pairs themselves carry no error that matters.
-    with seeded(0):
+    with fixed_seed(0):
         slow = kernel.similarity(RawPairs(case.features.double(), graph))
     require_close(
         fast.double(), slow.double(), "float32 statistics beside raw pairs", rtol=1e-4, atol=1e-3
@@ -185,7 +185,9 @@ def isolated_nodes_and_empty_edges(subject: Subject, problem: KernelProblem) -> 
 
 @law(
     "kernel",
-    problems=lambda subject: reordered(kernel_problems(), lambda problem: problem.graph.edge_index),
+    problems=lambda subject: edge_reorderings(
+        kernel_problems(), lambda problem: problem.graph.edge_index
+    ),
 )
 def invariant_to_edge_order(subject: Subject, case: Reordered[KernelProblem]) -> None:
     """The order in which edges are listed, and listing one twice, means nothing."""
@@ -197,7 +199,7 @@ def invariant_to_edge_order(subject: Subject, case: Reordered[KernelProblem]) ->
 
 @law(
     "kernel",
-    problems=lambda subject: relabelled(
+    problems=lambda subject: node_relabellings(
         kernel_problems(), lambda problem: (problem.graph.num_nodes, None)
     ),
 )
@@ -325,6 +327,6 @@ def pickles(subject: Subject) -> None:
 def works_in_two_processes(subject: Subject) -> None:
     """Several processes train together, and none sees the others' memory."""
     kernel, problem = subject.create(), _generic_problem()
-    there = elsewhere(similarities, kernel, problem.features, problem.graph)
+    there = call_elsewhere(similarities, kernel, problem.features, problem.graph)
     expected = similarities(kernel, problem.features, problem.graph)
     require_close(there, expected, "in another process")

@@ -10,20 +10,20 @@ from torch import Tensor
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, View
 from gkd.testing.strategies.loss_problems import LossProblem
-from gkd.testing.subject import Subject, seeded
+from gkd.testing.subject import Subject, fixed_seed
 
 
-def built(subject: Subject, problem: LossProblem, seed: int = 0) -> AbstractLoss:
+def build_loss(subject: Subject, problem: LossProblem, seed: int = 0) -> AbstractLoss:
     """Return a new loss whose learned parts fit the problem."""
     loss: AbstractLoss = subject.create(seed)
-    with seeded(seed):
+    with fixed_seed(seed):
         loss.build(problem.student, problem.teacher)
     return loss
 
 
 def value_of(loss: AbstractLoss, problem: LossProblem, seed: int = 0) -> Tensor:
     """Return the loss; everything random in it comes from ``seed``."""
-    with seeded(seed):
+    with fixed_seed(seed):
         value: Tensor = loss(problem.student, problem.teacher)
     return value
 
@@ -34,15 +34,17 @@ def parts(view: View) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 
-def mapped(view: View, function: Callable[[Tensor], Tensor]) -> View:
+def map_tensors(view: View, function: Callable[[Tensor], Tensor]) -> View:
     """Return the view with ``function`` applied to logits and features."""
     changed: dict[str, Any] = {name: function(tensor) for name, tensor in parts(view).items()}
     return replace(view, **changed)
 
 
-def mapped_problem(problem: LossProblem, function: Callable[[Tensor], Tensor]) -> LossProblem:
+def map_problem(problem: LossProblem, function: Callable[[Tensor], Tensor]) -> LossProblem:
     """Return the problem with ``function`` applied to logits and features of both sides."""
-    return LossProblem(mapped(problem.student, function), mapped(problem.teacher, function))
+    return LossProblem(
+        map_tensors(problem.student, function), map_tensors(problem.teacher, function)
+    )
 
 
 def leaf(tensor: Tensor) -> Tensor:
@@ -52,7 +54,7 @@ def leaf(tensor: Tensor) -> Tensor:
 
 def with_leaves(problem: LossProblem) -> LossProblem:
     """Return the problem with tensors that collect gradients, on both sides."""
-    return mapped_problem(problem, leaf)
+    return map_problem(problem, leaf)
 
 
 def generic_problem(

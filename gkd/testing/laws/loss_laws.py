@@ -21,15 +21,15 @@ from gkd.testing.laws.cases import (
     InPrecision,
     Relabelled,
     Reordered,
+    edge_reorderings,
     in_precision,
-    relabelled,
-    reordered,
+    node_relabellings,
 )
 from gkd.testing.laws.loss_calls import (
-    built,
+    build_loss,
     generic_problem,
-    mapped,
-    mapped_problem,
+    map_problem,
+    map_tensors,
     only,
     parts,
     value_of,
@@ -48,7 +48,7 @@ from gkd.testing.laws.requirements import (
     require_unmodified,
 )
 from gkd.testing.memory_watch import MemoryWatch
-from gkd.testing.other_process import elsewhere
+from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.strategies.loss_problems import VIEW_PARTS, LossProblem, loss_problems
 from gkd.testing.subject import Subject
@@ -63,7 +63,7 @@ def problems(subject: Subject, *, smooth: bool = False) -> SearchStrategy[LossPr
 @law("loss", problems=problems)
 def finite_and_scalar(subject: Subject, problem: LossProblem) -> None:
     """A training step descends on one finite number."""
-    value = value_of(built(subject, problem), problem)
+    value = value_of(build_loss(subject, problem), problem)
     require(isinstance(value, Tensor), f"it returns {type(value).__name__}, not a tensor")
     require(value.ndim == 0, f"its shape is {list(value.shape)}, not that of a scalar")
     require_finite(value, "the loss")
@@ -72,7 +72,7 @@ def finite_and_scalar(subject: Subject, problem: LossProblem) -> None:
 @law("loss", problems=problems, exemption=unless_declared("non_negative"))
 def non_negative(subject: Subject, problem: LossProblem) -> None:
     """A distance below zero would reward being wrong."""
-    value = value_of(built(subject, problem), problem).item()
+    value = value_of(build_loss(subject, problem), problem).item()
     require(value >= 0, f"the loss is {value:.6g}")
 
 
@@ -83,7 +83,7 @@ def non_negative(subject: Subject, problem: LossProblem) -> None:
 )
 def zero_at_equality(subject: Subject, problem: LossProblem) -> None:
     """A student that equals its teacher has nothing left to learn."""
-    value = value_of(built(subject, problem), problem).item()
+    value = value_of(build_loss(subject, problem), problem).item()
     # Rounding in float64 stays far below that; a loss that is not 0 is far above.
     require(abs(value) <= 1e-9, f"the loss of a student that equals its teacher is {value:.6g}")
 
@@ -100,8 +100,8 @@ def _without_edges(problem: LossProblem) -> LossProblem:
 @law("loss", problems=lambda subject: problems(subject).map(_without_edges))
 def isolated_nodes_and_empty_edges(subject: Subject, problem: LossProblem) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
-    student = mapped(problem.student, lambda tensor: tensor.clone().requires_grad_())
-    loss = built(subject, problem)
+    student = map_tensors(problem.student, lambda tensor: tensor.clone().requires_grad_())
+    loss = build_loss(subject, problem)
     value = value_of(loss, LossProblem(student, problem.teacher))
     require_finite(value, "the loss without edges")
     if value.requires_grad:
@@ -129,7 +129,7 @@ def _for_equal_widths(subject: Subject) -> str:
 def different_widths(subject: Subject, problem: LossProblem) -> None:
     """A student is narrower than its teacher."""
     try:
-        value = value_of(built(subject, problem), problem)
+        value = value_of(build_loss(subject, problem), problem)
     except Exception as error:
         # Said in the words of the declaration: a message about shapes would not lead there.
         raise AssertionError(
@@ -151,7 +151,7 @@ def _without_graph(subject: Subject) -> str:
 
 @law(
     "loss",
-    problems=lambda subject: reordered(
+    problems=lambda subject: edge_reorderings(
         problems(subject), lambda problem: _graph(problem).edge_index
     ),
     exemption=_without_graph,
@@ -159,7 +159,7 @@ def _without_graph(subject: Subject) -> str:
 def invariant_to_edge_order(subject: Subject, case: Reordered[LossProblem]) -> None:
     """The order in which edges are listed, and listing one twice, means nothing."""
     problem = case.problem
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
     graph = Graph(case.edge_index, _graph(problem).num_nodes)
     other = LossProblem(
@@ -172,18 +172,18 @@ def _nodes(problem: LossProblem) -> tuple[int, Tensor | None]:
     return len(next(iter(parts(problem.student).values()))), problem.student.batch
 
 
-@law("loss", problems=lambda subject: relabelled(problems(subject), _nodes))
+@law("loss", problems=lambda subject: node_relabellings(problems(subject), _nodes))
 def invariant_to_node_relabelling(subject: Subject, case: Relabelled[LossProblem]) -> None:
     """Numbers of nodes are names: they carry no meaning."""
     problem, order = case.problem, case.order
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
     other = LossProblem(_in_order(problem.student, order), _in_order(problem.teacher, order))
     require_close(value_of(loss, other), expected, "other order of nodes")
 
 
 def _in_order(view: View, order: Tensor) -> View:
-    view = mapped(view, lambda tensor: tensor[order])
+    view = map_tensors(view, lambda tensor: tensor[order])
     if view.graph is None:
         return view
     edges = order.argsort()[view.graph.edge_index]
@@ -201,7 +201,7 @@ def inputs_unmodified(subject: Subject, problem: LossProblem) -> None:
         if view.batch is not None:
             tensors[f"the {side}'s batch"] = view.batch
     before = {name: tensor.clone() for name, tensor in tensors.items()}
-    value_of(built(subject, problem), problem)
+    value_of(build_loss(subject, problem), problem)
     require_unmodified(before, tensors)
 
 
@@ -219,17 +219,17 @@ class Lacking:
 
 
 @st.composite
-def _lacking(draw: st.DrawFn, subject: Subject) -> Lacking:
+def _lacking_problems(draw: st.DrawFn, subject: Subject) -> Lacking:
     missing = draw(st.sampled_from([part for part in VIEW_PARTS if part in subject.specimen.uses]))
     remaining = [part for part in VIEW_PARTS if part != missing]
     return Lacking(missing, draw(loss_problems(remaining)))
 
 
-@law("loss", problems=_lacking, share=0.5)
+@law("loss", problems=_lacking_problems, share=0.5)
 def says_what_is_missing(subject: Subject, case: Lacking) -> None:
     """Who forgot a tap or a graph must read which one."""
     try:
-        value_of(built(subject, case.problem), case.problem)
+        value_of(build_loss(subject, case.problem), case.problem)
     except GkdError as error:
         named = case.missing in str(error)
         require(named, f"without {case.missing} the message does not name it: {error}")
@@ -245,7 +245,7 @@ def says_what_is_missing(subject: Subject, case: Lacking) -> None:
 @law("loss", problems=problems)
 def target_stands_for_the_teacher(subject: Subject, problem: LossProblem) -> None:
     """A cached target replaces the teacher, so it must give the same loss."""
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
     replaced = LossProblem(problem.student, loss.target(problem.teacher))
     require_close(value_of(loss, replaced), expected, "with target(teacher)")
@@ -254,7 +254,7 @@ def target_stands_for_the_teacher(subject: Subject, problem: LossProblem) -> Non
 @law("loss", problems=problems, exemption=unless_declared("target_per_sample"))
 def targets_of_samples_make_that_of_a_batch(subject: Subject, problem: LossProblem) -> None:
     """Targets are kept by sample, and samples meet in other batches in the next epoch."""
-    loss, teacher = built(subject, problem), problem.teacher
+    loss, teacher = build_loss(subject, problem), problem.teacher
     expected = value_of(loss, problem)
     # By the code that the cache itself joins with.
     joined = join_views([loss.target(view) for view in _samples(teacher)])
@@ -288,7 +288,7 @@ def _subgraph(graph: Graph, start: int, size: int) -> Graph:
 def gradient_reaches_the_student(subject: Subject, problem: LossProblem) -> None:
     """What a loss does not send back to the student, the student cannot learn."""
     problem = with_leaves(problem)
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     value = value_of(loss, problem)
     require(value.requires_grad, "the loss has no gradient")
     torch.autograd.backward(value)
@@ -305,7 +305,7 @@ def gradient_reaches_the_student(subject: Subject, problem: LossProblem) -> None
 def gradient_step_lowers_the_loss(subject: Subject) -> None:
     """Following the gradient must bring the student nearer to the teacher."""
     problem = with_leaves(generic_problem(subject.specimen))
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     value = value_of(loss, problem)
     require(value.requires_grad, "the loss has no gradient")
     torch.autograd.backward(value)
@@ -313,8 +313,8 @@ def gradient_step_lowers_the_loss(subject: Subject) -> None:
         norm = 0.0 if tensor.grad is None else tensor.grad.norm().item()
         require(norm > 0, f"the gradient of the student's {name} is zero on a generic problem")
 
-    def moved(size: float) -> LossProblem:
-        student = mapped(
+    def after_step(size: float) -> LossProblem:
+        student = map_tensors(
             problem.student,
             lambda z: z.detach() - size * z.grad / z.grad.norm(),  # type: ignore[operator,union-attr]
         )
@@ -322,14 +322,14 @@ def gradient_step_lowers_the_loss(subject: Subject) -> None:
 
     # Of several sizes, as nothing is known of the curvature: one step may be too far for a steep
     # loss, another too short to show.
-    lowest = min(value_of(loss, moved(size)).item() for size in (1e-2, 1e-3, 1e-4, 1e-5))
+    lowest = min(value_of(loss, after_step(size)).item() for size in (1e-2, 1e-3, 1e-4, 1e-5))
     require(lowest < value.item(), f"small steps against the gradient do not lower {value:.6g}")
 
 
 @law("loss", problems=lambda subject: problems(subject, smooth=True), share=0.4)
 def gradcheck_in_float64(subject: Subject, problem: LossProblem) -> None:
     """A gradient that is not the slope trains towards something else."""
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     named = parts(problem.student)
 
     def value(*tensors: Tensor) -> Tensor:
@@ -349,7 +349,7 @@ def gradcheck_in_float64(subject: Subject, problem: LossProblem) -> None:
 def no_gradient_to_the_teacher(subject: Subject, problem: LossProblem) -> None:
     """A teacher that learns from its student is no teacher."""
     problem = with_leaves(problem)
-    value = value_of(built(subject, problem), problem)
+    value = value_of(build_loss(subject, problem), problem)
     if value.requires_grad:
         torch.autograd.backward(value)
     for name, tensor in parts(problem.teacher).items():
@@ -360,9 +360,9 @@ def no_gradient_to_the_teacher(subject: Subject, problem: LossProblem) -> None:
 @law("loss", problems=lambda subject: in_precision(problems(subject), HALVES, SCALES))
 def half_precision_under_autocast(subject: Subject, case: InPrecision[LossProblem]) -> None:
     """Networks train in mixed precision, where squares of ordinary features overflow."""
-    problem = with_leaves(mapped_problem(case.problem, case.cast))
+    problem = with_leaves(map_problem(case.problem, case.cast))
     with torch.autocast("cpu", case.dtype):
-        value = value_of(built(subject, problem), problem)
+        value = value_of(build_loss(subject, problem), problem)
     require_finite(value, f"the loss in {case.dtype}")
     # Gradients of large half-precision features may overflow; scalers of gradients skip these.
     if case.scale > 1 or not value.requires_grad:
@@ -376,8 +376,8 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision[LossProble
 @law("loss", problems=lambda subject: in_precision(problems(subject), FULLS), share=0.5)
 def dtype_preserved(subject: Subject, case: InPrecision[LossProblem]) -> None:
     """Terms are added up: one of another type would change the others'."""
-    problem = mapped_problem(case.problem, case.cast)
-    value = value_of(built(subject, problem), problem)
+    problem = map_problem(case.problem, case.cast)
+    value = value_of(build_loss(subject, problem), problem)
     require(value.dtype == case.dtype, f"{case.dtype} views give a loss in {value.dtype}")
 
 
@@ -386,7 +386,7 @@ def device_preserved(subject: Subject, problem: LossProblem) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     problem = with_leaves(problem)
     with PlacementWatch() as watch:
-        loss = built(subject, problem)
+        loss = build_loss(subject, problem)
         watch.settle([*loss.parameters(), *loss.buffers()])
         value = value_of(loss, problem)
         require(not watch.is_stray(value), "the loss is made without device=: it stays on the CPU")
@@ -394,19 +394,19 @@ def device_preserved(subject: Subject, problem: LossProblem) -> None:
             torch.autograd.backward(value)
     device = accelerator()
     if device is not None:
-        there = LossProblem(*(_moved(v, device) for v in (problem.student, problem.teacher)))
-        value = value_of(built(subject, there).to(device), there)
+        there = LossProblem(*(_move(v, device) for v in (problem.student, problem.teacher)))
+        value = value_of(build_loss(subject, there).to(device), there)
         require(value.device.type == device.type, f"views on {device} give {value.device}")
         require_finite(value, f"the loss on {device}")
 
 
-def _moved(view: View, device: torch.device) -> View:
+def _move(view: View, device: torch.device) -> View:
     def move(tensor: Tensor) -> Tensor:
         return tensor.detach().float().to(device)
 
     graph = None if view.graph is None else view.graph.to(device)
     batch = None if view.batch is None else view.batch.to(device)
-    return replace(mapped(view, move), graph=graph, batch=batch)
+    return replace(map_tensors(view, move), graph=graph, batch=batch)
 
 
 @law("loss", exemption=unless_declared("bounded_memory"))
@@ -415,7 +415,7 @@ def bounded_memory(subject: Subject) -> None:
     widths = (WIDTH, 2 * WIDTH if subject.specimen.different_widths else WIDTH)
     student, teacher = (_large_view(subject.specimen, width) for width in widths)
     problem = with_leaves(LossProblem(student, teacher))
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     with MemoryWatch() as watch:
         value = value_of(loss, problem)
         if value.requires_grad:
@@ -443,7 +443,7 @@ def deterministic_under_a_seed(subject: Subject, problem: LossProblem) -> None:
 
 def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]:
     problem = with_leaves(problem)
-    value = value_of(built(subject, problem), problem, seed=1)
+    value = value_of(build_loss(subject, problem), problem, seed=1)
     if value.requires_grad:
         torch.autograd.backward(value)
     gradients = [tensor.grad for tensor in parts(problem.student).values()]
@@ -454,22 +454,22 @@ def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]
 def state_dict_round_trip(subject: Subject) -> None:
     """A resumed run continues from what the checkpoint holds, and from nothing else."""
     problem = generic_problem(subject.specimen)
-    trained = _trained(subject, problem)
+    trained = _train_one_step(subject, problem)
     file = io.BytesIO()
     torch.save(trained.state_dict(), file)
     file.seek(0)
     # From another seed: what the state dict leaves out would agree by chance otherwise.
-    resumed = built(subject, problem, seed=1)
+    resumed = build_loss(subject, problem, seed=1)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     require_close(
         value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
     )
 
 
-def _trained(subject: Subject, problem: LossProblem) -> AbstractLoss:
+def _train_one_step(subject: Subject, problem: LossProblem) -> AbstractLoss:
     """Return a loss that has made a step, so that its state is not that of a new one."""
     problem = with_leaves(problem)
-    loss = built(subject, problem)
+    loss = build_loss(subject, problem)
     value = value_of(loss, problem)
     parameters = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     if value.requires_grad and parameters:
@@ -483,7 +483,7 @@ def _trained(subject: Subject, problem: LossProblem) -> AbstractLoss:
 def pickles(subject: Subject) -> None:
     """Launchers, checkpoints and data loaders send components by pickle."""
     problem = generic_problem(subject.specimen)
-    loss = _trained(subject, problem)
+    loss = _train_one_step(subject, problem)
     copy = pickle.loads(pickle.dumps(loss))
     require_close(value_of(copy, problem), value_of(loss, problem), "after pickling")
 
@@ -492,6 +492,6 @@ def pickles(subject: Subject) -> None:
 def works_in_two_processes(subject: Subject) -> None:
     """Several processes train together, and none sees the others' memory."""
     problem = generic_problem(subject.specimen)
-    loss = _trained(subject, problem)
-    there = elsewhere(value_of, loss, problem)
+    loss = _train_one_step(subject, problem)
+    there = call_elsewhere(value_of, loss, problem)
     require_close(there, value_of(loss, problem), "in another process")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gkd.data import Batch, Sample, collate
 from gkd.testing.strategies.samples import CONTENTS, batches
-from gkd.testing.subject import Subject, declaration, seeded
+from gkd.testing.subject import Subject, declaration, fixed_seed
 
 _AVAILABLE = (*CONTENTS, "batch", "ptr")
 
@@ -21,16 +21,16 @@ def input_names(model: nn.Module) -> tuple[str, ...]:
     Raises:
         AssertionError: the kit's batches lack one.
     """
-    for name in said_inputs(model):
+    for name in declared_inputs(model):
         if name not in _AVAILABLE:
             raise AssertionError(
                 f"forward takes {name!r}, but the batches of the kit have {', '.join(_AVAILABLE)}: "
                 "name the parameters so, or declare their names in order as inputs = (...)"
             )
-    return said_inputs(model)
+    return declared_inputs(model)
 
 
-def said_inputs(model: nn.Module) -> tuple[str, ...]:
+def declared_inputs(model: nn.Module) -> tuple[str, ...]:
     """Return the inputs that the model declares, or else those that ``forward`` names."""
     names = declaration(model, "inputs")
     if names is not None:
@@ -71,18 +71,22 @@ def logits_of(
     model: nn.Module, batch: Batch, dtype: torch.dtype = torch.float64, seed: int = 0
 ) -> Tensor:
     """Return the logits; everything random in them comes from ``seed``."""
-    with seeded(seed):
+    with fixed_seed(seed):
         output: Tensor = model(*inputs(model, batch, dtype))
     return output
 
 
-def evaluating(subject: Subject, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
+def evaluation_model(
+    subject: Subject, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> nn.Module:
     """Return a new model in evaluation mode."""
     model: nn.Module = subject.create(seed)
     return model.to(dtype).eval()
 
 
-def training(subject: Subject, dtype: torch.dtype = torch.float64, seed: int = 0) -> nn.Module:
+def training_model(
+    subject: Subject, dtype: torch.dtype = torch.float64, seed: int = 0
+) -> nn.Module:
     """Return a new model in training mode."""
     model: nn.Module = subject.create(seed)
     return model.to(dtype).train()

@@ -14,18 +14,18 @@ from gkd.testing.laws.cases import (
     InPrecision,
     Relabelled,
     Reordered,
+    edge_reorderings,
     in_precision,
-    relabelled,
-    reordered,
+    node_relabellings,
 )
 from gkd.testing.laws.model_calls import (
-    evaluating,
+    declared_inputs,
+    evaluation_model,
     generic_batch,
     input_names,
     logits_of,
     model_batches,
-    said_inputs,
-    training,
+    training_model,
     widths,
     with_tensors,
 )
@@ -38,7 +38,7 @@ from gkd.testing.laws.requirements import (
     require_unmodified,
 )
 from gkd.testing.memory_watch import MemoryWatch
-from gkd.testing.other_process import elsewhere
+from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.subject import Subject
 
@@ -59,8 +59,8 @@ def require_logits(logits: object, batch: Batch, out_channels: int) -> None:
 def finite_logits(subject: Subject, batch: Batch) -> None:
     """A task needs one finite number for each class, of every node or of every sample."""
     out_channels = widths(subject)[1]
-    require_logits(logits_of(training(subject), batch), batch, out_channels)
-    require_logits(logits_of(evaluating(subject), batch), batch, out_channels)
+    require_logits(logits_of(training_model(subject), batch), batch, out_channels)
+    require_logits(logits_of(evaluation_model(subject), batch), batch, out_channels)
 
 
 def without_edges(batch: Batch) -> Batch:
@@ -76,24 +76,24 @@ def without_edges(batch: Batch) -> Batch:
 @law("model", problems=lambda subject: model_batches(subject).map(without_edges))
 def isolated_nodes_and_empty_edges(subject: Subject, batch: Batch) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
-    require_logits(logits_of(evaluating(subject), batch), batch, widths(subject)[1])
+    require_logits(logits_of(evaluation_model(subject), batch), batch, widths(subject)[1])
 
 
 def _without_edge_index(subject: Subject) -> str:
-    taken = "edge_index" in said_inputs(subject.specimen)
+    taken = "edge_index" in declared_inputs(subject.specimen)
     return "" if taken else "declared: edge_index is not among its inputs"
 
 
 @law(
     "model",
-    problems=lambda subject: reordered(
+    problems=lambda subject: edge_reorderings(
         model_batches(subject), lambda batch: batch.edge_index, repeat=False
     ),
     exemption=_without_edge_index,
 )
 def invariant_to_edge_order(subject: Subject, case: Reordered[Batch]) -> None:
     """The order in which edges are listed means nothing."""
-    model = evaluating(subject)
+    model = evaluation_model(subject)
     other = with_tensors(case.problem, {"edge_index": case.edge_index})
     expected = logits_of(model, case.problem)
     require_close(logits_of(model, other), expected, "other order of edges")
@@ -101,13 +101,13 @@ def invariant_to_edge_order(subject: Subject, case: Reordered[Batch]) -> None:
 
 @law(
     "model",
-    problems=lambda subject: relabelled(
+    problems=lambda subject: node_relabellings(
         model_batches(subject, smooth=True), lambda batch: (batch.num_nodes, batch.batch)
     ),
 )
 def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Batch]) -> None:
     """Numbers of nodes are names: they carry no meaning."""
-    model, batch, order = evaluating(subject), case.problem, case.order
+    model, batch, order = evaluation_model(subject), case.problem, case.order
     changed = {name: tensor[order] for name, tensor in batch.items() if name in ("x", "pos")}
     if "edge_index" in batch:
         changed["edge_index"] = order.argsort()[batch.edge_index]
@@ -123,7 +123,7 @@ def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Batch]) -
 )
 def samples_do_not_mix(subject: Subject, batch: Batch) -> None:
     """A prediction must not depend on which other samples share the batch."""
-    model = evaluating(subject)
+    model = evaluation_model(subject)
     alone = [logits_of(model, collate([sample])) for sample in batch.split()]
     require_close(logits_of(model, batch), torch.cat(alone), "in a batch instead of alone")
 
@@ -136,14 +136,14 @@ def samples_do_not_mix(subject: Subject, batch: Batch) -> None:
 def inputs_unmodified(subject: Subject, batch: Batch) -> None:
     """The next epoch, and the other networks, read the same batch."""
     before = {name: tensor.clone() for name, tensor in batch.items()}
-    logits_of(training(subject), batch)
+    logits_of(training_model(subject), batch)
     require_unmodified(before, dict(batch.items()))
 
 
 @law("model")
 def gradient_reaches_every_parameter(subject: Subject) -> None:
     """A parameter without a gradient never learns, and stalls training in several processes."""
-    model = training(subject)
+    model = training_model(subject)
     logits = logits_of(model, generic_batch(subject))
     torch.autograd.backward(logits.square().sum())
     for name, parameter in model.named_parameters():
@@ -159,7 +159,7 @@ def gradient_reaches_every_parameter(subject: Subject) -> None:
 )
 def gradcheck_in_float64(subject: Subject, batch: Batch) -> None:
     """A gradient that is not the slope trains towards something else."""
-    model = evaluating(subject)
+    model = evaluation_model(subject)
     named = {name: tensor for name, tensor in batch.items() if tensor.is_floating_point()}
 
     def logits(*tensors: Tensor) -> Tensor:
@@ -172,13 +172,13 @@ def gradcheck_in_float64(subject: Subject, batch: Batch) -> None:
 def deterministic_under_a_seed(subject: Subject) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     batch = generic_batch(subject)
-    first, second = (logits_of(training(subject, seed=1), batch, seed=2) for _ in range(2))
+    first, second = (logits_of(training_model(subject, seed=1), batch, seed=2) for _ in range(2))
     require(torch.equal(first, second), "the same seed gives other logits")
 
 
-def trained(subject: Subject, batch: Batch) -> nn.Module:
+def train_one_step(subject: Subject, batch: Batch) -> nn.Module:
     """Return a model that has made a step: its state is not that of a new one."""
-    model = training(subject)
+    model = training_model(subject)
     torch.autograd.backward(logits_of(model, batch).square().mean())
     torch.optim.SGD(model.parameters(), lr=0.01).step()
     model.zero_grad()
@@ -189,12 +189,12 @@ def trained(subject: Subject, batch: Batch) -> nn.Module:
 def state_dict_round_trip(subject: Subject) -> None:
     """A resumed run continues from what the checkpoint holds, and from nothing else."""
     batch = generic_batch(subject)
-    model = trained(subject, batch)
+    model = train_one_step(subject, batch)
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     file.seek(0)
     # From another seed: what the state dict leaves out would agree by chance otherwise.
-    resumed = evaluating(subject, seed=1)
+    resumed = evaluation_model(subject, seed=1)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     expected = logits_of(model, batch)
     require_close(logits_of(resumed, batch), expected, "after loading the state dict")
@@ -212,7 +212,7 @@ _PER_EDGE = 8  # heads of attention, not features
 )
 def half_precision_under_autocast(subject: Subject, case: InPrecision[Batch]) -> None:
     """Networks train in mixed precision."""
-    model = training(subject, torch.float32)
+    model = training_model(subject, torch.float32)
     with torch.autocast("cpu", case.dtype):
         logits = logits_of(model, case.problem, torch.float32)
         value = logits.float().square().mean()
@@ -226,7 +226,7 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision[Batch]) ->
 @law("model", problems=lambda subject: in_precision(model_batches(subject), FULLS), share=0.5)
 def dtype_preserved(subject: Subject, case: InPrecision[Batch]) -> None:
     """A model in float64 is asked for float64 digits."""
-    logits = logits_of(evaluating(subject, case.dtype), case.problem, case.dtype)
+    logits = logits_of(evaluation_model(subject, case.dtype), case.problem, case.dtype)
     require(logits.dtype == case.dtype, f"in {case.dtype} the logits are {logits.dtype}")
 
 
@@ -235,14 +235,14 @@ def device_preserved(subject: Subject) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     batch = generic_batch(subject)
     with PlacementWatch() as watch:
-        model = training(subject)
+        model = training_model(subject)
         watch.settle([*model.parameters(), *model.buffers()])
         logits = logits_of(model, batch)
         require(not watch.is_stray(logits), "the logits are made without device=")
         torch.autograd.backward(logits.square().sum())
     device = accelerator()
     if device is not None:
-        model = training(subject, torch.float32).to(device)
+        model = training_model(subject, torch.float32).to(device)
         logits = logits_of(model, batch.to(device), torch.float32)
         require(logits.device.type == device.type, f"inputs on {device} give {logits.device}")
         require_finite(logits, f"the logits on {device}")
@@ -276,7 +276,7 @@ _HINT = "a model that cannot do with less declares bounded_memory = False"
 
 def _largest(subject: Subject, nodes: int, edges: int) -> MemoryWatch:
     batch = generic_batch(subject, samples=1, nodes=nodes, edges=edges)
-    model = evaluating(subject, torch.float32)
+    model = evaluation_model(subject, torch.float32)
     watch = MemoryWatch()
     with watch:
         torch.autograd.backward(logits_of(model, batch, torch.float32).square().sum())
@@ -287,7 +287,7 @@ def _largest(subject: Subject, nodes: int, edges: int) -> MemoryWatch:
 def pickles(subject: Subject) -> None:
     """Launchers, checkpoints and data loaders send components by pickle."""
     batch = generic_batch(subject)
-    model = trained(subject, batch)
+    model = train_one_step(subject, batch)
     copy = pickle.loads(pickle.dumps(model))
     require_close(logits_of(copy, batch), logits_of(model, batch), "after pickling")
 
@@ -296,6 +296,6 @@ def pickles(subject: Subject) -> None:
 def works_in_two_processes(subject: Subject) -> None:
     """Several processes train together, and none sees the others' memory."""
     batch = generic_batch(subject)
-    model = trained(subject, batch)
-    there = elsewhere(logits_of, model, batch)
+    model = train_one_step(subject, batch)
+    there = call_elsewhere(logits_of, model, batch)
     require_close(there, logits_of(model, batch), "in another process")

@@ -85,12 +85,12 @@ def loss_problems(
     view = partial(views, uses, structure=structure, classes=classes, smooth=smooth)
     student = draw(view(width=width))
     if agreeing:
-        return LossProblem(student, copied(student))
+        return LossProblem(student, copy_view(student))
     other = draw(st.integers(1, 5)) if different_widths else width
     return LossProblem(student, draw(view(width=other)))
 
 
-def copied(view: View) -> View:
+def copy_view(view: View) -> View:
     """Return a view of the same graph with tensors of its own."""
     return View(
         logits=None if view.logits is None else view.logits.clone(),
