@@ -49,6 +49,7 @@ def cloud_sizes(builder: str, features: Tensor, batch: Tensor | None) -> list[in
             f"{builder}: batch must ascend from 0, the points of a cloud side by side, but "
             f"batch[{place}] is {int(batch[place])}{before}"
         )
+    # Numbers between that no point has are clouds without points, which keep their place.
     return torch.bincount(batch).tolist()
 
 

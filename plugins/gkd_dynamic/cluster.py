@@ -49,7 +49,8 @@ def required() -> ModuleType:
 def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Return what :func:`~gkd.functional.neighbours.nearest_neighbours` does."""
     module = required()
-    x = comparable(features, sizes).double()  # costs the tree no time
+    # In float64, which costs the tree no time, so that it decides as exact arithmetic does.
+    x = comparable(features, sizes).double()
     if x.device.type == "cuda" and torch.ops.torch_cluster.cuda_version() < 0:
         raise ParameterError(
             "knn: this build of torch-cluster has no CUDA, but the features are there; take "
@@ -60,6 +61,7 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
     ends = size.cumsum(0)
 
     def sources(share: Share) -> Tensor:
+        # Without any points there is no first cloud to number the others from.
         rows = share.of(len(x))
         if rows.start == rows.stop:
             return cloud
@@ -83,6 +85,7 @@ def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
 def _rows(sources: Tensor, counts: Tensor, width: int) -> Tensor:
     """Neighbours of each point, ``[N, K]``, from those of all points one after another."""
     filled = torch.arange(width, device=counts.device) < counts[:, None]
+    # Clouds of fewer than k points have shorter rows; mostly there are none, and no copy is needed.
     if len(sources) == filled.numel():
         neighbours = sources.view(filled.shape)
     else:
