@@ -176,7 +176,7 @@ def bench(
         list[str] | None, typer.Argument(help="Names of benchmarks; all when left out.")
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Few repetitions, this process alone, no long cases.")
+        bool, typer.Option("--quick", help="Few repetitions, no fresh processes, no long cases.")
     ] = False,
     repeats: Annotated[int | None, typer.Option(min=1, help="Repetitions of each side.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",

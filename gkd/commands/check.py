@@ -63,7 +63,7 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
 
     Raises:
         UnknownNameError: nothing is called so.
-        ParameterError: an object cannot be imported or created, or is no component.
+        ParameterError: an object cannot be imported or created, or is not a component.
         GkdError: pytest or hypothesis is not installed.
     """
     if options.kind is not None:

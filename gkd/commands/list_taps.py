@@ -13,7 +13,7 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
         GkdError: the recipe or the data is wrong.
     """
     file = read_recipe(recipe, settings)
-    # Torch and Lightning take seconds to load: a mistake in the recipe is told before.
+    # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
     from gkd.hosting.host import create_host
 
     host = create_host()

@@ -49,7 +49,7 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         typer.Exit: interrupted by Ctrl-C; how to resume has been printed.
     """
     file = read_recipe(recipe, options.all_settings)
-    # Torch and Lightning take seconds to load: a mistake in the recipe is told before.
+    # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
     from gkd.hosting.host import create_host
 
     host = create_host()

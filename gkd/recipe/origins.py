@@ -59,7 +59,7 @@ def dotted(path: Sequence[str | int]) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
-    """All that pydantic found, one line each, at the places where a user can mend it."""
+    """All that pydantic found, one line each, at the places where a user can correct it."""
     lines = []
     for details in error.errors(include_url=False):
         path = details["loc"]

@@ -37,7 +37,7 @@ class Setting:
             document = tomllib.loads(f"value = {value}")
         except tomllib.TOMLDecodeError:
             document = {}
-        # One key alone: "1\nb = 2" is no value, though it reads as one line of TOML and another.
+        # Not "1\nb = 2", which would be a value and another key.
         return cls(path, document["value"] if len(document) == 1 else value, text)
 
     def apply(self, data: dict[str, Any]) -> Path:
@@ -46,7 +46,7 @@ class Setting:
         An element of a list is reached by its index, or by its name where it has one.
 
         Raises:
-            RecipeError: the path leads through something that is no table, or past a list's end.
+            RecipeError: the path leads through something that is not a table, or past a list's end.
         """
         place: Any = data
         taken: Path = ()

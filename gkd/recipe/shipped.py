@@ -26,7 +26,7 @@ def reproduction(name: str) -> str:
     """Return ``name`` if a table or figure of the paper is called so and has a recipe.
 
     Raises:
-        UnknownNameError: none is, or there is no recipe of it.
+        UnknownNameError: none is, or no recipe reproduces it.
     """
     if name not in reproductions():
         hint = suggestion(name, reproductions())

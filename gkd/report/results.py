@@ -232,7 +232,7 @@ def _feature_space(path: Path) -> FeatureSpace | None:
         return FeatureSpace.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (json.JSONDecodeError, ValidationError) as error:
         raise DataError(
-            f"{path} is damaged; delete its folder to train that network anew"
+            f"{path} is damaged; delete its folder, and the network is trained again"
         ) from error
 
 

@@ -65,7 +65,7 @@ class Summary(BaseModel):
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What tells one network of a run from another."""
+        """Network, method and seed: together they identify a network of a run."""
         return (self.network, self.method, self.seed)
 
 

@@ -29,7 +29,7 @@ class PluginName:
     ('gkd_edge_cosine', 'edge-cosine', 'EdgeCosine')
     >>> PluginName("My Loss!")
     Traceback (most recent call last):
-    gkd.errors.ParameterError: 'My Loss!' is no name for a plugin: use lower-case letters, ...
+    gkd.errors.ParameterError: 'My Loss!' is not a valid plugin name: use lower-case letters, ...
     """
 
     distribution: str
@@ -38,12 +38,12 @@ class PluginName:
         name = self.distribution
         if not _VALID.fullmatch(name):
             raise ParameterError(
-                f"{name!r} is no name for a plugin: use lower-case letters, digits and single "
+                f"{name!r} is not a valid plugin name: use lower-case letters, digits and single "
                 f"dashes, a letter first; try {_nearest(name)!r}"
             )
         if _is_taken(self.module):
             raise ParameterError(
-                f"{name!r} is no name for a plugin: the module {self.module!r} exists already; "
+                f"{name!r} is not a valid plugin name: the module {self.module!r} exists already; "
                 f"try {_nearest(name)!r}"
             )
 

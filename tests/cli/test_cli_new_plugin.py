@@ -37,7 +37,7 @@ def test_the_folder_can_be_chosen(run: Run, here: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["Fresh Loss"], "'Fresh Loss' is no name for a plugin: use lower-case letters, digits "
+        (["Fresh Loss"], "'Fresh Loss' is not a valid plugin name: use lower-case letters, digits "
          "and single dashes, a letter first; try 'fresh-loss'"),
         (["torch"], "the module 'torch' exists already; try 'gkd-torch'"),
         (["gkd-fresh", "--kind", "kernal"], "'kernal'; did you mean 'kernel'?"),

@@ -41,7 +41,7 @@ def test_one_name_in_all_its_forms(name, module, component, class_name):
 def test_a_name_of_another_form_is_refused_with_the_nearest(wrong, nearest):
     with pytest.raises(ParameterError) as caught:
         PluginName(wrong)
-    assert str(caught.value).startswith(f"{wrong!r} is no name for a plugin: use lower-case")
+    assert str(caught.value).startswith(f"{wrong!r} is not a valid plugin name: use lower-case")
     assert str(caught.value).endswith(f"try {nearest!r}")
 
 
