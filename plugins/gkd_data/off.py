@@ -28,11 +28,12 @@ def read_off(path: Path) -> Mesh:
             3 corners or one that is not a vertex, or the surface has no area.
     """
     try:
-        text = path.read_bytes().decode("latin-1")
+        content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    lines = list(_content_lines(text))
+    lines = list(_content_lines(content))
     (num_vertices, num_faces), body = _counts(path, lines)
+    # Before anything is read by these numbers: a damaged header may announce billions.
     if len(body) < num_vertices + num_faces:
         raise DataError(
             f"{path} is cut short: its header announces {num_vertices} vertices and {num_faces} "
@@ -40,6 +41,7 @@ def read_off(path: Path) -> Mesh:
         )
     vertices = _table(path, body[:num_vertices], range(3))
     faces = body[num_vertices : num_vertices + num_faces]
+    # A face may be a line or a point, as in many exports of CAD; the whole surface must not be.
     mesh = Mesh(vertices, _triangles(path, faces, num_vertices))
     with np.errstate(over="ignore", invalid="ignore"):
         area = mesh.areas().sum()
@@ -51,11 +53,13 @@ def read_off(path: Path) -> Mesh:
 _Line = tuple[int, str]
 
 
-def _content_lines(text: str) -> Iterator[_Line]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = line.partition("#")[0].strip()
-        if content:
-            yield number, content
+def _content_lines(content: bytes) -> Iterator[_Line]:
+    # Split as bytes: as text, lines would end at more characters, some of them within comments.
+    for number, line in enumerate(content.splitlines(), start=1):
+        # Latin-1 reads any byte, and comments may be in any encoding; all else is ASCII.
+        text = line.decode("latin-1").partition("#")[0].strip()
+        if text:
+            yield number, text
 
 
 def _counts(path: Path, lines: list[_Line]) -> tuple[tuple[int, int], list[_Line]]:
@@ -78,6 +82,7 @@ def _counts(path: Path, lines: list[_Line]) -> tuple[tuple[int, int], list[_Line
 
 def _triangles(path: Path, lines: list[_Line], num_vertices: int) -> np.ndarray:
     sizes = _table(path, lines, range(1))[:, 0]
+    # The upper bound keeps a damaged size from asking for as many columns.
     bad = (sizes < 3) | (sizes > num_vertices) | (sizes % 1 != 0)
     if bad.any():
         first = int(np.argmax(bad))
@@ -85,6 +90,7 @@ def _triangles(path: Path, lines: list[_Line], num_vertices: int) -> np.ndarray:
             f"{path}: line {lines[first][0]} is a face with {sizes[first]:g} corners; "
             f"expected 3 to {num_vertices}"
         )
+    # All faces of one size at once, since a loop over faces would be slow.
     fans = []
     for size in np.unique(sizes).astype(int).tolist():
         chosen = [lines[i] for i in np.flatnonzero(sizes == size)]
@@ -103,6 +109,7 @@ def _table(path: Path, lines: list[_Line], columns: range) -> np.ndarray:
     """Finite numbers in some columns of the lines, ``[lines, columns]``."""
     try:
         rows = [text for _, text in lines]
+        # Comments are gone already; loadtxt would look for its own in every line.
         table: np.ndarray = np.loadtxt(rows, usecols=columns, ndmin=2, comments=None)
     except ValueError as error:
         number = next((n for n, text in lines if not _readable(text, columns)), lines[0][0])

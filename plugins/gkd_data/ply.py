@@ -65,15 +65,17 @@ def read_ply(path: Path) -> np.ndarray:
     header = re.match(rb"ply\s.*?\nend_header[ \t]*\r?\n", content, re.DOTALL)
     if header is None:
         raise DataError(f"{path} is no PLY file: it has no header from ply to end_header")
-    layout = _layout(path, header[0].decode("latin-1"))
+    layout = _layout(path, header[0])
     read = _ascii_positions if layout.form == "ascii" else _binary_positions
     return read(path, content[header.end() :], layout)
 
 
-def _layout(path: Path, header: str) -> _Layout:
+def _layout(path: Path, header: bytes) -> _Layout:
     form = ""
     elements: list[_Element] = []
-    for line in header.splitlines():
+    # Split as bytes: as text, lines would end at more characters, some of them within comments.
+    # Latin-1 reads any byte, and comments may be in any encoding; all else is ASCII.
+    for line in [line.decode("latin-1") for line in header.splitlines()]:
         match line.split():
             case ["format", name, *_]:
                 form = name
@@ -93,6 +95,7 @@ def _layout(path: Path, header: str) -> _Layout:
     if "vertex" not in names:
         raise DataError(f"{path} has no vertices, only {', '.join(names) or 'a header'}")
     at = names.index("vertex")
+    # One type for all axes, as the array will have; whole numbers would be places on a grid.
     kinds = {dict(elements[at].properties).get(axis) for axis in "xyz"}
     if not (kinds == {"f4"} or kinds == {"f8"}):
         raise DataError(f"{path}: vertices need x, y and z, all float or all double")
@@ -104,7 +107,7 @@ def _ascii_positions(path: Path, body: bytes, layout: _Layout) -> np.ndarray:
     if any(kind == "list" for _, kind in layout.vertex.properties[: max(columns)]):
         raise DataError(f"{path}: vertex has a list before its position; put it behind")
     skipped = sum(element.count for element in layout.before)
-    rows = body.decode("latin-1").splitlines()[skipped : skipped + count]
+    rows = [line.decode("latin-1") for line in body.splitlines()[skipped : skipped + count]]
     _check_complete(path, count, len(rows))
     try:
         positions: np.ndarray = np.loadtxt(
@@ -112,11 +115,13 @@ def _ascii_positions(path: Path, body: bytes, layout: _Layout) -> np.ndarray:
         )
     except ValueError as error:
         raise DataError(f"{path}: the vertices cannot be read: {error}") from error
+    # Again, as loadtxt passes over blank lines.
     _check_complete(path, count, len(positions))
     return positions
 
 
 def _binary_positions(path: Path, body: bytes, layout: _Layout) -> np.ndarray:
+    # Behind a list nothing is where arithmetic says: each record has a length of its own.
     for element in (*layout.before, layout.vertex):
         if any(kind == "list" for _, kind in element.properties):
             raise DataError(
@@ -126,6 +131,7 @@ def _binary_positions(path: Path, body: bytes, layout: _Layout) -> np.ndarray:
     order, count = _BYTE_ORDERS[layout.form], layout.vertex.count
     start = sum(element.count * _record(element, order).itemsize for element in layout.before)
     record = _record(layout.vertex, order)
+    # Before the array is made: a damaged header may announce billions.
     _check_complete(path, count, max(0, len(body) - start) // record.itemsize)
     rows = np.frombuffer(body, record, count, start)
     return np.stack([rows[f"f{i}"] for i in layout.columns], axis=1).astype(layout.kind)

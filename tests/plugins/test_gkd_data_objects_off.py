@@ -44,6 +44,11 @@ class TestOff:
         assert mesh.triangles.tolist() == [[0, 1, 2]]
         assert mesh.vertices[2].tolist() == [0, 1, 0]
 
+    def test_skips_comments_in_any_encoding(self, tmp_path: Path) -> None:
+        # The second byte of this letter ends a line in Latin-1.
+        text = off(CUBE, SQUARES, "OFF\n# 1 Å is small\n{} {} 0\n")
+        np.testing.assert_array_equal(self.read(tmp_path, text).vertices, CUBE)
+
     def test_keeps_degenerate_triangles_of_a_surface_that_has_area(self, tmp_path: Path) -> None:
         mesh = self.read(tmp_path, off(CUBE, [*SQUARES, (0, 0, 1), (0, 1, 1, 0)]))
         assert mesh.areas().sum() == pytest.approx(6)

@@ -63,6 +63,11 @@ class TestPly:
         body = b"3 0 1 1\n255 1 2 3\n255 4 5 6\n"
         assert self.read(tmp_path, ply(header, body)).tolist() == [[1, 2, 3], [4, 5, 6]]
 
+    def test_reads_comments_in_any_encoding(self, tmp_path: Path) -> None:
+        # The second byte of this letter ends a line in Latin-1.
+        content = ply(ASCII + "comment 1 Å is small\n" + vertices(1), b"1 2 3\n")
+        assert self.read(tmp_path, content).tolist() == [[1, 2, 3]]
+
     def test_reads_headers_made_on_windows(self, tmp_path: Path) -> None:
         content = ply(ASCII + vertices(1), b"1 2 3\n").replace(b"\n", b"\r\n")
         assert self.read(tmp_path, content).tolist() == [[1, 2, 3]]
