@@ -79,13 +79,18 @@ class GCRD(AbstractLoss):
         if self.heads is not None:
             return
         ours, theirs = paired_features(student, teacher, "gcrd")
-        head = _HEADS[self.head]
         self.heads = nn.ModuleDict(
             {
-                "student": head(ours.shape[1], self.width).to(ours),
-                "teacher": head(theirs.shape[1], self.width).to(theirs),
+                "student": self._new_head(ours.shape[1]).to(ours),
+                "teacher": self._new_head(theirs.shape[1]).to(theirs),
             }
         )
+
+    def _new_head(self, channels: int) -> nn.Sequential:
+        layers: list[nn.Module] = [nn.Linear(channels, self.width)]
+        if self.head == "batch-norm":
+            layers += [nn.BatchNorm1d(self.width), nn.ReLU()]
+        return nn.Sequential(*layers)
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean cross entropy; 0 where there are fewer than two nodes."""
@@ -145,20 +150,9 @@ def contrast(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return torch.cat([checkpoint(errors, *block, teacher, use_reentrant=False) for block in blocks])
 
 
-def _normalised(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU())
-
-
-def _linear(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, outputs))
-
-
 def _weight(head: nn.Module) -> Tensor:
     return next(head.parameters())
 
 
 def _places(head: nn.Module, features: Tensor) -> Tensor:
     return directions(head(features.to(_weight(head).dtype)))
-
-
-_HEADS = {"linear": _linear, "batch-norm": _normalised}
