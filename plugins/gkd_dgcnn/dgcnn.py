@@ -107,11 +107,16 @@ class DGCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        inputs = (in_channels, *channels[:-1])
         self.graphs = nn.ModuleList(NearestNeighbours(k) for _ in channels)
-        self.layers = nn.ModuleList(map(EdgeConv, inputs, channels))
+        self.layers = nn.ModuleList(EdgeConv(*pair) for pair in pairwise((in_channels, *channels)))
         self.embedding = nn.Sequential(*_normalised_linear(sum(channels), embedding))
-        self.head = _head([2 * embedding, *head], out_channels, dropout)
+        widths = [2 * embedding, *head]
+        hidden: list[nn.Module] = []
+        for index, (inputs, outputs) in enumerate(pairwise(widths)):
+            # A bias before batch normalisation does nothing, but the published counts include it in
+            # every hidden layer but the first.
+            hidden += [*_normalised_linear(inputs, outputs, bias=index > 0), nn.Dropout(dropout)]
+        self.head = nn.Sequential(*hidden, nn.Linear(widths[-1], out_channels))
 
     def reset_parameters(self) -> None:
         """Draw all parameters anew and forget the running statistics."""
@@ -127,7 +132,19 @@ class DGCNN(nn.Module):
             batch: number of each point's cloud, int64 ``[N]``, ascending from 0; None where all
                 points are one cloud.
         """
-        self._check_points(pos)
+        if pos.dim() != 2 or pos.shape[1] != self.in_channels:
+            raise ParameterError(
+                f"DGCNN needs pos of shape [N, {self.in_channels}], got {list(pos.shape)}"
+            )
+        # Under autocast every floating dtype is cast anyway. Outside, torch would complain of a
+        # matrix product somewhere inside a layer.
+        expected = next(self.parameters()).dtype
+        mixed = pos.is_floating_point() and torch.is_autocast_enabled(pos.device.type)
+        if pos.dtype != expected and not mixed:
+            raise ParameterError(
+                f"DGCNN's parameters are {expected}, but pos is {pos.dtype}: convert pos, or the "
+                "network"
+            )
         bounds = _bounds(batch, len(pos))
         # torch would complain of one value per channel, somewhere in the head.
         if self.training and len(bounds) == 2 and len(self.head) > 1:
@@ -143,19 +160,6 @@ class DGCNN(nn.Module):
         points = self.embedding(torch.cat(outputs, dim=1))
         logits: Tensor = self.head(cloud_pool(points, bounds))
         return logits
-
-    def _check_points(self, pos: Tensor) -> None:
-        if pos.dim() != 2 or pos.shape[1] != self.in_channels:
-            raise ParameterError(
-                f"DGCNN needs pos of shape [N, {self.in_channels}], got {list(pos.shape)}"
-            )
-        expected = next(self.parameters()).dtype
-        mixed = pos.is_floating_point() and torch.is_autocast_enabled(pos.device.type)
-        if pos.dtype != expected and not mixed:
-            raise ParameterError(
-                f"DGCNN's parameters are {expected}, but pos is {pos.dtype}: convert pos, or the "
-                "network"
-            )
 
 
 def cloud_pool(features: Tensor, bounds: Sequence[int]) -> Tensor:
@@ -213,15 +217,6 @@ def _normalised_linear(inputs: int, outputs: int, bias: bool = False) -> list[nn
         nn.BatchNorm1d(outputs),
         nn.LeakyReLU(0.2, inplace=True),
     ]
-
-
-def _head(widths: Sequence[int], out_channels: int, dropout: float) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for index, (inputs, outputs) in enumerate(pairwise(widths)):
-        # A bias before batch normalisation does nothing, but the published counts include it in
-        # every hidden layer but the first.
-        layers += [*_normalised_linear(inputs, outputs, bias=index > 0), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], out_channels))
 
 
 @eagerly

@@ -46,37 +46,33 @@ class EdgeConv(nn.Module):
         Raises:
             ParameterError: a node without in-edges, or in training a single edge.
         """
-        known = self._known_moments(graph)
-        result, moments = edge_conv(
-            x,
-            self.linear.weight,
-            self.norm.weight,
-            self.norm.bias,
-            graph,
-            known,
-            epsilon=self.norm.eps,
-            negative_slope=self.negative_slope,
-        )
-        if known is None:
-            self._update_running_moments(moments, graph.num_edges)
-        return result
-
-    def _known_moments(self, graph: Graph) -> Moments | None:
-        # The norm's own mode decides, so that it can be frozen as others are, by norm.eval().
-        norm = self.norm
+        norm, known = self.norm, None
         # Lightning's sync_batchnorm replaces the module, but not what is computed here.
         if isinstance(norm, nn.SyncBatchNorm):
             raise ParameterError(
                 "EdgeConv cannot share its batch statistics between processes: train without "
                 "synchronised batch normalisation"
             )
+        # The norm's own mode decides, so that it can be frozen as others are, by norm.eval().
         if not norm.training and norm.running_mean is not None and norm.running_var is not None:
-            return Moments(norm.running_mean, norm.running_var)
-        if graph.num_edges == 1:
+            known = Moments(norm.running_mean, norm.running_var)
+        elif graph.num_edges == 1:
             raise ParameterError(
                 "batch normalisation in training needs more than one edge, and this graph has one"
             )
-        return None
+        result, moments = edge_conv(
+            x,
+            self.linear.weight,
+            norm.weight,
+            norm.bias,
+            graph,
+            known,
+            epsilon=norm.eps,
+            negative_slope=self.negative_slope,
+        )
+        if known is None:
+            self._update_running_moments(moments, graph.num_edges)
+        return result
 
     @torch.no_grad()
     def _update_running_moments(self, moments: Moments, num_edges: int) -> None:

@@ -107,21 +107,6 @@ class GAT(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return the logits, ``[N, out_channels]``, of ``x [N, in_channels]`` on the edges."""
-        self._check_features(x)
-        # Remembered with the tensor: teacher, student and losses share one sorting of the batch.
-        graph = Graph.of(edge_index, x.shape[0])
-        if graph.device != x.device:
-            raise ParameterError(f"x is on {x.device}, but edge_index is on {graph.device}")
-        if self.self_loops:
-            graph = graph.with_self_loops()
-        # The activation opens the next layer in place of closing this one, so that a tap on a layer
-        # sees what the publications compare: outputs before the activation.
-        for index, layer in enumerate(self.layers):
-            x = x if index == 0 else functional.elu(x)
-            x = layer(functional.dropout(x, self.dropout, self.training), graph)
-        return x
-
-    def _check_features(self, x: Tensor) -> None:
         if x.dim() != 2 or x.shape[1] != self.in_channels:
             raise ParameterError(
                 f"GAT needs x of shape [N, {self.in_channels}], got {list(x.shape)}"
@@ -134,3 +119,15 @@ class GAT(nn.Module):
             raise ParameterError(
                 f"GAT's parameters are {expected}, but x is {x.dtype}: convert x, or the network"
             )
+        # Remembered with the tensor: teacher, student and losses share one sorting of the batch.
+        graph = Graph.of(edge_index, x.shape[0])
+        if graph.device != x.device:
+            raise ParameterError(f"x is on {x.device}, but edge_index is on {graph.device}")
+        if self.self_loops:
+            graph = graph.with_self_loops()
+        # The activation opens the next layer in place of closing this one, so that a tap on a layer
+        # sees what the publications compare: outputs before the activation.
+        for index, layer in enumerate(self.layers):
+            x = x if index == 0 else functional.elu(x)
+            x = layer(functional.dropout(x, self.dropout, self.training), graph)
+        return x

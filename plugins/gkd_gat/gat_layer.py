@@ -77,7 +77,7 @@ class GATLayer(nn.Module):
 
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
         """Return ``[N, H·F]``, or ``[N, F]`` if heads are averaged, for ``x [N, in_channels]``."""
-        features, source_scores, target_scores = self._projected(x)
+        features, source_scores, target_scores = self._project(x)
         mask = None
         if self.training and self.attention_dropout:
             # Of ones, as dropout scales what it keeps: attention draws nothing itself, and its
@@ -101,7 +101,7 @@ class GATLayer(nn.Module):
             out = out + functional.linear(x, weight)
         return out if self.bias is None else out + self.bias
 
-    def _projected(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         # a·(W x) = (Wᵀa)·x: the scores are 2H more columns of the product with W.
         weight = self.lin.weight.view(self.heads, self.out_channels, -1)
         source, target = (
