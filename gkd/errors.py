@@ -1,8 +1,8 @@
 """The mistakes gkd can explain, and the words that explain them.
 
 The command line prints a :class:`GkdError` and exits with 2. :func:`validated` checks what a
-constructor is called with; :func:`expected` words what an annotation asks for, in constructors
-and recipes alike.
+constructor is called with; :func:`mistake` words what does not fit an annotation, in constructors
+and recipes alike. pydantic, which does the checking, is imported when something is checked.
 """
 
 import functools
@@ -100,7 +100,9 @@ def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         # Too many arguments, or one given twice, are left to Python, whose words are known.
-        values, wrong = conform(function, dict(zip(positions, args, strict=False)) | kwargs)
+        values, wrong = conform_arguments(
+            function, dict(zip(positions, args, strict=False)) | kwargs
+        )
         if wrong:
             raise ParameterError(f"{owner}: {'; '.join(wrong)}")
         first: Any = (*(values[name] for name in positions[: len(args)]), *args[len(positions) :])
@@ -111,7 +113,7 @@ def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
     return call
 
 
-def conform(
+def conform_arguments(
     function: Callable[..., Any], arguments: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Return ``arguments`` as ``function`` takes them, and a sentence for each that is wrong."""
@@ -268,7 +270,7 @@ def notation(annotation: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(map(repr, arguments))
     if origin is typing.Annotated:
-        return _constrained(notation(arguments[0]), arguments[1:])
+        return _constrain(notation(arguments[0]), arguments[1:])
     if origin in {typing.Union, types.UnionType}:
         return " | ".join(map(notation, arguments))
     if inspect.isclass(origin) and arguments:
@@ -291,7 +293,7 @@ _CONSTRAINTS = {
 }
 
 
-def _constrained(base: str, metadata: Iterable[Any]) -> str:
+def _constrain(base: str, metadata: Iterable[Any]) -> str:
     """Return ``base`` with the constraints that are among ``metadata``."""
     # pydantic's Field holds a list of constraints; all others are one each.
     each = [part for whole in metadata for part in getattr(whole, "metadata", [whole])]

@@ -17,7 +17,7 @@ from gkd.commands.listing import print_json, print_table, quietly
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
 from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named
-from gkd.hosting.records import Problem, canonical
+from gkd.hosting.records import Problem, canonical_name
 
 if TYPE_CHECKING:
     from gkd.testing import Report, Subject
@@ -132,9 +132,11 @@ def _is_importable(target: str) -> bool:
     """Whether ``target`` is a ``MODULE:OBJECT`` rather than a name of something installed."""
     module, colon, attribute = target.partition(":")
     parts = [*module.split("."), *attribute.split(".")]
-    installed = {canonical(record.source.distribution) for record in current_host().plugins}
+    installed = {canonical_name(record.source.distribution) for record in current_host().plugins}
     prefixes = {*KINDS, *installed}
-    return bool(colon) and canonical(module) not in prefixes and all(map(str.isidentifier, parts))
+    return (
+        bool(colon) and canonical_name(module) not in prefixes and all(map(str.isidentifier, parts))
+    )
 
 
 def _import_object(target: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.records import PluginRecord, Source, State, canonical
+from gkd.hosting.records import PluginRecord, Source, State, canonical_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Components:
 
 
 def _same_name(one: str, other: str) -> bool:
-    return canonical(one) == canonical(other)
+    return canonical_name(one) == canonical_name(other)
 
 
 def _possible_sources(kind: str, name: str, records: Iterable[PluginRecord]) -> Iterator[str]:

@@ -32,7 +32,7 @@ class Findings:
     problems: list[Problem] = field(default_factory=list)
     observes: bool = False
 
-    def fault(self, cause: str, place: Place | None = None) -> None:
+    def report(self, cause: str, place: Place | None = None) -> None:
         """Add a problem, of the plugin as a whole unless ``place`` says where it is."""
         self.problems.append(Problem(cause, place or self.place))
 
@@ -69,9 +69,9 @@ def examine(
     # pluggy takes a plugin once, under one name, and would raise what no user can place.
     for name, other in manager.list_name_plugin():
         if name == source.qualified:
-            findings.fault(f"{source.distribution} already has a plugin called {source.name!r}")
+            findings.report(f"{source.distribution} already has a plugin called {source.name!r}")
         elif other is plugin:
-            findings.fault(f"it is the same object as the plugin {name!r}")
+            findings.report(f"it is the same object as the plugin {name!r}")
     if findings.problems:
         return findings
     try:
@@ -84,7 +84,7 @@ def examine(
         )
     for component in findings.components:
         if (clash := known.clash(component)) is not None:
-            findings.fault(f"{clash}, from its plugin {clash.source.name!r}, is there already")
+            findings.report(f"{clash}, from its plugin {clash.source.name!r}, is there already")
     return findings
 
 
@@ -100,7 +100,7 @@ def _examine_hooks(plugin: object, manager: pluggy.PluginManager, findings: Find
         function = getattr(plugin, attribute)
         hook = pluggy.HookImpl(plugin, findings.source.qualified, function, options)
         if mistake := _signature_mistake(name, hook, manager):
-            findings.fault(mistake, Place.of(function))
+            findings.report(mistake, Place.of(function))
         elif name == OBSERVER:
             findings.observes = True
         else:
@@ -108,10 +108,10 @@ def _examine_hooks(plugin: object, manager: pluggy.PluginManager, findings: Find
     for name in hook_names():
         function = inspect.getattr_static(plugin, name, None)
         if name not in marked and callable(function):
-            findings.fault(f"{name} is not marked with @gkd.hookimpl", Place.of(function))
+            findings.report(f"{name} is not marked with @gkd.hookimpl", Place.of(function))
     if not marked and not findings.problems:
         expected = ", ".join(sorted(hook_names()))
-        findings.fault(f"it implements no hook of gkd; expected any of {expected}")
+        findings.report(f"it implements no hook of gkd; expected any of {expected}")
 
 
 def _signature_mistake(name: str, hook: pluggy.HookImpl, manager: pluggy.PluginManager) -> str:
@@ -141,20 +141,20 @@ def _collect(name: str, hook: pluggy.HookImpl, findings: Findings) -> None:
     if items is None:
         returned = type(answer).__name__
         cause = f"{name} must return a mapping from names to factories, it returned {returned}"
-        findings.fault(cause, place)
+        findings.report(cause, place)
         return
     kind = next(kind.name for kind in KINDS.values() if kind.hook == name)
     for key, factory in items:
         if not isinstance(key, str):
             kind_of_key = type(key).__name__
-            findings.fault(f"{name} must return names as strings, one is {kind_of_key}", place)
+            findings.report(f"{name} must return names as strings, one is {kind_of_key}", place)
             continue
         if any(c.kind == kind and c.name == key for c in findings.components):
-            findings.fault(f"{name}: {key!r} is offered twice", place)
+            findings.report(f"{name}: {key!r} is offered twice", place)
         elif not _NAME.fullmatch(key):
             cause = f"{name}: {key!r} is no name; use letters, digits, '-', '_' and '.'"
-            findings.fault(cause, place)
+            findings.report(cause, place)
         elif not callable(factory):
             made = type(factory).__name__
-            findings.fault(f"{name}: {key!r} must be a class or function, it is {made}", place)
+            findings.report(f"{name}: {key!r} must be a class or function, it is {made}", place)
         findings.components.append(Component(kind, key, factory, findings.source))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from gkd.errors import PluginError, suggestion
-from gkd.hosting.records import Place, Problem, Source, canonical, describe, failure_place
+from gkd.hosting.records import Place, Problem, Source, canonical_name, describe, failure_place
 
 GROUP = "gkd"
 
@@ -57,7 +57,8 @@ class PluginSettings:
                 source
                 for source in known
                 if wanted == source.name
-                or canonical(wanted) in map(canonical, (source.distribution, source.qualified))
+                or canonical_name(wanted)
+                in map(canonical_name, (source.distribution, source.qualified))
             }
             if not matching:
                 choices = {name for s in known for name in (s.name, s.distribution, s.qualified)}
@@ -80,7 +81,7 @@ def installed_plugins() -> list[tuple[Source, EntryPoint]]:
             name, version = None, None
         source = Source(name or "unknown", version or "unknown", entry.name, entry.value)
         found.append((source, entry))
-    return sorted(found, key=lambda pair: (canonical(pair[0].qualified), pair[0].value))
+    return sorted(found, key=lambda pair: (canonical_name(pair[0].qualified), pair[0].value))
 
 
 def load_plugin(entry: EntryPoint) -> object:

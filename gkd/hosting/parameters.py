@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gkd.errors import NAMED, ParameterError, annotations, conform, notation
+from gkd.errors import NAMED, ParameterError, annotations, conform_arguments, notation
 
 
 def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
@@ -34,20 +34,19 @@ def readable_signature(factory: Callable[..., Any]) -> str:
     >>> readable_signature(factory)
     '(k: int > 0 = 20, **parameters)'
     """
-    signature = signature_of(factory)
     known = dict(annotations(_constructor(factory)))
-    return f"({', '.join(_written(p, known) for p in signature.parameters.values())})"
-
-
-def _written(parameter: inspect.Parameter, annotations: Mapping[str, Any]) -> str:
-    bare = parameter.replace(annotation=parameter.empty, default=parameter.empty)
-    annotation = annotations.get(parameter.name, parameter.annotation)
-    known = parameter.kind in NAMED and annotation is not parameter.empty
-    default = "" if parameter.default is parameter.empty else repr(parameter.default)
-    if not known:
-        return f"{bare}={default}" if default else str(bare)
-    typed = f"{bare}: {notation(annotation)}"
-    return f"{typed} = {default}" if default else typed
+    words = []
+    for parameter in signature_of(factory).parameters.values():
+        text = str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
+        # An annotation that cannot be evaluated is shown as it is written.
+        annotation = known.get(parameter.name, parameter.annotation)
+        typed = parameter.kind in NAMED and annotation is not parameter.empty
+        if typed:
+            text += f": {notation(annotation)}"
+        if parameter.default is not parameter.empty:
+            text += f" = {parameter.default!r}" if typed else f"={parameter.default!r}"
+        words.append(text)
+    return f"({', '.join(words)})"
 
 
 def bind_parameters(
@@ -75,18 +74,18 @@ def bind_parameters(
     gkd.errors.ParameterError: model 'mlp': unknown parameter 'slop', did you mean 'slope'?
       its parameters: (widths: tuple[int, ...], slope: float = 0.2)
     """
-    wrong = list(_misnamed(signature_of(factory), parameters))
+    wrong = list(_wrong_names(signature_of(factory), parameters))
     constructor = _constructor(factory)
     if trust and not wrong and getattr(constructor, "validates_arguments", False):
         return dict(parameters)
-    values, mistyped = conform(constructor, parameters)
+    values, mistyped = conform_arguments(constructor, parameters)
     if wrong := [*wrong, *mistyped]:
         parameters_line = f"  its parameters: {readable_signature(factory)}"
         raise ParameterError(f"{owner}: {'; '.join(wrong)}\n{parameters_line}")
     return values
 
 
-def _misnamed(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[str]:
+def _wrong_names(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[str]:
     """Say which parameters are unknown, and which are missing."""
     declared = signature.parameters.values()
     known = {p.name: p for p in declared if p.kind in NAMED}

@@ -132,12 +132,12 @@ class PluginRecord:
         return f"{self.source}: {self.cause or self.state}"
 
 
-def canonical(name: str) -> str:
+def canonical_name(name: str) -> str:
     """Distribution name as package indexes compare it, or a qualified name with such a prefix.
 
-    >>> canonical("My_Plugin.extra")
+    >>> canonical_name("My_Plugin.extra")
     'my-plugin-extra'
-    >>> canonical("My_Plugin:lsp")
+    >>> canonical_name("My_Plugin:lsp")
     'my-plugin:lsp'
     """
     distribution, colon, rest = name.partition(":")

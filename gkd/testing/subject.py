@@ -40,7 +40,7 @@ from gkd.hosting.components import Component
 from gkd.hosting.host import Host, current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import bind_parameters
-from gkd.hosting.records import Source, canonical
+from gkd.hosting.records import Source, canonical_name
 
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
@@ -244,7 +244,7 @@ def _components_of_plugin(host: Host, name: str) -> list[tuple[str, Component]]:
     found = found or [
         (short, component)
         for short, component in everything
-        if name == component.name or canonical(name) == canonical(component.qualified)
+        if name == component.name or canonical_name(name) == canonical_name(component.qualified)
     ]
     if found:
         return found
@@ -260,7 +260,7 @@ def _components_of_plugin(host: Host, name: str) -> list[tuple[str, Component]]:
 
 
 def _is_called(source: Source, name: str) -> bool:
-    return canonical(name) in {canonical(known) for known in _names(source)}
+    return canonical_name(name) in {canonical_name(known) for known in _names(source)}
 
 
 def _names(source: Source) -> tuple[str, str, str]:

@@ -66,6 +66,36 @@ def test_components_as_json(site: Site, run: Run) -> None:
     }
 
 
+RANGES = """
+from typing import Annotated, Literal
+
+import gkd
+from pydantic import Field, PositiveInt
+
+
+@gkd.hookimpl
+def gkd_models():
+    return {"ranged": ranged}
+
+
+def ranged(
+    k: PositiveInt = 20,
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    sigma: Annotated[float, Field(gt=0)] | Literal["median"] = "median",
+): ...
+"""
+
+
+def test_components_shows_the_ranges_of_parameters(site: Site, run: Run) -> None:
+    site.add("ranged-plugin", RANGES)
+    expected = (
+        "(k: int > 0 = 20, dropout: 0 <= float < 1 = 0.5, sigma: float > 0 | 'median' = 'median')"
+    )
+    assert f"model ranged {expected} ranged-plugin" in run("components").rows
+    (row,) = (row for row in run("components", "--json").json if row["name"] == "ranged")
+    assert row["signature"] == expected
+
+
 def test_a_name_that_two_offer_is_listed_twice_qualified(site: Site, run: Run) -> None:
     site.add("first-plugin", GOOD)
     site.add("second-plugin", GOOD)

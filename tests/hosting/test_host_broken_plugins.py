@@ -12,11 +12,11 @@ from gkd.hosting.records import State
 
 @dataclass(frozen=True)
 class Broken:
-    """A plugin's source, the cause to be reported, and the text of the line to be blamed."""
+    """A plugin's source, the cause to be reported, and the text of the line at fault."""
 
     source: str
     cause: str
-    blamed: str = ""
+    line: str = ""
 
 
 HOOK = "from gkd import hookimpl\n"
@@ -117,9 +117,9 @@ def test_it_is_reported_with_distribution_version_place_and_cause(
     assert broken.cause in problem.cause
     assert "\n" not in problem.cause
     assert (record.source.version, problem.place.file) == ("3.4", str(file))
-    if broken.blamed:
-        blamed = dedent(broken.source).splitlines()[problem.place.line - 1]
-        assert blamed.startswith(broken.blamed)
+    if broken.line:
+        line = dedent(broken.source).splitlines()[problem.place.line - 1]
+        assert line.startswith(broken.line)
 
 
 def test_everything_else_works(site: Site, broken: Broken) -> None:

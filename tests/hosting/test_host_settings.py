@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import gkd
 from gkd.hosting.loading import PluginSettings
-from gkd.hosting.records import Source, State, canonical
+from gkd.hosting.records import Source, State, canonical_name
 
 BROKEN = "raise RuntimeError('no way')"
 
@@ -103,7 +103,7 @@ def test_each_plugin_can_be_named_alone_and_all_together(known: set[Source]) -> 
     for source in known:
         chosen = PluginSettings((source.qualified,)).select(known)
         assert source in chosen
-        assert {canonical(s.qualified) for s in chosen} == {canonical(source.qualified)}
+        assert {canonical_name(s.qualified) for s in chosen} == {canonical_name(source.qualified)}
     everything = tuple(source.qualified for source in known)
     assert PluginSettings(everything).select(known) == known
     assert PluginSettings(None).select(known) == known
