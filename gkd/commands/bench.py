@@ -14,7 +14,7 @@ from gkd.benchmarking.process_memory import process_peak
 from gkd.commands.listing import print_json, print_table
 from gkd.errors import ParameterError, suggestion
 from gkd.hosting.host import current_host
-from gkd.training.device import Placement
+from gkd.training.devices import Devices
 from gkd.training.environment import environment
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -63,7 +63,7 @@ class BenchOptions:
         """
         if self.dtype not in _DTYPES:
             raise ParameterError(f"--dtype {self.dtype}: {suggestion(self.dtype, _DTYPES)}")
-        return Setting(Placement.of(self.device).torch_device, _DTYPES[self.dtype])
+        return Setting(Devices.of(self.device).torch_device, _DTYPES[self.dtype])
 
     def repeats_of(self, benchmark: Benchmark) -> int:
         """Return how often to measure each side."""
@@ -82,7 +82,7 @@ def run_benchmarks(names: Sequence[str], options: BenchOptions, *, as_json: bool
         torch.set_num_threads(options.threads)
     setting = options.setting()
     benchmarks = choose_benchmarks(list(names), quick=options.quick)
-    found = environment(current_host(), Placement(setting.device.type), seeds=[])
+    found = environment(current_host(), Devices(setting.device.type), seeds=[])
     circumstances = {**found, "dtype": str(setting.dtype).removeprefix("torch.")}
     measured: list[Measurement] = []
     missing: dict[str, str] = {}

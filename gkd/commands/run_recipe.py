@@ -58,12 +58,12 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
     from rich.console import Console
 
     from gkd.report import print_table, write_report
-    from gkd.training.device import Placement
+    from gkd.training.devices import Devices
     from gkd.training.environment import command_line
-    from gkd.training.run import opened_run
+    from gkd.training.recipe_run import open_run
 
-    placement = Placement.of(options.device, options.devices)
-    run = opened_run(file, host, placement, Console(), out=options.out, resume=options.resume)
+    devices = Devices.of(options.device, options.devices)
+    run = open_run(file, host, devices, Console(), out=options.out, resume=options.resume)
     try:
         run.train()
         if run.first_process:

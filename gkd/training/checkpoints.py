@@ -1,4 +1,4 @@
-"""The last and the best checkpoint of a network, each whole at any moment."""
+"""The best and the last checkpoint of a network, each whole at any moment."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -6,21 +6,79 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
 from gkd.errors import DataError
 from gkd.files import write_atomically
-from gkd.training.journal import Journal
+from gkd.recipe.model import TrainingRecipe
+from gkd.training.learning_rate import learning_rate_factor
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that replace their predecessor in one move."""
+    """Checkpoints that replace their predecessor in one move.
+
+    Lightning's own writes into the file itself: whatever kills the process meanwhile takes the
+    only checkpoint with it.
+    """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         """Write a checkpoint."""
         write_atomically(Path(path), lambda partial: torch.save(checkpoint, partial))
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """``best.ckpt``, of the earliest epoch with the best validation metric.
+
+    Args:
+        folder: of the network.
+        monitor: the metric; larger is better.
+    """
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        # Right after validation, before the epoch ends with last.ckpt: a run that is cut off in
+        # between repeats the epoch, and finds the same best again.
+        super().__init__(
+            folder,
+            filename="best",
+            monitor=monitor,
+            mode="max",
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,  # or it writes best-v1.ckpt beside the old best.ckpt
+        )
+
+    @property
+    def state_key(self) -> str:
+        """Key of this callback's state in a checkpoint."""
+        return "BestCheckpoint"
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the best score of a checkpoint.
+
+        Lightning keeps it only where the folder still has the same path, and would take the next
+        epoch for the best one of a run that was moved.
+        """
+        path, score = self.format_checkpoint_name({}), state_dict["best_model_score"]
+        if score is not None:
+            self.best_model_score = self.kth_value = score
+            self.best_k_models = {path: score}
+            self.best_model_path = self.kth_best_model_path = path
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """``last.ckpt``, which a run is resumed from, after every epoch.
+
+    ``save_last`` would write it only after epochs that are the best so far.
+
+    Args:
+        folder: of the network.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+        )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -39,22 +97,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-class Checkpoints(Callback):
-    """Writes ``best.ckpt`` when the journal has a new best epoch, then ``last.ckpt``.
+def upgrade_checkpoint(checkpoint: dict[str, Any], monitor: str, training: TrainingRecipe) -> None:
+    """Give a checkpoint from before gkd used Lightning's schedule and callbacks what they need.
 
     Args:
-        folder: of the network.
-        journal: comes before this callback in the trainer's list.
+        checkpoint: changed in place; one of today's stays as it is.
+        monitor: name of the validation metric that decides which epoch is the best.
+        training: what the checkpoint's network is trained by.
     """
-
-    def __init__(self, folder: Path, journal: Journal) -> None:
-        self.best = folder / "best.ckpt"
-        self.last = folder / "last.ckpt"
-        self.journal = journal
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save; a run cut off in between repeats the epoch and finds the same best again."""
-        row = self.journal.rows[-1]
-        if self.journal.primary in row and row is self.journal.best:
-            trainer.save_checkpoint(self.best)
-        trainer.save_checkpoint(self.last)
+    callbacks = checkpoint["callbacks"]
+    if "Journal" not in callbacks:
+        return
+    rows = callbacks.pop("Journal")["rows"]
+    best = max((row[monitor] for row in rows if monitor in row), default=None)
+    score = None if best is None else torch.tensor(best)
+    callbacks["EpochLog"] = {"rows": rows}
+    callbacks["BestCheckpoint"] = {"best_model_score": score}
+    # The learning rate was set at the start of an epoch, now it is at the end of the one before.
+    checkpoint["lr_schedulers"] = [{"last_epoch": len(rows), "lr_lambdas": [None]}]
+    for group in checkpoint["optimizer_states"][0]["param_groups"]:
+        group["lr"] = training.learning_rate * learning_rate_factor(len(rows), training)

@@ -12,10 +12,10 @@ from gkd.training.seeds import derived_seed, set_random_state
 
 
 class DataModule(LightningDataModule):
-    """The dataset's training samples, shared out among the processes.
+    """The dataset's training samples, shared out among the processes, and its validation split.
 
     Args:
-        dataset: what to train on.
+        dataset: what to train and to validate on.
         batch_size: samples per step, over all processes together.
         seed: of the order.
         workers: processes that prepare batches.
@@ -48,6 +48,15 @@ class DataModule(LightningDataModule):
             worker_init_fn=partial(_seed_worker, sampler),
             # A loader draws a seed for its workers; from a generator of its own, so that the
             # global random state does not depend on how often a loader was started.
+            generator=torch.Generator(),
+        )
+
+    def val_dataloader(self) -> "DataLoader[Sample]":
+        """Loader of the whole validation split, for every process."""
+        return DataLoader(
+            self.dataset.validation,  # type: ignore[arg-type]  # a sequence is all it has to be
+            batch_size=self.batch_size,
+            collate_fn=collate,
             generator=torch.Generator(),
         )
 

@@ -1,4 +1,4 @@
-"""What a run was computed by and on: what somebody who repeats it wants to know."""
+"""What a run was computed by and on, as somebody who repeats it wants to know: environment.json."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ import torch
 
 import gkd
 from gkd.hosting.host import Host
-from gkd.training.device import Placement
+from gkd.training.devices import Devices
 
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "pydantic", "pluggy", "safetensors")
 
@@ -29,15 +29,23 @@ def command_line(*more: str) -> str:
     return shlex.join([*program, *sys.argv[1:], *more])
 
 
-def environment(host: Host, placement: Placement, seeds: list[int]) -> dict[str, Any]:
+def environment(host: Host, devices: Devices, seeds: list[int]) -> dict[str, Any]:
     """Command, versions, hardware, seeds: the content of ``environment.json``."""
+    hardware = {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    if devices.kind == "cuda":
+        hardware["gpu"] = torch.cuda.get_device_name()
     return {
         "command": command_line(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "seeds": seeds,
-        "device": placement.device,
-        "devices": placement.devices,
-        "hardware": _hardware(placement),
+        "device": devices.kind,
+        "devices": devices.count,
+        "hardware": hardware,
         "versions": {
             "gkd": gkd.__version__,
             "python": platform.python_version(),
@@ -45,18 +53,6 @@ def environment(host: Host, placement: Placement, seeds: list[int]) -> dict[str,
         },
         "plugins": [str(record) for record in host.plugins],
     }
-
-
-def _hardware(placement: Placement) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-    }
-    if placement.device == "cuda":
-        found["gpu"] = torch.cuda.get_device_name()
-    return found
 
 
 def _cpu_name() -> str:

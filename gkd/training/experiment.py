@@ -1,6 +1,8 @@
-"""The parts of a recipe, built: dataset, models, distillers."""
+"""The parts of a recipe, built and tried out: dataset, models, distillers."""
 
+import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,17 +14,18 @@ from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.term import Term
-from gkd.errors import DataError
+from gkd.errors import DataError, GkdError, RecipeError
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
-from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe, TermRecipe
-from gkd.training.feature_space import FeatureSpace
-from gkd.training.kept_teacher import KeptTeacher
+from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
+from gkd.training.cache_policy import CachePolicy
+from gkd.training.devices import Devices
+from gkd.training.feature_space_recorder import FeatureSpace
 from gkd.training.seeds import derived_seed, set_random_state
 
 
 class Experiment:
-    """Builds what a recipe names, and blames the recipe's line for what cannot be built.
+    """Builds what a recipe names; errors name the line of the recipe that asked for it.
 
     Args:
         file: the recipe.
@@ -44,7 +47,7 @@ class Experiment:
             for split in ("train", "validation", "test"):
                 if len(getattr(self.dataset, split)) == 0:
                     raise DataError(f"the dataset {recipe.name!r} has no {split} samples")
-        self.kept_teacher = KeptTeacher(self.recipe, self.dataset)
+        self.cache_policy = CachePolicy(self.recipe, self.dataset)
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
         """Training samples of epoch 0 in their own order, batched as for a student."""
@@ -85,7 +88,7 @@ class Experiment:
         terms = []
         for position, recipe in enumerate(method.terms):
             with self.origins.context("methods", index, "terms", position):
-                terms.append(self._term(recipe))
+                terms.append(Term(**recipe.model_dump(exclude_none=True)))
         with self.origins.context("methods", index):
             return Distiller(
                 teacher if teacher is not None and terms else {},
@@ -96,7 +99,7 @@ class Experiment:
                 teacher_cache=cache,
             )
 
-    def alone(self, network: nn.Module) -> Distiller:
+    def baseline(self, network: nn.Module) -> Distiller:
         """Distiller that trains a network by its task, without a teacher."""
         return Distiller({}, network, [], task=self.dataset.task, inputs=self.dataset.inputs)
 
@@ -126,9 +129,55 @@ class Experiment:
             model: nn.Module = self.host.create("model", recipe.name, **params)
         return model
 
-    def _term(self, recipe: TermRecipe) -> Term:
-        fields = recipe.model_dump(exclude_none=True)
-        return Term(**fields)
+    def dry_run(self, devices: Devices) -> None:
+        """Take one batch through the teacher and through every method, and throw all away.
+
+        Mistakes show here, before hours of training.
+
+        Raises:
+            RecipeError: something fails, at the place of the recipe that asked for it.
+        """
+        recipe, device = self.recipe, devices.torch_device
+        with self.origins.context("training"):
+            devices.check(recipe.training.batch_size, recipe.precision)
+        batch = next(self.batches(device))
+        teacher = None
+        if recipe.teacher is not None:
+            if recipe.teacher.training is not None:
+                with self.origins.context("teacher", "training"):
+                    devices.check(recipe.teacher.training.batch_size, recipe.precision)
+            with self.origins.context("teacher", "cache"):
+                self.cache_policy.check()
+            teacher = self.teacher().to(device)
+            with self._first_batch("teacher"):
+                self.baseline(teacher)(batch)
+        for index, method in enumerate(recipe.methods):
+            student = self.student(recipe.seeds[0], method).to(device)
+            distiller = self.distiller(method, student, teacher)
+            with self._first_batch("methods", index):
+                self.prepare(distiller, recipe.seeds[0], device)
+                distiller(batch)
+        if (space := self.feature_space()) is not None:
+            assert teacher is not None
+            networks = {"teacher": teacher, "student": self.student(recipe.seeds[0]).to(device)}
+            for role, network in networks.items():
+                with self._first_batch("feature_space", role):
+                    space.seen_by(network, getattr(space.recipe, role))
+
+    @contextmanager
+    def _first_batch(self, *path: str | int) -> Iterator[None]:
+        """Add the place of ``path`` to any error, to those of others' code where they happened."""
+        with self.origins.context(*path):
+            try:
+                yield
+            except GkdError:
+                raise
+            except Exception as error:
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                raise RecipeError(
+                    f"the first batch raised {type(error).__name__}: {error} "
+                    f"[{frame.filename}:{frame.lineno}]"
+                ) from error
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

@@ -1,115 +1,111 @@
 """Progress of one network: a bar on a terminal, a line every few seconds elsewhere."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
-from gkd.training.journal import Journal, Row
-from gkd.training.module import DistillationModule
+from gkd.training.lightning_module import DistillationModule
 
 SECONDS_BETWEEN_LINES = 5.0
-SECONDS_BETWEEN_REFRESHES = 0.25
+REFRESHES_PER_SECOND = 4
 
 
-def described(row: Row) -> str:
-    """Losses and validation metrics of an epoch in one line.
+def progress(title: str, console: Console) -> Callback:
+    """Progress that fits the console."""
+    return (ProgressBar if console.is_terminal else ProgressLines)(title, console)
 
-    >>> described({"epoch": 3, "loss": 0.51234, "term/lsp": 1.2e-5, "validation/micro_f1": 0.9})
-    'loss 0.5123  lsp 1.2e-05  validation micro_f1 0.9000'
+
+class ProgressLines(Callback):
+    """Prints the newest epoch, at most every few seconds, and the last epoch always.
+
+    A bar of Lightning's would fill a log file with control characters.
     """
-    shown = {
-        name.removeprefix("term/").replace("/", " "): value
-        for name, value in row.items()
-        if name.startswith(("loss", "term/", "validation/"))
-    }
-    return "  ".join(f"{name} {_short(value)}" for name, value in shown.items())
 
-
-def _short(value: float) -> str:
-    return f"{value:.4f}" if value == 0 or abs(value) >= 0.001 else f"{value:.2g}"
-
-
-class LineProgress(Callback):
-    """Prints the newest epoch, at most every few seconds, and the last epoch always."""
-
-    def __init__(self, title: str, journal: Journal, console: Console) -> None:
+    def __init__(self, title: str, console: Console) -> None:
         self.title = title
-        self.journal = journal
         self.console = console
         self._printed = -SECONDS_BETWEEN_LINES
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's row if it is time to."""
+        assert isinstance(pl_module, DistillationModule)
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
         now = monotonic()
         if epoch == epochs or now - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = now
-            line = f"{self.title}  epoch {epoch}/{epochs}  {described(self.journal.rows[-1])}"
+            values = in_words({**pl_module.means.row(), **trainer.callback_metrics})
+            shown = [f"{name} {value}" for name, value in values.items()]
+            line = "  ".join([self.title, f"epoch {epoch}/{epochs}", *shown])
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class BarProgress(Callback):
-    """A bar over all steps, with the loss terms of the running epoch and the last validation."""
+class ProgressBar(RichProgressBar):
+    """Lightning's bar, with the network's name and the time until it is trained.
 
-    def __init__(self, title: str, journal: Journal, console: Console) -> None:
-        self.title = title
-        self.journal = journal
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[status]}"),
-            TimeRemainingColumn(),
-            console=console,
-            auto_refresh=False,
+    Args:
+        title: of the network.
+        console: a terminal.
+    """
+
+    def __init__(self, title: str, console: Console) -> None:
+        super().__init__(
+            refresh_rate=REFRESHES_PER_SECOND,
+            console_kwargs={"file": console.file, "force_terminal": console.is_terminal},
         )
-        self._refreshed = 0.0
-        self._validation: Row = {}
+        self.title = title
+        self._shown: dict[str, str] = {}
+        self._read = self._began = 0.0
+        self._first_epoch = 0
+
+    def configure_columns(self, trainer: Trainer) -> list[Any]:
+        """Leave out the time of one epoch, and leave room for the metrics."""
+        description, bar, batches, *_ = super().configure_columns(trainer)
+        bar.bar_width = 20
+        return [description, bar, batches]
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"{self.title}  epoch {current_epoch + 1}/{self.trainer.max_epochs}"
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar, from where a resumed run goes on."""
-        self.task = self.bar.add_task(
-            self.title, total=trainer.max_epochs, completed=trainer.current_epoch, status=""
-        )
-        self.bar.start()
+        """Show the bar, and start the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._began, self._first_epoch = monotonic(), trainer.current_epoch
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Refresh a few times per second: reading a loss waits for the device."""
-        now = monotonic()
-        if now - self._refreshed >= SECONDS_BETWEEN_REFRESHES:
-            self._refreshed = now
-            assert isinstance(pl_module, DistillationModule)
-            self._show(trainer.current_epoch, pl_module.means.row())
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Move the bar on by one epoch."""
-        row = self.journal.rows[-1]
-        self._validation = {
-            name: value for name, value in row.items() if name.startswith("validation/")
-        } or self._validation
-        self._show(trainer.current_epoch + 1, row)
-
-    def _show(self, completed: int, row: Row) -> None:
-        status = described({**row, **self._validation})
-        self.bar.update(self.task, completed=completed, status=status, refresh=True)
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave the finished bar on the screen."""
-        self.bar.stop()
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Give the terminal back."""
-        self.bar.stop()
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Mean losses of the running epoch, the last validation, and the time left."""
+        assert isinstance(pl_module, DistillationModule)
+        now, ended = monotonic(), trainer.is_last_batch
+        # Lightning reads the losses in every step, which waits for the device every time.
+        if ended or now - self._read >= 1 / REFRESHES_PER_SECOND:
+            self._read = now
+            self._shown |= in_words({**pl_module.means.row(), **trainer.callback_metrics})
+        trained = trainer.current_epoch + ended - self._first_epoch
+        to_train = (trainer.max_epochs or 0) - trainer.current_epoch - ended
+        if not trained or not to_train:
+            return {**self._shown}
+        seconds = round((now - self._began) / trained * to_train)
+        return {**self._shown, "left": str(timedelta(seconds=seconds))}
 
 
-def progress(title: str, journal: Journal, console: Console) -> Callback:
-    """Progress that fits the console."""
-    kind = BarProgress if console.is_terminal else LineProgress
-    return kind(title, journal, console)
+def in_words(metrics: Mapping[str, float | Tensor]) -> dict[str, str]:
+    """Losses and validation metrics of an epoch, as they are shown.
+
+    >>> in_words({"epoch": 3, "loss": 0.51234, "term/lsp": 1.2e-5, "validation/micro_f1": 0.9})
+    {'loss': '0.5123', 'lsp': '1.2e-05', 'validation micro_f1': '0.9000'}
+    """
+    shown = {}
+    for name, value in metrics.items():
+        if name.startswith(("loss", "term/", "validation/")):
+            number = float(value)
+            plain = number == 0 or abs(number) >= 0.001
+            label = name.removeprefix("term/").replace("/", " ")
+            shown[label] = f"{number:.4f}" if plain else f"{number:.2g}"
+    return shown

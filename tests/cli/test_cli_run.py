@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from gkd.cli import main
 from gkd.recipe.shipped import shipped_recipes
-from gkd.training.run import Run
+from gkd.training.recipe_run import Run
 
 SMALL = (
     "dataset.train_graphs=2",
@@ -86,7 +87,7 @@ def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypat
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gkd.training.run.dry_run", interrupted)
+    monkeypatch.setattr("gkd.training.experiment.Experiment.dry_run", interrupted)
     assert gkd("run", "communities", "--out", tmp_path / "run") == 130
     assert "before anything was trained" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -123,6 +124,9 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     for line in process.stdout:
         if line.startswith("baseline seed 0"):
             break
+    last = out / "students" / "baseline" / "seed-0" / "last.ckpt"
+    while not last.is_file() and process.poll() is None:  # the line comes first
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 130, errors
@@ -130,7 +134,7 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert (out / "teacher" / "summary.json").is_file()
-    assert (out / "students" / "baseline" / "seed-0" / "last.ckpt").is_file()
+    assert last.is_file()
     assert not list(out.rglob("*partial"))
 
 

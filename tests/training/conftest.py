@@ -8,8 +8,8 @@ from tiny_plugin import RECIPE, TinyPlugin
 
 from gkd.hosting.host import Host, create_host
 from gkd.recipe.file import RecipeFile, read_recipe
-from gkd.training.device import Placement
-from gkd.training.run import Run, opened_run
+from gkd.training.devices import Devices
+from gkd.training.recipe_run import Run, open_run
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ def recipe_path(tmp_path: Path) -> Path:
 def opened(host: Host, recipe_path: Path, tmp_path: Path):
     """Function that opens a run of the tiny recipe in a folder of the test's."""
 
-    def open_run(
+    def open(
         *settings: str, out: str = "run", resume: bool = False, console: Console | None = None
     ) -> Run:
         file: RecipeFile = read_recipe(recipe_path, settings)
         console = console or Console(quiet=True)
-        return opened_run(file, host, Placement("cpu"), console, out=tmp_path / out, resume=resume)
+        return open_run(file, host, Devices("cpu"), console, out=tmp_path / out, resume=resume)
 
-    return open_run
+    return open

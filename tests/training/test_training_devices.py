@@ -10,7 +10,7 @@ import torch
 
 from gkd.errors import ParameterError
 from gkd.report.summary import summaries
-from gkd.training.device import Placement
+from gkd.training.devices import Devices
 
 SCRIPT = """\
 import sys
@@ -19,14 +19,14 @@ from rich.console import Console
 from tiny_plugin import RECIPE, TinyPlugin
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
-from gkd.training.device import Placement
-from gkd.training.run import opened_run
+from gkd.training.devices import Devices
+from gkd.training.recipe_run import open_run
 
 folder = Path(sys.argv[1])
 host = create_host(discover=False)
 host.register(TinyPlugin())
 file = read_recipe(folder / "tiny.toml", ["seeds=[0]"])
-run = opened_run(file, host, Placement("cpu", 2), Console(), out=folder / "run")
+run = open_run(file, host, Devices("cpu", 2), Console(), out=folder / "run")
 run.train()
 sys.stdout.write("first done\\n" if run.first_process else "second done\\n")  # in one piece
 """
@@ -34,7 +34,7 @@ sys.stdout.write("first done\\n" if run.first_process else "second done\\n")  # 
 
 def test_auto_finds_a_device():
     expected = "cuda" if torch.cuda.is_available() else "cpu"
-    assert Placement.of("auto").device == expected
+    assert Devices.of("auto").kind == expected
 
 
 @pytest.mark.parametrize(
@@ -43,21 +43,21 @@ def test_auto_finds_a_device():
 )
 def test_wrong_devices(device, devices, words):
     with pytest.raises(ParameterError, match=words):
-        Placement.of(device, devices)
+        Devices.of(device, devices)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has cuda")
 def test_absent_devices():
     with pytest.raises(ParameterError, match=r"this machine has no cuda.*it has: cpu"):
-        Placement.of("cuda")
+        Devices.of("cuda")
 
 
 def test_batches_and_precisions_that_do_not_fit():
     with pytest.raises(ParameterError, match="batch_size of 3 is not divisible by 2 devices"):
-        Placement("cpu", 2).check(3, "32-true")
+        Devices("cpu", 2).check(3, "32-true")
     with pytest.raises(ParameterError, match="16-mixed needs a GPU"):
-        Placement("cpu").check(2, "16-mixed")
-    Placement("cpu", 2).check(4, "bf16-mixed")
+        Devices("cpu").check(2, "16-mixed")
+    Devices("cpu", 2).check(4, "bf16-mixed")
 
 
 def test_two_processes_train_one_run(recipe_path, tmp_path):

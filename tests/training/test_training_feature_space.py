@@ -11,7 +11,7 @@ from gkd.errors import RecipeError
 from gkd.evaluation.feature_distances import feature_distances
 from gkd.report.results import FEATURE_SPACE as READ
 from gkd.training.experiment import load_weights
-from gkd.training.feature_space import FILE_NAME as WRITTEN
+from gkd.training.feature_space_recorder import FILE_NAME as WRITTEN
 
 SPACE = """
 [feature_space]

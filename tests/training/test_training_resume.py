@@ -113,6 +113,52 @@ def test_a_run_from_before_the_baseline_was_called_so_is_resumed(opened, plugin)
     assert not (folder / "students" / "baseline").exists()
 
 
+def test_a_run_that_was_moved_keeps_its_best_epoch(opened, plugin):
+    settings = ("seeds=[0]", "training.epochs=8", "training.learning_rate=0.5")
+    whole = opened(*settings, out="whole")
+    whole.train()
+    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 7 * STEPS_PER_EPOCH + 1
+    cut = opened(*settings, out="cut")
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    scores = [row["validation/accuracy"] for row in history(whole, "baseline")]
+    assert scores.index(max(scores)) < 7  # or the test could not fail
+    cut.directory.folder.rename(cut.directory.folder.with_name("moved"))
+    moved = opened(*settings, out="moved", resume=True)
+    moved.train()
+    assert_equal(everything(whole), everything(moved))
+
+
+def history(run, method):
+    folder = run.directory.student(method, 0)
+    return json.loads((folder / "summary.json").read_text())["history"]
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_checkpoints_of_our_own_callbacks_are_gone_on_with(opened, plugin, epochs):
+    """As gkd wrote them when the schedule and the best epoch were its own."""
+    settings = ("seeds=[0]", "training.validate_every=2")
+    whole = opened(*settings, out="whole")
+    whole.train()
+    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + epochs * STEPS_PER_EPOCH + 1
+    cut = opened(*settings, out="cut")
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    path = cut.directory.student("baseline", 0) / "last.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    rows = checkpoint["callbacks"]["EpochLog"]["rows"]
+    assert len(rows) == epochs
+    checkpoint["callbacks"] = {"Journal": {"rows": rows}}
+    checkpoint["lr_schedulers"] = []
+    for group in checkpoint["optimizer_states"][0]["param_groups"]:
+        del group["initial_lr"]
+        group["lr"] = rows[-1]["learning_rate"]
+    torch.save(checkpoint, path)
+    resumed = opened(*settings, out="cut", resume=True)
+    resumed.train()
+    assert_equal(everything(whole), everything(resumed))
+
+
 def failing_after(save, times):
     """``save``, which after some calls leaves half a file and fails."""
     calls = iter(range(times))

@@ -203,9 +203,10 @@ def test_plain_lines_without_a_terminal(opened):
         assert part in last[0]
 
 
-def test_bar_on_a_terminal(opened):
+def test_bar_on_a_terminal(opened, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     written = io.StringIO()
-    opened("seeds=[0]", console=Console(file=written, width=140, force_terminal=True)).train()
+    opened("seeds=[0]", console=Console(file=written, force_terminal=True)).train()
     shown = written.getvalue()
     assert "mapped seed 0" in shown
     assert "5/5" in shown

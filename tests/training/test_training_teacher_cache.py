@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import RecipeError
-from gkd.training import kept_teacher, module
+from gkd.training import cache_policy, lightning_module
 
 TEACHER_STEPS, STEPS_PER_EPOCH = 2 * 3, 3
 PER_SAMPLE = 20 * (8 + 3) * 4  # float32 features and logits
@@ -110,7 +110,7 @@ def test_a_recipe_that_insists_on_the_cache_is_refused_where_it_cannot_be(opened
 def no_memory(monkeypatch) -> None:
     """Give the caches of runs no memory, so that all goes to files."""
     monkeypatch.setattr(
-        kept_teacher, "TeacherCache", lambda limit, folder, key: TeacherCache(1, folder, key)
+        cache_policy, "TeacherCache", lambda limit, folder, key: TeacherCache(1, folder, key)
     )
 
 
@@ -127,7 +127,7 @@ def test_files_of_an_interrupted_run_serve_when_it_goes_on(told, plugin, no_memo
     whole, _ = told(out="whole")
     plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 8 * STEPS_PER_EPOCH + 1
     broken, _ = told(out="broken")
-    files = list((broken.directory.folder / kept_teacher.FOLDER).iterdir())
+    files = list((broken.directory.folder / cache_policy.FOLDER).iterdir())
     assert len(files) == 2 * 5
     written = [file.stat().st_mtime_ns for file in files]
     plugin.interrupt_at += 1
@@ -136,7 +136,7 @@ def test_files_of_an_interrupted_run_serve_when_it_goes_on(told, plugin, no_memo
     plugin.interrupt_at = None
     resumed, lines = told(out="broken", resume=True)
     assert lines_about_the_teacher(lines)
-    assert not (again.directory.folder / kept_teacher.FOLDER).exists()
+    assert not (again.directory.folder / cache_policy.FOLDER).exists()
     assert_same_weights(whole, resumed)
 
 
@@ -196,7 +196,7 @@ def measured(monkeypatch) -> list[int]:
         calls.append(next(sizes))
         return calls[-1]
 
-    monkeypatch.setattr(module, "peak_memory", measure)
+    monkeypatch.setattr(lightning_module, "peak_memory", measure)
     return calls
 
 

@@ -1,8 +1,8 @@
-"""Whether what a run's teacher says of the training samples is kept, and what the user is told."""
+"""Whether a run caches its teacher's outputs, and what the user is told about it."""
 
 import json
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass
-class KeptTeacher:
-    """What a recipe says about keeping what its teacher says.
+class CachePolicy:
+    """What a recipe says about caching its teacher's outputs.
 
     Args:
         recipe: of the run.
@@ -36,7 +36,7 @@ class KeptTeacher:
 
     @property
     def refusal(self) -> str | None:
-        """Why nothing can be kept; None where it can."""
+        """Why nothing is cached; None where it is."""
         if self.recipe.teacher is None or self.recipe.teacher.cache is False:
             return "teacher.cache is off"
         # Also where it could be repeated: a student sees each augmented sample in one epoch only.
@@ -59,7 +59,7 @@ class KeptTeacher:
             )
 
     def cache(self, folder: Path) -> TeacherCache | None:
-        """Return the cache for a run, None where nothing can be kept.
+        """Return the cache for a run, None where nothing is cached.
 
         Args:
             folder: of the run.
@@ -84,31 +84,27 @@ class KeptTeacher:
         Returns:
             What to tell the user; None where it is what was told last.
         """
-        line = self._filled(distiller, batches, device)
+        cache = distiller.teacher_cache
+        dtype = _AUTOCAST.get(self.recipe.precision)
+        # As the training steps run: in another precision, answers are others.
+        autocast = nullcontext() if dtype is None else torch.autocast(device, dtype=dtype)
+        with autocast:
+            if cache is None:
+                line = f"teacher runs in every step: {self.refusal}"
+            elif all(distiller.remember(batch) for batch in batches):
+                total = len(self.dataset.train)
+                places = [(cache.num_bytes, "in memory"), (cache.num_bytes_in_files, "in files")]
+                sizes = [f"{_in_words(size)} {place}" for size, place in places if size]
+                line = f"teacher cache: {total} of {total} samples, {', '.join(sizes)}"
+            else:
+                # Chance would decide which samples are answered from the cache, and in which
+                # company.
+                distiller.teacher_cache = None
+                cache.clear()
+                room = "neither memory nor disk has room for what it says"
+                line = f"teacher runs in every step: {room}"
         news, self._told = line != self._told, line
         return line if news else None
-
-    def _filled(self, distiller: Distiller, batches: Iterable[object], device: str) -> str:
-        cache = distiller.teacher_cache
-        if cache is None:
-            return f"teacher runs in every step: {self.refusal}"
-        with _autocast(self.recipe.precision, device):
-            complete = all(distiller.remember(batch) for batch in batches)
-        if not complete:
-            # Chance would decide which samples are answered from the cache, and in which company.
-            distiller.teacher_cache = None
-            cache.clear()
-            return "teacher runs in every step: neither memory nor disk has room for what it says"
-        places = [(cache.num_bytes, "in memory"), (cache.num_bytes_in_files, "in files")]
-        sizes = [f"{_in_words(size)} {place}" for size, place in places if size]
-        total = len(self.dataset.train)
-        return f"teacher cache: {total} of {total} samples, {', '.join(sizes)}"
-
-
-def _autocast(precision: str, device: str) -> AbstractContextManager[object]:
-    """Return what the training steps run in: in another precision, answers are others."""
-    dtype = _AUTOCAST.get(precision)
-    return nullcontext() if dtype is None else torch.autocast(device, dtype=dtype)
 
 
 def _in_words(num_bytes: int) -> str:

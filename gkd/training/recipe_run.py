@@ -1,4 +1,4 @@
-"""Running a recipe from the first check to the report."""
+"""Running a recipe from the first check to the last network."""
 
 import os
 import shutil
@@ -11,24 +11,23 @@ from rich.console import Console
 from torch import distributed, nn
 
 from gkd.errors import GkdError
+from gkd.evaluation.scores import Scores
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe
-from gkd.training.device import Placement
-from gkd.training.dry_run import dry_run
+from gkd.training.cache_policy import FOLDER
+from gkd.training.devices import Devices
 from gkd.training.environment import environment
 from gkd.training.experiment import Experiment, load_weights
-from gkd.training.kept_teacher import FOLDER
-from gkd.training.network import (
+from gkd.training.network_training import (
     Identity,
     NetworkTraining,
-    Workplace,
-    described,
+    RunContext,
+    describe,
     is_finished,
     write_network,
 )
 from gkd.training.run_directory import RunDirectory, new_folder, newest_folder
-from gkd.training.scores import Scores
 
 _FOLDER = "GKD_RUN_FOLDER"
 
@@ -41,7 +40,7 @@ class Run:
         file: the recipe.
         host: where components come from.
         directory: the run's folder.
-        placement: device and number of devices.
+        devices: what to compute on.
         console: for progress.
         resumed: whether the folder is there already.
         first_process: whether this process writes the folder and tells the user what happens.
@@ -50,7 +49,7 @@ class Run:
     file: RecipeFile
     host: Host
     directory: RunDirectory
-    placement: Placement
+    devices: Devices
     console: Console
     resumed: bool = False
     first_process: bool = True
@@ -62,60 +61,43 @@ class Run:
             GkdError: a mistake in the recipe or the data, found before anything is trained.
             KeyboardInterrupt: the user interrupted; training again goes on.
         """
-        with self.host.activated(), self._shared():
+        recipe = self.file.recipe
+        with self.host.activated(), shared_folder(self.directory.folder, self.devices.count):
             experiment = Experiment(self.file, self.host)
-            dry_run(experiment, self.placement)
+            experiment.dry_run(self.devices)
             if self.first_process:
-                self._open_folder()
-            workplace = Workplace(
+                now = environment(self.host, self.devices, recipe.seeds)
+                if self.resumed:
+                    self.directory.resume(now)
+                else:
+                    self.directory.start(recipe, now)
+                self.say(f"run folder: {self.directory.folder}")
+            context = RunContext(
                 experiment.dataset,
-                self.placement,
-                self.file.recipe.precision,
+                self.devices,
+                recipe.precision,
                 self.console,
                 self.host.notify,
-                experiment.kept_teacher.cache(self.directory.folder),
+                experiment.cache_policy.cache(self.directory.folder),
                 experiment.feature_space(),
             )
-            teacher = self._teacher(experiment, workplace)
-            for seed, method in self._students():
-                folder = self.directory.student(method.name, seed)
-                if is_finished(folder):
-                    self.console.print(f"{method.name} seed {seed}: finished before")
-                    continue
-                self._student(experiment, workplace, teacher, method, seed)
+            teacher = self.teacher(experiment, context)
+            # Seed by seed: a run that is stopped early has whole comparisons.
+            for seed in recipe.seeds:
+                for method in recipe.methods:
+                    if is_finished(self.directory.student(method.name, seed)):
+                        self.console.print(f"{method.name} seed {seed}: finished before")
+                    else:
+                        self.train_student(experiment, context, teacher, method, seed)
             if self.first_process:
                 shutil.rmtree(self.directory.folder / FOLDER, ignore_errors=True)
-
-    @contextmanager
-    def _shared(self) -> Iterator[None]:
-        """Let the processes of further devices, which repeat the command, find the folder."""
-        if self.placement.devices > 1:
-            os.environ[_FOLDER] = str(self.directory.folder.resolve())
-        try:
-            yield
-        finally:
-            os.environ.pop(_FOLDER, None)
-            if distributed.is_available() and distributed.is_initialized():
-                distributed.destroy_process_group()  # or the interpreter may not come to its end
-
-    def _students(self) -> Iterator[tuple[int, MethodRecipe]]:
-        recipe = self.file.recipe
-        return ((seed, method) for seed in recipe.seeds for method in recipe.methods)
-
-    def _open_folder(self) -> None:
-        """Begin the folder, or note in it that the run goes on."""
-        now = environment(self.host, self.placement, self.file.recipe.seeds)
-        if self.resumed:
-            self.directory.resume(now)
-        else:
-            self.directory.start(self.file.recipe, now)
-        self.say(f"run folder: {self.directory.folder}")
 
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def _teacher(self, experiment: Experiment, workplace: Workplace) -> nn.Module | None:
+    def teacher(self, experiment: Experiment, context: RunContext) -> nn.Module | None:
+        """Trained teacher, on the CPU; None where the recipe has none."""
         recipe = self.file.recipe.teacher
         if recipe is None:
             return None
@@ -126,59 +108,65 @@ class Run:
             self.console.print("teacher: finished before")
             load_weights(teacher, folder / "weights.safetensors")
         elif recipe.weights is not None:
-            self._describe_given(identity, folder, teacher, workplace)
+            teacher.to(self.devices.torch_device)
+            scores = Scores(context.dataset, batch_size=1)
+            summary = {
+                **describe(identity, teacher, context.dataset, scores),
+                "validation": scores(teacher, context.dataset.validation),
+            }
+            write_network(folder, teacher, summary)
         else:
             assert recipe.training is not None
-            distiller = experiment.alone(teacher)
-            NetworkTraining(identity, folder, distiller, recipe.training, workplace).run()
-        if workplace.feature_space is not None and self.first_process:
-            workplace.feature_space.write_trained(folder, teacher)
+            distiller = experiment.baseline(teacher)
+            NetworkTraining(identity, folder, distiller, recipe.training, context).run()
+        if context.feature_space is not None and self.first_process:
+            context.feature_space.write_trained(folder, teacher)
         return teacher.cpu()
 
-    def _describe_given(
-        self, identity: Identity, folder: Path, teacher: nn.Module, workplace: Workplace
-    ) -> None:
-        """Write the summary of a teacher that came trained."""
-        dataset = workplace.dataset
-        teacher.to(self.placement.torch_device)
-        scores = Scores(dataset, batch_size=1)
-        summary = {
-            **described(identity, teacher, dataset, scores),
-            "validation": scores(teacher, dataset.validation),
-        }
-        write_network(folder, teacher, summary)
-
-    def _student(
+    def train_student(
         self,
         experiment: Experiment,
-        workplace: Workplace,
+        context: RunContext,
         teacher: nn.Module | None,
         method: MethodRecipe,
         seed: int,
     ) -> None:
-        recipe = self.file.recipe
-        device = self.placement.torch_device
+        """Train the student of one method and seed."""
+        device = self.devices.torch_device
         student = experiment.student(seed, method).to(device)
-        distiller = experiment.distiller(method, student, teacher, workplace.cache)
+        distiller = experiment.distiller(method, student, teacher, context.cache)
         distiller.to(device)
         experiment.prepare(distiller, seed, device)
         if distiller.teachers:
             batches = experiment.batches(device)
-            if line := experiment.kept_teacher.fill(distiller, batches, device.type):
+            if line := experiment.cache_policy.fill(distiller, batches, device.type):
                 self.say(line)
         identity = Identity("student", method.name, seed)
         folder = self.directory.student(method.name, seed)
         try:
-            NetworkTraining(identity, folder, distiller, recipe.training, workplace).run()
+            NetworkTraining(identity, folder, distiller, self.file.recipe.training, context).run()
         except GkdError as error:
             error.add_note(f"while training {identity.title}")
             raise
 
 
-def opened_run(
+@contextmanager
+def shared_folder(folder: Path, processes: int) -> Iterator[None]:
+    """Let the processes of further devices, which repeat the command, find the run's folder."""
+    if processes > 1:
+        os.environ[_FOLDER] = str(folder.resolve())
+    try:
+        yield
+    finally:
+        os.environ.pop(_FOLDER, None)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()  # or the interpreter may not come to its end
+
+
+def open_run(
     file: RecipeFile,
     host: Host,
-    placement: Placement,
+    devices: Devices,
     console: Console,
     *,
     out: Path | None = None,
@@ -194,11 +182,11 @@ def opened_run(
     if _FOLDER in os.environ:
         directory = RunDirectory(Path(os.environ[_FOLDER]))
         quiet = Console(quiet=True)
-        return Run(file, host, directory, placement, quiet, resume, first_process=False)
+        return Run(file, host, directory, devices, quiet, resume, first_process=False)
     if resume:
         directory = RunDirectory(out or newest_folder(file.name))
         directory.check_recipe(file.recipe)
     else:
         directory = RunDirectory(out or new_folder(file.name))
         directory.check_new()
-    return Run(file, host, directory, placement, console, resume)
+    return Run(file, host, directory, devices, console, resume)

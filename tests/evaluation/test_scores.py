@@ -5,7 +5,7 @@ import torch
 from tiny_plugin import Blobs, Perceptron
 
 from gkd.errors import NonFiniteError, ParameterError
-from gkd.training.scores import Scores
+from gkd.evaluation.scores import Scores
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,13 @@ def test_samples_that_cannot_be_scored_are_named(change, error, message, batch_s
     network = Perceptron(dataset.num_features, dataset.num_classes)
     with pytest.raises(error, match=f"^{named.format(samples[1].id)}.*: {message}"):
         Scores(dataset, batch_size)(network, samples)
+
+
+def test_of_many_samples_the_first_are_named():
+    dataset = Blobs(test_graphs=5)
+    samples = dataset.test
+    samples[4].x[0] = torch.nan
+    network = Perceptron(dataset.num_features, dataset.num_classes)
+    named = "^among the samples 'test-0', 'test-1', 'test-2', ...: logits hold NaN"
+    with pytest.raises(NonFiniteError, match=named):
+        Scores(dataset, 5)(network, samples)

@@ -12,7 +12,7 @@ from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.evaluation.feature_distances import FILE_NAME, feature_distances
 from gkd.files import write_json
 from gkd.recipe.model import FeatureSpaceRecipe
-from gkd.training.module import DistillationModule
+from gkd.training.lightning_module import DistillationModule
 
 View = list[float]
 

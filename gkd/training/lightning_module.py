@@ -1,30 +1,33 @@
-"""The Lightning module: one distiller, one optimiser, one seed."""
+"""The Lightning module: the step of training, that of validation, the optimiser."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.optim import Optimizer
 
 from gkd.data import Batch
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.step_report import StepReport
 from gkd.evaluation.cost import peak_memory
+from gkd.evaluation.scores import Scores
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
-from gkd.training.optimisers import learning_rate_at, optimiser
+from gkd.training.checkpoints import upgrade_checkpoint
+from gkd.training.learning_rate import learning_rate_schedule, optimiser
 from gkd.training.seeds import derived_seed, set_random_state
 
 
 class DistillationModule(LightningModule):
-    """Trains what a distiller holds; a distiller without terms trains a network alone.
+    """Trains what a distiller holds; a distiller without terms trains a network by its task.
 
     Args:
         distiller: prepared, so that its adapters exist.
         training: optimiser, learning rate and schedule.
         seed: all randomness of an epoch derives from it and the epoch.
+        scores: the metrics of the validation split.
         observers: called with every step.
     """
 
@@ -33,19 +36,23 @@ class DistillationModule(LightningModule):
         distiller: Distiller,
         training: TrainingRecipe,
         seed: int,
+        scores: Scores,
         observers: Callable[[StepEvent], object] | None = None,
     ) -> None:
         super().__init__()
         self.distiller = distiller
         self.training_recipe = training
         self.seed = seed
+        self.scores = scores
         self.observers = observers
         self.peak_memory_bytes: int | None = None
         self.means = StepMeans()
 
-    def configure_optimizers(self) -> Optimizer:
-        """Build the optimiser of the student and the adapters."""
-        return optimiser(self.distiller.parameters(), self.training_recipe)
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Build the optimiser of the student and the adapters, and its schedule."""
+        optimizer = optimiser(self.distiller.parameters(), self.training_recipe)
+        schedule = learning_rate_schedule(optimizer, self.training_recipe)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_epoch_start(self) -> None:
         """Set everything that depends on the epoch, as a resumed run has to find it again."""
@@ -54,10 +61,10 @@ class DistillationModule(LightningModule):
         self.distiller.train()
         self.distiller.epoch = epoch
         self.means = StepMeans()
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = learning_rate_at(epoch, self.training_recipe)
+        if epoch + 1 == self.trainer.max_epochs:
+            self.trainer.check_val_every_n_epoch = 1  # the last epoch is validated in any case
 
-    def training_step(self, batch: Batch, index: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
         report: StepReport = self.distiller(batch)
         self._report = detached(report)
@@ -78,6 +85,28 @@ class DistillationModule(LightningModule):
         else:
             step()
 
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Tell the observers of the step, now that the optimiser has taken it."""
+        if self.observers is not None:
+            self.observers(StepEvent(self.current_epoch, self.global_step - 1, self._report))
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the last validation."""
+        self.scores.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Score the student on one batch; the first process sees the whole split, and does it."""
+        if self.trainer.is_global_zero:
+            self.scores.update(self.distiller.student, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores."""
+        found = self.scores.compute() if self.trainer.is_global_zero else {}
+        # All processes have to agree on the best epoch, or they wait for one another for ever.
+        found = self.trainer.strategy.broadcast(found)
+        values = {f"validation/{name}": value for name, value in found.items()}
+        self.log_dict(values, batch_size=1, logger=False)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what was measured."""
         checkpoint["peak_memory_bytes"] = self.peak_memory_bytes
@@ -85,11 +114,7 @@ class DistillationModule(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with what was measured."""
         self.peak_memory_bytes = checkpoint.get("peak_memory_bytes")
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Tell the observers of the step, now that the optimiser has taken it."""
-        if self.observers is not None:
-            self.observers(StepEvent(self.current_epoch, self.global_step - 1, self._report))
+        upgrade_checkpoint(checkpoint, self.scores.monitor, self.training_recipe)
 
 
 def detached(report: StepReport) -> StepReport:
@@ -105,7 +130,11 @@ def detached(report: StepReport) -> StepReport:
 
 
 class StepMeans:
-    """Means of the losses over the steps of an epoch, without waiting for the device."""
+    """Means of the losses over the steps of an epoch, without waiting for the device.
+
+    Lightning's ``self.log`` costs more in every step than a small network's forward pass, and goes
+    on to offer the loss of a term that has no weight in the running epoch.
+    """
 
     def __init__(self) -> None:
         self.steps = 0

@@ -1,0 +1,81 @@
+"""The metrics of a network on one split."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import nn
+
+from gkd.data import AbstractDataset, Batch, Sample, collate
+from gkd.errors import GkdError
+from gkd.evaluation.metrics import primary_metric, task_metrics
+
+
+class Scores:
+    """Metrics of the dataset's task, pooled over a split.
+
+    Args:
+        dataset: its task, number of classes and inputs.
+        batch_size: samples per forward pass.
+        precision: context that the forward passes of a call run in, such as Lightning's autocast.
+
+    Attributes:
+        monitor: name of the metric by which epochs are compared, as validation logs it.
+    """
+
+    def __init__(
+        self,
+        dataset: AbstractDataset,
+        batch_size: int,
+        precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.monitor = f"validation/{primary_metric(dataset.task)}"
+        self.inputs = dataset.inputs
+        self.batch_size = batch_size
+        self.precision = precision
+        self.metrics = task_metrics(dataset.task, dataset.num_classes)
+        for metric in self.metrics.values():
+            # The first process scores the whole split: others have nothing to add.
+            metric.distributed_available_fn = lambda: False
+
+    def reset(self) -> None:
+        """Forget all batches."""
+        self.metrics.reset()
+
+    def update(self, network: nn.Module, batch: Batch) -> None:
+        """Take in a batch on the network's device, which runs as it is: its mode is the caller's.
+
+        Raises:
+            GkdError: logits or labels cannot be scored; names the samples.
+        """
+        logits = network(*(getattr(batch, name) for name in self.inputs))
+        try:
+            self.metrics.to(logits.device).update(logits.float(), batch.y)
+        except GkdError as error:
+            named = ", ".join(map(repr, batch.ids[:3])) + (", ..." if len(batch.ids) > 3 else "")
+            where = f"sample {named}" if len(batch.ids) == 1 else f"among the samples {named}"
+            error.args = (f"{where}: {error}",)
+            raise
+
+    def compute(self) -> dict[str, float]:
+        """Metrics by name, over all batches since the reset."""
+        return {name: float(value) for name, value in self.metrics.compute().items()}
+
+    @torch.no_grad()
+    def __call__(self, network: nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
+        """Score ``network`` in eval mode on the device it is on; its mode is restored.
+
+        Raises:
+            GkdError: logits or labels cannot be scored; names the samples.
+        """
+        device = next(network.parameters()).device
+        was_training = network.training
+        network.eval()
+        self.reset()
+        for start in range(0, len(samples), self.batch_size):
+            chosen = range(start, min(start + self.batch_size, len(samples)))
+            batch = collate([samples[index] for index in chosen]).to(device)
+            with self.precision():
+                self.update(network, batch)
+        network.train(was_training)
+        return self.compute()

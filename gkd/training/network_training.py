@@ -1,0 +1,247 @@
+"""Training one network to the end: fit, choose the best epoch, test once, sum up."""
+
+import importlib.util
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from rich.console import Console
+from safetensors.torch import save_file
+from torch import nn
+
+from gkd.cache.teacher_cache import TeacherCache
+from gkd.data import AbstractDataset
+from gkd.distillation.distiller import Distiller
+from gkd.evaluation.cost import inference_time, parameter_count
+from gkd.evaluation.scores import Scores
+from gkd.files import write_atomically, write_json
+from gkd.hosting.hookspecs import StepEvent
+from gkd.recipe.model import TrainingRecipe
+from gkd.training.checkpoints import (
+    AtomicCheckpointIO,
+    BestCheckpoint,
+    LastCheckpoint,
+    read_checkpoint,
+)
+from gkd.training.data_module import DataModule
+from gkd.training.devices import Devices
+from gkd.training.epoch_log import EpochLog
+from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
+from gkd.training.lightning_module import DistillationModule
+from gkd.training.progress import progress
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What all networks of a run share.
+
+    Args:
+        dataset: to train, select and test on.
+        devices: what to compute on.
+        precision: of Lightning.
+        console: for the progress.
+        observers: called with every training step.
+        cache: of the teacher's outputs, which the students share.
+        feature_space: what to see of every network for the report's picture.
+    """
+
+    dataset: AbstractDataset
+    devices: Devices
+    precision: str
+    console: Console
+    observers: Callable[[StepEvent], object] | None = None
+    cache: TeacherCache | None = None
+    feature_space: FeatureSpace | None = None
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which network of a run: ``network`` is ``"teacher"`` or ``"student"``."""
+
+    network: str
+    method: str
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """Name to show."""
+        return self.network if self.network == "teacher" else f"{self.method} seed {self.seed}"
+
+
+class NetworkTraining:
+    """Trains what a distiller holds, and leaves its folder complete.
+
+    Args:
+        identity: which network it is.
+        folder: gets checkpoints, ``metrics.csv``, ``weights.safetensors``, ``summary.json``.
+        distiller: prepared, so that its adapters exist.
+        training: how to train.
+        context: what all networks share.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        folder: Path,
+        distiller: Distiller,
+        training: TrainingRecipe,
+        context: RunContext,
+    ) -> None:
+        self.identity = identity
+        self.folder = folder
+        self.distiller = distiller
+        self.training = training
+        self.context = context
+        self.scores = Scores(context.dataset, training.batch_size)
+        self.log = EpochLog(folder, self.scores.monitor)
+
+    def run(self) -> None:
+        """Train from the last checkpoint, if there is one, and write what was reached.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted; running again goes on.
+            DataError: a checkpoint is damaged.
+        """
+        training, seed, context = self.training, self.identity.seed, self.context
+        module = DistillationModule(self.distiller, training, seed, self.scores, context.observers)
+        data = DataModule(context.dataset, training.batch_size, seed, training.workers)
+        last = self.folder / "last.ckpt"
+        with quiet_lightning(), interruptible():
+            trainer = self.trainer()
+            begun = last.is_file()
+            if begun:
+                read_checkpoint(last)  # a damaged one is explained, not left to Lightning
+            trainer.fit(
+                module, datamodule=data, ckpt_path=last if begun else None, weights_only=True
+            )
+            module.load_state_dict(read_checkpoint(self.folder / "best.ckpt")["state_dict"])
+            if trainer.is_global_zero:
+                self.scores.precision = trainer.precision_plugin.forward_context
+                self.write_result(module.peak_memory_bytes)
+
+    def trainer(self) -> Trainer:
+        """Lightning's trainer; what differs from its defaults is what runs could not repeat."""
+        context, callbacks = self.context, []
+        if context.feature_space is not None and self.identity.network != "teacher":
+            callbacks = [FeatureSpaceRecorder(context.feature_space, self.folder)]
+        loggers = []
+        if importlib.util.find_spec("tensorboard") is not None:
+            loggers = [TensorBoardLogger(self.folder, name="", version="tensorboard")]
+        return Trainer(
+            accelerator=context.devices.kind,
+            devices=context.devices.count,
+            strategy="ddp_find_unused_parameters_true" if context.devices.count > 1 else "auto",
+            precision=context.precision,  # type: ignore[arg-type]  # checked by the recipe
+            max_epochs=self.training.epochs,
+            gradient_clip_val=self.training.gradient_clipping,
+            check_val_every_n_epoch=self.training.validate_every,
+            # The log comes first: the checkpoints keep its row of the epoch.
+            callbacks=[
+                self.log,
+                *callbacks,
+                BestCheckpoint(self.folder, self.scores.monitor),
+                LastCheckpoint(self.folder),
+                progress(self.identity.title, context.console),
+            ],
+            plugins=[AtomicCheckpointIO()],
+            logger=loggers,
+            enable_progress_bar=context.console.is_terminal,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=self.folder,
+        )
+
+    def write_result(self, peak_memory_bytes: int | None) -> None:
+        """Test the best epoch's network, and write it with its summary."""
+        best, seconds = self.log.best, self.log.training_seconds
+        network = self.distiller.student.to(self.context.devices.torch_device)
+        summary = {
+            **describe(self.identity, network, self.context.dataset, self.scores),
+            "epochs": len(self.log.rows),
+            "best_epoch": best["epoch"],
+            "selection": self.scores.monitor.replace("/", " "),
+            "validation": {
+                name.removeprefix("validation/"): value
+                for name, value in best.items()
+                if name.startswith("validation/")
+            },
+            "training_seconds": seconds,
+            "seconds_per_epoch": seconds / len(self.log.rows),
+            "peak_memory_bytes": peak_memory_bytes,
+            "teacher_cached": bool(self.distiller.teachers)
+            and self.distiller.teacher_cache is not None,
+            "history": self.log.rows,
+        }
+        write_network(self.folder, network, summary)
+
+
+def describe(
+    identity: Identity, network: nn.Module, dataset: AbstractDataset, scores: Scores
+) -> dict[str, Any]:
+    """Describe any network, trained here or given: size, speed, test metrics."""
+    return {
+        "network": identity.network,
+        "method": identity.method,
+        "seed": identity.seed,
+        "parameters": parameter_count(network),
+        "test": scores(network, dataset.test),
+        "milliseconds_per_sample": inference_time(network, dataset.test, dataset.inputs),
+    }
+
+
+def write_network(folder: Path, network: nn.Module, summary: dict[str, Any]) -> None:
+    """Write the weights, then the summary, whose presence says that the network is finished."""
+    state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    write_atomically(folder / "weights.safetensors", lambda partial: save_file(state, partial))
+    write_json(folder / "summary.json", summary)
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the network of a folder needs no more training."""
+    return (folder / "summary.json").is_file()
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence what Lightning says unasked; its errors and everybody else's warnings remain."""
+    parts = ("", ".pytorch", ".fabric", ".pytorch.utilities.rank_zero")
+    loggers = [logging.getLogger(f"lightning{part}") for part in parts]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # The module pattern covers advice on workers, logging intervals and unused devices.
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Hand a Ctrl-C on as KeyboardInterrupt, which Lightning turns into an exit with status 1.
+
+    Lightning also ignores further interrupts for good; the handler is put back.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
