@@ -41,7 +41,8 @@ def test_float32_where_both_ends_nearly_cancel():
     exact_mean, exact_variance = by_edge(a.double(), b.double(), graph)
     assert a.double().var() > 1e3 * exact_variance
     torch.testing.assert_close(mean.double(), exact_mean, rtol=1e-6, atol=0)
-    torch.testing.assert_close(variance.double(), exact_variance, rtol=1e-5, atol=0)
+    # What is left of the rounding of thousands of rows of the size of a's variance.
+    torch.testing.assert_close(variance.double(), exact_variance, rtol=1e-4, atol=0)
 
 
 def test_one_channel_that_never_varies():
