@@ -64,7 +64,15 @@ class PPI(InMemoryDataset):
         splits = {name: read_split(archive, name, self_loops) for name in SPLITS}
         _require_one_dataset(splits, str(archive.place))
         if standardise:
-            splits = _standardise(splits)
+            # By the training nodes alone: nothing is known of the others when a model is trained.
+            train = splits["train"].features
+            mean = train.mean(0)
+            # Rounding leaves a constant feature with a deviation that is tiny instead of zero.
+            scale = np.where(train.max(0) > train.min(0), train.std(0), 1.0)
+            splits = {
+                name: replace(split, features=(split.features - mean) / scale)
+                for name, split in splits.items()
+            }
         self.train, self.validation, self.test = (splits[name].samples() for name in SPLITS)
         self.num_features = splits["train"].features.shape[1]
         self.num_classes = splits["train"].labels.shape[1]
@@ -83,15 +91,3 @@ def _require_one_dataset(splits: dict[str, Split], where: str) -> None:
             if graph in seen:
                 raise DataError(f"{where}: graph {graph} is in {seen[graph]} and in {name}")
             seen[graph] = name
-
-
-def _standardise(splits: dict[str, Split]) -> dict[str, Split]:
-    # By the training nodes alone: nothing is known of the others when a model is trained.
-    train = splits["train"].features
-    mean = train.mean(0)
-    # Rounding leaves a constant feature with a deviation that is tiny instead of zero.
-    scale = np.where(train.max(0) > train.min(0), train.std(0), 1.0)
-    return {
-        name: replace(split, features=(split.features - mean) / scale)
-        for name, split in splits.items()
-    }

@@ -78,6 +78,7 @@ def read_split(archive: Archive, split: str, self_loops: bool) -> Split:
             raise DataError(
                 f"{archive.where(name)} has {len(array)} rows, but {feature_file} has {num_nodes}"
             )
+    # Compared before they are cast: as float32 labels, wrong ones would train on in silence.
     if not np.isin(labels, (0, 1)).all():
         raise DataError(f"{archive.where(label_file)} must hold only zeros and ones")
     graph_ids, starts = _graphs(archive.where(id_file), node_graph)
@@ -128,6 +129,7 @@ def _graphs(where: str, node_graph: np.ndarray) -> tuple[tuple[int, ...], np.nda
     if node_graph.dtype.kind not in "iu":
         raise DataError(f"{where} must hold whole numbers, not {node_graph.dtype}")
     ids, sizes = np.unique(node_graph, return_counts=True)
+    # The archive numbers its graphs without gaps: one means that nodes, or files, are missing.
     expected = np.arange(ids[0], ids[0] + len(ids))
     if not np.array_equal(ids, expected):
         gap = int(expected[ids != expected][0])

@@ -13,5 +13,6 @@ def random_state(seed: int, *purpose: str | int) -> np.random.Generator:
     >>> bool(random_state(0, "order", 3).random() == random_state(0, "order", 4).random())
     False
     """
+    # By repr, so that 1 and "1" differ; hash() would differ from process to process.
     digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
