@@ -8,14 +8,14 @@ from typing import TypeAlias
 from torch import Tensor
 
 from gkd.functional.neighbours import nearest_neighbours
-from gkd_dynamic.cluster import cluster_neighbours, loaded, required
+from gkd_dynamic.cluster import cluster_neighbours, find_torch_cluster, require_torch_cluster
 
 logger = logging.getLogger("gkd.dynamic")
 
 Backend: TypeAlias = Callable[[Tensor, Sequence[int], int], Tensor]
 
 
-def automatic(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
+def fastest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Find neighbours in the way that is the fastest for such clouds on this device."""
     if suits_tree(features, sizes) and _tree_available():
         return cluster_neighbours(features, sizes, k)
@@ -38,7 +38,7 @@ def suits_tree(features: Tensor, sizes: Sequence[int]) -> bool:
 @cache
 def _tree_available() -> bool:
     """Whether torch-cluster can be used; says once that it would help."""
-    problem = loaded()
+    problem = find_torch_cluster()
     if not isinstance(problem, Exception):
         return True
     logger.warning(
@@ -49,14 +49,14 @@ def _tree_available() -> bool:
     return False
 
 
-def tree() -> Backend:
+def require_tree() -> Backend:
     """Return the search by trees; what it lacks is said when a builder is made, not in a step."""
-    required()
+    require_torch_cluster()
     return cluster_neighbours
 
 
 BACKENDS: Mapping[str, Callable[[], Backend]] = {
-    "auto": lambda: automatic,
+    "auto": lambda: fastest_neighbours,
     "torch": lambda: nearest_neighbours,
-    "torch-cluster": tree,
+    "torch-cluster": require_tree,
 }

@@ -17,7 +17,7 @@ _HOW_TO_INSTALL = "install it beside torch: pip install --no-build-isolation tor
 
 
 @cache
-def loaded() -> ModuleType | Exception:
+def find_torch_cluster() -> ModuleType | Exception:
     """Return torch-cluster, or why it cannot be used."""
     try:
         with warnings.catch_warnings():
@@ -29,13 +29,13 @@ def loaded() -> ModuleType | Exception:
     return module
 
 
-def required() -> ModuleType:
+def require_torch_cluster() -> ModuleType:
     """Return torch-cluster.
 
     Raises:
         ParameterError: it cannot be imported; the message says how to install it.
     """
-    module = loaded()
+    module = find_torch_cluster()
     if isinstance(module, Exception):
         raise ParameterError(
             f"knn: backend 'torch-cluster' is not usable ({module}); {_HOW_TO_INSTALL}, or take "
@@ -48,7 +48,7 @@ def required() -> ModuleType:
 @torch.no_grad()
 def cluster_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Return what :func:`~gkd.functional.neighbours.nearest_neighbours` does."""
-    module = required()
+    module = require_torch_cluster()
     # In float64, which costs the tree no time, so that it decides as exact arithmetic does.
     x = comparable(features, sizes).double()
     if x.device.type == "cuda" and torch.ops.torch_cluster.cuda_version() < 0:

@@ -22,7 +22,7 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment without torch-cluster."""
     error = ImportError("No module named 'torch_cluster'")
     for user in (cluster, backends):
-        monkeypatch.setattr(user, "loaded", lambda: error)
+        monkeypatch.setattr(user, "find_torch_cluster", lambda: error)
     backends._tree_available.cache_clear()
     yield
     backends._tree_available.cache_clear()
@@ -222,10 +222,10 @@ def test_without_torch_cluster_its_backend_says_how_to_get_it(no_cluster) -> Non
 
 def test_an_import_that_fails_is_absence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch_cluster", None)
-    cluster.loaded.cache_clear()
+    cluster.find_torch_cluster.cache_clear()
     try:
-        assert isinstance(cluster.loaded(), ImportError)
+        assert isinstance(cluster.find_torch_cluster(), ImportError)
     finally:
-        cluster.loaded.cache_clear()
+        cluster.find_torch_cluster.cache_clear()
     monkeypatch.undo()
-    assert cluster.required().__name__ == "torch_cluster"
+    assert cluster.require_torch_cluster().__name__ == "torch_cluster"
