@@ -20,7 +20,7 @@ from gkd.distillation.views import (
     graph_source,
 )
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
-from gkd.hosting.host import create, signature
+from gkd.hosting.host import create, current_host
 from gkd.loss import AbstractLoss
 
 
@@ -123,7 +123,7 @@ def _create_loss(term: Term, task: Task) -> AbstractLoss:
     if isinstance(term.loss, AbstractLoss):
         return term.loss
     parameters = dict(term.params)
-    if "task" in signature("loss", term.loss).parameters:
+    if "task" in current_host().signature("loss", term.loss).parameters:
         parameters.setdefault("task", task.name)
     loss = create("loss", term.loss, **parameters)
     if not isinstance(loss, AbstractLoss):

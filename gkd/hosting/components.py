@@ -39,6 +39,7 @@ class Components:
     """The components of a host's plugins, looked up by kind and name."""
 
     def __init__(self) -> None:
+        # All that share a name are kept: each can still be asked for as distribution:name.
         self._found: dict[str, dict[str, list[Component]]] = defaultdict(lambda: defaultdict(list))
 
     def add(self, offered: Iterable[Component]) -> None:

@@ -170,18 +170,15 @@ class Host:
             except Exception as error:
                 module, place = hook.function.__module__, Place.of(hook.function)
                 problem = Problem.of(error, module, "observing a training step", place)
-                record = self._disable_observer(hook.plugin_name, problem)
+                # That ends the plugin's hooks alone: its components were collected before.
+                self._manager.unregister(name=hook.plugin_name)
+                names = [record.source.qualified for record in self._records]
+                position = names.index(hook.plugin_name)
+                disabled = replace(self._records[position], observes=False, problems=(problem,))
+                self._records[position] = disabled
                 if self.settings.strict:
-                    raise PluginError(str(record)) from error
-                logger.warning("%s; it no longer observes", record)
-
-    def _disable_observer(self, plugin: str, problem: Problem) -> PluginRecord:
-        """Stop calling the hooks of ``plugin``; its components, collected before, stay."""
-        self._manager.unregister(name=plugin)
-        position = [record.source.qualified for record in self._records].index(plugin)
-        disabled = replace(self._records[position], observes=False, problems=(problem,))
-        self._records[position] = disabled
-        return disabled
+                    raise PluginError(str(disabled)) from error
+                logger.warning("%s; it no longer observes", disabled)
 
     @contextmanager
     def activated(self) -> Iterator[None]:
@@ -274,16 +271,6 @@ def names(kind: str) -> list[str]:
     True
     """
     return current_host().names(kind)
-
-
-def signature(kind: str, name: str) -> inspect.Signature:
-    """Return the parameters of the component of ``kind`` called ``name``.
-
-    Raises:
-        UnknownNameError: there is no such kind or component.
-        PluginError: several plugins offer the name.
-    """
-    return current_host().signature(kind, name)
 
 
 def create(kind: str, name: str, /, **parameters: Any) -> Any:

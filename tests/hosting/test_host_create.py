@@ -60,7 +60,10 @@ def test_an_activated_host_is_the_current_one_until_the_block_ends() -> None:
     with host.activated():
         assert hosts.current_host() is host
         assert gkd.names("loss") == ["only_here"]
-        assert list(hosts.signature("loss", "only_here").parameters) == ["scale", "inner"]
+        assert list(host.signature("loss", "only_here").parameters) == [
+            "scale",
+            "inner",
+        ]
     assert hosts.current_host() is hosts.default_host()
 
 
