@@ -5,9 +5,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 
-from gkd import Sample
 from gkd_data import ModelNet40
 
 POINTS = 16
@@ -59,14 +57,3 @@ def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
 
 def dataset(place: Path, points: int = POINTS, **options: object) -> ModelNet40:
     return ModelNet40(place, points=points, download=False, **options)
-
-
-def everyone(data: ModelNet40) -> list[Sample]:
-    return [*data.train, *data.validation, *data.test]
-
-
-def same(first: list[Sample], second: list[Sample]) -> bool:
-    return [s.id for s in first] == [s.id for s in second] and all(
-        torch.equal(a.pos, b.pos) and torch.equal(a.y, b.y)
-        for a, b in zip(first, second, strict=True)
-    )

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from modelnet_files import NAMES, POINTS, SIZES, dataset, everyone, miniature, same, write, zipped
+from cloud_samples import everyone, same
+from modelnet_files import NAMES, POINTS, SIZES, dataset, miniature, write, zipped
 
 from gkd import DataError, ParameterError, collate, create
 from gkd_data import ModelNet40, modelnet

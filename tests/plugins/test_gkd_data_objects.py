@@ -3,21 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cloud_samples import everyone, same
 from object_folders import POINTS, box, cloud, objects, save
 
-from gkd import DataError, ParameterError, Sample, create
-from gkd_data import Objects
-
-
-def everyone(data: Objects) -> list[Sample]:
-    return [*data.train, *data.validation, *data.test]
-
-
-def same(first: list[Sample], second: list[Sample]) -> bool:
-    return [s.id for s in first] == [s.id for s in second] and all(
-        torch.equal(a.pos, b.pos) and torch.equal(a.y, b.y)
-        for a, b in zip(first, second, strict=True)
-    )
+from gkd import DataError, ParameterError, create
 
 
 @pytest.fixture

@@ -29,6 +29,17 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "data", miniature())
 
 
+@pytest.fixture
+def public(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PublicArchive:
+    """The files of the folder, at an address of their own."""
+    (tmp_path / "public").mkdir()
+    source = zipped(folder, tmp_path / "public" / "ppi.zip")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    archive = PublicArchive("PPI", source.as_uri(), digest)
+    monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", archive)
+    return archive
+
+
 class TestLayouts:
     def test_reads_folders_and_archives_alike(self, folder: Path, tmp_path: Path) -> None:
         expected = PPI(folder, download=False)
@@ -135,57 +146,35 @@ class TestMissing:
             PPI(tmp_path, download=False)
         assert f"put it at {tmp_path / 'ppi.zip'}" in str(caught.value)
 
+    @pytest.mark.parametrize("name", ["data", "data.zip"])
     def test_downloads_into_the_root(
-        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, folder: Path, tmp_path: Path, public: PublicArchive, name: str
     ) -> None:
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
-        root = tmp_path / "new"
-        root.mkdir()
+        root = tmp_path / "new" / name
+        root.mkdir(parents=True)
         assert same(PPI(root), PPI(folder))
         assert [file.name for file in root.iterdir()] == ["ppi.zip"]
 
     def test_downloads_to_the_archive_that_the_root_names(
-        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, folder: Path, tmp_path: Path, public: PublicArchive
     ) -> None:
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
         assert same(PPI(tmp_path / "mine.zip"), PPI(folder))
         assert (tmp_path / "mine.zip").is_file()
 
-    def test_downloads_into_a_folder_that_is_called_like_an_archive(
-        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
-        root = tmp_path / "mine.zip"
-        root.mkdir()
-        assert same(PPI(root), PPI(folder))
-        assert [file.name for file in root.iterdir()] == ["ppi.zip"]
-
     def test_a_mistyped_root_does_not_become_a_folder(
-        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, public: PublicArchive
     ) -> None:
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", published(folder, tmp_path))
         with pytest.raises(DataError, match=f"there is no folder {tmp_path / 'dta'}; make it"):
             PPI(tmp_path / "dta")
         assert not (tmp_path / "dta").exists()
 
     def test_what_was_downloaded_is_verified(
-        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, public: PublicArchive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        damaged = replace(published(folder, tmp_path), sha256="0" * 64)
-        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", damaged)
-        root = tmp_path / "new"
-        root.mkdir()
+        monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", replace(public, sha256="0" * 64))
         with pytest.raises(DataError, match="SHA-256"):
-            PPI(root)
-        assert list(root.iterdir()) == []
-
-
-def published(folder: Path, place: Path) -> PublicArchive:
-    """The files of a folder, at an address."""
-    (place / "public").mkdir()
-    source = zipped(folder, place / "public" / "ppi.zip")
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    return PublicArchive("PPI", source.as_uri(), digest)
+            PPI(tmp_path / "mine.zip")
+        assert not (tmp_path / "mine.zip").exists()
 
 
 @pytest.fixture(scope="module")

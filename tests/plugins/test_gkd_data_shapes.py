@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from cloud_samples import everyone
 
 from gkd import ParameterError, Sample, UnknownNameError, collate, create
 from gkd_data import Shapes
@@ -11,10 +12,6 @@ COUNTS = {"train_per_class": 3, "validation_per_class": 2, "test_per_class": 2}
 
 def shapes(**options: object) -> Shapes:
     return Shapes(**{"points": 32, **COUNTS, **options})
-
-
-def everyone(data: Shapes) -> list[Sample]:
-    return [*data.train, *data.validation, *data.test]
 
 
 def positions(data: Shapes) -> dict[str, torch.Tensor]:
