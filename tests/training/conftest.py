@@ -1,5 +1,7 @@
 """Runs of the tiny recipe."""
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,16 @@ def plugin() -> TinyPlugin:
     return TinyPlugin()
 
 
-@pytest.fixture
-def host(plugin: TinyPlugin) -> Host:
+def host_of(plugin: TinyPlugin) -> Host:
+    """A host of that plugin alone."""
     host = create_host(discover=False)
     host.register(plugin)
     return host
+
+
+@pytest.fixture
+def host(plugin: TinyPlugin) -> Host:
+    return host_of(plugin)
 
 
 @pytest.fixture
@@ -31,15 +38,36 @@ def recipe_path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def opened(host: Host, recipe_path: Path, tmp_path: Path):
-    """Function that opens a run of the tiny recipe in a folder of the test's."""
+def opener(host: Host, recipe_path: Path, folder: Path) -> Callable[..., Run]:
+    """Function that opens a run of the recipe in ``folder``."""
 
     def open(
         *settings: str, out: str = "run", resume: bool = False, console: Console | None = None
     ) -> Run:
         file: RecipeFile = read_recipe(recipe_path, settings)
         console = console or Console(quiet=True)
-        return open_run(file, host, Devices("cpu"), console, out=tmp_path / out, resume=resume)
+        return open_run(file, host, Devices("cpu"), console, out=folder / out, resume=resume)
 
     return open
+
+
+@pytest.fixture
+def opened(host: Host, recipe_path: Path, tmp_path: Path) -> Callable[..., Run]:
+    """Function that opens a run of the tiny recipe in a folder of the test's."""
+    return opener(host, recipe_path, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def train_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """Function that trains a run with those settings, once for all tests that only read it."""
+
+    @cache
+    def train(*settings: str) -> Run:
+        folder = tmp_path_factory.mktemp("trained")
+        recipe = folder / "tiny.toml"
+        recipe.write_text(RECIPE)
+        run = opener(host_of(TinyPlugin()), recipe, folder)(*settings)
+        run.train()
+        return run
+
+    return train

@@ -1,6 +1,7 @@
 """An interrupted run, resumed, equals one that was not."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -53,11 +54,10 @@ def assert_equal(one, two):
         pytest.param(TEACHER_STEPS + 7 * STEPS_PER_EPOCH + 2, id="second-method"),
     ],
 )
-def test_resumed_equals_uninterrupted(opened, plugin, steps, augmented):
+def test_resumed_equals_uninterrupted(opened, train_once, plugin, steps, augmented):
     settings = (f"dataset.augmented={augmented}", "seeds=[4]")
-    whole = opened(*settings, out="whole")
-    whole.train()
-    plugin.interrupt_at = len(plugin.events) + steps
+    whole = train_once(*settings)
+    plugin.interrupt_at = steps
     cut = opened(*settings, out="cut")
     with pytest.raises(KeyboardInterrupt):
         cut.train()
@@ -68,11 +68,10 @@ def test_resumed_equals_uninterrupted(opened, plugin, steps, augmented):
 
 
 @pytest.mark.parametrize("augmented", ["false", "true"])
-def test_batches_from_workers_go_on_with_the_epoch(opened, plugin, augmented):
+def test_batches_from_workers_go_on_with_the_epoch(opened, train_once, plugin, augmented):
     settings = (f"dataset.augmented={augmented}", "seeds=[4]", "training.workers=1")
-    whole = opened(*settings, out="whole")
-    whole.train()
-    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 3 * STEPS_PER_EPOCH + 1
+    whole = train_once(*settings)
+    plugin.interrupt_at = TEACHER_STEPS + 3 * STEPS_PER_EPOCH + 1
     with pytest.raises(KeyboardInterrupt):
         opened(*settings, out="cut").train()
     resumed = opened(*settings, out="cut", resume=True)
@@ -80,10 +79,9 @@ def test_batches_from_workers_go_on_with_the_epoch(opened, plugin, augmented):
     assert_equal(everything(whole), everything(resumed))
 
 
-def test_resumed_twice_after_a_crash(opened, plugin, monkeypatch):
-    whole = opened("seeds=[0]", out="whole")
-    whole.train()
-    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 7
+def test_resumed_twice_after_a_crash(opened, train_once, plugin, monkeypatch):
+    whole = train_once("seeds=[0]")
+    plugin.interrupt_at = TEACHER_STEPS + 7
     with pytest.raises(KeyboardInterrupt):
         opened("seeds=[0]", out="cut").train()
     plugin.interrupt_at = len(plugin.events) + 8
@@ -113,11 +111,10 @@ def test_a_run_from_before_the_baseline_was_called_so_is_resumed(opened, plugin)
     assert not (folder / "students" / "baseline").exists()
 
 
-def test_a_run_that_was_moved_keeps_its_best_epoch(opened, plugin):
+def test_a_run_that_was_moved_keeps_its_best_epoch(opened, train_once, plugin):
     settings = ("seeds=[0]", "training.epochs=8", "training.learning_rate=0.5")
-    whole = opened(*settings, out="whole")
-    whole.train()
-    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + 7 * STEPS_PER_EPOCH + 1
+    whole = train_once(*settings)
+    plugin.interrupt_at = TEACHER_STEPS + 7 * STEPS_PER_EPOCH + 1
     cut = opened(*settings, out="cut")
     with pytest.raises(KeyboardInterrupt):
         cut.train()
@@ -135,12 +132,11 @@ def history(run, method):
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_checkpoints_of_our_own_callbacks_are_gone_on_with(opened, plugin, epochs):
+def test_checkpoints_of_our_own_callbacks_are_gone_on_with(opened, train_once, plugin, epochs):
     """As gkd wrote them when the schedule and the best epoch were its own."""
     settings = ("seeds=[0]", "training.validate_every=2")
-    whole = opened(*settings, out="whole")
-    whole.train()
-    plugin.interrupt_at = len(plugin.events) + TEACHER_STEPS + epochs * STEPS_PER_EPOCH + 1
+    whole = train_once(*settings)
+    plugin.interrupt_at = TEACHER_STEPS + epochs * STEPS_PER_EPOCH + 1
     cut = opened(*settings, out="cut")
     with pytest.raises(KeyboardInterrupt):
         cut.train()
@@ -172,11 +168,16 @@ def failing_after(save, times):
     return saved
 
 
-def test_finished_networks_are_left_alone(opened, plugin):
-    opened("seeds=[0]").train()
-    seen = len(plugin.events)
-    opened("seeds=[0]", resume=True).train()
-    assert len(plugin.events) == seen
+@pytest.fixture
+def finished(opened, train_once, tmp_path):
+    """A finished run, opened to be resumed, in a folder of the test's."""
+    shutil.copytree(train_once("seeds=[0]").directory.folder, tmp_path / "run")
+    return opened("seeds=[0]", resume=True)
+
+
+def test_finished_networks_are_left_alone(finished, plugin):
+    finished.train()
+    assert plugin.events == []
 
 
 def test_interrupts_leave_the_signal_handler_as_it_was(opened, plugin):
@@ -189,26 +190,22 @@ def test_interrupts_leave_the_signal_handler_as_it_was(opened, plugin):
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_only_the_summary_was_missing(opened, plugin):
-    run = opened("seeds=[0]")
-    run.train()
-    before = everything(run)
-    (run.directory.student("mapped", 0) / "summary.json").unlink()
-    seen = len(plugin.events)
-    opened("seeds=[0]", resume=True).train()
-    assert len(plugin.events) == seen
-    assert_equal(before, everything(run))
+def test_only_the_summary_was_missing(finished, plugin):
+    before = everything(finished)
+    (finished.directory.student("mapped", 0) / "summary.json").unlink()
+    finished.train()
+    assert plugin.events == []
+    assert_equal(before, everything(finished))
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
 @pytest.mark.parametrize("content", [b"", b"nonsense"])
-def test_a_damaged_checkpoint_is_named(opened, name, content):
-    run = opened("seeds=[0]")
-    run.train()
-    (run.directory.student("mapped", 0) / "summary.json").unlink()
-    (run.directory.student("mapped", 0) / name).write_bytes(content)
+def test_a_damaged_checkpoint_is_named(finished, name, content):
+    folder = finished.directory.student("mapped", 0)
+    (folder / "summary.json").unlink()
+    (folder / name).write_bytes(content)
     with pytest.raises(DataError, match=rf"{name} cannot be read.*delete .*mapped/seed-0"):
-        opened("seeds=[0]", resume=True).train()
+        finished.train()
 
 
 @pytest.fixture
