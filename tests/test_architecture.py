@@ -125,9 +125,8 @@ def test_modules_do_not_import_one_another_in_circles() -> None:
 def test_few_files_stand_loose_and_each_has_a_name_of_its_own() -> None:
     loose = [path.name for path in CORE.values() if path.parent == ROOT / "gkd"]
     assert len(loose) <= 8
-    # A command is called by the thing it shows, as the module of that thing is.
-    places = [p for p in SOURCES.values() if p.stem != "__init__" and p.parent.name != "commands"]
-    assert not [name for name, count in Counter(p.name for p in places).items() if count > 1]
+    names = Counter(path.name for path in SOURCES.values() if path.stem != "__init__")
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_the_core_imports_no_plugin() -> None:
@@ -289,3 +288,10 @@ def test_modules_and_functions_stay_small() -> None:
 def _lines_of_code(function: ast.FunctionDef) -> int:
     begins = function.body[0].end_lineno if ast.get_docstring(function) else function.lineno
     return (function.end_lineno or 0) - (begins or 0)
+
+
+def test_the_places_that_the_guide_for_contributors_names_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:gkd|plugins|tests|docs|benchmarks|examples|results)/[\w./-]*)`", text)
+    assert len(named) > 30
+    assert not [place for place in named if not (ROOT / place).exists()]
