@@ -323,7 +323,9 @@ def test_a_value_is_either_refused_or_of_exactly_the_type(value: Any, annotation
         assert repr(value) in str(error)  # noqa: PT017
     else:
         assert type(result) is (getattr(annotation, "__origin__", None) or annotation)
-        assert (list(result) if isinstance(result, tuple) else result) == value
+        assert (list(result) if isinstance(result, tuple) else result) == (
+            float(value) if annotation is float else value  # which a large integer is not exactly
+        )
         assert isinstance(value, bool) == (annotation is bool)
 
 
@@ -331,3 +333,25 @@ def test_a_value_is_either_refused_or_of_exactly_the_type(value: Any, annotation
 def test_a_value_of_exactly_the_type_is_never_refused(data: st.DataObject, annotation: Any) -> None:
     value = data.draw(types_of[annotation])
     assert Validator.of(annotation).conform(value) == value
+
+
+RANGES = {
+    "int > 0": (PositiveInt, lambda v: v > 0),
+    "0 <= float < 1": (Annotated[float, Field(ge=0, lt=1)], lambda v: 0 <= v < 1),
+    "0.1 < float <= 1": (Annotated[float, Field(gt=0.1, le=1)], lambda v: 0.1 < v <= 1),
+    "finite float > 0": (Annotated[FiniteFloat, Field(gt=0)], lambda v: 0 < v < math.inf),
+}
+
+
+@given(st.integers() | st.floats() | st.sampled_from([0, 1, 0.1, -0.0]), st.sampled_from([*RANGES]))
+def test_exactly_the_numbers_in_the_range_are_taken(value: float, name: str) -> None:
+    annotation, holds = RANGES[name]
+    fits = holds(value) and (isinstance(value, int) or not name.startswith("int"))
+    try:
+        result = Validator.of(annotation).conform(value)
+    except ParameterError as error:
+        assert not fits
+        assert str(error) == f"must be {name}, got {value!r}"  # noqa: PT017
+    else:
+        assert fits
+        assert result == (value if annotation is PositiveInt else float(value))
