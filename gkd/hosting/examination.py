@@ -77,11 +77,8 @@ def examine(
     try:
         _examine_hooks(plugin, manager, findings)
     except Exception as error:  # an attribute of the plugin raises when it is looked at
-        return Findings(
-            source,
-            place,
-            problems=[Problem(f"looking for its hooks raised {describe(error)}", place)],
-        )
+        findings = Findings(source, place)
+        findings.report(f"looking for its hooks raised {describe(error)}")
     for component in findings.components:
         if (clash := known.clash(component)) is not None:
             findings.report(f"{clash}, from its plugin {clash.source.name!r}, is there already")
