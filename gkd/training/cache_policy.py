@@ -53,8 +53,8 @@ class CachePolicy:
         insists = self.recipe.teacher is not None and self.recipe.teacher.cache is True
         if insists and self.refusal is not None:
             raise ParameterError(
-                f"the teacher cannot be cached: {self.refusal}, so that nothing it says of a "
-                "sample holds in another epoch; turn the augmentation off in [dataset], or leave "
+                f"the teacher cannot be cached: {self.refusal}, so that its outputs for a "
+                "sample hold in no other epoch; turn the augmentation off in [dataset], or leave "
                 "cache out, and the teacher runs in every step"
             )
 
@@ -77,8 +77,9 @@ class CachePolicy:
 
         Args:
             distiller: with teachers.
-            batches: of all training samples, the same always: what a teacher says of a sample
-                differs in the last bits with its company, and a resumed run must not notice.
+            batches: of all training samples, the same always: a teacher's outputs for a sample
+                differ in the last bits with the rest of its batch, and a resumed run must not
+                notice.
             device: kind of device, such as ``"cpu"``.
 
         Returns:
@@ -86,7 +87,7 @@ class CachePolicy:
         """
         cache = distiller.teacher_cache
         dtype = _AUTOCAST.get(self.recipe.precision)
-        # As the training steps run: in another precision, answers are others.
+        # As in the training steps: another precision gives other outputs.
         autocast = nullcontext() if dtype is None else torch.autocast(device, dtype=dtype)
         with autocast:
             if cache is None:
@@ -97,11 +98,11 @@ class CachePolicy:
                 sizes = [f"{_in_words(size)} {place}" for size, place in places if size]
                 line = f"teacher cache: {total} of {total} samples, {', '.join(sizes)}"
             else:
-                # Chance would decide which samples are answered from the cache, and in which
-                # company.
+                # A cache of some samples only: the order of each epoch would decide which outputs
+                # are computed anew, in which batch, and a resumed run would differ.
                 distiller.teacher_cache = None
                 cache.clear()
-                room = "neither memory nor disk has room for what it says"
+                room = "neither memory nor disk has room for its outputs"
                 line = f"teacher runs in every step: {room}"
         news, self._told = line != self._told, line
         return line if news else None

@@ -57,7 +57,7 @@ class DataModule(LightningDataModule):
             self.dataset.validation,  # type: ignore[arg-type]  # a sequence is all it has to be
             batch_size=self.batch_size,
             collate_fn=collate,
-            generator=torch.Generator(),
+            generator=torch.Generator(),  # as above
         )
 
 

@@ -56,6 +56,7 @@ def environment(host: Host, devices: Devices, seeds: list[int]) -> dict[str, Any
 
 
 def _cpu_name() -> str:
+    # On Linux, platform.processor() knows the architecture only.
     information = Path("/proc/cpuinfo")
     if information.is_file():
         for line in information.read_text(encoding="utf-8").splitlines():

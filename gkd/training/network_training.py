@@ -128,7 +128,7 @@ class NetworkTraining:
                 self.write_result(module.peak_memory_bytes)
 
     def trainer(self) -> Trainer:
-        """Lightning's trainer; what differs from its defaults is what runs could not repeat."""
+        """Lightning's trainer for this network."""
         context, callbacks = self.context, []
         if context.feature_space is not None and self.identity.network != "teacher":
             callbacks = [FeatureSpaceRecorder(context.feature_space, self.folder)]
@@ -138,6 +138,7 @@ class NetworkTraining:
         return Trainer(
             accelerator=context.devices.kind,
             devices=context.devices.count,
+            # A term without weight in an epoch leaves its adapter without a gradient.
             strategy="ddp_find_unused_parameters_true" if context.devices.count > 1 else "auto",
             precision=context.precision,  # type: ignore[arg-type]  # checked by the recipe
             max_epochs=self.training.epochs,
@@ -155,8 +156,8 @@ class NetworkTraining:
             logger=loggers,
             enable_progress_bar=context.console.is_terminal,
             enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
+            num_sanity_val_steps=0,  # the dry run has found what they would find
+            use_distributed_sampler=False,  # EpochSampler shares the samples out
             default_root_dir=self.folder,
         )
 

@@ -3,15 +3,19 @@
 import csv
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
+from gkd.training import progress
 from gkd.training.experiment import Experiment
+from gkd.training.lightning_module import DistillationModule
 
 METHODS = ("baseline", "mapped")
 
@@ -211,6 +215,32 @@ def test_bar_on_a_terminal(opened, monkeypatch):
     assert "mapped seed 0" in shown
     assert "5/5" in shown
     assert "validation accuracy" in shown
+
+
+def test_the_bar_tells_the_time_left_and_reads_losses_a_few_times_per_second(monkeypatch):
+    seconds = iter([100.0, 100.1, 100.2, 103.0, 103.1])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(seconds))
+    bar = progress.ProgressBar("mapped seed 0", Console(file=io.StringIO(), force_terminal=True))
+    monkeypatch.setattr(progress.RichProgressBar, "on_train_start", lambda *_: None)
+    module = DistillationModule(nn.Identity(), None, 0, None)
+    trainer = SimpleNamespace(
+        current_epoch=2, max_epochs=8, is_last_batch=False, callback_metrics={}
+    )
+    bar.on_train_start(trainer, module)
+    losses = iter([0.5, 0.4])
+    monkeypatch.setattr(module.means, "row", lambda: {"loss": next(losses)})
+    shown = [bar.get_metrics(trainer, module) for _ in range(2)]
+    trainer.current_epoch = 3
+    shown += [bar.get_metrics(trainer, module)]
+    trainer.is_last_batch, trainer.callback_metrics = True, {"validation/accuracy": 0.9}
+    monkeypatch.setattr(module.means, "row", lambda: {"loss": 0.3})
+    shown += [bar.get_metrics(trainer, module)]
+    assert shown == [
+        {"loss": "0.5000"},
+        {"loss": "0.5000"},
+        {"loss": "0.4000", "left": "0:00:15"},
+        {"loss": "0.3000", "validation accuracy": "0.9000", "left": "0:00:06"},
+    ]
 
 
 @pytest.mark.parametrize(

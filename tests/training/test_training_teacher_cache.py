@@ -144,7 +144,7 @@ def test_without_room_anywhere_the_teacher_runs(told, no_memory, monkeypatch) ->
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     with pytest.warns(UserWarning, match="no room on the disk"):
         run, lines = told("seeds=[0]")
-    reason = "neither memory nor disk has room for what it says"
+    reason = "neither memory nor disk has room for its outputs"
     assert lines_about_the_teacher(lines) == [f"teacher runs in every step: {reason}"]
     assert [found["teacher_cached"] for found in summaries(run)] == [False]
 
