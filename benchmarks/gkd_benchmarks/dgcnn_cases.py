@@ -11,7 +11,7 @@ from gkd import Graph
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
 from gkd_benchmarks.problems import generator, point_clouds
 from gkd_benchmarks.textbook import nearest, textbook_logits
-from gkd_dgcnn import DGCNN
+from gkd_dgcnn.dgcnn import DGCNN
 
 CLASSES = 40
 TEACHER: Mapping[str, Any] = {"k": 20}

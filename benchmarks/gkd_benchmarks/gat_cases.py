@@ -14,7 +14,7 @@ from gkd_benchmarks.problems import (
     normal,
     undirected_edges,
 )
-from gkd_gat import GATLayer
+from gkd_gat.gat_layer import GATLayer
 
 
 class Layer(Benchmark):

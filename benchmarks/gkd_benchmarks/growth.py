@@ -9,7 +9,7 @@ import gkd
 from gkd import Graph, View
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
 from gkd_benchmarks.problems import EdgeSizes, generator, normal, value_and_gradient
-from gkd_gat import GATLayer
+from gkd_gat.gat_layer import GATLayer
 
 _EDGES_PER_NODE = 32
 _GIBIBYTE = 2**30

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import cosine_similarity
 
-from gkd_dgcnn import DGCNN, EdgeConv
+from gkd_dgcnn.dgcnn import DGCNN
+from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 Similarity = Callable[[Tensor, Tensor], Tensor]
 

@@ -11,7 +11,7 @@ from importlib import metadata
 import torch
 
 from gkd.commands.listing import plugin_row, print_json, quietly
-from gkd.errors import GkdError, suggestion
+from gkd.errors import GkdError, PluginError, suggestion
 from gkd.functional.sparse import has_sparse_products
 from gkd.hosting.host import create_host
 from gkd.hosting.kinds import KINDS
@@ -148,6 +148,12 @@ def _examine_plugins(found: Diagnosis, environment: Mapping[str, str]) -> None:
             found.hints.append(slowness)
     for kind in KINDS:
         for name, component in host.components(kind).items():
+            try:
+                _ = component.factory
+            except PluginError as error:
+                release = component.source.distribution
+                action = f"update or repair {release}, or run: pip uninstall {release}"
+                found.problems.append(Advice(str(error), action))
             if ":" in name:  # the short name alone is ambiguous
                 shared = f"{component}: another plugin offers that name too"
                 found.hints.append(Advice(shared, f"ask for {name!r}"))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
+from gkd.errors import PluginError
 from gkd.hosting.components import Component
 from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
@@ -23,11 +24,12 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
         UnknownNameError: there is no such kind.
     """
     host = quietly(current_host)
-    rows = [
-        component_row(name, component)
+    components = [
+        (name, component)
         for each in ([kind] if kind else KINDS)
         for name, component in host.components(each).items()
     ]
+    rows = quietly(lambda: [component_row(name, component) for name, component in components])
     if as_json:
         print_json(rows)
     elif rows:
@@ -39,6 +41,9 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
 
 def show_plugins(*, as_json: bool) -> None:
     """Print all plugins: distribution, version, what each provides, state and, if any, cause."""
+    # gkd needs torch itself: its time is not to be charged to the first plugin that imports it.
+    import torch  # noqa: F401
+
     host: Host = active_host() or quietly(create_host)
     rows = [plugin_row(record) for record in host.plugins]
     if as_json:
@@ -54,6 +59,19 @@ def show_plugins(*, as_json: bool) -> None:
 
 def component_row(name: str, component: Component) -> dict[str, str]:
     """One component as JSON shows it; ``name`` is the shortest that is unambiguous."""
+    try:
+        factory = component.factory
+        words = {
+            "signature": readable_signature(factory),
+            "summary": inspect.cleandoc(factory.__doc__ or "").partition("\n")[0],
+            "file": Place.of(factory).file,
+        }
+    except PluginError as error:  # one that breaks must not hide the others
+        words = {
+            "signature": "cannot be imported; see gkd doctor",
+            "summary": str(error),
+            "file": "",
+        }
     return {
         "kind": component.kind,
         "name": name,
@@ -61,9 +79,7 @@ def component_row(name: str, component: Component) -> dict[str, str]:
         "distribution": component.source.distribution,
         "version": component.source.version,
         "plugin": component.source.name,
-        "signature": readable_signature(component.factory),
-        "summary": inspect.cleandoc(component.factory.__doc__ or "").partition("\n")[0],
-        "file": Place.of(component.factory).file,
+        **words,
     }
 
 

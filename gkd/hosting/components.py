@@ -1,13 +1,14 @@
 """Components by kind and name: finding one, and saying why there is none."""
 
+import pkgutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.records import PluginRecord, Source, State, canonical_name
+from gkd.hosting.records import PluginRecord, Problem, Source, State, canonical_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +18,34 @@ class Component:
     Args:
         kind: as in ``gkd.names("loss")``.
         name: short name, unique within its distribution.
-        factory: makes the component from its parameters.
+        offer: the factory, or ``"module:object"``, where it is imported from when it is needed.
         source: the plugin it comes from.
     """
 
     kind: str
     name: str
-    factory: Callable[..., Any]
+    offer: Callable[..., Any] | str
     source: Source
+
+    @property
+    def factory(self) -> Callable[..., Any]:
+        """What makes the component from its parameters.
+
+        Raises:
+            PluginError: it cannot be imported, or is neither a class nor a function.
+        """
+        if not isinstance(self.offer, str):
+            return self.offer
+        try:
+            factory = pkgutil.resolve_name(self.offer)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit and the panics of native modules included
+            problem = Problem.of(error, self.offer, f"importing {self.offer}")
+            raise PluginError(f"{self} cannot be used: {problem}") from error
+        if not callable(factory):
+            raise PluginError(f"{self} cannot be used: {self.offer} is not a class or function")
+        return cast(Callable[..., Any], factory)
 
     @property
     def qualified(self) -> str:
@@ -46,6 +67,12 @@ class Components:
         """Add what one plugin offers."""
         for component in offered:
             self._found[component.kind][component.name].append(component)
+
+    def __iter__(self) -> Iterator[Component]:
+        """Yield all components, those that share a name included."""
+        for by_name in self._found.values():
+            for sharing in by_name.values():
+                yield from sharing
 
     def clash(self, component: Component) -> Component | None:
         """Another component that even ``distribution:name`` would not tell apart, if any."""

@@ -14,6 +14,7 @@ from gkd.hosting.components import Component, Components
 from gkd.hosting.kinds import KINDS, OBSERVER, hook_names
 from gkd.hosting.records import Place, PluginRecord, Problem, Source, State, describe
 
+_PATH = re.compile(r"[^\W\d]\w*(\.\w+)*:\w+(\.\w+)*")
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 
 
@@ -151,7 +152,9 @@ def _collect(name: str, hook: pluggy.HookImpl, findings: Findings) -> None:
         elif not _NAME.fullmatch(key):
             cause = f"{name}: {key!r} is no name; use letters, digits, '-', '_' and '.'"
             findings.report(cause, place)
-        elif not callable(factory):
+        elif isinstance(factory, str) and not _PATH.fullmatch(factory):
+            findings.report(f"{name}: {key!r} is at {factory!r}, expected 'module:object'", place)
+        elif not isinstance(factory, str) and not callable(factory):
             made = type(factory).__name__
             findings.report(f"{name}: {key!r} must be a class or function, it is {made}", place)
         findings.components.append(Component(kind, key, factory, findings.source))

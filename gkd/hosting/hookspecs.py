@@ -1,7 +1,9 @@
 """The hooks: what a plugin may implement, one function each.
 
 A plugin is a module (or object) that an entry point of the group ``gkd`` names. It marks functions
-with :data:`hookimpl`; a component hook returns a mapping from names to factories.
+with :data:`hookimpl`; a component hook returns a mapping from names to factories, or to where they
+are imported from when they are first used: ``"module:object"``. A plugin that imports nothing large
+by itself does not slow down the commands that use none of its components.
 
 >>> @hookimpl
 ... def gkd_losses():
@@ -45,27 +47,27 @@ class StepEvent:
 
 
 @hookspec
-def gkd_losses() -> "Mapping[str, Callable[..., AbstractLoss]]":  # type: ignore[empty-body]
+def gkd_losses() -> "Mapping[str, Callable[..., AbstractLoss] | str]":  # type: ignore[empty-body]
     """Return distillation losses by name."""
 
 
 @hookspec
-def gkd_kernels() -> "Mapping[str, Callable[..., AbstractKernel]]":  # type: ignore[empty-body]
+def gkd_kernels() -> "Mapping[str, Callable[..., AbstractKernel] | str]":  # type: ignore[empty-body]
     """Return kernels, similarities of the two ends of an edge, by name."""
 
 
 @hookspec
-def gkd_graph_builders() -> "Mapping[str, Callable[..., Callable[..., Graph]]]":  # type: ignore[empty-body]
+def gkd_graph_builders() -> "Mapping[str, Callable[..., Callable[..., Graph]] | str]":  # type: ignore[empty-body]
     """Return graph builders, ``(features, batch) -> Graph``, by name."""
 
 
 @hookspec
-def gkd_models() -> "Mapping[str, Callable[..., nn.Module]]":  # type: ignore[empty-body]
+def gkd_models() -> "Mapping[str, Callable[..., nn.Module] | str]":  # type: ignore[empty-body]
     """Return models by name; the first parameters are ``in_channels`` and ``out_channels``."""
 
 
 @hookspec
-def gkd_datasets() -> "Mapping[str, Callable[..., AbstractDataset]]":  # type: ignore[empty-body]
+def gkd_datasets() -> "Mapping[str, Callable[..., AbstractDataset] | str]":  # type: ignore[empty-body]
     """Return datasets by name."""
 
 

@@ -71,6 +71,9 @@ class Host:
                     self._add(plugin, source, seconds)
         if self.settings.strict:
             _require_sound(self._records)
+            # Whoever wants no broken plugin wants none that only breaks when it is used.
+            for component in self._components:
+                _ = component.factory
 
     def register(
         self, plugin: object, *, distribution: str = "local", name: str | None = None

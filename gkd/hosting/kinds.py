@@ -1,15 +1,10 @@
 """The kinds of component: the hook each comes from and what its factories make."""
 
-from collections.abc import Callable
+import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
-
-from gkd.data import AbstractDataset
 from gkd.errors import UnknownNameError, suggestion
-from gkd.kernel import AbstractKernel
-from gkd.loss import AbstractLoss
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +14,27 @@ class Kind:
     Args:
         name: as in ``gkd.names("loss")``.
         hook: the hook that returns its factories by name.
-        product: what a factory must make.
+        product_path: ``module:class`` of what a factory must make.
     """
 
     name: str
     hook: str
-    product: Any
+    product_path: str
+
+    @property
+    def product(self) -> Any:
+        """What a factory must make; imported here, as names of components need no torch."""
+        return pkgutil.resolve_name(self.product_path)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("loss", "gkd_losses", AbstractLoss),
-        Kind("kernel", "gkd_kernels", AbstractKernel),
-        Kind("graph", "gkd_graph_builders", Callable),
-        Kind("model", "gkd_models", nn.Module),
-        Kind("dataset", "gkd_datasets", AbstractDataset),
+        Kind("loss", "gkd_losses", "gkd.loss:AbstractLoss"),
+        Kind("kernel", "gkd_kernels", "gkd.kernel:AbstractKernel"),
+        Kind("graph", "gkd_graph_builders", "collections.abc:Callable"),
+        Kind("model", "gkd_models", "torch.nn:Module"),
+        Kind("dataset", "gkd_datasets", "gkd.data:AbstractDataset"),
     )
 }
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from torch import nn
-
 from gkd.errors import NAMED, ParameterError, annotations, conform_arguments, notation
 
 
@@ -17,6 +15,8 @@ def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
     >>> str(signature_of(lambda width, *, slope=0.2: None))
     '(width, *, slope=0.2)'
     """
+    from torch import nn  # not above: names of components are found without torch
+
     if inspect.isclass(factory) and factory.__init__ is nn.Module.__init__:
         return inspect.Signature()  # torch declares (*args, **kwargs) and refuses both
     try:

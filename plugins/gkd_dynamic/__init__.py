@@ -1,16 +1,15 @@
 """Graphs that follow the features: nearest neighbours, neighbours within a radius, unions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from gkd import Graph, hookimpl
-from gkd_dynamic.knn import KNN
-from gkd_dynamic.radius import Radius
-from gkd_dynamic.union import Union
-
-__all__ = ["KNN", "Radius", "Union", "gkd_graph_builders"]
+from gkd import hookimpl
 
 
 @hookimpl
-def gkd_graph_builders() -> Mapping[str, Callable[..., Callable[..., Graph]]]:
+def gkd_graph_builders() -> Mapping[str, str]:
     """Return the builders."""
-    return {"knn": KNN, "radius": Radius, "union": Union}
+    return {
+        "knn": "gkd_dynamic.knn:KNN",
+        "radius": "gkd_dynamic.radius:Radius",
+        "union": "gkd_dynamic.union:Union",
+    }

@@ -3,39 +3,25 @@
 Yang et al., Distilling Knowledge from Graph Convolutional Networks, CVPR 2020.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from gkd import AbstractKernel, AbstractLoss, hookimpl
-from gkd_lsp.kernels import L2, RBF, Cosine, Laplacian, Linear, Polynomial
-from gkd_lsp.lsp import LSP
-
-__all__ = [
-    "L2",
-    "LSP",
-    "RBF",
-    "Cosine",
-    "Laplacian",
-    "Linear",
-    "Polynomial",
-    "gkd_kernels",
-    "gkd_losses",
-]
+from gkd import hookimpl
 
 
 @hookimpl
-def gkd_losses() -> Mapping[str, Callable[..., AbstractLoss]]:
+def gkd_losses() -> Mapping[str, str]:
     """Return the loss."""
-    return {"lsp": LSP}
+    return {"lsp": "gkd_lsp.lsp:LSP"}
 
 
 @hookimpl
-def gkd_kernels() -> Mapping[str, Callable[..., AbstractKernel]]:
+def gkd_kernels() -> Mapping[str, str]:
     """Return the kernels."""
     return {
-        "cosine": Cosine,
-        "l2": L2,
-        "laplacian": Laplacian,
-        "linear": Linear,
-        "poly": Polynomial,
-        "rbf": RBF,
+        "cosine": "gkd_lsp.kernels:Cosine",
+        "l2": "gkd_lsp.kernels:L2",
+        "laplacian": "gkd_lsp.kernels:Laplacian",
+        "linear": "gkd_lsp.kernels:Linear",
+        "poly": "gkd_lsp.kernels:Polynomial",
+        "rbf": "gkd_lsp.kernels:RBF",
     }

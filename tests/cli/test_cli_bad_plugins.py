@@ -229,3 +229,24 @@ def test_doctor_hints_at_a_slow_import_and_how_to_find_its_cause(site: Site, run
     assert hint["finding"].startswith("importing slow-plugin 3.4 (plugin 'plug') takes 1.")
     assert hint["finding"].endswith(" s, in every command")
     assert "-X importtime -c 'import slow_plugin'" in hint["action"]
+
+
+def test_a_component_that_cannot_be_imported_hides_no_other(site: Site, run: Run) -> None:
+    source = """
+        from gkd import hookimpl
+
+        @hookimpl
+        def gkd_losses():
+            return {"late": "no_such_module:Late"}
+    """
+    before = run("components", "loss", "--json").json
+    site.add("late-plugin", source)
+    rows = run("components", "loss", "--json").json
+    (late,) = [row for row in rows if row not in before]
+    assert late["signature"] == "cannot be imported; see gkd doctor"
+    assert "No module named 'no_such_module'" in late["summary"]
+    outcome = run("doctor", "--json")
+    assert outcome.status == 1
+    (problem,) = [p for p in outcome.json["problems"] if "late-plugin" in p["finding"]]
+    assert "importing no_such_module:Late raised ModuleNotFoundError" in problem["finding"]
+    assert problem["action"].endswith("or run: pip uninstall late-plugin")

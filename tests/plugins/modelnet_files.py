@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gkd_data import ModelNet40
+from gkd_data.modelnet import ModelNet40
 
 POINTS = 16
 NAMES = ["chair", "lamp", "sofa"]

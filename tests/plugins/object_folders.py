@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gkd_data import Objects
+from gkd_data.objects import Objects
 
 POINTS = 12
 CUBE = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]

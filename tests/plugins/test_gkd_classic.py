@@ -9,7 +9,10 @@ import torch
 import gkd_classic
 from gkd import View
 from gkd.errors import ParameterError
-from gkd_classic import KD, NST, AttentionTransfer, FitNet
+from gkd_classic.attention_transfer import AttentionTransfer
+from gkd_classic.fitnet import FitNet
+from gkd_classic.kd import KD
+from gkd_classic.nst import NST
 
 LOSSES = {
     "kd": KD,

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gkd import View
-from gkd_classic import AttentionTransfer
+from gkd_classic.attention_transfer import AttentionTransfer
 
 
 def plain_map(features, power, pooling):

@@ -5,7 +5,7 @@ import torch
 
 from gkd import View
 from gkd.errors import ParameterError
-from gkd_classic import FitNet
+from gkd_classic.fitnet import FitNet
 
 NUM_NODES, NARROW, WIDE = 4, 2, 3
 

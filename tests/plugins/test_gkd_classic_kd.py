@@ -7,7 +7,7 @@ import torch
 
 from gkd import View
 from gkd.errors import ParameterError
-from gkd_classic import KD
+from gkd_classic.kd import KD
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gkd import View
-from gkd_classic import NST
+from gkd_classic.nst import NST
 
 
 def columns(features):

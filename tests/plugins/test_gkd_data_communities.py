@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gkd import Graph, ParameterError, Sample, create
-from gkd_data import Communities
+from gkd_data.communities import Communities
 from gkd_data.community_graphs import (
     CommunityGenerator,
     CommunityGraph,
@@ -117,7 +117,7 @@ class TestDeterminism:
         file = tmp_path / "samples.pt"
         program = (
             "import torch\n"
-            "from gkd_data import Communities\n"
+            "from gkd_data.communities import Communities\n"
             f"data = Communities(**{SMALL!r})\n"
             "samples = [*data.train, *data.validation, *data.test]\n"
             f"torch.save([dict(sample.items()) for sample in samples], {str(file)!r})\n"

@@ -9,7 +9,8 @@ from cloud_samples import everyone, same
 from modelnet_files import NAMES, POINTS, SIZES, dataset, miniature, write, zipped
 
 from gkd import DataError, ParameterError, collate, create
-from gkd_data import ModelNet40, modelnet
+from gkd_data import modelnet
+from gkd_data.modelnet import ModelNet40
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import torch
 from ppi_archive import CLASSES, FEATURES, GRAPH_SIZES, miniature, write, zipped
 
 from gkd import DataError, create
-from gkd_data import PPI, ppi
+from gkd_data import ppi
+from gkd_data.ppi import PPI
 from gkd_data.public_archive import PublicArchive
 
 

@@ -7,7 +7,7 @@ import pytest
 from ppi_archive import miniature, write, zipped
 
 from gkd import DataError
-from gkd_data import PPI
+from gkd_data.ppi import PPI
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import torch
 from cloud_samples import everyone
 
 from gkd import ParameterError, Sample, UnknownNameError, collate, create
-from gkd_data import Shapes
 from gkd_data.shape_classes import SHAPES
+from gkd_data.shapes import Shapes
 
 COUNTS = {"train_per_class": 3, "validation_per_class": 2, "test_per_class": 2}
 

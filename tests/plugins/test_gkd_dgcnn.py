@@ -11,7 +11,8 @@ from gkd.distillation.taps import taps
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.hosting.host import create_host
-from gkd_dgcnn import DGCNN, EdgeConv
+from gkd_dgcnn.dgcnn import DGCNN
+from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 STUDENT = {"channels": (32, 32, 64), "embedding": 128, "head": (256,), "k": 10}
 SIZES = [12, 30, 4]  # the last has fewer points than k

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gkd.graph import Graph
-from gkd_dgcnn import DGCNN, EdgeConv
+from gkd_dgcnn.dgcnn import DGCNN
+from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 
 class TextbookEdgeConv(nn.Module):

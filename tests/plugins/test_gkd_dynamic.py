@@ -8,7 +8,10 @@ import torch
 import gkd
 from gkd import DataError, Graph, ParameterError, UnknownNameError
 from gkd.functional.threads import Share
-from gkd_dynamic import KNN, Radius, Union, backends, cluster
+from gkd_dynamic import backends, cluster
+from gkd_dynamic.knn import KNN
+from gkd_dynamic.radius import Radius
+from gkd_dynamic.union import Union
 
 BATCH = torch.arange(3).repeat_interleave(20)
 

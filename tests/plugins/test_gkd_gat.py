@@ -11,7 +11,8 @@ import gkd_gat
 from gkd.errors import ParameterError
 from gkd.graph import Graph
 from gkd.hosting.host import create_host
-from gkd_gat import GAT, GATLayer
+from gkd_gat.gat import GAT
+from gkd_gat.gat_layer import GATLayer
 
 EDGES = torch.tensor([[0, 1, 2, 3, 3], [1, 0, 1, 3, 2]])  # a self-loop at 3; 4 is isolated
 

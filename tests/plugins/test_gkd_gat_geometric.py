@@ -9,7 +9,8 @@ from torch.nn import functional
 from torch_geometric.nn import GATConv
 
 from gkd.graph import Graph
-from gkd_gat import GAT, GATLayer
+from gkd_gat.gat import GAT
+from gkd_gat.gat_layer import GATLayer
 
 TOLERANCE = {
     torch.float64: {"rtol": 1e-9, "atol": 1e-10},

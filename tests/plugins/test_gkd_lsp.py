@@ -9,7 +9,8 @@ import torch
 import gkd
 import gkd_lsp
 from gkd import Graph, ParameterError, UnknownNameError, View
-from gkd_lsp import L2, LSP, RBF, Linear
+from gkd_lsp.kernels import L2, RBF, Linear
+from gkd_lsp.lsp import LSP
 
 # 0 has the neighbours 1, 2, 3 (1 twice), 1 has 0 and 2, 2 has itself and 3, 3 has none.
 EDGES = torch.tensor([[3, 1, 2, 1, 0, 2, 2, 3], [0, 0, 0, 0, 1, 1, 2, 2]])

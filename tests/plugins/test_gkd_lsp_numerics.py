@@ -10,7 +10,7 @@ import gkd
 import gkd_lsp
 from gkd import Graph, View
 from gkd.functional import sparse
-from gkd_lsp import LSP
+from gkd_lsp.lsp import LSP
 
 KERNELS = {**lsp_reference.KERNEL_PARAMETERS, "rbf median": {"kernel": "rbf", "sigma": "median"}}
 

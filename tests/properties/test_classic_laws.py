@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd import View
-from gkd_classic import KD, NST, AttentionTransfer, FitNet
+from gkd_classic.attention_transfer import AttentionTransfer
+from gkd_classic.fitnet import FitNet
+from gkd_classic.kd import KD
+from gkd_classic.nst import NST
 
 KDS = {"kd": lambda t: KD(t), "kd multi-label": lambda t: KD(t, task="multi-label")}
 MAPS = {

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gkd_gat import GAT
+from gkd_gat.gat import GAT
 
 
 @st.composite

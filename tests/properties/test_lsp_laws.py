@@ -10,7 +10,8 @@ from strategies import features, graphs, permutations, rotations
 from torch import Tensor
 
 from gkd import AbstractKernel, Graph, View
-from gkd_lsp import L2, LSP, RBF, Cosine, Laplacian, Linear, Polynomial
+from gkd_lsp.kernels import L2, RBF, Cosine, Laplacian, Linear, Polynomial
+from gkd_lsp.lsp import LSP
 
 KERNELS: dict[str, AbstractKernel] = {
     "linear": Linear(),

@@ -1,0 +1,79 @@
+"""Components that a plugin offers as ``"module:object"`` are imported when they are used."""
+
+import sys
+from textwrap import dedent
+
+import pytest
+from fake_distributions import LOSS, Site
+
+from gkd.errors import PluginError
+from gkd.hosting.records import State
+
+
+def offer(path: str) -> str:
+    """Source of a plugin that offers a loss and says where it is."""
+    return f"""
+        from gkd import hookimpl
+
+        @hookimpl
+        def gkd_losses():
+            return {{"late": {path!r}}}
+    """
+
+
+@pytest.fixture
+def late(site: Site) -> Site:
+    """A plugin whose loss is in a module of its own."""
+    (site.folder / "late_loss.py").write_text(dedent(LOSS), encoding="utf-8")
+    site.add("late-plugin", offer("late_loss:Zero"))
+    sys.modules.pop("late_loss", None)
+    return site
+
+
+def test_it_is_imported_when_it_is_used(late: Site) -> None:
+    host = late.host()
+    assert "late" in host.names("loss")
+    assert "late_loss" not in sys.modules
+    assert type(host.create("loss", "late")).__module__ == "late_loss"
+
+
+@pytest.mark.parametrize("path", ["late_loss", "late_loss:", "late loss:Zero", ":Zero", ""])
+def test_a_path_of_another_form_is_a_problem_of_the_plugin(site: Site, path: str) -> None:
+    site.add("late-plugin", offer(path))
+    record = site.record("late-plugin")
+    assert record.state is State.FAILED
+    assert f"gkd_losses: 'late' is at {path!r}, expected 'module:object'" in record.cause
+
+
+BROKEN = {
+    "late_loss:Zreo": "AttributeError: module 'late_loss' has no attribute 'Zreo'",
+    "later_loss:Zero": "ModuleNotFoundError: No module named 'later_loss'",
+    "late_loss:__name__": "late_loss:__name__ is not a class or function",
+    "broken_loss:Zero": "SystemExit: 3",
+}
+
+
+@pytest.fixture(params=BROKEN)
+def broken(request: pytest.FixtureRequest, late: Site) -> tuple[Site, str]:
+    """A second plugin whose loss cannot be imported, and why."""
+    (late.folder / "broken_loss.py").write_text("import sys\nsys.exit(3)\n", encoding="utf-8")
+    late.add("broken-plugin", offer(request.param).replace('"late"', '"broken"'))
+    return late, BROKEN[request.param]
+
+
+def test_what_cannot_be_imported_is_an_error_where_it_is_used(broken: tuple[Site, str]) -> None:
+    site, cause = broken
+    host = site.host()
+    assert {"broken", "late"} <= set(host.names("loss"))
+    with pytest.raises(PluginError) as caught:
+        host.create("loss", "broken")
+    assert str(caught.value).startswith("loss 'broken' of broken-plugin 1.2 cannot be used: ")
+    assert cause in str(caught.value)
+    host.create("loss", "late")
+
+
+def test_whoever_wants_no_broken_plugin_is_told_at_once(broken: tuple[Site, str]) -> None:
+    site, cause = broken
+    with pytest.raises(PluginError, match="loss 'broken' of broken-plugin") as caught:
+        site.host(strict=True)
+    assert cause in str(caught.value)
