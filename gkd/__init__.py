@@ -60,7 +60,10 @@ __all__ = [
 # line. So each is imported when it is first asked for (PEP 562). Type checkers and editors read
 # the imports themselves, which also keeps them from taking a misspelt name for a lazy one.
 if TYPE_CHECKING:
+    from gkd.cache import teacher_cache as teacher_cache
     from gkd.data import AbstractDataset, Batch, Sample, collate
+    from gkd.distillation import schedule as schedule
+    from gkd.distillation import taps as taps
     from gkd.distillation.distiller import Distiller
     from gkd.distillation.step_report import StepReport
     from gkd.distillation.task import Task
@@ -95,10 +98,19 @@ else:
         "names": "gkd.hosting.host",
     }
 
+    # Modules that documents call by a short path, gkd.taps, whatever room they are in.
+    _SHORT_PATHS = {
+        "schedule": "gkd.distillation.schedule",
+        "taps": "gkd.distillation.taps",
+        "teacher_cache": "gkd.cache.teacher_cache",
+    }
+
     def __getattr__(name: str) -> object:
         """Import a public name, or a module such as ``gkd.functional``, when it is asked for."""
         if name in _MODULES:
             value = getattr(import_module(_MODULES[name]), name)
+        elif name in _SHORT_PATHS:
+            value = import_module(_SHORT_PATHS[name])
         elif not name.startswith("_") and find_spec(f"gkd.{name}"):
             value = import_module(f"gkd.{name}")
         else:

@@ -237,21 +237,27 @@ def test_public_names_are_imported_from_where_type_checkers_find_them() -> None:
     for_types, at_run_time = next(
         (node.body, node.orelse) for node in ast.walk(_tree("gkd")) if _for_type_checkers(node)
     )
-    typed = {
-        alias.name: node.module
-        for node in for_types
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
-    (modules,) = [
+    typed, submodules = {}, {}
+    for node in for_types:
+        assert isinstance(node, ast.ImportFrom)
+        for alias in node.names:
+            place = f"{node.module}.{alias.name}"
+            if place in CORE:
+                submodules[alias.name] = place
+            else:
+                typed[alias.name] = node.module
+    names, short_paths = [
         ast.literal_eval(node.value) for node in at_run_time if isinstance(node, ast.Assign)
     ]
-    assert typed == modules
+    assert (typed, submodules) == (names, short_paths)
     assert set(typed) <= set(gkd.__all__)
 
 
 def test_modules_can_be_reached_through_the_package_and_misspelt_names_cannot() -> None:
-    program = "import gkd; gkd.functional; gkd.testing; gkd.Graph; gkd.Grahp"
+    program = (
+        "import gkd; gkd.functional; gkd.testing; gkd.Graph; gkd.teacher_cache.TeacherCache; "
+        "gkd.taps.taps; gkd.schedule.schedule_from; gkd.Grahp"
+    )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.stderr.splitlines()[-1].startswith("AttributeError: module 'gkd' has no attribute")

@@ -179,7 +179,7 @@ class Captured:
             raise TapError(
                 f"{place} never fired: the forward pass did not call this sub-module (it may be "
                 "unused, compiled, or run through .forward() or another method); "
-                "gkd.distillation.taps.taps lists what can be tapped"
+                "gkd.taps.taps lists what can be tapped"
             )
         if calls <= (tap.call or 0) or (calls > 1 and tap.call is None):
             choices = ", ".join(str(Tap(tap.path, i, tap.items)) for i in range(calls))

@@ -33,7 +33,7 @@ class Term:
     Args:
         loss: name of a loss, or a loss.
         weight: number, schedule, or mapping as
-            :func:`gkd.distillation.schedule.schedule_from` takes it.
+            :func:`gkd.schedule.schedule_from` takes it.
         student: tap of the student.
         teacher: tap of the teacher.
         params: parameters of a loss given by name.
