@@ -90,6 +90,7 @@ class Experiment:
             with self.origins.context("methods", index, "terms", position):
                 terms.append(Term(**recipe.model_dump(exclude_none=True)))
         with self.origins.context("methods", index):
+            # Without terms nothing is compared: the teacher would run for nothing in every step.
             return Distiller(
                 teacher if teacher is not None and terms else {},
                 student,
@@ -99,7 +100,7 @@ class Experiment:
                 teacher_cache=cache,
             )
 
-    def baseline(self, network: nn.Module) -> Distiller:
+    def task_distiller(self, network: nn.Module) -> Distiller:
         """Distiller that trains a network by its task, without a teacher."""
         return Distiller({}, network, [], task=self.dataset.task, inputs=self.dataset.inputs)
 
@@ -124,6 +125,7 @@ class Experiment:
         with self.origins.context(*path, "name"):
             accepted = self.host.signature("model", recipe.name).parameters
         with self.origins.context(*path):
+            # The widths are the dataset's, unless the recipe gives them or the model has none.
             params = {name: size for name, size in sizes.items() if name in accepted} | given
             set_random_state(derived_seed(seed, "weights", path[-1]))
             model: nn.Module = self.host.create("model", recipe.name, **params)
@@ -150,7 +152,7 @@ class Experiment:
                 self.cache_policy.check()
             teacher = self.teacher().to(device)
             with self._first_batch("teacher"):
-                self.baseline(teacher)(batch)
+                self.task_distiller(teacher)(batch)
         for index, method in enumerate(recipe.methods):
             student = self.student(recipe.seeds[0], method).to(device)
             distiller = self.distiller(method, student, teacher)

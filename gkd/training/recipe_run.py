@@ -117,7 +117,7 @@ class Run:
             write_network(folder, teacher, summary)
         else:
             assert recipe.training is not None
-            distiller = experiment.baseline(teacher)
+            distiller = experiment.task_distiller(teacher)
             NetworkTraining(identity, folder, distiller, recipe.training, context).run()
         if context.feature_space is not None and self.first_process:
             context.feature_space.write_trained(folder, teacher)
