@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from gkd.functional.sparse import csr_matrix
+
 _MAX_MODE = 2  # how torch.embedding_bag, unlike its namesake in torch.nn.functional, spells "max"
 _COLUMN_BITS = 28
 _COLUMN_MASK = (1 << _COLUMN_BITS) - 1
@@ -75,13 +77,7 @@ def row_maximum_with_column(
 
 def _cpu_maximum(row_pointer: Tensor, columns: Tensor, dense: Tensor) -> Tensor:
     # Not torch.segment_reduce over gathered rows, which would be an [E, F] tensor.
-    pattern = torch.sparse_csr_tensor(
-        row_pointer,
-        columns,
-        dense.new_ones(len(columns)),
-        (len(row_pointer) - 1, len(dense)),
-        check_invariants=False,
-    )
+    pattern = csr_matrix(row_pointer, columns, dense.new_ones(len(columns)), len(dense))
     maximum: Tensor = torch.sparse.mm(pattern, dense, reduce="amax")
     return maximum
 

@@ -39,7 +39,7 @@ def sampled_product(
         return dots if plus is None else dots.add_(plus)
     # With beta = 0 the values of the pattern are not read, but the kernel asks for some.
     beta = 0.0 if plus is None else 1.0
-    pattern = _csr(
+    pattern = csr_matrix(
         row_pointer, columns, rows.new_zeros(len(columns)) if plus is None else plus, len(cols)
     )
     product = torch.sparse.sampled_addmm(pattern, rows, cols.t(), beta=beta, alpha=scale)
@@ -72,7 +72,7 @@ def sparse_product(
     ):
         return _add_bag_sum(plus, row_pointer, columns, values, dense)
     beta, result = (0.0, dense.new_empty(shape)) if plus is None else (1.0, plus)
-    matrix = _csr(row_pointer, columns, values, len(dense))
+    matrix = csr_matrix(row_pointer, columns, values, len(dense))
     # Half as long as matmul takes, and autocast leaves functions with an ``out`` alone.
     with torch.no_grad():
         return torch.addmm(result, matrix, dense, beta=beta, out=result)
@@ -85,7 +85,7 @@ def has_sparse_products(device_type: str) -> bool:
     pointer = torch.tensor([0, 1], device=device_type)
     dense = torch.ones(1, 1, device=device_type)
     try:
-        matrix = _csr(pointer, pointer[:1], dense[0], 1)
+        matrix = csr_matrix(pointer, pointer[:1], dense[0], 1)
         torch.sparse.sampled_addmm(matrix, dense, dense, beta=0.0)
         torch.addmm(dense, matrix, dense, beta=0.0, out=dense)
     except (RuntimeError, NotImplementedError):
@@ -118,7 +118,8 @@ def _bag_sum(row_pointer: Tensor, columns: Tensor, values: Tensor, dense: Tensor
     )
 
 
-def _csr(row_pointer: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
+def csr_matrix(row_pointer: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
+    """Return the sparse matrix of ``values`` at the stored columns, unchecked."""
     # Its invariants hold by the construction of a graph; a check would read all indices every time.
     shape = (len(row_pointer) - 1, num_columns)
     return torch.sparse_csr_tensor(row_pointer, columns, values, shape, check_invariants=False)

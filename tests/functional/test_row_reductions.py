@@ -1,6 +1,8 @@
 """Reductions over sparse rows against plain loops, down to zeros, denormals and NaN."""
 
 import math
+import subprocess
+import sys
 from itertools import chain
 
 import pytest
@@ -122,3 +124,15 @@ def test_more_rows_than_labels_take_the_general_way(monkeypatch):
     general = row_maximum_with_column(pointer, columns, dense)
     assert torch.equal(general[0], expected[0])
     assert torch.equal(general[1], expected[1])
+
+
+def test_no_operator_warns_in_a_process_that_uses_no_other() -> None:
+    # torch announces once per process that its sparse tensors are in beta.
+    program = (
+        "import torch\n"
+        "from gkd.functional.row_reductions import row_maximum_with_column\n"
+        "row_maximum_with_column(torch.tensor([0, 2]), torch.tensor([0, 1]), torch.ones(2, 3))\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
