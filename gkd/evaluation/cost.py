@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from gkd.data import collate
 from gkd.errors import ParameterError
+from gkd.evaluation.eval_mode import eval_mode
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -73,22 +74,15 @@ def inference_time(
     starts = range(0, len(chosen), batch_size)
     batches = [collate(chosen[start : start + batch_size]).to(device) for start in starts]
     calls = [[getattr(batch, name) for name in inputs] for batch in batches]
-    # Each module has a mode of its own (a frozen normalisation): train(mode) would level them.
-    modes = {module: module.training for module in model.modules()}
     times = []
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for _ in range(warm_up + repetitions):
-                _wait_for(device)
-                begin = clock()
-                for arguments in calls:
-                    model(*arguments)
-                _wait_for(device)
-                times.append(clock() - begin)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with eval_mode(model), torch.inference_mode():
+        for _ in range(warm_up + repetitions):
+            _wait_for(device)
+            begin = clock()
+            for arguments in calls:
+                model(*arguments)
+            _wait_for(device)
+            times.append(clock() - begin)
     return 1000 * median(times[warm_up:]) / len(chosen)
 
 

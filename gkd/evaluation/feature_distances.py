@@ -9,6 +9,7 @@ from gkd.data import Sample, collate
 from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.views import NetworkTaps, network_outputs
 from gkd.errors import DataError, TapError
+from gkd.evaluation.eval_mode import eval_mode
 
 FILE_NAME = "feature_space.json"
 """What a run keeps of these distances, in the folder of each network."""
@@ -49,13 +50,9 @@ def feature_distances(
     require_tap(network, place, "network")
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     batch = collate([sample]).to(device)
-    was_training = network.training
-    network.eval()
-    try:
-        taps = NetworkTaps("network", Tap(""), features=[place])
+    taps = NetworkTaps("network", Tap(""), features=[place])
+    with eval_mode(network):
         outputs = network_outputs(network, {name: getattr(batch, name) for name in inputs}, taps)
-    finally:
-        network.train(was_training)
     features = outputs.features[place].flatten(0, -2).double().cpu()
     if len(features) != count:
         raise TapError(

@@ -8,6 +8,7 @@ from torch import nn
 
 from gkd.data import AbstractDataset, Batch, Sample, collate
 from gkd.errors import GkdError
+from gkd.evaluation.eval_mode import eval_mode
 from gkd.evaluation.metrics import primary_metric, task_metrics
 
 
@@ -69,13 +70,11 @@ class Scores:
             GkdError: logits or labels cannot be scored; names the samples.
         """
         device = next(network.parameters()).device
-        was_training = network.training
-        network.eval()
         self.reset()
-        for start in range(0, len(samples), self.batch_size):
-            chosen = range(start, min(start + self.batch_size, len(samples)))
-            batch = collate([samples[index] for index in chosen]).to(device)
-            with self.precision():
-                self.update(network, batch)
-        network.train(was_training)
+        with eval_mode(network):
+            for start in range(0, len(samples), self.batch_size):
+                chosen = range(start, min(start + self.batch_size, len(samples)))
+                batch = collate([samples[index] for index in chosen]).to(device)
+                with self.precision():
+                    self.update(network, batch)
         return self.compute()

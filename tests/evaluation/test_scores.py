@@ -1,5 +1,7 @@
 """Scores of a network: which samples cannot be scored."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from tiny_plugin import Blobs, Perceptron
@@ -34,3 +36,16 @@ def test_of_many_samples_the_first_are_named():
     named = "^among the samples 'test-0', 'test-1', 'test-2', ...: logits hold NaN"
     with pytest.raises(NonFiniteError, match=named):
         Scores(dataset, 5)(network, samples)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_scoring_leaves_every_module_in_its_mode(fails):
+    dataset = Blobs()
+    samples = dataset.test
+    network = Perceptron(dataset.num_features, dataset.num_classes)
+    network.norm.eval()
+    if fails:
+        samples[1].y[0] = 7
+    with pytest.raises(ParameterError) if fails else nullcontext():
+        Scores(dataset, 1)(network, samples)
+    assert [network.training, network.norm.training] == [True, False]
