@@ -4,8 +4,8 @@ import importlib
 import pkgutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -78,9 +78,14 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
                 f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
                 "run: pip install 'gkd[testing]'"
             ) from None
+    from hypothesis.configuration import set_hypothesis_home_dir
+
     reasons = options.reasons
     reports = []
-    with _no_traces():
+    with ExitStack() as stack:
+        # hypothesis would keep its notes in the working directory.
+        set_hypothesis_home_dir(stack.enter_context(TemporaryDirectory()))
+        stack.callback(set_hypothesis_home_dir, None)
         for subject in quietly(partial(_subjects, target, options)):
             reports.append(quietly(partial(_check, subject, reasons)))
             if not as_json:
@@ -92,19 +97,6 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
         failed = [f"{report.kind}:{report.name}" for report in reports if not report.passed]
         print(f"{len(reports)} components checked; failed: {', '.join(failed) or 'none'}")
     return passed
-
-
-@contextmanager
-def _no_traces() -> Iterator[None]:
-    """Context in which hypothesis keeps its notes elsewhere than in the working directory."""
-    from hypothesis.configuration import set_hypothesis_home_dir
-
-    with TemporaryDirectory() as folder:
-        set_hypothesis_home_dir(folder)
-        try:
-            yield
-        finally:
-            set_hypothesis_home_dir(None)
 
 
 def _subjects(target: str, options: CheckOptions) -> "list[Subject]":

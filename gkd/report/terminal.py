@@ -29,7 +29,10 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
             console = Console(highlight=False, width=_UNLIMITED)
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     table = comparison_table(runs)
-    shown = _fit(table, console.width)
+    shown = table
+    for name in _LEAST_NEEDED:  # until no cell has to wrap
+        if sum(_widths(shown)) + _GAP * (len(shown.header) - 1) > console.width:
+            shown = shown.without(name)
     console.print(Text(title, "bold"))
     grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for column, (heading, width) in enumerate(zip(shown.header, _widths(shown), strict=True)):
@@ -53,16 +56,6 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         for key, text in protocol(run):
             entries.add_row(Text(key, "dim"), Text(text, "dim"))
         console.print(entries)
-
-
-def _fit(table: Table, width: int) -> Table:
-    """Leave out the columns that are needed least until no cell has to wrap."""
-    for name in _LEAST_NEEDED:
-        if sum(_widths(table)) + _GAP * (len(table.header) - 1) <= width:
-            break
-        if name in table.header:
-            table = table.without(name)
-    return table
 
 
 def _widths(table: Table) -> list[int]:
