@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import gkd
-import gkd_dgcnn
 from gkd.distillation.taps import taps
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
@@ -56,7 +55,7 @@ def test_the_networks_of_the_paper_have_their_parameter_counts(options, count):
 
 def test_the_hook_offers_the_network_by_name():
     host = create_host(discover=True)
-    assert gkd_dgcnn.gkd_models() == {"dgcnn": DGCNN}
+    assert host.component("model", "dgcnn").factory is DGCNN
     network = host.create(
         "model", "dgcnn", in_channels=3, out_channels=4, channels=[8, 12], embedding=16, head=[10]
     )
