@@ -10,7 +10,9 @@ import gkd
 from gkd.testing import parametrize_with_checks
 
 
-@parametrize_with_checks([*(("loss", GCRD, choice) for choice in GCRD.example_parameters), GSP])
+@parametrize_with_checks(
+    [*(("loss", GCRD, choice) for choice in GCRD.example_parameters), GSP], examples=10
+)
 def test_laws(check):
     check()
 
@@ -18,6 +20,7 @@ def test_laws(check):
 @parametrize_with_checks(
     [("loss", GCRD, {"width": 8, "samples": 3})],
     expected_failures={"invariant-to-node-relabelling": "nodes are drawn by their numbers"},
+    examples=10,
 )
 def test_laws_where_nodes_are_drawn(check):
     check()
