@@ -1,5 +1,6 @@
 """The kernels of equation 8, the two that published code adds, and the L1 kernel of the authors."""
 
+from math import inf
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, PositiveInt
@@ -96,6 +97,8 @@ class RBF(AbstractKernel):
         sigma: bandwidth σ in units of the features, or ``"median"`` for the median distance over
             the edges of the batch, self-loops excluded: each network then has its own, and the
             structure does not depend on the scale of its features. No gradient flows through it.
+            Where half the ends coincide it is the mean, and where all do, all similarities are 1;
+            a distance that rounding cannot tell from 0 counts as 0.
 
     Source: CVPR 2020, equation 8 (σ = 1).
 
@@ -112,26 +115,28 @@ class RBF(AbstractKernel):
 
     def similarity(self, pairs: EdgePairs) -> Tensor:
         """Return the similarities, ``[E]``, in (0, 1]."""
-        if self.sigma == "median":
-            # Twice: how much round-off is tolerable shows only in the median itself. Where all
-            # ends coincide it is 0, and any bandwidth gives the same similarities.
-            rough = _median(pairs.squared_distance(), pairs)
-            variance = _median(pairs.squared_distance(RESOLUTION * 2 * rough), pairs) or 1.0
-        else:
-            variance = float(self.sigma) ** 2
+        variance = _median_square(pairs) if self.sigma == "median" else float(self.sigma) ** 2
         # The slope of exp is at most 1, so that only the division by 2σ² changes the tolerance: far
         # fewer features need float64 than for the distance itself.
         exponents = pairs.squared_distance(RESOLUTION * 2 * variance) / (-2 * variance)
         return exponents.exp_()  # in place: autograd keeps the result of exp, not its argument
 
 
-def _median(squares: Tensor, pairs: EdgePairs) -> float:
-    """Lower median over the edges (it commutes with the square); 0 when there are none."""
-    between = squares.detach()[pairs.graph.source != pairs.graph.target]
-    if not between.numel():
-        return 0.0
-    # Where half the ends coincide, the mean still tells the others apart.
-    return float(between.median()) or float(between.mean())
+def _median_square(pairs: EdgePairs) -> float:
+    """Lower median of the squared distances (it commutes with the square), infinite if all are 0.
+
+    Where half the ends coincide, the mean takes its place, which still tells the others apart.
+    """
+    between = pairs.graph.source != pairs.graph.target
+    # Twice: how much round-off is tolerable shows only in the median itself.
+    rough = float(pairs.squared_distance().detach()[between].median())
+    squares = pairs.squared_distance(RESOLUTION * 2 * rough).detach()[between]
+    # Ends that coincide have distances of rounding's making: as a bandwidth these would blow
+    # themselves up to a structure, another one on every processor. (Of no edges, both are NaN.)
+    for typical in (Tensor.median, Tensor.mean):
+        if pairs.exceeds_rounding(square := float(typical(squares))):
+            return square
+    return inf
 
 
 class Cosine(AbstractKernel):

@@ -5,6 +5,7 @@ import math
 import lsp_reference
 import pytest
 import torch
+from torch import Tensor
 
 import gkd
 import gkd_lsp
@@ -203,6 +204,49 @@ def test_self_loops_do_not_move_the_median_bandwidth():
 def test_median_bandwidth_of_coinciding_nodes_is_finite(features, expected):
     graph = Graph(torch.tensor([[1, 2, 3], [0, 0, 0]]), 4)
     assert RBF("median")(torch.tensor(features), graph).tolist() == pytest.approx(expected)
+
+
+def rotated(features: Tensor, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    square = torch.randn(*2 * features.shape[1:], generator=generator, dtype=features.dtype)
+    return features @ torch.linalg.qr(square).Q
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("shift", [0.0, 1e3])
+def test_median_bandwidth_does_not_see_what_rounding_makes_of_equal_rows(dtype, scale, shift):
+    graph = Graph(torch.tensor([[1, 2, 3, 0], [0, 0, 0, 1]]), 5)
+    generator = torch.Generator().manual_seed(0)
+    row = torch.randn(1, 16, generator=generator, dtype=dtype)
+    # Node 4, which has no edge, keeps the mean away from the others.
+    features = torch.cat([row.repeat(4, 1), -row]) + shift
+    for _ in range(20):
+        last_digit = torch.randint(-1, 2, features.shape, generator=generator)
+        noisy = features * (1 + torch.finfo(dtype).eps * last_digit)
+        leaf = (noisy * scale).requires_grad_()
+        similarities = RBF("median")(leaf, graph)
+        assert similarities.tolist() == [1, 1, 1, 1]
+        (gradient,) = torch.autograd.grad(similarities.sum(), leaf)
+        assert not gradient.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_median_bandwidth_of_half_equal_rows_is_the_mean_however_they_are_rotated(dtype, scale):
+    graph = Graph(torch.tensor([[1, 2, 3], [0, 0, 0]]), 4)
+    row = torch.randn(16, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    features = torch.stack([row, row, row, -row])
+    for seed in range(20):
+        similarities = RBF("median")(rotated(features, seed) * scale, graph).tolist()
+        assert similarities == pytest.approx([1, 1, math.exp(-3 / 2)], rel=1e-6)
+
+
+def test_median_bandwidth_of_close_rows_far_from_the_origin_is_their_distance():
+    graph = Graph(torch.tensor([[1, 2], [0, 0]]), 3)
+    features = 1e4 + torch.tensor([[0.0], [1e-3], [3e-3]], dtype=torch.float64)
+    expected = [math.exp(-1 / 2), math.exp(-9 / 2)]
+    assert RBF("median")(features, graph).tolist() == pytest.approx(expected, rel=1e-6)
 
 
 def test_median_bandwidth_makes_the_structure_independent_of_the_scale(host):
