@@ -23,6 +23,7 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
     import torch
 
     from gkd.commands.listing import print_json, print_table
+    from gkd.distillation.inputs import inputs_or
     from gkd.distillation.taps import taps
     from gkd.training.experiment import Experiment
 
@@ -34,7 +35,7 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
     rows = [
         {"network": name, **asdict(info), "shape": list(info.shape)}
         for name, network in networks.items()
-        for info in taps(network, batch, experiment.dataset.inputs)
+        for info in taps(network, batch, inputs_or(network, experiment.dataset.inputs))
     ]
     if as_json:
         print_json(rows)

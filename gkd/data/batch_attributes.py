@@ -1,6 +1,6 @@
 """Attributes of a batch, whatever its class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -41,11 +41,6 @@ def tensor_attribute(batch: object, name: str, purpose: str) -> Tensor:
     if not isinstance(value, Tensor):
         raise DataError(f"{purpose}: batch.{name} is a {type(value).__name__}, not a tensor")
     return value
-
-
-def inputs_of(batch: object, names: Sequence[str]) -> dict[str, object]:
-    """Return what a network is called with, by name, in order."""
-    return {name: attribute(batch, name, "inputs") for name in names}
 
 
 def attribute_names(batch: object) -> list[str]:

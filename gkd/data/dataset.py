@@ -17,7 +17,8 @@ class AbstractDataset(ABC):
         task: ``"single-label"`` or ``"multi-label"``.
         num_features: width of the input, ``in_channels`` of a model.
         num_classes: width of the output, ``out_channels`` of a model.
-        inputs: names of the batch's tensors that models are called with, in order.
+        inputs: names of the batch's tensors that models are called with, unless they declare
+            inputs of their own.
         augmented: whether a training sample differs from epoch to epoch, so that nothing computed
             from it may be kept.
     """

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import inputs_of
 from gkd.distillation.finiteness import require_finite
+from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.resolve import ResolvedTerm, network_taps, resolve, term_context
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.taps import Tap, describe, evaluation_mode
@@ -39,7 +39,12 @@ class Distiller(nn.Module):
         student: a module whose parameters and sub-modules are its own.
         terms: what to distil. Several may use one loss.
         task: ``"single-label"``, ``"multi-label"`` or a :class:`gkd.Task`.
-        inputs: attributes of the batch that the networks are called with, in order.
+        inputs: what networks are called with: names of attributes of the batch, ``("x",
+            "edge_index")``, each for the parameter of that name (in order where a network has
+            other names); a mapping from parameters to attributes, ``{"h": "x", "adj": "adj_t"}``;
+            or ``"batch"`` for the batch itself. ``{"student": ..., "teacher": ...}`` (or the
+            names of several teachers) says it of each network; what it leaves out, or None, is
+            what a network declares in an attribute ``inputs`` of its own.
         target: attribute of the batch that holds the labels.
         mask: attribute of the batch, boolean ``[N]``: rows that the supervised loss takes. Terms
             take all rows.
@@ -80,20 +85,17 @@ class Distiller(nn.Module):
         terms: Sequence[Term] = (),
         *,
         task: str | Task,
-        inputs: Sequence[str],
+        inputs: Inputs | Mapping[str, Inputs] | None = None,
         target: str = "y",
         mask: str | None = None,
         logits: str = "",
         teacher_cache: TeacherCache | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(inputs, str) or not inputs:
-            raise ParameterError(f"inputs: expected names such as ('x',), got {inputs!r}")
         # A plain dict: as sub-modules, teachers would be in parameters(), state_dict() and train().
         self.teachers = freeze_teachers(teacher, student)
         self.student = student
         self.task = task if isinstance(task, Task) else find_task(task)
-        self.inputs = tuple(inputs)
         self.teacher_cache = teacher_cache
         self.epoch = 0
         self.terms = resolve(terms, student, self.teachers, self.task)
@@ -102,8 +104,11 @@ class Distiller(nn.Module):
         place = Tap.parse(logits)
         student_views = {term.name: term.student_view for term in self.terms}
         self._student_taps = network_taps("student", student_views, place)
+        called_with = inputs_by_network(inputs, {"student": student, **self.teachers})
+        self._student_inputs = NetworkInputs(called_with["student"], student, "student")
         self._teacher_views = [
-            TeacherViews(name, self.teachers, self.terms, place) for name in self.teachers
+            TeacherViews(name, self.teachers, self.terms, called_with[name], place)
+            for name in self.teachers
         ]
         learns = [t for t in self.terms if type(t.loss).build is not AbstractLoss.build]
         self._unbuilt = {term.name for term in learns}
@@ -169,9 +174,9 @@ class Distiller(nn.Module):
         """
         if self.teacher_cache is None:
             raise ParameterError("remember: this distiller was made without a teacher_cache")
-        inputs, complete = inputs_of(batch, self.inputs), True
+        complete = True
         for teacher in self._teacher_views:
-            complete &= teacher.remember(batch, inputs, self.teacher_cache)
+            complete &= teacher.remember(batch, self.teacher_cache)
         return complete
 
     def named_parameters(
@@ -189,13 +194,14 @@ class Distiller(nn.Module):
         self, batch: object, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
     ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
         """Return the student's outputs, and the pair of views of each term."""
-        inputs = inputs_of(batch, self.inputs)
         names = {term.name for term in terms}
         theirs: dict[str, View] = {}
         # Teachers first: their activations are gone before the student's pile up.
         for teacher in self._teacher_views:
-            theirs |= teacher.term_views(batch, inputs, names, cache)
-        ours = network_outputs(self.student, inputs, self._student_taps)
+            theirs |= teacher.term_views(batch, names, cache)
+        ours = network_outputs(
+            self.student, self._student_inputs.arguments(batch), self._student_taps
+        )
         views = {}
         for term in terms:
             with term_context(term.name):

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gkd.data.batch_attributes import inputs_of
+from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.errors import TapError
 from gkd.graph import Graph
 
@@ -273,9 +273,7 @@ class TapInfo:
     parameters: int
 
 
-def taps(
-    network: nn.Module, batch: object, inputs: Sequence[str] = ("x", "edge_index")
-) -> list[TapInfo]:
+def taps(network: nn.Module, batch: object, inputs: Inputs = ("x", "edge_index")) -> list[TapInfo]:
     """Everything that can be tapped in ``network``, found by running it once on ``batch``.
 
     The network runs in evaluation mode and without gradients, and is left as it was.
@@ -283,7 +281,7 @@ def taps(
     Args:
         network: any module.
         batch: any object with the attributes in ``inputs``.
-        inputs: attributes of the batch that the network is called with.
+        inputs: what the network is called with, as :class:`gkd.Distiller` takes it.
 
     >>> from types import SimpleNamespace
     >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
@@ -301,7 +299,8 @@ def taps(
     with ExitStack() as stack, evaluation_mode(network), torch.no_grad():
         for path, module in modules:
             stack.callback(module.register_forward_hook(partial(record, path)).remove)
-        network(*inputs_of(batch, inputs).values())
+        arguments = NetworkInputs(inputs, network, "network").arguments(batch)
+        network(*arguments.positional, **arguments.named)
     return [
         TapInfo(
             path=f"{path}{f'#{call}' if len(calls[path]) > 1 else ''}{items}",
@@ -317,7 +316,16 @@ def taps(
 
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Context in which ``network`` is in evaluation mode; each module's mode returns afterwards."""
+    """Put a network into evaluation mode, and every module back into its own mode afterwards.
+
+    >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
+    >>> with evaluation_mode(network):
+    ...     print([module.training for module in network])
+    [False, False]
+    >>> [module.training for module in network]
+    [True, False]
+    """
+    # Not train() at the end: it would level a frozen normalisation with the rest.
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
 from gkd.data.batch_attributes import num_nodes, tensor_attribute
+from gkd.distillation.inputs import Arguments
 from gkd.distillation.taps import Tap, capture, describe, features_of, graph_of, item_of
 from gkd.distillation.term import GraphBuilder, GraphChoice
 from gkd.errors import ParameterError, TapError
@@ -64,10 +65,8 @@ class NetworkTaps:
         return frozenset([*self.features, *self.graphs])
 
 
-def network_outputs(
-    network: nn.Module, inputs: Mapping[str, object], taps: NetworkTaps
-) -> NetworkOutputs:
-    """Run ``network`` on the values of ``inputs``, in order, and collect what ``taps`` ask for.
+def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps) -> NetworkOutputs:
+    """Call ``network`` with ``arguments``, and collect what ``taps`` ask for.
 
     Where logits are not needed, the first pass shows how often taps fire; later ones end there.
 
@@ -77,7 +76,7 @@ def network_outputs(
     enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
     output: object = None
     with capture(network, taps.captured, taps.name, enough, taps.terms) as captured:
-        output = network(*inputs.values())
+        output = network(*arguments.positional, **arguments.named)
     outputs = NetworkOutputs(
         logits=None if taps.partial else _logits(output, taps),
         features={

@@ -13,8 +13,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from gkd.data import collate
+from gkd.distillation.inputs import Inputs, NetworkInputs
+from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
-from gkd.evaluation.eval_mode import eval_mode
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -37,7 +38,7 @@ def parameter_count(model: nn.Module) -> int:
 def inference_time(
     model: nn.Module,
     samples: Sequence[Any],
-    inputs: Sequence[str],
+    inputs: Inputs,
     *,
     batch_size: int = 1,
     repetitions: int = 5,
@@ -54,7 +55,7 @@ def inference_time(
     Args:
         model: Network to measure, on the device to measure it on.
         samples: What to answer; the first ``at_most`` of them are used.
-        inputs: Attributes of a batch that the model is called with.
+        inputs: What the model is called with, as :class:`gkd.Distiller` takes it.
         batch_size: Samples per forward pass.
         repetitions: Measured passes over the batches.
         warm_up: Passes before the first measured one.
@@ -73,14 +74,15 @@ def inference_time(
     device = torch.device("cpu") if tensor is None else tensor.device
     starts = range(0, len(chosen), batch_size)
     batches = [collate(chosen[start : start + batch_size]).to(device) for start in starts]
-    calls = [[getattr(batch, name) for name in inputs] for batch in batches]
+    called_with = NetworkInputs(inputs, model, "network")
+    calls = [called_with.arguments(batch) for batch in batches]
     times = []
-    with eval_mode(model), torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         for _ in range(warm_up + repetitions):
             _wait_for(device)
             begin = clock()
             for arguments in calls:
-                model(*arguments)
+                model(*arguments.positional, **arguments.named)
             _wait_for(device)
             times.append(clock() - begin)
     return 1000 * median(times[warm_up:]) / len(chosen)

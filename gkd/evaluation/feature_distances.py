@@ -1,15 +1,13 @@
 """Distances of the features of a network to those of one node."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from gkd.data import Sample, collate
-from gkd.distillation.taps import Tap, require_tap
+from gkd.distillation.inputs import Inputs, NetworkInputs
+from gkd.distillation.taps import Tap, evaluation_mode, require_tap
 from gkd.distillation.views import NetworkTaps, network_outputs
 from gkd.errors import DataError, TapError
-from gkd.evaluation.eval_mode import eval_mode
 
 FILE_NAME = "feature_space.json"
 """What a run keeps of these distances, in the folder of each network."""
@@ -17,7 +15,7 @@ FILE_NAME = "feature_space.json"
 
 @torch.no_grad()
 def feature_distances(
-    network: nn.Module, sample: Sample, inputs: Sequence[str], tap: str, node: int
+    network: nn.Module, sample: Sample, inputs: Inputs, tap: str, node: int
 ) -> Tensor:
     r"""Distances of all nodes' features to those of one node, as figure 4 of the paper shows them.
 
@@ -26,7 +24,7 @@ def feature_distances(
     Args:
         network: runs in evaluation mode, on its device; its mode is restored.
         sample: of ``num_nodes`` nodes.
-        inputs: attributes of a batch that the network is called with.
+        inputs: what the network is called with, as :class:`gkd.Distiller` takes it.
         tap: where the features are, ``[N, F]``.
         node: the marked node.
 
@@ -51,8 +49,9 @@ def feature_distances(
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     batch = collate([sample]).to(device)
     taps = NetworkTaps("network", Tap(""), features=[place])
-    with eval_mode(network):
-        outputs = network_outputs(network, {name: getattr(batch, name) for name in inputs}, taps)
+    arguments = NetworkInputs(inputs, network, "network").arguments(batch)
+    with evaluation_mode(network):
+        outputs = network_outputs(network, arguments, taps)
     features = outputs.features[place].flatten(0, -2).double().cpu()
     if len(features) != count:
         raise TapError(

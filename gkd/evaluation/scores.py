@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from gkd.data import AbstractDataset, Batch, Sample, collate
+from gkd.distillation.inputs import NetworkInputs, inputs_or
+from gkd.distillation.taps import evaluation_mode
 from gkd.errors import GkdError
-from gkd.evaluation.eval_mode import eval_mode
 from gkd.evaluation.metrics import primary_metric, task_metrics
 
 
@@ -49,7 +50,10 @@ class Scores:
         Raises:
             GkdError: logits or labels cannot be scored; names the samples.
         """
-        logits = network(*(getattr(batch, name) for name in self.inputs))
+        arguments = NetworkInputs(inputs_or(network, self.inputs), network, "network").arguments(
+            batch
+        )
+        logits = network(*arguments.positional, **arguments.named)
         try:
             self.metrics.to(logits.device).update(logits.float(), batch.y)
         except GkdError as error:
@@ -71,7 +75,7 @@ class Scores:
         """
         device = next(network.parameters()).device
         self.reset()
-        with eval_mode(network):
+        with evaluation_mode(network):
             for start in range(0, len(samples), self.batch_size):
                 chosen = range(start, min(start + self.batch_size, len(samples)))
                 batch = collate([samples[index] for index in chosen]).to(device)

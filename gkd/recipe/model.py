@@ -53,7 +53,19 @@ def _check_graph(value: Any) -> Any:
     raise ValueError("should be the name of a batch attribute, 'tap:PATH' or {name = ..., ...}")
 
 
+def _check_inputs(value: Any) -> Any:
+    names = value.values() if isinstance(value, dict) else value
+    known = isinstance(names, list | type({}.values())) and all(isinstance(n, str) for n in names)
+    if value == "batch" or (names and known):
+        return value
+    raise ValueError(
+        'must be names of attributes such as ["x", "edge_index"], a table from parameters to '
+        f'attributes, or "batch", got {value!r}'
+    )
+
+
 Weight = Annotated[Any, AfterValidator(_check_weight)]
+NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
 GraphSource = Annotated[Any, AfterValidator(_check_graph)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
@@ -120,6 +132,8 @@ class TeacherRecipe(Part):
     Args:
         name: of the model.
         params: of the model.
+        inputs: what the model is called with, as ``gkd.Distiller`` takes it; by default what the
+            model declares, else what the dataset does.
         weights: safetensors file, instead of a training.
         seed: of its training.
         training: how it is trained.
@@ -130,6 +144,7 @@ class TeacherRecipe(Part):
 
     name: str
     params: dict[str, Any] = {}
+    inputs: NetworkInputs = None
     weights: str | None = None
     seed: NonNegativeInt = 0
     training: TrainingRecipe | None = None
@@ -144,10 +159,17 @@ class TeacherRecipe(Part):
 
 
 class StudentRecipe(Part):
-    """The student's model."""
+    """The student's model.
+
+    Args:
+        name: of the model.
+        params: of the model.
+        inputs: what the model is called with, as of the teacher.
+    """
 
     name: str
     params: dict[str, Any] = {}
+    inputs: NetworkInputs = None
 
 
 class TermRecipe(Part):

@@ -13,6 +13,8 @@ from torch import nn
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
 from gkd.distillation.distiller import Distiller
+from gkd.distillation.inputs import NetworkInputs, inputs_or
+from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
 from gkd.errors import DataError, GkdError, RecipeError
 from gkd.hosting.host import Host
@@ -91,18 +93,24 @@ class Experiment:
                 terms.append(Term(**recipe.model_dump(exclude_none=True)))
         with self.origins.context("methods", index):
             # Without terms nothing is compared: the teacher would run for nothing in every step.
+            teachers = {SOLE_TEACHER: teacher} if teacher is not None and terms else {}
+            networks = {"student": student, **teachers}
             return Distiller(
-                teacher if teacher is not None and terms else {},
+                teachers,
                 student,
                 terms,
                 task=self.dataset.task,
-                inputs=self.dataset.inputs,
+                inputs={
+                    name: inputs_or(network, self.dataset.inputs)
+                    for name, network in networks.items()
+                },
                 teacher_cache=cache,
             )
 
     def task_distiller(self, network: nn.Module) -> Distiller:
         """Distiller that trains a network by its task, without a teacher."""
-        return Distiller({}, network, [], task=self.dataset.task, inputs=self.dataset.inputs)
+        inputs = inputs_or(network, self.dataset.inputs)
+        return Distiller({}, network, [], task=self.dataset.task, inputs={"student": inputs})
 
     def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:
         """Build a distiller's adapters, the same for the same seed."""
@@ -129,6 +137,10 @@ class Experiment:
             params = {name: size for name, size in sizes.items() if name in accepted} | given
             set_random_state(derived_seed(seed, "weights", path[-1]))
             model: nn.Module = self.host.create("model", recipe.name, **params)
+            if recipe.inputs is not None:
+                # Said to the model itself, so that training, scores and cost all call it so.
+                model.inputs = recipe.inputs
+            NetworkInputs(inputs_or(model, self.dataset.inputs), model, str(path[-1]))
         return model
 
     def dry_run(self, devices: Devices) -> None:

@@ -8,6 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
 from gkd.data import AbstractDataset, Sample
+from gkd.distillation.inputs import inputs_or
 from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.evaluation.feature_distances import FILE_NAME, feature_distances
 from gkd.files import write_json
@@ -58,7 +59,9 @@ class FeatureSpace:
     def seen_by(self, network: nn.Module, tap: str) -> View:
         """Distances of all features to the marked node's."""
         recipe = self.recipe
-        return feature_distances(network, self.sample, self.inputs, tap, recipe.node).tolist()
+        return feature_distances(
+            network, self.sample, inputs_or(network, self.inputs), tap, recipe.node
+        ).tolist()
 
     def write(self, folder: Path, tap: str, views: dict[str, View]) -> None:
         """Write what a network was seen to make of the sample, by epoch or as ``trained``."""

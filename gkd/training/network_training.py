@@ -20,6 +20,7 @@ from torch import nn
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
 from gkd.distillation.distiller import Distiller
+from gkd.distillation.inputs import inputs_or
 from gkd.evaluation.cost import inference_time, parameter_count
 from gkd.evaluation.scores import Scores
 from gkd.files import write_atomically, write_json
@@ -195,7 +196,9 @@ def describe(
         "seed": identity.seed,
         "parameters": parameter_count(network),
         "test": scores(network, dataset.test),
-        "milliseconds_per_sample": inference_time(network, dataset.test, dataset.inputs),
+        "milliseconds_per_sample": inference_time(
+            network, dataset.test, inputs_or(network, dataset.inputs)
+        ),
     }
 
 

@@ -132,8 +132,7 @@ def test_a_sample_that_changed_its_size_is_an_error() -> None:
     ],
 )
 def test_augmented_data_is_an_error(augment) -> None:
-    distiller = cached(None, None, inputs=["x", "edge_index"])
-    distiller.student = Counting()
+    distiller = cached(None, None, inputs={"student": ["x"], "teacher": ["x", "edge_index"]})
     distiller(batch("ac"))
     data = batch("ac")
     augment(data)
@@ -142,8 +141,8 @@ def test_augmented_data_is_an_error(augment) -> None:
 
 
 def test_edges_belong_to_their_samples_in_any_company_and_order() -> None:
-    distiller = cached(None, None, inputs=["x", "edge_index", "edge_weight", "batch"])
-    distiller.student = Counting()
+    inputs = {"student": ["x"], "teacher": ["x", "edge_index", "edge_weight", "batch"]}
+    distiller = cached(None, None, inputs=inputs)
     for names in ("abc", "ca", "bd", "cba"):
         data = batch(names)
         weights = data.x[data.edge_index[1], 0]  # as many as there are nodes
@@ -201,8 +200,8 @@ def test_tapped_graphs_are_kept_too() -> None:
 
     loss = Recorder()
     term = gkd.Term(loss, teacher_graph="tap:ring", **TAPS)
-    distiller = cached(Ring(), None, term, inputs=["x", "edge_index"])
-    distiller.student = Counting()
+    inputs = {"student": ["x"], "teacher": ["x", "edge_index"]}
+    distiller = cached(Ring(), None, term, inputs=inputs)
     for names in ("abc", "d", "bda", "c"):
         data = batch(names)
         distiller(data)
@@ -295,6 +294,6 @@ def test_an_output_that_cannot_be_divided_is_an_error() -> None:
 def test_an_input_that_cannot_be_divided_is_an_error(value: object) -> None:
     data = batch("abc")
     data = SimpleNamespace(x=data.x, y=data.y, ptr=data.ptr, ids=data.ids, scale=value)
-    distiller = cached(None, None, inputs=["x", "scale"])
+    distiller = cached(None, None, inputs={"student": ["x"], "teacher": ["x", "scale"]})
     with pytest.raises(ParameterError, match="teacher cache: input 'scale'"):
         distiller(data)

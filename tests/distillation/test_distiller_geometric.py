@@ -107,8 +107,20 @@ def test_masks_of_transductive_data() -> None:
 
 
 def test_missing_attributes_are_named() -> None:
-    with pytest.raises(DataError, match=r"\(Data\) has no 'edge_attr'; .*edge_index.* x, y"):
-        distiller({}, model(), inputs=["x", "edge_index", "edge_attr"])(graph())
+    data = graph()
+    del data.edge_index
+    with pytest.raises(DataError, match=r"\(Data\) has no 'edge_index'; available: .*x, y"):
+        distiller({}, model())(data)
+
+
+def test_optional_inputs_are_left_out_where_the_batch_has_none_and_arrive_where_it_has() -> None:
+    student, data = pyg.GAT(5, 8, 2, 3, edge_dim=4).eval(), graph()
+    called = distiller({}, student, inputs=["x", "edge_index", "edge_attr"])
+    torch.testing.assert_close(called(data).logits, student(data.x, data.edge_index))
+    data.edge_attr = torch.randn(data.edge_index.shape[1], 4)
+    expected = student(data.x, data.edge_index, edge_attr=data.edge_attr)
+    assert torch.equal(called(data).logits, expected)
+    assert not torch.allclose(expected, student(data.x, data.edge_index))
 
 
 def test_a_model_of_another_depth_names_its_paths() -> None:

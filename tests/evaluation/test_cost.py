@@ -104,9 +104,13 @@ def test_it_evaluates_and_restores_every_mode(samples: list[Sample], training: b
 
 
 def test_modes_are_restored_after_a_failure(samples: list[Sample]) -> None:
-    model = Witness().train()
-    with pytest.raises(TypeError):
-        inference_time(model, samples, ("x",))
+    class Failing(Witness):
+        def forward(self, x: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+            raise TypeError("as networks do")
+
+    model = Failing().train()
+    with pytest.raises(TypeError, match="as networks do"):
+        inference_time(model, samples, ("x", "batch"))
     assert all(module.training for module in model.modules())
 
 
