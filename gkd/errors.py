@@ -92,10 +92,7 @@ def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
     gkd.errors.ParameterError: Smooth: parameter 'width' must be int > 0, got 0
     """
     owner = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-    parameters = inspect.signature(function).parameters.values()
-    positions = [
-        p.name for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-    ]
+    positions = inspect.getfullargspec(function).args
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:

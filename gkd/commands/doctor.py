@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 
 import torch
@@ -164,7 +164,7 @@ def show_diagnosis(*, as_json: bool) -> bool:
     found = quietly(diagnose)
     if as_json:
         plugins = {"plugins": [plugin_row(record) for record in found.plugins]}
-        print_json({"healthy": not found.problems, **asdict(found), **plugins})
+        print_json({"healthy": not found.problems, **asdict(replace(found, plugins=())), **plugins})
         return not found.problems
     versions = {name: version or "not installed" for name, version in found.versions.items()}
     products = [

@@ -8,11 +8,10 @@ from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
 from gkd.errors import PluginError
-from gkd.hosting.components import Component
 from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.parameters import readable_signature
-from gkd.hosting.records import Place, PluginRecord
+from gkd.hosting.records import Component, Place, PluginRecord
 
 Result = TypeVar("Result")
 

@@ -1,130 +1,54 @@
 """Components by kind and name: finding one, and saying why there is none."""
 
-import pkgutil
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.records import PluginRecord, Problem, Source, State, canonical_name
+from gkd.hosting.records import Component, PluginRecord, State
 
 
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One factory that a plugin provides.
+def usable_components(records: Iterable[PluginRecord]) -> Iterator[Component]:
+    """Yield the components of all plugins that have not failed."""
+    for record in records:
+        if record.state is not State.FAILED:
+            yield from record.components
 
-    Args:
-        kind: as in ``gkd.names("loss")``.
-        name: short name, unique within its distribution.
-        offer: the factory, or ``"module:object"``, where it is imported from when it is needed.
-        source: the plugin it comes from.
+
+def components_by_name(kind: str, records: Iterable[PluginRecord]) -> dict[str, Component]:
+    """Return the components of ``kind`` by the shortest name that is unambiguous.
+
+    Raises:
+        UnknownNameError: there is no such kind.
     """
-
-    kind: str
-    name: str
-    offer: Callable[..., Any] | str
-    source: Source
-
-    @property
-    def factory(self) -> Callable[..., Any]:
-        """What makes the component from its parameters.
-
-        Raises:
-            PluginError: it cannot be imported, or is neither a class nor a function.
-        """
-        if not isinstance(self.offer, str):
-            return self.offer
-        try:
-            factory = pkgutil.resolve_name(self.offer)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit and the panics of native modules included
-            problem = Problem.of(error, self.offer, f"importing {self.offer}")
-            raise PluginError(f"{self} cannot be used: {problem}") from error
-        if not callable(factory):
-            raise PluginError(f"{self} cannot be used: {self.offer} is not a class or function")
-        return cast(Callable[..., Any], factory)
-
-    @property
-    def qualified(self) -> str:
-        """``distribution:name``."""
-        return f"{self.source.distribution}:{self.name}"
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} of {self.source.release}"
+    kind = kind_named(kind).name
+    found = [component for component in usable_components(records) if component.kind == kind]
+    sharing = Counter(component.name for component in found)
+    shortest = {c.name if sharing[c.name] == 1 else c.qualified: c for c in found}
+    return dict(sorted(shortest.items()))
 
 
-class Components:
-    """The components of a host's plugins, looked up by kind and name."""
+def find_component(kind: str, name: str, records: Collection[PluginRecord]) -> Component:
+    """Return the component of ``kind`` called ``name`` or ``distribution:name``.
 
-    def __init__(self) -> None:
-        # All that share a name are kept: each can still be asked for as distribution:name.
-        self._found: dict[str, dict[str, list[Component]]] = defaultdict(lambda: defaultdict(list))
-
-    def add(self, offered: Iterable[Component]) -> None:
-        """Add what one plugin offers."""
-        for component in offered:
-            self._found[component.kind][component.name].append(component)
-
-    def __iter__(self) -> Iterator[Component]:
-        """Yield all components, those that share a name included."""
-        for by_name in self._found.values():
-            for sharing in by_name.values():
-                yield from sharing
-
-    def clash(self, component: Component) -> Component | None:
-        """Another component that even ``distribution:name`` would not tell apart, if any."""
-        same = self._found[component.kind][component.name]
-        return next((c for c in same if _same_name(c.qualified, component.qualified)), None)
-
-    def of(self, kind: str) -> dict[str, Component]:
-        """Components of ``kind`` by the shortest name that is unambiguous.
-
-        Raises:
-            UnknownNameError: there is no such kind.
-        """
-        by_name = self._found[kind_named(kind).name]
-        shortest = {
-            (component.name if len(sharing) == 1 else component.qualified): component
-            for sharing in by_name.values()
-            for component in sharing
-        }
-        return dict(sorted(shortest.items()))
-
-    def find(self, kind: str, name: str, records: Iterable[PluginRecord] = ()) -> Component:
-        """Return the component of ``kind`` called ``name`` or ``distribution:name``.
-
-        Args:
-            kind: of the component.
-            name: short or qualified.
-            records: all plugins, so that an error can name those that might have provided it.
-
-        Raises:
-            UnknownNameError: nothing is called so.
-            PluginError: several plugins offer the name.
-        """
-        known = self.of(kind)
-        if not isinstance(name, str):
-            raise ParameterError(f"the name of a {kind} is a string, got {name!r}")
+    Raises:
+        UnknownNameError: nothing is called so; plugins that may have provided it are named.
+        PluginError: several plugins offer the name.
+    """
+    known = components_by_name(kind, records)
+    if not isinstance(name, str):
+        raise ParameterError(f"the name of a {kind} is a string, got {name!r}")
+    found = [c for c in usable_components(records) if c.kind == kind and c.is_called(name)]
+    if len(found) > 1:
+        owners = " and ".join(component.source.release for component in found)
+        either = " or ".join(repr(component.qualified) for component in found)
+        raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
+    if not found:
         _, colon, short = name.rpartition(":")
-        candidates = self._found[kind].get(short, [])
-        if colon:
-            candidates = [c for c in candidates if _same_name(c.qualified, name)]
-        if len(candidates) > 1:
-            owners = " and ".join(c.source.release for c in candidates)
-            either = " or ".join(repr(c.qualified) for c in candidates)
-            raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
-        if not candidates:
-            choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
-            message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
-            raise UnknownNameError("\n".join([message, *_possible_sources(kind, short, records)]))
-        return candidates[0]
-
-
-def _same_name(one: str, other: str) -> bool:
-    return canonical_name(one) == canonical_name(other)
+        choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
+        message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
+        raise UnknownNameError("\n".join([message, *_possible_sources(kind, short, records)]))
+    return found[0]
 
 
 def _possible_sources(kind: str, name: str, records: Iterable[PluginRecord]) -> Iterator[str]:

@@ -7,19 +7,18 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any
 
 import pluggy
 
 from gkd.errors import ParameterError, PluginError
 from gkd.hosting import hookspecs
-from gkd.hosting.components import Component, Components
+from gkd.hosting.components import components_by_name, find_component, usable_components
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
 from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
 from gkd.hosting.parameters import bind_parameters, signature_of
-from gkd.hosting.records import Place, PluginRecord, Problem, Source, State
+from gkd.hosting.records import Component, Place, PluginRecord, Problem, Source, State
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +35,6 @@ class Host:
     def __init__(self, settings: PluginSettings) -> None:
         self.settings = settings
         self._records: list[PluginRecord] = []
-        self._components = Components()
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._loading = False
@@ -58,21 +56,20 @@ class Host:
         selected = self.settings.select(source for source, _ in installed)
         with self._while_loading():
             for source, entry in installed:
-                if source not in selected:
-                    self._records.append(PluginRecord(source, State.BLOCKED))
-                    continue
-                begin = time.perf_counter()
-                plugin = load_plugin(entry)
-                seconds = time.perf_counter() - begin
-                if isinstance(plugin, Problem):
-                    failed = PluginRecord(source, State.FAILED, {}, False, (plugin,), seconds)
-                    self._records.append(failed)
-                else:
-                    self._add(plugin, source, seconds)
+                record = PluginRecord(source, State.BLOCKED)
+                if source in selected:
+                    begin = time.perf_counter()
+                    plugin = load_plugin(entry)
+                    record.import_seconds = time.perf_counter() - begin
+                    if isinstance(plugin, Problem):
+                        record.state, record.problems = State.FAILED, [plugin]
+                    else:
+                        self._admit(plugin, record)
+                self._records.append(record)
         if self.settings.strict:
             _require_sound(self._records)
             # Whoever wants no broken plugin wants none that only breaks when it is used.
-            for component in self._components:
+            for component in usable_components(self._records):
                 _ = component.factory
 
     def register(
@@ -89,22 +86,18 @@ class Host:
             PluginError: it cannot be used.
         """
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
+        record = PluginRecord(Source(distribution, "", name), State.EMPTY)
         with self._while_loading():
-            record = self._add(plugin, Source(distribution, "", name))
+            self._admit(plugin, record)
+        self._records.append(record)
         _require_sound([record])
         return record
 
-    def _add(
-        self, plugin: object, source: Source, import_seconds: float | None = None
-    ) -> PluginRecord:
-        """Examine ``plugin`` and record it; it takes part if there is no problem."""
-        findings = examine(plugin, source, self._manager, self._components)
-        if not findings.problems:
-            self._manager.register(plugin, source.qualified)
-            self._components.add(findings.components)
-        record = findings.record(import_seconds)
-        self._records.append(record)
-        return record
+    def _admit(self, plugin: object, record: PluginRecord) -> None:
+        """Examine ``plugin``; its hooks are called from now on if there is no problem."""
+        examine(plugin, record, self._manager, self._records)
+        if not record.problems:
+            self._manager.register(plugin, record.source.qualified)
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the components of ``kind``; a shared one is listed qualified."""
@@ -113,7 +106,7 @@ class Host:
     def components(self, kind: str) -> dict[str, Component]:
         """Return the components of ``kind`` by name, as :meth:`names` lists them."""
         self._require_loaded()
-        return self._components.of(kind)
+        return components_by_name(kind, self._records)
 
     def component(self, kind: str, name: str) -> Component:
         """Return the component of ``kind`` called ``name`` or ``distribution:name``.
@@ -123,7 +116,7 @@ class Host:
             PluginError: several plugins offer the name.
         """
         self._require_loaded()
-        return self._components.find(kind, name, self._records)
+        return find_component(kind, name, self._records)
 
     def signature(self, kind: str, name: str) -> inspect.Signature:
         """Return the parameters of the component of ``kind`` called ``name``."""
@@ -175,13 +168,11 @@ class Host:
                 problem = Problem.of(error, module, "observing a training step", place)
                 # That ends the plugin's hooks alone: its components were collected before.
                 self._manager.unregister(name=hook.plugin_name)
-                names = [record.source.qualified for record in self._records]
-                position = names.index(hook.plugin_name)
-                disabled = replace(self._records[position], observes=False, problems=(problem,))
-                self._records[position] = disabled
+                record = next(r for r in self._records if r.source.qualified == hook.plugin_name)
+                record.observes, record.problems = False, [problem]
                 if self.settings.strict:
-                    raise PluginError(str(disabled)) from error
-                logger.warning("%s; it no longer observes", disabled)
+                    raise PluginError(str(record)) from error
+                logger.warning("%s; it no longer observes", record)
 
     @contextmanager
     def activated(self) -> Iterator[None]:

@@ -1,11 +1,15 @@
 """What is known of one plugin: where it comes from, what it provides, why it cannot be used."""
 
 import inspect
+import pkgutil
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, cast
+
+from gkd.errors import PluginError
 
 SLOW_IMPORT = 1.0  # seconds that every command would wait
 
@@ -98,13 +102,62 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Component:
+    """One factory that a plugin provides.
+
+    Args:
+        kind: as in ``gkd.names("loss")``.
+        name: short name, unique within its distribution.
+        offer: the factory, or ``"module:object"``, where it is imported from when it is needed.
+        source: the plugin it comes from.
+    """
+
+    kind: str
+    name: str
+    offer: Callable[..., Any] | str
+    source: Source
+
+    @property
+    def factory(self) -> Callable[..., Any]:
+        """What makes the component from its parameters.
+
+        Raises:
+            PluginError: it cannot be imported, or is neither a class nor a function.
+        """
+        if not isinstance(self.offer, str):
+            return self.offer
+        try:
+            factory = pkgutil.resolve_name(self.offer)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit and the panics of native modules included
+            problem = Problem.of(error, self.offer, f"importing {self.offer}")
+            raise PluginError(f"{self} cannot be used: {problem}") from error
+        if not callable(factory):
+            raise PluginError(f"{self} cannot be used: {self.offer} is not a class or function")
+        return cast(Callable[..., Any], factory)
+
+    @property
+    def qualified(self) -> str:
+        """``distribution:name``."""
+        return f"{self.source.distribution}:{self.name}"
+
+    def is_called(self, name: str) -> bool:
+        """Whether ``name`` is its own, short or qualified."""
+        return name == self.name or canonical_name(name) == canonical_name(self.qualified)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} of {self.source.release}"
+
+
+@dataclass(slots=True)
 class PluginRecord:
     """One plugin as ``gkd plugins`` shows it.
 
     Args:
         source: where it comes from.
         state: whether it can be used.
-        provides: names by kind; of a failed plugin, those it would have provided as far as known.
+        components: what it provides; of a failed plugin, what it would have as far as known.
         observes: whether it watches training steps.
         problems: why it cannot be used, or what is wrong with it.
         import_seconds: how long importing it took, with the libraries that it was the first to
@@ -113,10 +166,22 @@ class PluginRecord:
 
     source: Source
     state: State
-    provides: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    components: list[Component] = field(default_factory=list)
     observes: bool = False
-    problems: tuple[Problem, ...] = ()
+    problems: list[Problem] = field(default_factory=list)
     import_seconds: float | None = None
+
+    def report(self, cause: str, place: Place) -> None:
+        """Add a problem."""
+        self.problems.append(Problem(cause, place))
+
+    @property
+    def provides(self) -> dict[str, tuple[str, ...]]:
+        """Names of its components by kind."""
+        names: dict[str, tuple[str, ...]] = {}
+        for component in self.components:
+            names[component.kind] = (*names.get(component.kind, ()), component.name)
+        return names
 
     @property
     def slow(self) -> bool:

@@ -36,11 +36,10 @@ import numpy as np
 import torch
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
-from gkd.hosting.components import Component
 from gkd.hosting.host import Host, current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import bind_parameters
-from gkd.hosting.records import Source, canonical_name
+from gkd.hosting.records import Component, Source, canonical_name
 
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
@@ -241,11 +240,7 @@ def _components_of_plugin(host: Host, name: str) -> list[tuple[str, Component]]:
     """Components of the plugins that ``name`` is an entry point or the distribution of."""
     everything = [item for kind in KINDS for item in host.components(kind).items()]
     found = [item for item in everything if _is_called(item[1].source, name)]
-    found = found or [
-        (short, component)
-        for short, component in everything
-        if name == component.name or canonical_name(name) == canonical_name(component.qualified)
-    ]
+    found = found or [item for item in everything if item[1].is_called(name)]
     if found:
         return found
     records = [record for record in host.plugins if _is_called(record.source, name)]
