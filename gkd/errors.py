@@ -155,12 +155,7 @@ def annotations(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """Checks values by the type ``annotation``.
-
-    Args:
-        annotation: the type.
-        adapter: pydantic's adapter of it; None where pydantic knows no way to check it.
-    """
+    """Checks values by ``annotation``; its ``adapter`` is None where pydantic knows no way to."""
 
     annotation: Any
     adapter: Any
@@ -215,12 +210,9 @@ class Validator:
 
 
 def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
-    """Return what is wrong with ``value``, to follow its name: ``must be int > 0, got 0``.
+    """Return what is wrong with ``value``, of which pydantic gives ``details``.
 
-    Args:
-        details: what pydantic says of it.
-        annotation: what it should be.
-        value: what it is.
+    The words follow its name: ``must be int > 0, got 0``.
     """
     if details["type"] in {"value_error", "assertion_error"}:  # a validator has its own words
         return str(details["ctx"]["error"])

@@ -16,7 +16,7 @@ import pytest
 import gkd
 from gkd.hosting import hookspecs
 from gkd.hosting.host import create_host
-from gkd.hosting.kinds import KINDS, hook_names
+from gkd.hosting.kinds import HOOKS, KINDS
 
 ROOT = Path(__file__).parents[1]
 CORE = {
@@ -212,7 +212,7 @@ def test_shipped_names_are_known() -> None:
     assert {"lsp", "kd", "gat", "rbf"} <= _shipped_names()
 
 
-@pytest.mark.parametrize("hook", hook_names())
+@pytest.mark.parametrize("hook", HOOKS)
 def test_every_hook_is_documented_and_tested(hook: str) -> None:
     assert inspect.getdoc(getattr(hookspecs, hook))
     assert hook in (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -223,7 +223,7 @@ def test_every_hook_is_documented_and_tested(hook: str) -> None:
 
 def test_the_hooks_are_those_specified() -> None:
     marked = {name for name, _ in inspect.getmembers(hookspecs, lambda o: hasattr(o, "gkd_spec"))}
-    assert marked == set(hook_names())
+    assert marked == set(HOOKS)
 
 
 def test_public_names_exist_and_are_listed_once() -> None:

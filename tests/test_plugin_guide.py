@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 from fresh_environment import Environment, environment
 
-from gkd.hosting.kinds import KINDS, hook_names
+from gkd.hosting.kinds import HOOKS, KINDS
 
 __all__ = ["environment"]
 
@@ -114,7 +114,7 @@ def test_the_other_python_is_a_test_file_that_passes(session: Session) -> None:
 
 def test_every_hook_and_every_kind_is_in_the_guide() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    for hook in hook_names():
+    for hook in HOOKS:
         assert f"`{hook}(" in text
     for kind in KINDS:
         assert kind in text

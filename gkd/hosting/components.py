@@ -29,12 +29,7 @@ def components_by_name(kind: str, records: Iterable[PluginRecord]) -> dict[str, 
 
 
 def find_component(kind: str, name: str, records: Collection[PluginRecord]) -> Component:
-    """Return the component of ``kind`` called ``name`` or ``distribution:name``.
-
-    Raises:
-        UnknownNameError: nothing is called so; plugins that may have provided it are named.
-        PluginError: several plugins offer the name.
-    """
+    """Return what :meth:`gkd.Host.component` does; an error names plugins that may have it."""
     known = components_by_name(kind, records)
     if not isinstance(name, str):
         raise ParameterError(f"the name of a {kind} is a string, got {name!r}")

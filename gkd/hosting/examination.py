@@ -10,7 +10,7 @@ import pluggy
 
 from gkd.errors import suggestion
 from gkd.hosting.components import usable_components
-from gkd.hosting.kinds import KINDS, OBSERVER, hook_names
+from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER
 from gkd.hosting.records import Component, Place, PluginRecord, Problem, State, describe
 
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)*:\w+(\.\w+)*")
@@ -23,16 +23,11 @@ def examine(
     manager: pluggy.PluginManager,
     others: Collection[PluginRecord],
 ) -> None:
-    """Check the hooks of ``plugin`` against the specifications and record what they return.
+    """Check ``plugin`` against the specifications; complete its ``record``.
 
     All problems are found, not the first alone; components of the sound hooks are recorded even
-    so, because an error about a missing name can then say who would have provided it.
-
-    Args:
-        plugin: module or object with hook implementations.
-        record: of the plugin; receives state, components and problems.
-        manager: has the specifications, and the plugins that are there already.
-        others: the plugins that are there already.
+    so, because an error about a missing name can then say who would have provided it. ``manager``
+    has the specifications and, as ``others``, the plugins that are there already.
     """
     source, place = record.source, Place.of(plugin)
     if not place.file:
@@ -67,7 +62,7 @@ def _examine_hooks(
         options = manager.parse_hookimpl_opts(plugin, attribute)
         name = (options and options.get("specname")) or attribute
         # An optional hook is one of another version of gkd: neither called nor a mistake.
-        if options is None or (options.get("optionalhook") and name not in hook_names()):
+        if options is None or (options.get("optionalhook") and name not in HOOKS):
             continue
         marked.add(name)
         function = getattr(plugin, attribute)
@@ -78,18 +73,18 @@ def _examine_hooks(
             record.observes = True
         else:
             _collect(name, hook, record)
-    for name in hook_names():
+    for name in HOOKS:
         function = inspect.getattr_static(plugin, name, None)
         if name not in marked and callable(function):
             record.report(f"{name} is not marked with @gkd.hookimpl", Place.of(function))
     if not marked and not record.problems:
-        expected = ", ".join(sorted(hook_names()))
+        expected = ", ".join(sorted(HOOKS))
         record.report(f"it implements no hook of gkd; expected any of {expected}", place)
 
 
 def _signature_mistake(name: str, hook: pluggy.HookImpl, manager: pluggy.PluginManager) -> str:
-    if name not in hook_names():
-        return f"there is no hook {name!r}; {suggestion(name, hook_names())}"
+    if name not in HOOKS:
+        return f"there is no hook {name!r}; {suggestion(name, HOOKS)}"
     if hook.wrapper or hook.hookwrapper:
         return f"{name} is a hook wrapper; gkd asks each plugin for its own answer"
     expected = getattr(manager.hook, name).spec.argnames

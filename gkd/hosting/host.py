@@ -26,11 +26,7 @@ _active: ContextVar["Host | None"] = ContextVar("gkd_host", default=None)
 
 
 class Host:
-    """Plugins and the components they provide; made by :func:`create_host`.
-
-    Args:
-        settings: which plugins may be used, and whether a broken one is an error.
-    """
+    """Plugins and the components they provide; made by :func:`create_host`."""
 
     def __init__(self, settings: PluginSettings) -> None:
         self.settings = settings
@@ -105,31 +101,23 @@ class Host:
 
     def components(self, kind: str) -> dict[str, Component]:
         """Return the components of ``kind`` by name, as :meth:`names` lists them."""
-        self._require_loaded()
-        return components_by_name(kind, self._records)
+        return components_by_name(kind, self._loaded())
 
     def component(self, kind: str, name: str) -> Component:
-        """Return the component of ``kind`` called ``name`` or ``distribution:name``.
+        """Return the component of ``kind`` called ``name``, short or qualified.
 
         Raises:
-            UnknownNameError: nothing is called so; plugins that may have provided it are named.
+            UnknownNameError: nothing is called so.
             PluginError: several plugins offer the name.
         """
-        self._require_loaded()
-        return find_component(kind, name, self._records)
+        return find_component(kind, name, self._loaded())
 
     def signature(self, kind: str, name: str) -> inspect.Signature:
         """Return the parameters of the component of ``kind`` called ``name``."""
         return signature_of(self.component(kind, name).factory)
 
     def create(self, kind: str, name: str, /, **parameters: Any) -> Any:
-        """Return a new component; what it creates in turn comes from this host as well.
-
-        Raises:
-            UnknownNameError: nothing is called so.
-            ParameterError: a parameter is unknown, missing or mistyped.
-            PluginError: several plugins offer the name, or its factory made something else.
-        """
+        """Return a new component, as :func:`create` does; its own come from this host, too."""
         component = self.component(kind, name)
         owner = f"{kind} {name!r}"
         values = bind_parameters(component.factory, parameters, owner)
@@ -194,12 +182,13 @@ class Host:
         finally:
             self._loading = False
 
-    def _require_loaded(self) -> None:
+    def _loaded(self) -> list[PluginRecord]:
         if self._loading:
             raise PluginError(
                 "plugins are still being loaded: ask for components when a component is created, "
                 "not when the plugin is imported or its hooks are called"
             )
+        return self._records
 
 
 def _require_sound(records: Iterable[PluginRecord]) -> None:
@@ -279,7 +268,7 @@ def create(kind: str, name: str, /, **parameters: Any) -> Any:
         UnknownNameError: no such kind or component; the nearest is named, and so are plugins that
             may have provided it but cannot be used.
         ParameterError: a parameter is unknown, missing or mistyped.
-        PluginError: several plugins offer the name.
+        PluginError: several plugins offer the name, or its factory made something else.
 
     >>> import gkd
     >>> loss = gkd.create("loss", "lsp", kernel="rbf", sigma=1.0)

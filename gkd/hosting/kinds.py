@@ -42,14 +42,7 @@ KINDS = {
 OBSERVER = "gkd_step"
 """The one hook that offers no component."""
 
-
-def hook_names() -> list[str]:
-    """Names of all hooks.
-
-    >>> hook_names()[:2]
-    ['gkd_losses', 'gkd_kernels']
-    """
-    return [*(kind.hook for kind in KINDS.values()), OBSERVER]
+HOOKS = (*(kind.hook for kind in KINDS.values()), OBSERVER)
 
 
 def kind_named(name: str) -> Kind:

@@ -53,15 +53,9 @@ class PluginSettings:
             return set(known)
         selected: set[Source] = set()
         for wanted in self.allowed:
-            matching = {
-                source
-                for source in known
-                if wanted == source.name
-                or canonical_name(wanted)
-                in map(canonical_name, (source.distribution, source.qualified))
-            }
+            matching = {source for source in known if source.is_called(wanted)}
             if not matching:
-                choices = {name for s in known for name in (s.name, s.distribution, s.qualified)}
+                choices = {name for source in known for name in source.names}
                 raise PluginError(
                     f"GKD_PLUGINS names {wanted!r}, which no installed plugin or distribution is "
                     f"called; {suggestion(wanted, choices)}"

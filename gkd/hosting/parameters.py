@@ -22,8 +22,7 @@ def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(factory)
     except (TypeError, ValueError):  # builtins do not tell: accept anything
-        anything = inspect.Parameter("parameters", inspect.Parameter.VAR_KEYWORD)
-        return inspect.Signature([anything])
+        return inspect.signature(lambda **parameters: None)
 
 
 def readable_signature(factory: Callable[..., Any]) -> str:
@@ -55,16 +54,11 @@ def bind_parameters(
     """Return ``parameters`` as ``factory`` takes them: lists from TOML have become tuples.
 
     A factory with ``**parameters`` takes names that its signature does not list, and checks them.
-
-    Args:
-        factory: class or function.
-        parameters: by name.
-        owner: what the factory makes, for messages.
-        trust: leave the values to a constructor that is ``validated``, so that they are checked
-            once.
+    Values for a constructor that is ``validated`` are left to it if we ``trust`` it to be called:
+    so they are checked once.
 
     Raises:
-        ParameterError: one is unknown, missing or mistyped; all that are wrong are named.
+        ParameterError: from ``owner``; names all parameters that are unknown, missing or mistyped.
 
     >>> def factory(widths: tuple[int, ...], slope: float = 0.2): ...
     >>> bind_parameters(factory, {"widths": [64, 128]}, "model 'mlp'")

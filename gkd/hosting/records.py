@@ -45,6 +45,15 @@ class Source:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        """What a user may call it: by its name, its distribution or both."""
+        return self.name, self.distribution, self.qualified
+
+    def is_called(self, name: str) -> bool:
+        """Whether ``name`` is one of its own, as package indexes compare names."""
+        return canonical_name(name) in map(canonical_name, self.names)
+
+    @property
     def release(self) -> str:
         """Distribution and version, as far as there is one."""
         return f"{self.distribution} {self.version}".rstrip()
@@ -66,10 +75,8 @@ class Place:
         function = inspect.unwrap(thing) if callable(thing) else thing
         if (code := getattr(function, "__code__", None)) is not None:
             return cls(code.co_filename, code.co_firstlineno)
-        if (file := getattr(thing, "__file__", None)) is None:
-            module = inspect.getmodule(thing if inspect.isclass(thing) else type(thing))
-            file = getattr(module, "__file__", None)
-        return cls(file or "")
+        module = inspect.getmodule(thing) or inspect.getmodule(type(thing))
+        return cls(getattr(module, "__file__", None) or "")
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file

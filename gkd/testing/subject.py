@@ -39,7 +39,7 @@ from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.host import Host, current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import bind_parameters
-from gkd.hosting.records import Component, Source, canonical_name
+from gkd.hosting.records import Component
 
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
@@ -239,27 +239,19 @@ def selected(text: str, examples: int = EXAMPLES) -> list[Subject]:
 def _components_of_plugin(host: Host, name: str) -> list[tuple[str, Component]]:
     """Components of the plugins that ``name`` is an entry point or the distribution of."""
     everything = [item for kind in KINDS for item in host.components(kind).items()]
-    found = [item for item in everything if _is_called(item[1].source, name)]
+    found = [item for item in everything if item[1].source.is_called(name)]
     found = found or [item for item in everything if item[1].is_called(name)]
     if found:
         return found
-    records = [record for record in host.plugins if _is_called(record.source, name)]
+    records = [record for record in host.plugins if record.source.is_called(name)]
     if records:
         listed = "; ".join(str(record) for record in records)
         raise UnknownNameError(f"{name!r} provides no component: {listed}")
-    known = {called for record in host.plugins for called in _names(record.source)}
+    known = {called for record in host.plugins for called in record.source.names}
     known |= {f"{kind}:{short}" for kind in KINDS for short in host.names(kind)}
     raise UnknownNameError(
         f"no plugin or component that is installed is called {name!r}; {suggestion(name, known)}"
     )
-
-
-def _is_called(source: Source, name: str) -> bool:
-    return canonical_name(name) in {canonical_name(known) for known in _names(source)}
-
-
-def _names(source: Source) -> tuple[str, str, str]:
-    return source.name, source.distribution, source.qualified
 
 
 def _short(value: Any) -> str:

@@ -228,6 +228,15 @@ def test_a_plugin_that_offers_one_name_in_two_hooks_is_at_fault(site: Site) -> N
     assert "gkd_losses: 'good' is offered twice" in site.record("bad-plugin").cause
 
 
+def test_a_plugin_that_cannot_be_looked_at_is_at_fault() -> None:
+    class Secretive:
+        def __dir__(self) -> list[str]:
+            raise LookupError("hidden")
+
+    with pytest.raises(gkd.PluginError, match="looking for its hooks raised LookupError: hidden"):
+        gkd.create_host(discover=False).register(Secretive())
+
+
 def test_a_hook_of_another_version_may_be_marked_optional(site: Site) -> None:
     site.add("good-plugin", dedent(GOOD) + "@hookimpl(optionalhook=True)\ndef gkd_later(): ...\n")
     assert site.record("good-plugin").state is State.ACTIVE

@@ -85,6 +85,14 @@ def test_one_module_behind_two_entry_points_is_at_fault(site: Site) -> None:
     assert "the same object as the plugin 'first-plugin:one'" in two.cause
 
 
+def test_one_entry_point_name_twice_in_a_distribution_is_at_fault() -> None:
+    host = create_host(discover=False)
+    host.register(_plugin({"alpha": object}), distribution="mine", name="one")
+    with pytest.raises(gkd.PluginError, match="mine already has a plugin called 'one'"):
+        host.register(_plugin({"beta": object}), distribution="mine", name="one")
+    assert host.names("loss") == ["alpha"]
+
+
 def test_one_entry_point_name_in_two_distributions_is_fine(two: Host) -> None:
     states = {r.source.qualified: r.state for r in two.plugins if r.source.name == "plug"}
     assert states == {"first-plugin:plug": State.ACTIVE, "Second_Plugin:plug": State.ACTIVE}

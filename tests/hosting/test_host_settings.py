@@ -36,6 +36,14 @@ def test_only_what_is_listed_is_used(
     assert _states(host) == {"good-plugin": State.ACTIVE, "bad-plugin": State.BLOCKED}
 
 
+def test_names_are_compared_as_package_indexes_do(
+    plugins: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GKD_PLUGINS", "Good.Plugin, BROKEN")
+    states = _states(gkd.create_host())
+    assert states == {"good-plugin": State.ACTIVE, "bad-plugin": State.FAILED}
+
+
 def test_empty_is_none(plugins: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GKD_PLUGINS", "")
     host = gkd.create_host()
