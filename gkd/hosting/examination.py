@@ -113,22 +113,21 @@ def _collect(name: str, hook: pluggy.HookImpl, record: PluginRecord) -> None:
         return
     kind = next(kind.name for kind in KINDS.values() if kind.hook == name)
     for key, offer in items:
-        if mistake := _offer_mistake(key, offer, record.provides.get(kind, ())):
-            record.report(f"{name}{mistake}", place)
+        if mistake := _offer_mistake(name, key, offer, record.provides.get(kind, ())):
+            record.report(mistake, place)
         if isinstance(key, str):
             record.components.append(Component(kind, key, offer, record.source))
 
 
-def _offer_mistake(key: object, offer: object, taken: Collection[str]) -> str:
+def _offer_mistake(hook: str, key: object, offer: object, taken: Collection[str]) -> str:
     if not isinstance(key, str):
-        return f" must return names as strings, one is {type(key).__name__}"
+        return f"{hook} must return names as strings, one is {type(key).__name__}"
     if key in taken:
-        return f": {key!r} is offered twice"
+        return f"{hook}: {key!r} is offered twice"
     if not _NAME.fullmatch(key):
-        return f": {key!r} is no name; use letters, digits, '-', '_' and '.'"
-    if isinstance(offer, str):
-        valid = _PATH.fullmatch(offer)
-        return "" if valid else f": {key!r} is at {offer!r}, expected 'module:object'"
-    if not callable(offer):
-        return f": {key!r} must be a class or function, it is {type(offer).__name__}"
+        return f"{hook}: {key!r} is no name; use letters, digits, '-', '_' and '.'"
+    if isinstance(offer, str) and not _PATH.fullmatch(offer):
+        return f"{hook}: {key!r} is at {offer!r}, expected 'module:object'"
+    if not isinstance(offer, str) and not callable(offer):
+        return f"{hook}: {key!r} must be a class or function, it is {type(offer).__name__}"
     return ""

@@ -156,7 +156,8 @@ class Host:
                 problem = Problem.of(error, module, "observing a training step", place)
                 # That ends the plugin's hooks alone: its components were collected before.
                 self._manager.unregister(name=hook.plugin_name)
-                record = next(r for r in self._records if r.source.qualified == hook.plugin_name)
+                usable = (record for record in self._records if record.state is not State.FAILED)
+                record = next(r for r in usable if r.source.qualified == hook.plugin_name)
                 record.observes, record.problems = False, [problem]
                 if self.settings.strict:
                     raise PluginError(str(record)) from error

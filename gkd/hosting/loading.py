@@ -51,17 +51,14 @@ class PluginSettings:
         known = list(sources)
         if self.allowed is None:
             return set(known)
-        selected: set[Source] = set()
         for wanted in self.allowed:
-            matching = {source for source in known if source.is_called(wanted)}
-            if not matching:
+            if not any(source.is_called(wanted) for source in known):
                 choices = {name for source in known for name in source.names}
                 raise PluginError(
                     f"GKD_PLUGINS names {wanted!r}, which no installed plugin or distribution is "
                     f"called; {suggestion(wanted, choices)}"
                 )
-            selected |= matching
-        return selected
+        return {source for source in known if any(map(source.is_called, self.allowed))}
 
 
 def installed_plugins() -> list[tuple[Source, EntryPoint]]:

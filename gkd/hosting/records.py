@@ -95,11 +95,8 @@ class Problem:
     ) -> "Problem":
         """Return what ``error`` says, and the line of the plugin that is to be looked at.
 
-        Args:
-            error: what the code of a plugin raised.
-            module: of the plugin.
-            action: what was done when it did; begins the sentence.
-            otherwise: the place, where the error passed through no line of the plugin's package.
+        The sentence begins with the ``action`` that raised it. The place is ``otherwise`` where it
+        passed through no line of the package of ``module``.
         """
         cause = f"{action} raised {describe(error)}" if action else describe(error)
         return cls(cause, failure_place(error, module) or otherwise)

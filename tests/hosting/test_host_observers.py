@@ -96,6 +96,26 @@ def test_its_components_stay(site: Site, caplog: pytest.LogCaptureFixture) -> No
     assert isinstance(host.create("loss", "good"), gkd.AbstractLoss)
 
 
+def test_the_record_of_one_that_was_refused_under_its_name_stays() -> None:
+    class Refused(Watcher):
+        @gkd.hookimpl
+        def gkd_losses(self) -> None: ...
+
+    class Fragile:
+        @gkd.hookimpl
+        def gkd_step(self) -> None:
+            raise ValueError("cannot plot")
+
+    host = create_host(discover=False)
+    with pytest.raises(gkd.PluginError, match="returned NoneType"):
+        host.register(Refused(), name="watch")
+    host.register(Fragile(), name="watch")
+    host.notify(_event())
+    refused, fragile = host.plugins
+    assert "returned NoneType" in refused.cause
+    assert "cannot plot" in fragile.cause
+
+
 def test_a_strict_host_raises_with_the_origin(site: Site) -> None:
     site.add("fragile-plugin", FRAGILE)
     host = site.host(strict=True)
