@@ -117,7 +117,7 @@ class Host:
         return signature_of(self.component(kind, name).factory)
 
     def create(self, kind: str, name: str, /, **parameters: Any) -> Any:
-        """Return a new component, as :func:`create` does; its own come from this host, too."""
+        """Return a new component, see :func:`create`; what it creates in turn is this host's."""
         component = self.component(kind, name)
         owner = f"{kind} {name!r}"
         values = bind_parameters(component.factory, parameters, owner)
