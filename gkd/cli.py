@@ -35,6 +35,7 @@ Resume = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch; by default its own.")]
 Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
 
 
@@ -100,11 +101,13 @@ def run(
     device: Device = "auto",
     devices: Devices = 1,
     precision: Precision = None,
+    threads: Threads = None,
 ) -> None:
     """Train a recipe's teacher and students, and report whether distillation helped."""
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
-    run_recipe(recipe, RunOptions(settings, seeds, precision, out, resume, device, devices))
+    options = RunOptions(settings, seeds, precision, out, resume, device, devices, threads)
+    run_recipe(recipe, options)
 
 
 @app.command()
@@ -114,11 +117,16 @@ def demo(
     out: Out = None,
     resume: Resume = False,
     device: Device = "auto",
+    threads: Threads = 1,
 ) -> None:
-    """Run the recipe demo: DGCNN on generated shapes, within three minutes on two cores."""
+    """Run the recipe demo: DGCNN on generated shapes, within three minutes on two cores.
+
+    One thread by default: its networks are so small that a second one makes it slower.
+    """
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
-    run_recipe("demo", RunOptions(settings, seeds, None, out, resume, device))
+    options = RunOptions(settings, seeds, None, out, resume, device, threads=threads)
+    run_recipe("demo", options)
 
 
 @app.command()
@@ -133,11 +141,12 @@ def reproduce(
     device: Device = "auto",
     devices: Devices = 1,
     precision: Precision = None,
+    threads: Threads = None,
 ) -> None:
     """Run the recipe of a published table or figure."""
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
-    options = RunOptions(settings, seeds, precision, out, resume, device, devices)
+    options = RunOptions(settings, seeds, precision, out, resume, device, devices, threads)
     run_recipe(reproduction(experiment), options)
 
 

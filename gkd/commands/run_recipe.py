@@ -23,6 +23,7 @@ class RunOptions:
         resume: go on with the run in ``out``, or with the newest of this recipe.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         devices: how many.
+        threads: of torch; None for as many as it takes by itself.
     """
 
     settings: Sequence[str] | None = None
@@ -32,6 +33,7 @@ class RunOptions:
     resume: bool = False
     device: str = "auto"
     devices: int = 1
+    threads: int | None = None
 
     @property
     def all_settings(self) -> list[str]:
@@ -62,6 +64,10 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
     from gkd.training.environment import command_line
     from gkd.training.recipe_run import open_run
 
+    if options.threads is not None:
+        import torch
+
+        torch.set_num_threads(options.threads)
     devices = Devices.of(options.device, options.devices)
     run = open_run(file, host, devices, Console(), out=options.out, resume=options.resume)
     try:
