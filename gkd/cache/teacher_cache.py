@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from weakref import WeakKeyDictionary
 
 import torch
@@ -38,10 +38,10 @@ class Source(Protocol):
     label: str
     keys: Sequence[str]
 
-    def content(self, batch: object) -> Mapping[str, object]:
+    def content(self, batch: object, arguments: Any) -> Mapping[str, object]:
         """Return all of a batch that entries follow from, by name."""
 
-    def entries(self, batch: object) -> Mapping[str, View]:
+    def entries(self, batch: object, arguments: Any) -> Mapping[str, View]:
         """Run the teacher, and return the entries of a batch, by key."""
 
 
@@ -114,46 +114,47 @@ class TeacherCache:
         """Content of the files that this process wrote or found."""
         return sum(store.num_bytes_in_files for store in self._stores.values())
 
-    def views(self, source: Source, batch: object) -> Mapping[str, View]:
+    def views(self, source: Source, batch: object, arguments: Any) -> Mapping[str, View]:
         """Return the entries of ``batch`` by key, from what was kept if all samples are known.
 
         Args:
             source: the teacher, in evaluation mode, and its keys.
             batch: with ``ids`` and ``ptr``.
+            arguments: what the source calls its teacher with.
         """
-        known = self._look_up(source, batch)
+        known = self._look_up(source, batch, arguments)
         if not known.complete:
-            return self._run_and_keep(source, batch, known)[0]
+            return self._run_and_keep(source, batch, arguments, known)[0]
         self.hits += 1
         views = known.join(source.keys)
         unsure = known.unsure(source.keys)
         if unsure:
             # The first answer in other company is compared with the teacher, once per key.
-            run = source.entries(batch)
+            run = source.entries(batch, arguments)
             for key in unsure:
                 _require_equal(views[key], run[key], source.label)
             known.store.independent.update(unsure)
         return views
 
-    def remember(self, source: Source, batch: object) -> bool:
+    def remember(self, source: Source, batch: object, arguments: Any) -> bool:
         """Make sure that ``batch`` is kept; False where there is no room for it.
 
         The arguments are those of :meth:`views`. A sample that was kept stays as it was.
         """
-        known = self._look_up(source, batch)
-        return known.complete or self._run_and_keep(source, batch, known)[1]
+        known = self._look_up(source, batch, arguments)
+        return known.complete or self._run_and_keep(source, batch, arguments, known)[1]
 
     def clear(self) -> None:
         """Drop everything that is kept; files stay."""
         self._stores.clear()
 
-    def _look_up(self, source: Source, batch: object) -> _Known:
+    def _look_up(self, source: Source, batch: object, arguments: Any) -> _Known:
         fingerprint = weights_fingerprint(source.teacher)
         store = self._stores.get(source.teacher)
         if store is None or store.fingerprint != fingerprint:
             store = self._stores[source.teacher] = self._new_store(source.teacher, fingerprint)
         samples = name_samples(batch)
-        content = source.content(batch)
+        content = source.content(batch, arguments)
         digests = sample_digests(content, samples.ptr, getattr(batch, "edge_index", None))
         found = [
             store.find(id, digest, source.keys)
@@ -163,11 +164,11 @@ class TeacherCache:
         return _Known(store, *samples, found, complete)
 
     def _run_and_keep(
-        self, source: Source, batch: object, known: _Known
+        self, source: Source, batch: object, arguments: Any, known: _Known
     ) -> tuple[Mapping[str, View], bool]:
         """Run the teacher; return its entries, and whether there was room for those of all."""
         self.misses += 1
-        views = source.entries(batch)
+        views = source.entries(batch, arguments)
         parts = {}
         for key, view in views.items():
             kind, _, tap = key.partition(":")

@@ -104,12 +104,15 @@ class Distiller(nn.Module):
         place = Tap.parse(logits)
         student_views = {term.name: term.student_view for term in self.terms}
         self._student_taps = network_taps("student", student_views, place)
-        called_with = inputs_by_network(inputs, {"student": student, **self.teachers})
-        self._student_inputs = NetworkInputs(called_with["student"], student, "student")
-        self._teacher_views = [
-            TeacherViews(name, self.teachers, self.terms, called_with[name], place)
-            for name in self.teachers
-        ]
+        self._teacher_views = {
+            name: TeacherViews(name, self.teachers, self.terms, place) for name in self.teachers
+        }
+        networks = {"student": student, **self.teachers}
+        labels = {name: teacher.label for name, teacher in self._teacher_views.items()}
+        self._inputs = {
+            name: NetworkInputs(said, networks[name], labels.get(name, name))
+            for name, said in inputs_by_network(inputs, networks).items()
+        }
         learns = [t for t in self.terms if type(t.loss).build is not AbstractLoss.build]
         self._unbuilt = {term.name for term in learns}
 
@@ -175,8 +178,9 @@ class Distiller(nn.Module):
         if self.teacher_cache is None:
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         complete = True
-        for teacher in self._teacher_views:
-            complete &= teacher.remember(batch, self.teacher_cache)
+        for name, teacher in self._teacher_views.items():
+            arguments = self._inputs[name].arguments(batch)
+            complete &= teacher.remember(batch, arguments, self.teacher_cache)
         return complete
 
     def named_parameters(
@@ -194,14 +198,13 @@ class Distiller(nn.Module):
         self, batch: object, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
     ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
         """Return the student's outputs, and the pair of views of each term."""
-        names = {term.name for term in terms}
+        arguments = {name: inputs.arguments(batch) for name, inputs in self._inputs.items()}
+        wanted = {term.name for term in terms}
         theirs: dict[str, View] = {}
         # Teachers first: their activations are gone before the student's pile up.
-        for teacher in self._teacher_views:
-            theirs |= teacher.term_views(batch, names, cache)
-        ours = network_outputs(
-            self.student, self._student_inputs.arguments(batch), self._student_taps
-        )
+        for name, teacher in self._teacher_views.items():
+            theirs |= teacher.term_views(batch, arguments[name], wanted, cache)
+        ours = network_outputs(self.student, arguments["student"], self._student_taps)
         views = {}
         for term in terms:
             with term_context(term.name):

@@ -64,9 +64,8 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
 
     def __init__(self, inputs: Inputs, network: nn.Module, label: str) -> None:
         self._whole = inputs == WHOLE
-        self._places: dict[str, str] = {}  # parameter -> attribute
-        self._order: tuple[str, ...] = ()  # attributes, where names do not matter
-        self._optional: set[str] = set()
+        self._places: list[tuple[str | None, str]] = []  # parameter (None: in order), attribute
+        self._optional: set[str | None] = set()
         if self._whole:
             return
         if not _is_inputs(inputs):
@@ -75,15 +74,13 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
                 f"mapping from parameters to attributes, or 'batch', got {inputs!r}"
             )
         parameters = _parameters(network)
-        if isinstance(inputs, Mapping):
-            self._places = dict(inputs)
-        elif _go_in_order(inputs, parameters):
-            self._order = tuple(inputs)
+        if not isinstance(inputs, Mapping) and _go_in_order(inputs, parameters):
+            self._places = [(None, name) for name in inputs]
             return
-        else:
-            self._places = {name: name for name in inputs}
+        named = inputs if isinstance(inputs, Mapping) else {name: name for name in inputs}
+        _require_places(named, parameters, label)
+        self._places = list(named.items())
         self._optional = {p.name for p in parameters if p.default is not p.empty}
-        _require_places(self._places, parameters, label)
 
     def arguments(self, batch: object) -> Arguments:
         """Return what the network is called with for ``batch``.
@@ -95,13 +92,16 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
             values = {name: getattr(batch, name, None) for name in attribute_names(batch)}
             tensors = {n: v for n, v in values.items() if isinstance(v, Tensor) and v.ndim}
             return Arguments((batch,), {}, tensors)
-        ordered = {name: attribute(batch, name, "inputs") for name in self._order}
-        named, content = {}, dict(ordered)
-        for parameter, name in self._places.items():
+        positional, named, content = [], {}, {}
+        for parameter, name in self._places:
             if parameter in self._optional and getattr(batch, name, None) is None:
                 continue
-            named[parameter] = content[name] = attribute(batch, name, "inputs")
-        return Arguments(tuple(ordered.values()), named, content)
+            value = content[name] = attribute(batch, name, "inputs")
+            if parameter is None:
+                positional.append(value)
+            else:
+                named[parameter] = value
+        return Arguments(tuple(positional), named, content)
 
 
 def inputs_by_network(

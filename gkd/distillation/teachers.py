@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.distillation.inputs import Inputs, NetworkInputs
+from gkd.distillation.inputs import Arguments
 from gkd.distillation.resolve import ResolvedTerm, network_taps, teacher_label, term_context
 from gkd.distillation.taps import Tap
-from gkd.distillation.views import BatchGraph, NetworkOutputs, network_outputs
+from gkd.distillation.views import BatchGraph, network_outputs
 from gkd.errors import ParameterError
 from gkd.loss import View
 
@@ -62,7 +62,6 @@ class TeacherViews:
         name: of the teacher.
         teachers: all of them, frozen.
         terms: of the distiller; those that compare with this teacher are taken.
-        inputs: what the teacher is called with.
         logits: where the logits are in the teacher's output.
     """
 
@@ -71,12 +70,10 @@ class TeacherViews:
         name: str,
         teachers: Mapping[str, nn.Module],
         terms: Sequence[ResolvedTerm],
-        inputs: Inputs,
         logits: Tap,
     ) -> None:
         self.teacher = teachers[name]
         self.label = teacher_label(name, teachers)
-        self._inputs = NetworkInputs(inputs, self.teacher, self.label)
         self._views = {term.name: term.teacher_view for term in terms if term.teacher == name}
         ends = self._views.values()
         self.keys: Sequence[str] = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
@@ -86,7 +83,11 @@ class TeacherViews:
         self._taps = replace(taps, partial=partial)
 
     def term_views(
-        self, batch: object, names: Collection[str], cache: TeacherCache | None
+        self,
+        batch: object,
+        arguments: Arguments,
+        names: Collection[str],
+        cache: TeacherCache | None,
     ) -> dict[str, View]:
         """Return the views of those of the terms ``names`` that compare with this teacher."""
         wanted = {name: end for name, end in self._views.items() if name in names}
@@ -95,9 +96,9 @@ class TeacherViews:
         views = {}
         with self._answers():
             if cache is not None:
-                entries = cache.views(self, batch)
+                entries = cache.views(self, batch, arguments)
             else:
-                outputs = self._run(batch)
+                outputs = network_outputs(self.teacher, arguments, self._taps)
             for name, end in wanted.items():
                 with term_context(name):
                     if cache is not None:
@@ -106,14 +107,14 @@ class TeacherViews:
                         views[name] = end.view(batch, outputs)
         return views
 
-    def remember(self, batch: object, cache: TeacherCache) -> bool:
+    def remember(self, batch: object, arguments: Arguments, cache: TeacherCache) -> bool:
         """Have ``cache`` keep what all terms need of ``batch``; False where there is no room."""
         with self._answers():
-            return cache.remember(self, batch)
+            return cache.remember(self, batch, arguments)
 
-    def content(self, batch: object) -> dict[str, object]:
+    def content(self, batch: object, arguments: Arguments) -> dict[str, object]:
         """Return all that entries follow from: the inputs, and the edges that targets lie on."""
-        content = dict(self._inputs.arguments(batch).content)
+        content = dict(arguments.content)
         for end in self._views.values():
             if end.target is not None and isinstance(end.graph, BatchGraph):
                 edges = getattr(batch, end.graph.name, None)
@@ -121,17 +122,14 @@ class TeacherViews:
                     content[f"{end.graph.name}: edge_index"] = edges
         return content
 
-    def entries(self, batch: object) -> dict[str, View]:
+    def entries(self, batch: object, arguments: Arguments) -> dict[str, View]:
         """Run the teacher, and return what a cache keeps of the batch, by key."""
-        outputs = self._run(batch)
+        outputs = network_outputs(self.teacher, arguments, self._taps)
         entries: dict[str, View] = {}
         for name, end in self._views.items():
             with term_context(name):
                 entries |= end.cache_entries(batch, outputs)
         return entries
-
-    def _run(self, batch: object) -> NetworkOutputs:
-        return network_outputs(self.teacher, self._inputs.arguments(batch), self._taps)
 
     @contextmanager
     def _answers(self) -> Iterator[None]:
