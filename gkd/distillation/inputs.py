@@ -40,10 +40,10 @@ class NetworkInputs:
 
     Args:
         inputs: names of attributes, each of which goes to the parameter that has its name. Where
-            the network has other names, they go in order, but never to a parameter with a default:
-            what it stands for would be a guess. Or a mapping from parameters to attributes; or
-            ``"batch"``, for the batch itself. A parameter with a default is left out where the
-            batch's attribute is missing or None.
+            the network has other names, they go in order, but never to a parameter with a default,
+            nor to one that the batch has an attribute for: that would be a guess. Or a mapping from
+            parameters to attributes; or ``"batch"``, for the batch itself. A parameter with a
+            default is left out where the batch's attribute is missing or None.
         network: that is called.
         label: what messages call it.
 
@@ -66,6 +66,8 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         self._whole = inputs == WHOLE
         self._places: list[tuple[str | None, str]] = []  # parameter (None: in order), attribute
         self._optional: set[str | None] = set()
+        self._renamed: dict[str, str] = {}  # attribute -> parameter of another name, in order
+        self._label = label
         if self._whole:
             return
         if not _is_inputs(inputs):
@@ -76,6 +78,8 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         parameters = _parameters(network)
         if not isinstance(inputs, Mapping) and _go_in_order(inputs, parameters):
             self._places = [(None, name) for name in inputs]
+            places = [p.name for p in parameters if p.kind in _IN_ORDER]
+            self._renamed = {n: p for p, n in zip(places, inputs, strict=False) if p != n}
             return
         named = inputs if isinstance(inputs, Mapping) else {name: name for name in inputs}
         _require_places(named, parameters, label)
@@ -87,6 +91,7 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
 
         Raises:
             DataError: the batch lacks an attribute.
+            ParameterError: a parameter would get another attribute than that of its name.
         """
         if self._whole:
             values = {name: getattr(batch, name, None) for name in attribute_names(batch)}
@@ -98,6 +103,13 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
                 continue
             value = content[name] = attribute(batch, name, "inputs")
             if parameter is None:
+                place = self._renamed.get(name)
+                if place is not None and getattr(batch, place, None) is not None:
+                    raise ParameterError(
+                        f"{self._label}: inputs: {name!r} would go to the parameter {place!r}, for "
+                        "which the batch has an attribute; name that, or say "
+                        f"{{{place!r}: {name!r}}}"
+                    )
                 positional.append(value)
             else:
                 named[parameter] = value

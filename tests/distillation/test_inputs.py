@@ -39,6 +39,13 @@ def test_attributes_go_in_order_where_required_parameters_have_other_names(funct
     assert arguments(("x", "edge_index"), function, x=1, edge_index=2) == ((1, 2), {})
 
 
+def test_nothing_takes_the_place_of_what_the_batch_has() -> None:
+    taking = NetworkInputs(("x", "edge_attr"), Taking(lambda x, edge_index: None), "student")
+    message = "student: inputs: 'edge_attr' would go to the parameter 'edge_index', for which"
+    with pytest.raises(ParameterError, match=message):
+        taking.arguments(SimpleNamespace(x=1, edge_index=2, edge_attr=3))
+
+
 def test_a_mapping_says_what_goes_where() -> None:
     inputs = {"adj": "adj_t", "h": "x"}
     assert arguments(inputs, lambda h, adj: None, x=1, adj_t=2) == ((), {"adj": 2, "h": 1})
