@@ -123,18 +123,9 @@ class TeacherCache:
             arguments: what the source calls its teacher with.
         """
         known = self._look_up(source, batch, arguments)
-        if not known.complete:
-            return self._run_and_keep(source, batch, arguments, known)[0]
-        self.hits += 1
-        views = known.join(source.keys)
-        unsure = known.unsure(source.keys)
-        if unsure:
-            # The first answer in other company is compared with the teacher, once per key.
-            run = source.entries(batch, arguments)
-            for key in unsure:
-                _require_equal(views[key], run[key], source.label)
-            known.store.independent.update(unsure)
-        return views
+        if known.complete:
+            return self._join(source, batch, arguments, known)
+        return self._run_and_keep(source, batch, arguments, known)[0]
 
     def remember(self, source: Source, batch: object, arguments: Any) -> bool:
         """Make sure that ``batch`` is kept; False where there is no room for it.
@@ -162,6 +153,27 @@ class TeacherCache:
         ]
         complete = all(len(entries) == len(source.keys) for entries in found)
         return _Known(store, *samples, found, complete)
+
+    def _join(
+        self, source: Source, batch: object, arguments: Any, known: _Known
+    ) -> dict[str, View]:
+        """Return the kept entries of a batch; the first in other company only if they are right."""
+        self.hits += 1
+        views = {
+            key: join_views([entries[key].view for entries in known.found]) for key in source.keys
+        }
+        unsure = [
+            key
+            for key in source.keys
+            if key not in known.store.independent
+            and any(entries[key].company != known.ids for entries in known.found)
+        ]
+        if unsure:
+            run = source.entries(batch, arguments)
+            for key in unsure:
+                _require_equal(views[key], run[key], source.label)
+            known.store.independent.update(unsure)
+        return views
 
     def _run_and_keep(
         self, source: Source, batch: object, arguments: Any, known: _Known
@@ -216,18 +228,6 @@ class _Known(NamedTuple):
     ptr: Tensor
     found: Sequence[Mapping[str, Entry]]
     complete: bool
-
-    def join(self, keys: Sequence[str]) -> dict[str, View]:
-        return {key: join_views([found[key].view for found in self.found]) for key in keys}
-
-    def unsure(self, keys: Sequence[str]) -> list[str]:
-        """Keys of entries made in other company, which nobody has compared with the teacher yet."""
-        return [
-            key
-            for key in keys
-            if key not in self.store.independent
-            and any(found[key].company != self.ids for found in self.found)
-        ]
 
 
 def _require_equal(kept: View, run: View, label: str) -> None:

@@ -193,18 +193,19 @@ class TeacherView(ViewSource):
 
     def view_of_entries(self, batch: object, entries: Mapping[str, View]) -> View:
         """Return the view that the loss gets, made from cache entries of the whole batch."""
-        if self.target is not None:
-            target = entries[self.target]
-            samples = None if target.features is None else samples_of_rows(target.features, batch)
-            graph = cast(BatchGraph, self.graph).of_batch(batch)
-            return replace(target, graph=graph, batch=samples)
-        outputs = NetworkOutputs(
-            logits=entries["logits"].logits if self.needs_logits else None,
-            features={tap: cast(Tensor, entries[k].features) for k, tap in self._features.items()},
-            graphs={},
-        )
-        graph = None if self._graph is None else entries[self._graph].graph
-        return self.view(batch, outputs, graph)
+        if self.target is None:
+            outputs = NetworkOutputs(
+                logits=entries["logits"].logits if self.needs_logits else None,
+                features={
+                    tap: cast(Tensor, entries[key].features) for key, tap in self._features.items()
+                },
+                graphs={},
+            )
+            graph = None if self._graph is None else entries[self._graph].graph
+            return self.view(batch, outputs, graph)
+        target = entries[self.target]
+        samples = None if target.features is None else samples_of_rows(target.features, batch)
+        return replace(target, batch=samples, graph=cast(BatchGraph, self.graph).of_batch(batch))
 
     @property
     def _features(self) -> Mapping[str, Tap]:
