@@ -101,7 +101,7 @@ def test_there_is_something_to_check() -> None:
     assert len({module.partition(".")[0] for module in PLUGINS}) >= 4
     assert _core_imports("gkd.hosting.host") >= {
         "gkd.errors",
-        "gkd.hosting.components",
+        "gkd.hosting.records",
     }
 
 

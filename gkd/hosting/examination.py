@@ -4,12 +4,10 @@ import inspect
 import re
 import sys
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import pluggy
 
 from gkd.errors import suggestion
-from gkd.hosting.components import usable_components
 from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER
 from gkd.hosting.records import Component, Place, PluginRecord, Problem, State, describe
 
@@ -45,7 +43,7 @@ def examine(
             _examine_hooks(plugin, record, manager, place)
         except Exception as error:  # an attribute of the plugin raises when it is looked at
             record.report(f"looking for its hooks raised {describe(error)}", place)
-    for other in usable_components(others):
+    for other in (component for each in others for component in each.usable):
         # Not even distribution:name would tell the two apart.
         if any(c.kind == other.kind and c.is_called(other.qualified) for c in record.components):
             cause = f"{other}, from its plugin {other.source.name!r}, is there already"
@@ -98,18 +96,18 @@ def _collect(name: str, hook: pluggy.HookImpl, record: PluginRecord) -> None:
     """Add the components that ``hook`` returns, and what is wrong with them."""
     place = Place.of(hook.function)
     try:
-        answer: Any = hook.function()
-        items = list(answer.items()) if isinstance(answer, Mapping) else None
+        answer = hook.function()
+        if not isinstance(answer, Mapping):
+            returned = type(answer).__name__
+            cause = f"{name} must return a mapping from names to factories, it returned {returned}"
+            record.report(cause, place)
+            return
+        items = list(answer.items())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the panics of native modules included
         module = getattr(hook.function, "__module__", None) or ""
         record.problems.append(Problem.of(error, module, name, place))
-        return
-    if items is None:
-        returned = type(answer).__name__
-        cause = f"{name} must return a mapping from names to factories, it returned {returned}"
-        record.report(cause, place)
         return
     kind = next(kind.name for kind in KINDS.values() if kind.hook == name)
     for key, offer in items:

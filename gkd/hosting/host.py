@@ -4,16 +4,16 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import pluggy
 
-from gkd.errors import ParameterError, PluginError
+from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting import hookspecs
-from gkd.hosting.components import components_by_name, find_component, usable_components
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
 from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
@@ -49,7 +49,7 @@ class Host:
             PluginError: the settings name an unknown plugin, or are strict and a plugin is broken.
         """
         installed = installed_plugins()
-        selected = self.settings.select(source for source, _ in installed)
+        selected = self.settings.select([source for source, _ in installed])
         with self._while_loading():
             for source, entry in installed:
                 record = PluginRecord(source, State.BLOCKED)
@@ -65,7 +65,7 @@ class Host:
         if self.settings.strict:
             _require_sound(self._records)
             # Whoever wants no broken plugin wants none that only breaks when it is used.
-            for component in usable_components(self._records):
+            for component in (c for record in self._records for c in record.usable):
                 _ = component.factory
 
     def register(
@@ -101,16 +101,46 @@ class Host:
 
     def components(self, kind: str) -> dict[str, Component]:
         """Return the components of ``kind`` by name, as :meth:`names` lists them."""
-        return components_by_name(kind, self._loaded())
+        kind = kind_named(kind).name
+        found = [c for record in self._loaded() for c in record.usable if c.kind == kind]
+        sharing = Counter(component.name for component in found)
+        shortest = {c.name if sharing[c.name] == 1 else c.qualified: c for c in found}
+        return dict(sorted(shortest.items()))
 
     def component(self, kind: str, name: str) -> Component:
         """Return the component of ``kind`` called ``name``, short or qualified.
 
         Raises:
-            UnknownNameError: nothing is called so.
+            UnknownNameError: nothing is called so; names plugins that may have it.
             PluginError: several plugins offer the name.
         """
-        return find_component(kind, name, self._loaded())
+        known = self.components(kind)
+        if not isinstance(name, str):
+            raise ParameterError(f"the name of a {kind} is a string, got {name!r}")
+        usable = (component for record in self._records for component in record.usable)
+        found = [c for c in usable if c.kind == kind and c.is_called(name)]
+        if len(found) > 1:
+            owners = " and ".join(component.source.release for component in found)
+            either = " or ".join(repr(component.qualified) for component in found)
+            raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
+        if not found:
+            _, colon, short = name.rpartition(":")
+            choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
+            message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
+            raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
+        return found[0]
+
+    def _possible_sources(self, kind: str, name: str) -> Iterator[str]:
+        """Yield lines about the plugins that are not in use and may offer the component."""
+        unusable = [r for r in self._records if r.state in {State.FAILED, State.BLOCKED}]
+        certain = [record for record in unusable if name in record.provides.get(kind, ())]
+        if certain:
+            yield "It would come from:"
+        elif unusable:
+            yield "It may come from a plugin that is not in use:"
+        for record in certain or unusable:
+            blocked = record.state is State.BLOCKED
+            yield f"  {record.source}: {'not in GKD_PLUGINS' if blocked else record.cause}"
 
     def signature(self, kind: str, name: str) -> inspect.Signature:
         """Return the parameters of the component of ``kind`` called ``name``."""

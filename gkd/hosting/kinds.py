@@ -9,17 +9,11 @@ from gkd.errors import UnknownNameError, suggestion
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of component.
-
-    Args:
-        name: as in ``gkd.names("loss")``.
-        hook: the hook that returns its factories by name.
-        product_path: ``module:class`` of what a factory must make.
-    """
+    """One kind of component, and the hook that returns its factories by name."""
 
     name: str
     hook: str
-    product_path: str
+    product_path: str  # "module:class"
 
     @property
     def product(self) -> Any:
@@ -38,10 +32,7 @@ KINDS = {
     )
 }
 
-
-OBSERVER = "gkd_step"
-"""The one hook that offers no component."""
-
+OBSERVER = "gkd_step"  # the one hook that offers no component
 HOOKS = (*(kind.hook for kind in KINDS.values()), OBSERVER)
 
 
@@ -50,12 +41,7 @@ def kind_named(name: str) -> Kind:
 
     Raises:
         UnknownNameError: there is no such kind.
-
-    >>> kind_named("graph").hook
-    'gkd_graph_builders'
     """
-    if name not in KINDS:
-        raise UnknownNameError(
-            f"no kind of component is called {name!r}; {suggestion(name, KINDS)}"
-        )
-    return KINDS[name]
+    if name in KINDS:
+        return KINDS[name]
+    raise UnknownNameError(f"no kind of component is called {name!r}; {suggestion(name, KINDS)}")

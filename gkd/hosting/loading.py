@@ -3,25 +3,19 @@
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from gkd.errors import PluginError, suggestion
 from gkd.hosting.records import Place, Problem, Source, canonical_name, describe, failure_place
 
-GROUP = "gkd"
-
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """Which plugins may be used, and whether a broken one is an error.
+    """Which plugins may be used, and whether a broken one is an error."""
 
-    Args:
-        allowed: entry-point names, distributions or ``distribution:name``; None allows all.
-        strict: a plugin that cannot be used raises instead of being skipped.
-    """
-
+    # Entry-point names, distributions or "distribution:name"; None allows all.
     allowed: tuple[str, ...] | None = None
     strict: bool = False
 
@@ -42,29 +36,28 @@ class PluginSettings:
             raise PluginError(f"GKD_STRICT_PLUGINS must be 0 or 1, got {strict!r}")
         return cls(allowed, strict == "1")
 
-    def select(self, sources: Iterable[Source]) -> set[Source]:
+    def select(self, sources: Collection[Source]) -> set[Source]:
         """Those of ``sources`` that may be used.
 
         Raises:
             PluginError: an allowed name is not among them.
         """
-        known = list(sources)
         if self.allowed is None:
-            return set(known)
+            return set(sources)
         for wanted in self.allowed:
-            if not any(source.is_called(wanted) for source in known):
-                choices = {name for source in known for name in source.names}
+            if not any(source.is_called(wanted) for source in sources):
+                choices = {name for source in sources for name in source.names}
                 raise PluginError(
                     f"GKD_PLUGINS names {wanted!r}, which no installed plugin or distribution is "
                     f"called; {suggestion(wanted, choices)}"
                 )
-        return {source for source in known if any(map(source.is_called, self.allowed))}
+        return {source for source in sources if any(map(source.is_called, self.allowed))}
 
 
 def installed_plugins() -> list[tuple[Source, EntryPoint]]:
     """Entry points of the group ``gkd`` with their sources, in a reproducible order."""
     found = []
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group="gkd"):
         # Metadata may be missing or damaged; the plugin behind it can still work.
         try:
             name, version = entry.dist.metadata["Name"], entry.dist.version  # type: ignore[union-attr]

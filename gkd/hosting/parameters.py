@@ -36,15 +36,13 @@ def readable_signature(factory: Callable[..., Any]) -> str:
     known = dict(annotations(_constructor(factory)))
     words = []
     for parameter in signature_of(factory).parameters.values():
-        text = str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
         # An annotation that cannot be evaluated is shown as it is written.
         annotation = known.get(parameter.name, parameter.annotation)
-        typed = parameter.kind in NAMED and annotation is not parameter.empty
-        if typed:
-            text += f": {notation(annotation)}"
-        if parameter.default is not parameter.empty:
-            text += f" = {parameter.default!r}" if typed else f"={parameter.default!r}"
-        words.append(text)
+        if parameter.kind in NAMED and annotation is not parameter.empty:
+            default = "" if parameter.default is parameter.empty else f" = {parameter.default!r}"
+            words.append(f"{parameter.name}: {notation(annotation)}{default}")
+        else:
+            words.append(str(parameter.replace(annotation=parameter.empty)))
     return f"({', '.join(words)})"
 
 

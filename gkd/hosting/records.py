@@ -25,19 +25,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a plugin comes from.
-
-    Args:
-        distribution: the installed package that declares it, as in ``pip list``.
-        version: of the distribution; ``""`` for a plugin that was not installed.
-        name: of the entry point.
-        value: of the entry point, ``module`` or ``module:attribute``.
-    """
+    """Where a plugin comes from: an entry point of a distribution, as in ``pip list``."""
 
     distribution: str
-    version: str
+    version: str  # "" for a plugin that was not installed
     name: str
-    value: str = ""
+    value: str = ""  # "module" or "module:attribute"
 
     @property
     def qualified(self) -> str:
@@ -107,18 +100,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One factory that a plugin provides.
-
-    Args:
-        kind: as in ``gkd.names("loss")``.
-        name: short name, unique within its distribution.
-        offer: the factory, or ``"module:object"``, where it is imported from when it is needed.
-        source: the plugin it comes from.
-    """
+    """One factory that a plugin provides."""
 
     kind: str
-    name: str
-    offer: Callable[..., Any] | str
+    name: str  # short, unique within its distribution
+    offer: Callable[..., Any] | str  # where it is imported from when needed: "module:object"
     source: Source
 
     @property
@@ -156,28 +142,25 @@ class Component:
 
 @dataclass(slots=True)
 class PluginRecord:
-    """One plugin as ``gkd plugins`` shows it.
-
-    Args:
-        source: where it comes from.
-        state: whether it can be used.
-        components: what it provides; of a failed plugin, what it would have as far as known.
-        observes: whether it watches training steps.
-        problems: why it cannot be used, or what is wrong with it.
-        import_seconds: how long importing it took, with the libraries that it was the first to
-            need; None where nothing was imported.
-    """
+    """One plugin as ``gkd plugins`` shows it."""
 
     source: Source
     state: State
+    # Of a failed plugin, those that it would have, as far as known.
     components: list[Component] = field(default_factory=list)
     observes: bool = False
     problems: list[Problem] = field(default_factory=list)
+    # With the libraries that it was the first to need; None where nothing was imported.
     import_seconds: float | None = None
 
     def report(self, cause: str, place: Place) -> None:
         """Add a problem."""
         self.problems.append(Problem(cause, place))
+
+    @property
+    def usable(self) -> list[Component]:
+        """Its components, none if it has failed."""
+        return [] if self.state is State.FAILED else self.components
 
     @property
     def provides(self) -> dict[str, tuple[str, ...]]:
