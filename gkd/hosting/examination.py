@@ -30,19 +30,17 @@ def examine(
     source, place = record.source, Place.of(plugin)
     if not place.file:
         place = Place.of(sys.modules.get(source.value.partition(":")[0]))
-    # pluggy takes a plugin once, under one name, and would raise what no user can place.
-    for name, other in manager.list_name_plugin():
-        if name == source.qualified:
-            record.report(
-                f"{source.distribution} already has a plugin called {source.name!r}", place
-            )
-        elif other is plugin:
-            record.report(f"it is the same object as the plugin {name!r}", place)
-    if not record.problems:
-        try:
+    try:
+        # pluggy takes a plugin once, under one name, and would raise what no user can place.
+        if manager.has_plugin(source.qualified):
+            cause = f"{source.distribution} already has a plugin called {source.name!r}"
+            record.report(cause, place)
+        elif same := manager.get_name(plugin):
+            record.report(f"it is the same object as the plugin {same!r}", place)
+        else:
             _examine_hooks(plugin, record, manager, place)
-        except Exception as error:  # an attribute of the plugin raises when it is looked at
-            record.report(f"looking for its hooks raised {describe(error)}", place)
+    except Exception as error:  # the plugin raises when it is compared or looked at
+        record.report(f"looking for its hooks raised {describe(error)}", place)
     for other in (component for each in others for component in each.usable):
         # Not even distribution:name would tell the two apart.
         if any(c.kind == other.kind and c.is_called(other.qualified) for c in record.components):

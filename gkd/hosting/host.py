@@ -65,8 +65,9 @@ class Host:
         if self.settings.strict:
             _require_sound(self._records)
             # Whoever wants no broken plugin wants none that only breaks when it is used.
-            for component in (c for record in self._records for c in record.usable):
-                _ = component.factory
+            for record in self._records:
+                for component in record.components:
+                    _ = component.factory
 
     def register(
         self, plugin: object, *, distribution: str = "local", name: str | None = None
@@ -101,8 +102,13 @@ class Host:
 
     def components(self, kind: str) -> dict[str, Component]:
         """Return the components of ``kind`` by name, as :meth:`names` lists them."""
+        if self._loading:
+            raise PluginError(
+                "plugins are still being loaded: ask for components when a component is created, "
+                "not when the plugin is imported or its hooks are called"
+            )
         kind = kind_named(kind).name
-        found = [c for record in self._loaded() for c in record.usable if c.kind == kind]
+        found = [c for record in self._records for c in record.usable if c.kind == kind]
         sharing = Counter(component.name for component in found)
         shortest = {c.name if sharing[c.name] == 1 else c.qualified: c for c in found}
         return dict(sorted(shortest.items()))
@@ -212,14 +218,6 @@ class Host:
                 yield
         finally:
             self._loading = False
-
-    def _loaded(self) -> list[PluginRecord]:
-        if self._loading:
-            raise PluginError(
-                "plugins are still being loaded: ask for components when a component is created, "
-                "not when the plugin is imported or its hooks are called"
-            )
-        return self._records
 
 
 def _require_sound(records: Iterable[PluginRecord]) -> None:

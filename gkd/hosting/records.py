@@ -25,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a plugin comes from: an entry point of a distribution, as in ``pip list``."""
+    """Where a plugin comes from: an entry point of a distribution."""
 
     distribution: str
     version: str  # "" for a plugin that was not installed
@@ -104,7 +104,7 @@ class Component:
 
     kind: str
     name: str  # short, unique within its distribution
-    offer: Callable[..., Any] | str  # where it is imported from when needed: "module:object"
+    offer: Callable[..., Any] | str  # or "module:object", imported when it is needed
     source: Source
 
     @property
