@@ -1,7 +1,8 @@
-"""What a dataset is: three splits of samples, and what a model must know of them."""
+"""What a dataset is: three splits of samples, or of rows, and what a model must know of them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gkd.data.sample import Sample
 
@@ -19,6 +20,9 @@ class AbstractDataset(ABC):
         num_classes: width of the output, ``out_channels`` of a model.
         inputs: names of the batch's tensors that models are called with, unless they declare
             inputs of their own.
+        rows: mask of the samples that holds the rows of a split, where a split is not all rows of
+            its samples: ``{"train": "train_mask", "validation": "val_mask", "test": "test_mask"}``,
+            each named as :class:`gkd.Term` names rows. Splits may then have samples in common.
         augmented: whether a training sample differs from epoch to epoch, so that nothing computed
             from it may be kept.
     """
@@ -27,6 +31,7 @@ class AbstractDataset(ABC):
     num_features: int
     num_classes: int
     inputs: tuple[str, ...]
+    rows: Mapping[str, str] = MappingProxyType({})
     augmented: bool = False
 
     @property

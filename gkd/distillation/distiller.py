@@ -12,9 +12,11 @@ from gkd.cache.teacher_cache import TeacherCache
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.resolve import ResolvedTerm, network_taps, resolve, term_context
+from gkd.distillation.rows import Rows
 from gkd.distillation.step_report import StepReport
+from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.distillation.taps import Tap, describe, evaluation_mode
-from gkd.distillation.task import SupervisedLoss, Task, find_task
+from gkd.distillation.task import Task, find_task
 from gkd.distillation.teachers import TeacherViews, freeze_teachers
 from gkd.distillation.term import Term
 from gkd.distillation.views import NetworkOutputs, network_outputs
@@ -46,8 +48,9 @@ class Distiller(nn.Module):
             names of several teachers) says it of each network; what it leaves out, or None, is
             what a network declares in an attribute ``inputs`` of its own.
         target: attribute of the batch that holds the labels.
-        mask: attribute of the batch, boolean ``[N]``: rows that the supervised loss takes. Terms
-            take all rows.
+        mask: rows whose labels train, as of a term: a mask of the batch (``"train_mask"``,
+            ``"train_mask[0]"``), ``"seeds"`` of a sampled batch, or ``"all"``. By default all, but
+            never where the batch has a ``train_mask``.
         logits: where the logits are in what a network returns, if that is no tensor: ``"[0]"``,
             ``"[key]"``.
         teacher_cache: keeps what the teachers say per sample; for data without augmentation.
@@ -100,7 +103,8 @@ class Distiller(nn.Module):
         self.epoch = 0
         self.terms = resolve(terms, student, self.teachers, self.task)
         self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
-        self._supervised = SupervisedLoss(self.task, target, mask)
+        rows = None if mask is None else Rows.parse(mask)
+        self._supervised = SupervisedLoss(self.task, target, rows)
         place = Tap.parse(logits)
         student_views = {term.name: term.student_view for term in self.terms}
         self._student_taps = network_taps("student", student_views, place)

@@ -8,13 +8,15 @@ from torch import nn
 
 from gkd.data import AbstractDataset, Batch, Sample, collate
 from gkd.distillation.inputs import NetworkInputs, inputs_or
+from gkd.distillation.rows import Rows
+from gkd.distillation.supervised_loss import taken_rows
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import GkdError
 from gkd.evaluation.metrics import primary_metric, task_metrics
 
 
 class Scores:
-    """Metrics of the dataset's task, pooled over a split.
+    """Metrics of the dataset's task, pooled over the rows of a split.
 
     Args:
         dataset: its task, number of classes and inputs.
@@ -32,7 +34,8 @@ class Scores:
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.monitor = f"validation/{primary_metric(dataset.task)}"
-        self.inputs = dataset.inputs
+        self.dataset = dataset
+        self.rows = {split: Rows.parse(rows) for split, rows in dataset.rows.items()}
         self.batch_size = batch_size
         self.precision = precision
         self.metrics = task_metrics(dataset.task, dataset.num_classes)
@@ -44,18 +47,25 @@ class Scores:
         """Forget all batches."""
         self.metrics.reset()
 
-    def update(self, network: nn.Module, batch: Batch) -> None:
+    def update(self, network: nn.Module, batch: Batch, split: str) -> None:
         """Take in a batch on the network's device, which runs as it is: its mode is the caller's.
+
+        Args:
+            network: to score.
+            batch: of samples of the split.
+            split: whose rows count.
 
         Raises:
             GkdError: logits or labels cannot be scored; names the samples.
         """
-        arguments = NetworkInputs(inputs_or(network, self.inputs), network, "network").arguments(
-            batch
-        )
-        logits = network(*arguments.positional, **arguments.named)
+        arguments = NetworkInputs(
+            inputs_or(network, self.dataset.inputs), network, "network"
+        ).arguments(batch)
+        logits, y = network(*arguments.positional, **arguments.named), batch.y
         try:
-            self.metrics.to(logits.device).update(logits.float(), batch.y)
+            if split in self.rows:
+                logits, y = taken_rows(self.rows[split], batch, logits, y)
+            self.metrics.to(logits.device).update(logits.float(), y)
         except GkdError as error:
             named = ", ".join(map(repr, batch.ids[:3])) + (", ..." if len(batch.ids) > 3 else "")
             where = f"sample {named}" if len(batch.ids) == 1 else f"among the samples {named}"
@@ -67,12 +77,17 @@ class Scores:
         return {name: float(value) for name, value in self.metrics.compute().items()}
 
     @torch.no_grad()
-    def __call__(self, network: nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
+    def __call__(self, network: nn.Module, split: str) -> dict[str, float]:
         """Score ``network`` in eval mode on the device it is on; its mode is restored.
+
+        Args:
+            network: to score.
+            split: ``"train"``, ``"validation"`` or ``"test"``.
 
         Raises:
             GkdError: logits or labels cannot be scored; names the samples.
         """
+        samples: Sequence[Sample] = getattr(self.dataset, split)
         device = next(network.parameters()).device
         self.reset()
         with evaluation_mode(network):
@@ -80,5 +95,5 @@ class Scores:
                 chosen = range(start, min(start + self.batch_size, len(samples)))
                 batch = collate([samples[index] for index in chosen]).to(device)
                 with self.precision():
-                    self.update(network, batch)
+                    self.update(network, batch, split)
         return self.compute()

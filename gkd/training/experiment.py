@@ -17,6 +17,7 @@ from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
 from gkd.errors import DataError, GkdError, RecipeError
+from gkd.evaluation.splits import require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
@@ -49,6 +50,8 @@ class Experiment:
             for split in ("train", "validation", "test"):
                 if len(getattr(self.dataset, split)) == 0:
                     raise DataError(f"the dataset {recipe.name!r} has no {split} samples")
+            if self.dataset.rows:
+                require_separate_splits(self.dataset)
         self.cache_policy = CachePolicy(self.recipe, self.dataset)
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
@@ -104,13 +107,20 @@ class Experiment:
                     name: inputs_or(network, self.dataset.inputs)
                     for name, network in networks.items()
                 },
+                mask=self.dataset.rows.get("train"),
                 teacher_cache=cache,
             )
 
     def task_distiller(self, network: nn.Module) -> Distiller:
         """Distiller that trains a network by its task, without a teacher."""
         inputs = inputs_or(network, self.dataset.inputs)
-        return Distiller({}, network, [], task=self.dataset.task, inputs={"student": inputs})
+        return Distiller(
+            {},
+            network,
+            task=self.dataset.task,
+            inputs={"student": inputs},
+            mask=self.dataset.rows.get("train"),
+        )
 
     def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:
         """Build a distiller's adapters, the same for the same seed."""

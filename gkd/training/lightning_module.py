@@ -97,7 +97,7 @@ class DistillationModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score the student on one batch; the first process sees the whole split, and does it."""
         if self.trainer.is_global_zero:
-            self.scores.update(self.distiller.student, batch)
+            self.scores.update(self.distiller.student, batch, "validation")
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""

@@ -195,7 +195,7 @@ def describe(
         "method": identity.method,
         "seed": identity.seed,
         "parameters": parameter_count(network),
-        "test": scores(network, dataset.test),
+        "test": scores(network, "test"),
         "milliseconds_per_sample": inference_time(
             network, dataset.test, inputs_or(network, dataset.inputs)
         ),

@@ -112,7 +112,7 @@ class Run:
             scores = Scores(context.dataset, batch_size=1)
             summary = {
                 **describe(identity, teacher, context.dataset, scores),
-                "validation": scores(teacher, context.dataset.validation),
+                "validation": scores(teacher, "validation"),
             }
             write_network(folder, teacher, summary)
         else:

@@ -73,8 +73,24 @@ class TestMask:
     def test_a_mask_that_does_not_fit(self, mask: torch.Tensor) -> None:
         batch = batch_of()
         batch.m = mask
-        with pytest.raises(DataError, match=r"batch\.m must be boolean with an entry per row"):
+        with pytest.raises(DataError, match=r"batch\.m must be boolean with an entry for each"):
             distiller_of({}, Network(), mask="m")(batch)
+
+    @pytest.mark.parametrize(
+        ("name", "mask", "advice"),
+        [
+            ("train_mask", torch.arange(6) < 2, "mask='train_mask'"),
+            ("train_masks", torch.ones(6, 3, dtype=torch.bool), "mask='train_masks\\[0\\]'"),
+        ],
+    )
+    def test_a_mask_that_nobody_uses_is_refused(self, name, mask, advice) -> None:
+        batch = batch_of()
+        setattr(batch, name, mask)
+        with pytest.raises(DataError, match=f"{name}, but nobody uses it.*{advice}"):
+            distiller_of({}, Network())(batch)
+        student = Network().eval()
+        report = distiller_of({}, student, mask="all")(batch)
+        torch.testing.assert_close(report.task, functional.cross_entropy(student(batch.x), batch.y))
 
 
 class TestLogits:

@@ -1,13 +1,25 @@
 """Scores of a network: which samples cannot be scored."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import pytest
 import torch
 from tiny_plugin import Blobs, Perceptron
 
+from gkd import Sample
 from gkd.errors import NonFiniteError, ParameterError
 from gkd.evaluation.scores import Scores
+
+
+class Kept(Blobs):
+    """Test samples that are made once, so that a test may change them."""
+
+    test: Sequence[Sample] = ()
+
+    def __init__(self, **parameters):
+        super().__init__(**parameters)
+        self.test = Blobs.test.fget(self)
 
 
 @pytest.mark.parametrize(
@@ -19,33 +31,33 @@ from gkd.evaluation.scores import Scores
 )
 @pytest.mark.parametrize(("batch_size", "named"), [(1, "sample {0!r}"), (2, "among the samples")])
 def test_samples_that_cannot_be_scored_are_named(change, error, message, batch_size, named):
-    dataset = Blobs()
+    dataset = Kept()
     samples = dataset.test
     for name, value in change.items():
         getattr(samples[1], name)[0] = value
     network = Perceptron(dataset.num_features, dataset.num_classes)
     with pytest.raises(error, match=f"^{named.format(samples[1].id)}.*: {message}"):
-        Scores(dataset, batch_size)(network, samples)
+        Scores(dataset, batch_size)(network, "test")
 
 
 def test_of_many_samples_the_first_are_named():
-    dataset = Blobs(test_graphs=5)
+    dataset = Kept(test_graphs=5)
     samples = dataset.test
     samples[4].x[0] = torch.nan
     network = Perceptron(dataset.num_features, dataset.num_classes)
     named = "^among the samples 'test-0', 'test-1', 'test-2', ...: logits hold NaN"
     with pytest.raises(NonFiniteError, match=named):
-        Scores(dataset, 5)(network, samples)
+        Scores(dataset, 5)(network, "test")
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_scoring_leaves_every_module_in_its_mode(fails):
-    dataset = Blobs()
+    dataset = Kept()
     samples = dataset.test
     network = Perceptron(dataset.num_features, dataset.num_classes)
     network.norm.eval()
     if fails:
         samples[1].y[0] = 7
     with pytest.raises(ParameterError) if fails else nullcontext():
-        Scores(dataset, 1)(network, samples)
+        Scores(dataset, 1)(network, "test")
     assert [network.training, network.norm.training] == [True, False]

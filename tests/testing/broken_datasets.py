@@ -76,6 +76,33 @@ class TestsOnTraining(Tiny):
         return super().train[:1]
 
 
+class TestsOnCopies(Tiny):
+    def __init__(self):
+        super().__init__()
+        copied = {name: tensor.clone() for name, tensor in self.train[0].items()}
+        self.splits["test"] = [Sample(id="another name", **copied)]
+
+
+class TestsOnTrainingRows(Tiny):
+    rows = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}  # noqa: RUF012
+
+    def __init__(self):
+        masks = {"train_mask": [1, 1, 0, 0], "val_mask": [0, 0, 1, 0], "test_mask": [0, 1, 0, 1]}
+        tensors = {name: torch.tensor(mask).bool() for name, mask in masks.items()}
+        self.splits = {split: [sample("g", 0, **tensors)] for split in self.rows}
+
+
+class RowsOfSomeSplits(TestsOnTrainingRows):
+    rows = {"train": "train_mask"}  # noqa: RUF012
+
+
+class UnusedMask(Tiny):
+    def __init__(self):
+        super().__init__()
+        mask = torch.tensor([True, True, False, False])
+        self.splits["train"] = [sample(f"a{i}", i, train_mask=mask) for i in range(5)]
+
+
 class OtherWidth(Tiny):
     num_features = 5
 
@@ -174,7 +201,13 @@ GOOD = Tiny
 BROKEN = {
     "says-what-it-is": [OtherTask, NoTask],
     "splits-are-sequences": [NeverStops, EmptyTest],
-    "splits-share-no-sample": [TestsOnTraining],
+    "splits-share-no-row": [
+        TestsOnTraining,
+        TestsOnCopies,
+        TestsOnTrainingRows,
+        RowsOfSomeSplits,
+    ],
+    "masks-are-declared": [UnusedMask],
     "samples-fit-the-description": [OtherWidth, HoldsNaN],
     "labels-fit-the-task": [UnknownClass, NoLabels],
     "samples-make-a-batch": [UnlikeSamples],

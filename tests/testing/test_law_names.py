@@ -87,7 +87,8 @@ NAMES = {
     "dataset": [
         "says-what-it-is",
         "splits-are-sequences",
-        "splits-share-no-sample",
+        "splits-share-no-row",
+        "masks-are-declared",
         "samples-fit-the-description",
         "labels-fit-the-task",
         "samples-make-a-batch",

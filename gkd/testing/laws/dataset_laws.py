@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from gkd.data import AbstractDataset, Sample, collate
+from gkd.distillation.rows import require_mask_used
 from gkd.distillation.task import TASKS, find_task
 from gkd.errors import DataError
+from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.testing.law import law
 from gkd.testing.laws.requirements import require, require_finite
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.subject import Subject, fixed_seed
 
-SPLITS = ("train", "validation", "test")
 _SHOWN = 3
 
 
@@ -65,15 +66,34 @@ def splits_are_sequences(subject: Subject) -> None:
 
 
 @law("dataset")
-def splits_share_no_sample(subject: Subject) -> None:
-    """A sample that is trained on and tested on makes the test worthless."""
+def splits_share_no_row(subject: Subject) -> None:
+    """A sample, or a row of one, that is trained on and tested on makes the test worthless."""
+    data: AbstractDataset = subject.specimen
+    try:
+        require_separate_splits(data)
+    except DataError as error:
+        raise AssertionError(str(error)) from error
+    if data.rows:
+        return  # of one graph, each split may take some rows
     owner: dict[str, str] = {}
-    for name, split in splits(subject.specimen).items():
+    for name, split in splits(data).items():
         for index in range(len(split)):
             sample = split[index]
             if sample.id in owner:
                 raise AssertionError(f"{sample.id!r} is in {owner[sample.id]} and again in {name}")
             owner[sample.id] = name
+
+
+@law("dataset")
+def masks_are_declared(subject: Subject) -> None:
+    """A mask that the dataset does not name goes unused: labels to test on would train."""
+    data: AbstractDataset = subject.specimen
+    if "train" not in data.rows:
+        for sample in some(data):
+            try:
+                require_mask_used(sample)
+            except DataError as error:
+                raise AssertionError(f"sample {sample.id!r}: {error}") from error
 
 
 @law("dataset")

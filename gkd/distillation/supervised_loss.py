@@ -1,0 +1,55 @@
+"""The supervised loss: a task's, over the rows of a batch whose labels train."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from gkd.data.batch_attributes import tensor_attribute
+from gkd.distillation.rows import Rows, require_mask_used
+from gkd.distillation.task import Task
+from gkd.errors import DataError
+
+
+@dataclass(frozen=True)
+class SupervisedLoss:
+    """Loss of logits against the labels of a batch.
+
+    Args:
+        task: says how logits and labels compare.
+        target: attribute of the batch with the labels.
+        rows: those whose labels count; None for all, where the batch has no mask for training.
+    """
+
+    task: Task
+    target: str
+    rows: Rows | None
+
+    def __call__(self, logits: Tensor, batch: object) -> Tensor:
+        """Return the loss, a scalar.
+
+        Raises:
+            DataError: labels or mask are missing or do not fit the logits, or a mask of the
+                training rows goes unused.
+        """
+        y = tensor_attribute(batch, self.target, "target")
+        if self.rows is None:
+            require_mask_used(batch)
+        else:
+            logits, y = taken_rows(self.rows, batch, logits, y)
+        self.task.check(logits, y)
+        return self.task.loss(logits, y)
+
+
+def taken_rows(rows: Rows, batch: object, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows of logits and labels that ``rows`` names.
+
+    Raises:
+        DataError: they do not correspond, or the batch has no such rows.
+    """
+    if len(logits) != len(y):
+        raise DataError(
+            f"mask {str(rows)!r}: logits {list(logits.shape)} and labels {list(y.shape)} differ in "
+            "their number of rows"
+        )
+    taken = rows.of(batch, len(logits))
+    return (logits, y) if taken is None else (logits[taken], y[taken])
