@@ -67,10 +67,11 @@ class Output(nn.Module):
         self.inner = _Inner(function)
         self.head = nn.Linear(5, 3)
         self.calls = calls
+        self.one = nn.Parameter(torch.ones(()))  # what a student's tap compares can be trained
 
     def forward(self, x: Tensor) -> Tensor:
         for _ in range(self.calls):
-            self.inner(x)
+            self.inner(x * self.one)
         return self.head(x)
 
 

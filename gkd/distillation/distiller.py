@@ -212,6 +212,7 @@ class Distiller(nn.Module):
         views = {}
         for term in terms:
             with term_context(term.name):
+                term.student_view.require_gradient(ours)
                 student = term.student_view.view(batch, ours)
                 _require_same_rows(student, theirs[term.name])
             views[term.name] = student, theirs[term.name]

@@ -129,6 +129,27 @@ class ViewSource:
         """Return what the term compares, as the network computed it."""
         return cast(Tensor, outputs.logits) if self.tap is None else outputs.features[self.tap]
 
+    def require_gradient(self, outputs: NetworkOutputs) -> None:
+        """Check that what the term compares depends on the network's weights, as its logits do.
+
+        A loss's value says nothing of it: where gradients are off, or everything is frozen, a
+        constant is what it should be.
+
+        Raises:
+            TapError: gradients are on and reach the logits, but not a tap.
+        """
+        logits = outputs.logits
+        if logits is None or not logits.requires_grad or not torch.is_grad_enabled():
+            return
+        for tap in self.feature_taps:
+            if not outputs.features[tap].requires_grad:
+                raise TapError(
+                    f"tap {str(tap)!r} carries no gradient, so that this term cannot train the "
+                    "student: what leads there is frozen, detached, or runs under no_grad or "
+                    "checkpoint(..., use_reentrant=True), which hides it from autograd; tap a "
+                    "sub-module that trains, or checkpoint with use_reentrant=False"
+                )
+
     def view(self, batch: object, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
         """Return the view for one batch; ``[B, N, F]`` features become ``[B·N, F]``.
 

@@ -21,10 +21,11 @@ class Dynamic(nn.Module):
         super().__init__()
         self.inner, self.edges = Output(identity).inner, Output(function).inner
         self.head = nn.Linear(5, 3)
+        self.one = nn.Parameter(torch.ones(()))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.edges(x)
-        return self.head(self.inner(x))
+        return self.head(self.inner(x * self.one))
 
 
 def pooled() -> Output:
