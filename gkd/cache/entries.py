@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import torch
 from torch import Tensor
 
 from gkd.cache.keys import tensor_bytes
-from gkd.errors import ParameterError
 from gkd.files import write_atomically
 from gkd.graph import Graph
 from gkd.loss import View
 
+_FORMAT = 1  # to be raised when an entry of the same key comes to mean something else
 _LEFT_FREE = 2**30  # bytes of the disk that others may need
 
 
@@ -37,13 +36,10 @@ class Entry:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """Tensors of the view, by name; of a graph its edges."""
-        named = {
-            "logits": self.view.logits,
-            "features": self.view.features,
-            "edge_index": None if self.view.graph is None else self.view.graph.edge_index,
-            "edge_values": self.view.edge_values,
-        }
-        return {name: tensor for name, tensor in named.items() if tensor is not None}
+        names = ("logits", "features", "edge_values")
+        named = {n: part for n in names if (part := getattr(self.view, n)) is not None}
+        graph = self.view.graph
+        return named if graph is None else named | {"edge_index": graph.edge_index}
 
     @property
     def num_bytes(self) -> int:
@@ -62,21 +58,21 @@ class EntryFiles:
 
     Args:
         folder: of the files, made when it is needed.
+        content: what entries follow from, besides sample and key; the same in any process.
+        device: that entries are read to.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, content: Iterable[str], device: torch.device) -> None:
+        self._folder = folder
+        self._content = hashlib.sha256(json.dumps([_FORMAT, *content]).encode()).hexdigest()
+        self._device = device
         self._intact: set[str] = set()
 
-    def write(self, name: str, entry: Entry) -> bool:
-        """Write an entry; return whether the disk had room for it.
-
-        Args:
-            name: tells teacher, key and sample, whatever characters it has.
-            entry: what to write.
-        """
+    def write(self, id: str, key: str, entry: Entry) -> bool:
+        """Write an entry of a sample; return whether the disk had room for it."""
         from safetensors.torch import save_file
 
+        name, path = self._place(id, key)
         graph = entry.view.graph
         tensors = {key: value.contiguous() for key, value in entry.tensors.items()}
         about = {
@@ -87,27 +83,26 @@ class EntryFiles:
             "company": list(entry.company),
         }
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(self.folder).free < entry.num_bytes + _LEFT_FREE:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self._folder).free < entry.num_bytes + _LEFT_FREE:
                 return False
             metadata = {"about": json.dumps(about)}
-            write_atomically(
-                self._path(name), lambda partial: save_file(tensors, partial, metadata=metadata)
-            )
+            write_atomically(path, lambda partial: save_file(tensors, partial, metadata=metadata))
         except OSError:
             return False
         self._intact.discard(name)  # whoever reads it next finds out
         return True
 
-    def read(self, name: str, device: torch.device) -> Entry | None:
+    def read(self, id: str, key: str) -> Entry | None:
         """Return an entry whose tensors are read from the disk as they are used.
 
         None where there is no such file, or it is damaged.
         """
         from safetensors import SafetensorError, safe_open
 
+        name, path = self._place(id, key)
         try:
-            with safe_open(self._path(name), framework="pt", device=str(device)) as file:
+            with safe_open(path, framework="pt", device=str(self._device)) as file:
                 about = json.loads(file.metadata()["about"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             # Once per process: the checksum reads the whole file, and a hit should not.
@@ -121,19 +116,9 @@ class EntryFiles:
         except (OSError, SafetensorError, ValueError, TypeError, KeyError):
             return None
 
-    def _path(self, name: str) -> Path:
-        return self.folder / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.safetensors"
-
-
-def require_folder(folder: Path) -> None:
-    """Check that ``folder`` is a folder or can become one.
-
-    Raises:
-        ParameterError: it is a file, or lies below one.
-    """
-    for place in (folder, *folder.parents):
-        if os.path.lexists(place) and not place.is_dir():
-            raise ParameterError(f"folder: {place} is not a folder")
+    def _place(self, id: str, key: str) -> tuple[str, Path]:
+        name = json.dumps([self._content, key, id])  # whatever characters they have
+        return name, self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.safetensors"
 
 
 def _checksum(tensors: Mapping[str, Tensor]) -> str:

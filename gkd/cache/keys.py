@@ -4,17 +4,17 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
 from itertools import chain
-from typing import NamedTuple, cast
+from typing import NamedTuple
 from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from gkd.data.sample import is_edge_index
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
-from gkd.graph.graph import recall_graph
 
 NODES = "number of nodes"
 _PLACES = ("batch", "ptr")  # inputs that say where a sample lies in the batch, not what it is
@@ -119,8 +119,8 @@ def sample_digests(
     on any device, for any order of its edges.
 
     Args:
-        inputs: tensors by name. A name that ends in ``edge_index`` has edges, one that begins with
-            ``edge`` a row per edge, any other a row per node or per sample.
+        inputs: tensors by name. A name that ends in ``edge_index`` has edges, or a graph of just
+            these, one that begins with ``edge`` a row per edge, any other a row per node or sample.
         ptr: int64 ``[B + 1]``, where each sample's nodes begin.
         edge_index: int64 ``[2, E]``, the edges that rows per edge belong to.
 
@@ -141,10 +141,10 @@ def sample_digests(
     for name, value in inputs.items():
         if name in _PLACES:
             continue
-        known = _known_edges(value, sizes, len(samples)) if name.endswith("edge_index") else None
+        known = _numbers_of_parts(value, sizes) if isinstance(value, Graph) else None
         if known is None:
-            rows = _rows(name, value, ptr, samples, edge_index)
-            known = torch.zeros_like(sizes).index_add_(0, rows.sample, _mixed(rows.value))
+            rows, sample = _rows(name, value, ptr, samples, edge_index)
+            known = torch.zeros_like(sizes).index_add_(0, sample, _mixed(rows))
         columns[name] = known
     numbers = torch.stack(list(columns.values()), dim=1).tolist()
     return [dict(zip(columns, row, strict=True)) for row in numbers]
@@ -165,55 +165,52 @@ def _bits(tensor: Tensor) -> Tensor:
     return parts.detach().contiguous().view(_INTEGERS[parts.element_size()])
 
 
-def _known_edges(edge_index: object, sizes: Tensor, num_nodes: int) -> Tensor | None:
-    """Return the numbers of edges that samples were collated of, each computed once; or None."""
-    graph = recall_graph(edge_index, num_nodes) if isinstance(edge_index, Tensor) else None
-    # Repeated edges, which a graph has once, count in the digest: it must be the very same edges.
-    if graph is None or not torch.equal(graph.edge_index, cast(Tensor, edge_index)):
-        return None
+def _numbers_of_parts(graph: Graph, sizes: Tensor) -> Tensor | None:
+    """Return the numbers of the samples' own graphs, each computed once; None without these."""
     parts = graph.graphs if isinstance(graph, DisjointUnion) else (graph,)
     if [part.num_nodes for part in parts] != sizes.tolist():
         return None
     for part in parts:
-        if part not in _edge_numbers:
-            _edge_numbers[part] = int(_mixed(_mixed(part.source) + part.target).sum())
-    return torch.tensor([_edge_numbers[part] for part in parts], device=sizes.device)
+        if part not in _numbers:
+            _numbers[part] = int(_mixed(_mixed(part.source) + part.target).sum())
+    return torch.tensor([_numbers[part] for part in parts], device=sizes.device)
 
 
-_edge_numbers: MutableMapping[Graph, int] = WeakIdKeyDictionary()
-
-
-class _Rows(NamedTuple):
-    value: Tensor
-    sample: Tensor
+_numbers: MutableMapping[Graph, int] = WeakIdKeyDictionary()
 
 
 def _rows(
     name: str, value: object, ptr: Tensor, samples: Tensor, edge_index: Tensor | None
-) -> _Rows:
+) -> tuple[Tensor, Tensor]:
     """Return a number for each row of an input, and the sample that the row belongs to."""
+    value = value.edge_index if isinstance(value, Graph) else value
     if not isinstance(value, Tensor) or value.ndim == 0:
         raise ParameterError(f"teacher cache: input {name!r} has no rows to divide among samples")
-    if name.endswith("edge_index"):
+    if is_edge_index(name):
         return _edges(value, ptr, samples)
     if name.startswith("edge") and edge_index is not None and len(value) == edge_index.shape[1]:
-        edges = _edges(edge_index, ptr, samples)
-        return _Rows(_folded(value) + _mixed(edges.value), edges.sample)
+        edges, sample = _edges(edge_index, ptr, samples)
+        return _folded(value) + _mixed(edges), sample
     if len(value) == len(samples):
         position = torch.arange(len(value), device=ptr.device) - ptr[samples]
-        return _Rows(_folded(value) + _mixed(position), samples)
+        return _folded(value) + _mixed(position), samples
     if len(value) == len(ptr) - 1:
-        return _Rows(_folded(value), torch.arange(len(value), device=ptr.device))
-    raise ParameterError(
-        f"teacher cache: input {name!r} of shape {list(value.shape)} has neither a row per node "
-        f"({len(samples)}) nor per sample ({len(ptr) - 1}), so it cannot be kept per sample"
+        return _folded(value), torch.arange(len(value), device=ptr.device)
+    raise indivisible(f"input {name!r}", value, len(samples), len(ptr) - 1)
+
+
+def indivisible(what: str, rows: Tensor, nodes: int, samples: int) -> ParameterError:
+    """Return the error of a tensor whose rows are neither those of nodes nor of samples."""
+    return ParameterError(
+        f"teacher cache: {what} of shape {list(rows.shape)} has neither a row per node "
+        f"({nodes}) nor per sample ({samples}), so it cannot be kept per sample"
     )
 
 
-def _edges(edge_index: Tensor, ptr: Tensor, samples: Tensor) -> _Rows:
+def _edges(edge_index: Tensor, ptr: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
     sample = samples[edge_index[1]]
     source, target = edge_index - ptr[sample]
-    return _Rows(_mixed(source) + target, sample)
+    return _mixed(source) + target, sample
 
 
 def _folded(rows: Tensor) -> Tensor:

@@ -1,18 +1,24 @@
 """Views of a batch taken apart by sample, and put together again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from gkd.cache.keys import indivisible
 from gkd.errors import ParameterError
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.loss import View
 
-Value = TypeVar("Value")
+_JOINS: Mapping[str, Callable[[list[Any]], object]] = {
+    "logits": torch.cat,
+    "features": torch.cat,
+    "graph": DisjointUnion,
+    "edge_values": torch.cat,
+}
 
 
 def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
@@ -33,17 +39,11 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
     starts = ptr.tolist()
     # Edges are sorted by target, so those of a sample lie side by side.
     borders = [] if view.graph is None else view.graph.row_pointer[ptr].tolist()
-    none = [None] * (len(starts) - 1)
-    logits = none if view.logits is None else _rows(view.logits, starts, f"{place}: logits")
-    features = none if view.features is None else _rows(view.features, starts, place)
-    graphs: Sequence[Graph | None] = none
-    supplied = any(part is not None for part in (view.logits, view.features, view.edge_values))
-    if view.graph is not None and not supplied:
-        graphs = [
-            Graph(view.graph.edge_index[:, first:last] - start, end - start)
-            for (start, end), (first, last) in zip(pairwise(starts), pairwise(borders), strict=True)
-        ]
-    values: Sequence[Tensor | None] = none
+    parts: dict[str, Sequence[Any]] = {}
+    if view.logits is not None:
+        parts["logits"] = _rows(view.logits, starts, f"{place}: logits")
+    if view.features is not None:
+        parts["features"] = _rows(view.features, starts, place)
     if view.edge_values is not None:
         num_edges = borders[-1] if borders else None
         if len(view.edge_values) != num_edges:
@@ -51,40 +51,33 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
                 f"teacher cache: {place} has values of shape {list(view.edge_values.shape)} for "
                 f"the {'missing graph' if num_edges is None else f'{num_edges} edges of its graph'}"
             )
-        values = _pieces(view.edge_values, borders)
-    return [
-        View(logits[i], features[i], graphs[i], edge_values=values[i]) for i in range(len(none))
-    ]
+        parts["edge_values"] = _pieces(view.edge_values, borders)
+    if view.graph is not None and not parts:
+        parts["graph"] = [
+            Graph(view.graph.edge_index[:, first:last] - start, end - start)
+            for (start, end), (first, last) in zip(pairwise(starts), pairwise(borders), strict=True)
+        ]
+    return [View(**{name: p[i] for name, p in parts.items()}) for i in range(len(starts) - 1)]
 
 
 def join_views(views: Sequence[View]) -> View:
     """Return the view of the batch that samples make up; undoes :func:`split_view`."""
-    return View(
-        logits=_joined([view.logits for view in views], torch.cat),
-        features=_joined([view.features for view in views], torch.cat),
-        graph=_joined([view.graph for view in views], DisjointUnion),
-        edge_values=_joined([view.edge_values for view in views], torch.cat),
-    )
+    parts: dict[str, Any] = {}
+    for name, join in _JOINS.items():
+        there = [part for view in views if (part := getattr(view, name)) is not None]
+        if there:
+            parts[name] = there[0] if len(there) == 1 else join(there)
+    return View(**parts)
 
 
 def _rows(rows: Tensor, starts: list[int], place: str) -> list[Tensor]:
     samples = len(starts) - 1
-    if len(rows) == starts[-1]:
-        return _pieces(rows, starts)
-    if len(rows) == samples:
-        return _pieces(rows, list(range(samples + 1)))
-    raise ParameterError(
-        f"teacher cache: {place} of shape {list(rows.shape)} has neither a row per node "
-        f"({starts[-1]}) nor per sample ({samples}), so it cannot be kept per sample"
-    )
+    if len(rows) not in {starts[-1], samples}:
+        raise indivisible(place, rows, starts[-1], samples)
+    return _pieces(rows, starts if len(rows) == starts[-1] else range(samples + 1))
 
 
-def _pieces(rows: Tensor, starts: list[int]) -> list[Tensor]:
+def _pieces(rows: Tensor, starts: Sequence[int]) -> list[Tensor]:
     # Copies: a slice would keep the whole batch's memory alive.
     sizes = [end - start for start, end in pairwise(starts)]
     return [piece.clone() for piece in rows.detach().split_with_sizes(sizes)]
-
-
-def _joined(values: Sequence[Value | None], join: Callable[[list[Value]], Value]) -> Value | None:
-    there = [value for value in values if value is not None]
-    return (there[0] if len(there) == 1 else join(there)) if there else None

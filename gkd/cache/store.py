@@ -1,19 +1,11 @@
 """Cache entries of one teacher, with one state of its weights: in memory, or in files."""
 
-from __future__ import annotations
-
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
-
-import torch
+from collections.abc import Mapping, Sequence
 
 from gkd.cache.entries import Entry, EntryFiles
 from gkd.cache.keys import NODES
 from gkd.errors import DataError
 from gkd.loss import View
-
-_FORMAT = 1  # to be raised when an entry of the same key comes to mean something else
 
 
 class Store:
@@ -26,26 +18,16 @@ class Store:
     Args:
         fingerprint: of the teacher's weights, in this process.
         files: where entries go that memory has no room for.
-        content: what the entries follow from, besides sample and key; the same in any process.
-        device: that the teacher is on.
     """
 
-    def __init__(
-        self,
-        fingerprint: object,
-        files: EntryFiles | None = None,
-        content: Iterable[str] = (),
-        device: torch.device | None = None,
-    ) -> None:
+    def __init__(self, fingerprint: object, files: EntryFiles | None) -> None:
         self.fingerprint = fingerprint
         self.independent: set[str] = set()
+        self.num_bytes = 0
         self._files = files
-        self._device = device or torch.device("cpu")
-        self._content = hashlib.sha256(json.dumps([_FORMAT, *content]).encode()).hexdigest()
         self._digests: dict[str, dict[str, int]] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._filed: dict[tuple[str, str], int] = {}
-        self.num_bytes = 0
 
     @property
     def num_bytes_in_files(self) -> int:
@@ -63,13 +45,18 @@ class Store:
         Raises:
             DataError: the sample has changed since its teacher outputs were cached.
         """
-        self._require_same(id, digest)
-        found = {}
-        for key in keys:
-            entry = self._entries.get((id, key)) or self._read(id, key)
-            if entry is not None:
-                found[key] = entry
-        return found
+        known = self._digests.setdefault(id, dict(digest))
+        if not _agree(known, digest):
+            then, now = known[NODES], digest[NODES]
+            sizes = f" (it had {then} nodes and now has {now})" if then != now else ""
+            raise DataError(
+                f"teacher cache: sample {id!r} has changed since its teacher outputs were cached"
+                f"{sizes}; two samples share this id, or the data is augmented: then its dataset "
+                "says augmented = True, and a Distiller takes teacher_cache=None"
+            )
+        known |= digest
+        entries = {key: self._entries.get((id, key)) or self._read(id, key) for key in keys}
+        return {key: entry for key, entry in entries.items() if entry is not None}
 
     def keep(self, id: str, views: Mapping[str, View], company: tuple[str, ...], room: int) -> bool:
         """Keep entries of a sample, in memory if together they take at most ``room`` bytes.
@@ -83,7 +70,7 @@ class Store:
             if fits:
                 self._entries[id, key] = entry
                 self.num_bytes += entry.num_bytes
-            elif self._files is not None and self._files.write(self._name(id, key), entry):
+            elif self._files is not None and self._files.write(id, key, entry):
                 self._filed[id, key] = entry.num_bytes
             else:
                 return False
@@ -92,29 +79,12 @@ class Store:
     def _read(self, id: str, key: str) -> Entry | None:
         """Return an entry from a file that this process, another or an earlier one left."""
         self._filed.pop((id, key), None)
-        if self._files is None:
-            return None
-        entry = self._files.read(self._name(id, key), self._device)
+        entry = None if self._files is None else self._files.read(id, key)
         # Another sample may have had this id, in other data: its file is written over.
         if entry is None or not _agree(entry.digest, self._digests[id]):
             return None
         self._filed[id, key] = entry.num_bytes
         return entry
-
-    def _require_same(self, id: str, digest: Mapping[str, int]) -> None:
-        known = self._digests.setdefault(id, dict(digest))
-        if not _agree(known, digest):
-            then, now = known[NODES], digest[NODES]
-            sizes = f" (it had {then} nodes and now has {now})" if then != now else ""
-            raise DataError(
-                f"teacher cache: sample {id!r} has changed since its teacher outputs were cached"
-                f"{sizes}; two samples share this id, or the data is augmented: then its dataset "
-                "says augmented = True, and a Distiller takes teacher_cache=None"
-            )
-        known |= digest
-
-    def _name(self, id: str, key: str) -> str:
-        return json.dumps([self._content, key, id])
 
 
 def _agree(one: Mapping[str, int], other: Mapping[str, int]) -> bool:

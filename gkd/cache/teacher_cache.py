@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from gkd.cache.entries import Entry, EntryFiles, require_folder
+from gkd.cache.entries import Entry, EntryFiles
 from gkd.cache.keys import (
     autocast_dtype,
     name_samples,
@@ -24,12 +26,16 @@ from gkd.cache.store import Store
 from gkd.errors import ParameterError
 from gkd.loss import View
 
+Run = Callable[[], Mapping[str, View]]
+"""Runs a teacher on a batch, and returns its entries by key."""
 
-class Source(Protocol):
-    """A teacher, and what is to be kept of it.
 
-    Attributes:
-        teacher: the network.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A teacher, and what is kept of it.
+
+    Args:
+        teacher: the network, in evaluation mode when it is asked for.
         label: what messages call it.
         keys: names of all entries that are kept of a sample, always the same.
     """
@@ -37,12 +43,6 @@ class Source(Protocol):
     teacher: nn.Module
     label: str
     keys: Sequence[str]
-
-    def content(self, batch: object, arguments: Any) -> Mapping[str, object]:
-        """Return all of a batch that entries follow from, by name."""
-
-    def entries(self, batch: object, arguments: Any) -> Mapping[str, View]:
-        """Run the teacher, and return the entries of a batch, by key."""
 
 
 class TeacherCache:
@@ -91,8 +91,9 @@ class TeacherCache:
             )
         self.limit_bytes = limit_bytes
         self.folder = None if folder is None else Path(folder)
-        if self.folder is not None:
-            require_folder(self.folder)
+        for place in () if self.folder is None else (self.folder, *self.folder.parents):
+            if os.path.lexists(place) and not place.is_dir():
+                raise ParameterError(f"folder: {place} is not a folder")
         self.key = key
         self.hits = 0
         self.misses = 0
@@ -114,73 +115,69 @@ class TeacherCache:
         """Content of the files that this process wrote or found."""
         return sum(store.num_bytes_in_files for store in self._stores.values())
 
-    def views(self, source: Source, batch: object, arguments: Any) -> Mapping[str, View]:
+    def views(
+        self, source: Source, batch: object, content: Mapping[str, object], run: Run
+    ) -> Mapping[str, View]:
         """Return the entries of ``batch`` by key, from what was kept if all samples are known.
 
         Args:
-            source: the teacher, in evaluation mode, and its keys.
+            source: the teacher.
             batch: with ``ids`` and ``ptr``.
-            arguments: what the source calls its teacher with.
+            content: all of the batch that entries follow from, by name.
+            run: makes the entries.
         """
-        known = self._look_up(source, batch, arguments)
+        known = self._look_up(source, batch, content)
         if known.complete:
-            return self._join(source, batch, arguments, known)
-        return self._run_and_keep(source, batch, arguments, known)[0]
+            return self._join(source, known, run)
+        return self._run_and_keep(source, known, run)[0]
 
-    def remember(self, source: Source, batch: object, arguments: Any) -> bool:
+    def remember(
+        self, source: Source, batch: object, content: Mapping[str, object], run: Run
+    ) -> bool:
         """Make sure that ``batch`` is kept; False where there is no room for it.
 
         The arguments are those of :meth:`views`. A sample that was kept stays as it was.
         """
-        known = self._look_up(source, batch, arguments)
-        return known.complete or self._run_and_keep(source, batch, arguments, known)[1]
+        known = self._look_up(source, batch, content)
+        return known.complete or self._run_and_keep(source, known, run)[1]
 
     def clear(self) -> None:
         """Drop everything that is kept; files stay."""
         self._stores.clear()
 
-    def _look_up(self, source: Source, batch: object, arguments: Any) -> _Known:
+    def _look_up(self, source: Source, batch: object, content: Mapping[str, object]) -> _Known:
         fingerprint = weights_fingerprint(source.teacher)
         store = self._stores.get(source.teacher)
         if store is None or store.fingerprint != fingerprint:
             store = self._stores[source.teacher] = self._new_store(source.teacher, fingerprint)
-        samples = name_samples(batch)
-        content = source.content(batch, arguments)
-        digests = sample_digests(content, samples.ptr, getattr(batch, "edge_index", None))
-        found = [
-            store.find(id, digest, source.keys)
-            for id, digest in zip(samples.ids, digests, strict=True)
-        ]
-        complete = all(len(entries) == len(source.keys) for entries in found)
-        return _Known(store, *samples, found, complete)
+        ids, ptr = name_samples(batch)
+        digests = sample_digests(content, ptr, getattr(batch, "edge_index", None))
+        found = [store.find(*pair, source.keys) for pair in zip(ids, digests, strict=True)]
+        return _Known(store, ids, ptr, found, all(len(f) == len(source.keys) for f in found))
 
-    def _join(
-        self, source: Source, batch: object, arguments: Any, known: _Known
-    ) -> dict[str, View]:
+    def _join(self, source: Source, known: _Known, run: Run) -> dict[str, View]:
         """Return the kept entries of a batch; the first in other company only if they are right."""
         self.hits += 1
-        views = {
-            key: join_views([entries[key].view for entries in known.found]) for key in source.keys
-        }
-        unsure = [
-            key
-            for key in source.keys
-            if key not in known.store.independent
-            and any(entries[key].company != known.ids for entries in known.found)
-        ]
+        views, unsure = {}, []
+        for key in source.keys:
+            entries = [found[key] for found in known.found]
+            views[key] = join_views([entry.view for entry in entries])
+            together = all(entry.company == known.ids for entry in entries)
+            if not together and key not in known.store.independent:
+                unsure.append(key)
         if unsure:
-            run = source.entries(batch, arguments)
+            made = run()
             for key in unsure:
-                _require_equal(views[key], run[key], source.label)
+                _require_equal(views[key], made[key], source.label)
             known.store.independent.update(unsure)
         return views
 
     def _run_and_keep(
-        self, source: Source, batch: object, arguments: Any, known: _Known
+        self, source: Source, known: _Known, run: Run
     ) -> tuple[Mapping[str, View], bool]:
         """Run the teacher; return its entries, and whether there was room for those of all."""
         self.misses += 1
-        views = source.entries(batch, arguments)
+        views = run()
         parts = {}
         for key, view in views.items():
             kind, _, tap = key.partition(":")
@@ -203,11 +200,11 @@ class TeacherCache:
 
     def _new_store(self, teacher: nn.Module, fingerprint: object) -> Store:
         if self.folder is None:
-            return Store(fingerprint)
+            return Store(fingerprint, None)
         # Hashing all weights takes a while: only files need names that others can find.
         device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
         content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
-        return Store(fingerprint, EntryFiles(self.folder), content, device)
+        return Store(fingerprint, EntryFiles(self.folder, content, device))
 
     def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str]]:
         # A copy, a checkpoint or another process starts empty: the tensors can be made again.
@@ -230,9 +227,9 @@ class _Known(NamedTuple):
     complete: bool
 
 
-def _require_equal(kept: View, run: View, label: str) -> None:
+def _require_equal(kept: View, made: View, label: str) -> None:
     for field in ("logits", "features", "edge_values"):
-        ours, theirs = getattr(kept, field), getattr(run, field)
+        ours, theirs = getattr(kept, field), getattr(made, field)
         if ours is None or theirs is None:
             continue
         # Means, because a near-tie between neighbours may fall differently in another batch; and

@@ -1,6 +1,7 @@
 """Attributes of a batch, whatever its class."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from torch import Tensor
 
@@ -50,10 +51,33 @@ def attribute_names(batch: object) -> list[str]:
     return [str(name) for name in names if not str(name).startswith("_")]
 
 
-def num_nodes(batch: object) -> int | None:
-    """Return the number of nodes of ``batch``, None where it does not tell."""
-    for name in ("num_nodes", "batch", "x", "pos"):
-        value = getattr(batch, name, None)
-        if value is not None:
-            return len(value) if isinstance(value, Tensor) and value.ndim else int(value)
-    return None
+def tensors(batch: object) -> dict[str, Tensor]:
+    """Return the tensors with rows that ``batch`` holds, by name."""
+    values = {name: getattr(batch, name, None) for name in attribute_names(batch)}
+    return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim}
+
+
+class BatchNodes:
+    """The nodes of a batch, looked up once for all that ask: networks, terms and the cache.
+
+    Args:
+        batch: any object with attributes.
+
+    Attributes:
+        samples: int64 ``[N]``, the sample of each node; None where the batch does not tell.
+    """
+
+    def __init__(self, batch: object) -> None:
+        self.batch = batch
+        samples = getattr(batch, "batch", None)
+        self.samples = samples if isinstance(samples, Tensor) else None
+
+    @cached_property
+    def number(self) -> int | None:
+        """Number of nodes N, None where the batch does not tell."""
+        # When it is asked for: PyTorch Geometric warns where it has to guess.
+        for name in ("num_nodes", "batch", "x", "pos"):
+            value = getattr(self.batch, name, None)
+            if value is not None:
+                return len(value) if isinstance(value, Tensor) and value.ndim else int(value)
+        return None

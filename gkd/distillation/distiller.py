@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
+from gkd.data.batch_attributes import BatchNodes
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.resolve import ResolvedTerm, network_taps, resolve, term_context
@@ -184,7 +185,7 @@ class Distiller(nn.Module):
         complete = True
         for name, teacher in self._teacher_views.items():
             arguments = self._inputs[name].arguments(batch)
-            complete &= teacher.remember(batch, arguments, self.teacher_cache)
+            complete &= teacher.remember(BatchNodes(batch), arguments, self.teacher_cache)
         return complete
 
     def named_parameters(
@@ -203,17 +204,18 @@ class Distiller(nn.Module):
     ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
         """Return the student's outputs, and the pair of views of each term."""
         arguments = {name: inputs.arguments(batch) for name, inputs in self._inputs.items()}
+        nodes = BatchNodes(batch)
         wanted = {term.name for term in terms}
         theirs: dict[str, View] = {}
         # Teachers first: their activations are gone before the student's pile up.
         for name, teacher in self._teacher_views.items():
-            theirs |= teacher.term_views(batch, arguments[name], wanted, cache)
+            theirs |= teacher.term_views(nodes, arguments[name], wanted, cache)
         ours = network_outputs(self.student, arguments["student"], self._student_taps)
         views = {}
         for term in terms:
             with term_context(term.name):
                 term.student_view.require_gradient(ours)
-                student = term.student_view.view(batch, ours)
+                student = term.student_view.view(nodes, ours)
                 _require_same_rows(student, theirs[term.name])
             views[term.name] = student, theirs[term.name]
         return ours, views

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-from torch import Tensor, nn
+from torch import nn
 
-from gkd.data.batch_attributes import attribute, attribute_names
+from gkd.data.batch_attributes import attribute, tensors
 from gkd.errors import ParameterError, suggestion
 
 Inputs: TypeAlias = str | Sequence[str] | Mapping[str, str]
@@ -94,9 +94,7 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
             ParameterError: a parameter would get another attribute than that of its name.
         """
         if self._whole:
-            values = {name: getattr(batch, name, None) for name in attribute_names(batch)}
-            tensors = {n: v for n, v in values.items() if isinstance(v, Tensor) and v.ndim}
-            return Arguments((batch,), {}, tensors)
+            return Arguments((batch,), {}, tensors(batch))
         positional, named, content = [], {}, {}
         for parameter, name in self._places:
             if parameter in self._optional and getattr(batch, name, None) is None:

@@ -3,16 +3,20 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from gkd.cache.teacher_cache import TeacherCache
+from gkd.cache.teacher_cache import Source, TeacherCache
+from gkd.data.batch_attributes import BatchNodes
+from gkd.data.sample import is_edge_index
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.resolve import ResolvedTerm, network_taps, teacher_label, term_context
 from gkd.distillation.taps import Tap
 from gkd.distillation.views import BatchGraph, network_outputs
 from gkd.errors import ParameterError
+from gkd.graph.graph import recall_graph
 from gkd.loss import View
 
 SOLE_TEACHER = "teacher"
@@ -56,7 +60,6 @@ class TeacherViews:
     Attributes:
         teacher: the network.
         label: what messages call it.
-        keys: names of the cache entries that make all views.
 
     Args:
         name: of the teacher.
@@ -76,15 +79,16 @@ class TeacherViews:
         self.label = teacher_label(name, teachers)
         self._views = {term.name: term.teacher_view for term in terms if term.teacher == name}
         ends = self._views.values()
-        self.keys: Sequence[str] = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
+        keys = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
+        self._source = Source(self.teacher, self.label, keys)
         taps = network_taps(self.label, self._views, logits)
         # Where no term needs the logits, a pass may end with the last tap.
-        partial = bool(taps.captured) and not any(end.needs_logits for end in ends)
-        self._taps = replace(taps, partial=partial)
+        ends_there = bool(taps.captured) and not any(end.needs_logits for end in ends)
+        self._taps = replace(taps, partial=ends_there)
 
     def term_views(
         self,
-        batch: object,
+        nodes: BatchNodes,
         arguments: Arguments,
         names: Collection[str],
         cache: TeacherCache | None,
@@ -96,39 +100,47 @@ class TeacherViews:
         views = {}
         with self._answers():
             if cache is not None:
-                entries = cache.views(self, batch, arguments)
+                content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
+                entries = cache.views(self._source, nodes.batch, content, run)
             else:
                 outputs = network_outputs(self.teacher, arguments, self._taps)
             for name, end in wanted.items():
                 with term_context(name):
                     if cache is not None:
-                        views[name] = end.view_of_entries(batch, entries)
+                        views[name] = end.view_of_entries(nodes, entries)
                     else:
-                        views[name] = end.view(batch, outputs)
+                        views[name] = end.view(nodes, outputs)
         return views
 
-    def remember(self, batch: object, arguments: Arguments, cache: TeacherCache) -> bool:
-        """Have ``cache`` keep what all terms need of ``batch``; False where there is no room."""
+    def remember(self, nodes: BatchNodes, arguments: Arguments, cache: TeacherCache) -> bool:
+        """Have ``cache`` keep what all terms need of a batch; False where there is no room."""
         with self._answers():
-            return cache.remember(self, batch, arguments)
+            content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
+            return cache.remember(self._source, nodes.batch, content, run)
 
-    def content(self, batch: object, arguments: Arguments) -> dict[str, object]:
-        """Return all that entries follow from: the inputs, and the edges that targets lie on."""
+    def _content(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, object]:
+        """Return all that cache entries follow from: the inputs, and the edges of targets."""
         content = dict(arguments.content)
         for end in self._views.values():
             if end.target is not None and isinstance(end.graph, BatchGraph):
-                edges = getattr(batch, end.graph.name, None)
+                edges = getattr(nodes.batch, end.graph.name, None)
                 if isinstance(edges, Tensor) and end.graph.name not in content:
                     content[f"{end.graph.name}: edge_index"] = edges
+        for name, value in content.items():
+            if is_edge_index(name) and isinstance(value, Tensor) and nodes.number is not None:
+                graph = recall_graph(value, nodes.number)
+                # Repeated edges, which a graph has once, count: it must have the very same.
+                if graph is not None and torch.equal(graph.edge_index, value):
+                    content[name] = graph
         return content
 
-    def entries(self, batch: object, arguments: Arguments) -> dict[str, View]:
+    def _run(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, View]:
         """Run the teacher, and return what a cache keeps of the batch, by key."""
         outputs = network_outputs(self.teacher, arguments, self._taps)
         entries: dict[str, View] = {}
         for name, end in self._views.items():
             with term_context(name):
-                entries |= end.cache_entries(batch, outputs)
+                entries |= end.cache_entries(nodes, outputs)
         return entries
 
     @contextmanager

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
-from gkd.data.batch_attributes import num_nodes, tensor_attribute
+from gkd.data.batch_attributes import BatchNodes, tensor_attribute
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.taps import Tap, capture, describe, features_of, graph_of, item_of
 from gkd.distillation.term import GraphBuilder, GraphChoice
@@ -150,11 +150,11 @@ class ViewSource:
                     "sub-module that trains, or checkpoint with use_reentrant=False"
                 )
 
-    def view(self, batch: object, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
+    def view(self, nodes: BatchNodes, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
         """Return the view for one batch; ``[B, N, F]`` features become ``[B·N, F]``.
 
         Args:
-            batch: what the network ran on.
+            nodes: what the network ran on.
             outputs: of the network.
             graph: the view's, where it is known.
         """
@@ -162,11 +162,11 @@ class ViewSource:
             view = View(logits=outputs.logits)
         else:
             features = outputs.features[self.tap]
-            samples = samples_of_rows(features, batch)
+            samples = samples_of_rows(features, nodes)
             features = features.flatten(0, 1) if features.ndim == 3 else features
             view = View(logits=outputs.logits, features=features, batch=samples)
         if graph is None:
-            graph = self.graph.graph(view, batch, outputs)
+            graph = self.graph.graph(view, nodes, outputs)
         return replace(view, graph=graph)
 
 
@@ -196,9 +196,9 @@ class TeacherView(ViewSource):
         logits = ("logits",) if self.needs_logits else ()
         return (*logits, *self._features, *(() if self._graph is None else (self._graph,)))
 
-    def cache_entries(self, batch: object, outputs: NetworkOutputs) -> dict[str, View]:
-        """Return what to keep of the teacher's outputs for ``batch``, by cache key."""
-        view = self.view(batch, outputs)
+    def cache_entries(self, nodes: BatchNodes, outputs: NetworkOutputs) -> dict[str, View]:
+        """Return what to keep of the teacher's outputs for a batch, by cache key."""
+        view = self.view(nodes, outputs)
         # Of rows that are no nodes nobody knows the sample: a target or a built graph may mix
         # samples there. Then the loss gets the features themselves, and the builder runs again.
         known = view.features is None or view.batch is not None
@@ -212,7 +212,7 @@ class TeacherView(ViewSource):
             entries[self._graph] = View(graph=view.graph if kept else None)
         return entries
 
-    def view_of_entries(self, batch: object, entries: Mapping[str, View]) -> View:
+    def view_of_entries(self, nodes: BatchNodes, entries: Mapping[str, View]) -> View:
         """Return the view that the loss gets, made from cache entries of the whole batch."""
         if self.target is None:
             outputs = NetworkOutputs(
@@ -223,10 +223,10 @@ class TeacherView(ViewSource):
                 graphs={},
             )
             graph = None if self._graph is None else entries[self._graph].graph
-            return self.view(batch, outputs, graph)
+            return self.view(nodes, outputs, graph)
         target = entries[self.target]
-        samples = None if target.features is None else samples_of_rows(target.features, batch)
-        return replace(target, batch=samples, graph=cast(BatchGraph, self.graph).of_batch(batch))
+        samples = None if target.features is None else samples_of_rows(target.features, nodes)
+        return replace(target, batch=samples, graph=cast(BatchGraph, self.graph).of_batch(nodes))
 
     @property
     def _features(self) -> Mapping[str, Tap]:
@@ -251,14 +251,13 @@ def declared_uses(loss: AbstractLoss) -> tuple[str, ...] | None:
     return tuple(loss.uses) if declared else None
 
 
-def samples_of_rows(features: Tensor, batch: object) -> Tensor | None:
+def samples_of_rows(features: Tensor, nodes: BatchNodes) -> Tensor | None:
     """Return the sample of each row; None where the rows are not the batch's nodes."""
     if features.ndim == 3:
-        samples, nodes, _ = features.shape
-        return torch.arange(samples, device=features.device).repeat_interleave(nodes)
-    vector = getattr(batch, "batch", None)
-    fits = isinstance(vector, Tensor) and vector.shape == features.shape[:1]
-    return vector if fits else None
+        samples, points, _ = features.shape
+        return torch.arange(samples, device=features.device).repeat_interleave(points)
+    fits = nodes.samples is not None and nodes.samples.shape == features.shape[:1]
+    return nodes.samples if fits else None
 
 
 class GraphSource(ABC):
@@ -273,12 +272,12 @@ class GraphSource(ABC):
     key: str | None = None
 
     @abstractmethod
-    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph | None:
+    def graph(self, view: View, nodes: BatchNodes, outputs: NetworkOutputs) -> Graph | None:
         """Return the graph over the rows of ``view``, None where there is none.
 
         Args:
             view: logits, features and batch vector of the network.
-            batch: what the network ran on.
+            nodes: what the network ran on.
             outputs: what the network's taps saw.
         """
 
@@ -296,20 +295,20 @@ class BatchGraph(GraphSource):
     name: str = "edge_index"
     required: bool = True
 
-    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph | None:
+    def graph(self, view: View, nodes: BatchNodes, outputs: NetworkOutputs) -> Graph | None:
         """Return the batch's graph; only on request for views without features."""
         if not self.required:
-            missing = getattr(batch, self.name, None) is None
-            if missing or view.features is None or len(view.features) != _num_nodes(view, batch):
+            missing = getattr(nodes.batch, self.name, None) is None
+            if missing or view.features is None or nodes.number not in {None, len(view.features)}:
                 return None
-        edge_index = tensor_attribute(batch, self.name, "graph")
-        return _over_rows(Graph.of(edge_index, _num_nodes(view, batch)), view, self.name)
+        edge_index = tensor_attribute(nodes.batch, self.name, "graph")
+        number = len(_rows(view)) if nodes.number is None else nodes.number
+        return _over_rows(Graph.of(edge_index, number), view, self.name)
 
-    def of_batch(self, batch: object) -> Graph | None:
+    def of_batch(self, nodes: BatchNodes) -> Graph | None:
         """Return the graph over the batch's nodes, if there is one."""
-        edge_index = getattr(batch, self.name, None)
-        nodes = num_nodes(batch)
-        return None if edge_index is None or nodes is None else Graph.of(edge_index, nodes)
+        edge_index, number = getattr(nodes.batch, self.name, None), nodes.number
+        return None if edge_index is None or number is None else Graph.of(edge_index, number)
 
 
 @final
@@ -324,7 +323,7 @@ class TappedGraph(GraphSource):
         """Name of the tap."""
         return str(self.tap)
 
-    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph:
+    def graph(self, view: View, nodes: BatchNodes, outputs: NetworkOutputs) -> Graph:
         """Return the tapped graph."""
         tapped = outputs.graphs[self.tap]
         graph = tapped if isinstance(tapped, Graph) else Graph.of(tapped, len(_rows(view)))
@@ -339,7 +338,7 @@ class BuiltGraph(GraphSource):
     builder: GraphBuilder
     key: str
 
-    def graph(self, view: View, batch: object, outputs: NetworkOutputs) -> Graph:
+    def graph(self, view: View, nodes: BatchNodes, outputs: NetworkOutputs) -> Graph:
         """Return the builder's graph of the features."""
         if view.features is None:
             raise ParameterError("a graph builder needs features: name a tap for this network")
@@ -384,11 +383,6 @@ def graph_source(choice: GraphChoice | None) -> GraphSource:
 
 def _rows(view: View) -> Tensor:
     return view.require_logits("graph") if view.features is None else view.features
-
-
-def _num_nodes(view: View, batch: object) -> int:
-    known = num_nodes(batch)
-    return len(_rows(view)) if known is None else known
 
 
 def _over_rows(graph: object, view: View, origin: str) -> Graph:

@@ -12,6 +12,7 @@ import gkd
 from gkd.cache.keys import bit_sum, sample_digests
 from gkd.cache.slices import join_views, split_view
 from gkd.cache.teacher_cache import TeacherCache
+from gkd.graph.disjoint_union import DisjointUnion
 
 seeds = st.integers(0, 2**31 - 1)
 weights = st.floats(0, 100)
@@ -147,6 +148,18 @@ def test_a_digest_does_not_depend_on_company_or_on_the_order_of_edges(sizes, see
     batch.edge_index.copy_(batch.edge_index.flip(1))
     for name, digest in digests(batch).items():
         assert digest == first[name]
+
+
+@given(sizes, seeds)
+def test_a_graph_has_the_digest_of_its_edges(sizes: list[int], seed: int) -> None:
+    torch.manual_seed(seed)
+    batch = gkd.collate(samples(sizes))
+    parts = [gkd.Graph(sample.edge_index, sample.num_nodes) for sample in batch.split()]
+    for graph in (DisjointUnion(parts), DisjointUnion([DisjointUnion(parts)])):
+        of_edges, of_graph = (
+            sample_digests({"edge_index": edges}, batch.ptr) for edges in (graph.edge_index, graph)
+        )
+        assert of_graph == of_edges
 
 
 @given(st.integers(2, 8), seeds, st.data())
