@@ -13,6 +13,7 @@ import gkd
 from gkd import Graph, ParameterError
 from gkd.eager import eagerly
 from gkd.errors import DataError, validated
+from gkd.functional.network_input import require_features
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 
@@ -132,19 +133,7 @@ class DGCNN(nn.Module):
             batch: number of each point's cloud, int64 ``[N]``, ascending from 0; None where all
                 points are one cloud.
         """
-        if pos.dim() != 2 or pos.shape[1] != self.in_channels:
-            raise ParameterError(
-                f"DGCNN needs pos of shape [N, {self.in_channels}], got {list(pos.shape)}"
-            )
-        # Under autocast every floating dtype is cast anyway. Outside, torch would complain of a
-        # matrix product somewhere inside a layer.
-        expected = next(self.parameters()).dtype
-        mixed = pos.is_floating_point() and torch.is_autocast_enabled(pos.device.type)
-        if pos.dtype != expected and not mixed:
-            raise ParameterError(
-                f"DGCNN's parameters are {expected}, but pos is {pos.dtype}: convert pos, or the "
-                "network"
-            )
+        require_features(self, pos, self.in_channels, "pos")
         bounds = _bounds(batch, len(pos))
         # torch would complain of one value per channel, somewhere in the head.
         if self.training and len(bounds) == 2 and len(self.head) > 1:

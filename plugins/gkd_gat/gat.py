@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-import torch
 from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gkd import Graph, ParameterError
+from gkd import ParameterError
 from gkd.errors import validated
+from gkd.functional.network_input import graph_over, require_features
 from gkd_gat.gat_layer import GATLayer
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -48,6 +48,7 @@ class GAT(nn.Module):
         Yang et al., Distilling Knowledge from Graph Convolutional Networks, CVPR 2020, table 1;
         their student is ``hidden_channels=(68, 68, 68, 68), heads=(2, 2, 2, 2, 2)``.
 
+    >>> import torch
     >>> teacher = GAT(in_channels=50, out_channels=121)
     >>> sum(parameter.numel() for parameter in teacher.parameters())
     3640748
@@ -107,22 +108,8 @@ class GAT(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         """Return the logits, ``[N, out_channels]``, of ``x [N, in_channels]`` on the edges."""
-        if x.dim() != 2 or x.shape[1] != self.in_channels:
-            raise ParameterError(
-                f"GAT needs x of shape [N, {self.in_channels}], got {list(x.shape)}"
-            )
-        # Under autocast every floating dtype is cast anyway. Outside, torch would complain of a
-        # matrix product somewhere inside a layer.
-        expected = next(self.parameters()).dtype
-        mixed = x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
-        if x.dtype != expected and not mixed:
-            raise ParameterError(
-                f"GAT's parameters are {expected}, but x is {x.dtype}: convert x, or the network"
-            )
-        # Remembered with the tensor: teacher, student and losses share one sorting of the batch.
-        graph = Graph.of(edge_index, x.shape[0])
-        if graph.device != x.device:
-            raise ParameterError(f"x is on {x.device}, but edge_index is on {graph.device}")
+        require_features(self, x, self.in_channels)
+        graph = graph_over(x, edge_index)
         if self.self_loops:
             graph = graph.with_self_loops()
         # The activation opens the next layer in place of closing this one, so that a tap on a layer
