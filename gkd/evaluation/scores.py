@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
@@ -42,6 +43,7 @@ class Scores:
         for metric in self.metrics.values():
             # The first process scores the whole split: others have nothing to add.
             metric.distributed_available_fn = lambda: False
+        self._inputs: WeakKeyDictionary[nn.Module, NetworkInputs] = WeakKeyDictionary()
 
     def reset(self) -> None:
         """Forget all batches."""
@@ -58,9 +60,10 @@ class Scores:
         Raises:
             GkdError: logits or labels cannot be scored; names the samples.
         """
-        arguments = NetworkInputs(
-            inputs_or(network, self.dataset.inputs), network, "network"
-        ).arguments(batch)
+        if network not in self._inputs:
+            said = inputs_or(network, self.dataset.inputs)
+            self._inputs[network] = NetworkInputs(said, network, "network")
+        arguments = self._inputs[network].arguments(batch)
         logits, y = network(*arguments.positional, **arguments.named), batch.y
         try:
             if split in self.rows:

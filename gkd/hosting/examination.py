@@ -31,7 +31,9 @@ def examine(
     if not place.file:
         place = Place.of(sys.modules.get(source.value.partition(":")[0]))
     try:
-        # pluggy takes a plugin once, under one name, and would raise what no user can place.
+        # pluggy compares each plugin with all others: one that raises then would harm those, so it
+        # is found out here. It takes a plugin once, and its own words no user could place.
+        bool(plugin == source)
         if manager.has_plugin(source.qualified):
             cause = f"{source.distribution} already has a plugin called {source.name!r}"
             record.report(cause, place)
@@ -121,7 +123,7 @@ def _offer_mistake(hook: str, key: object, offer: object, taken: Collection[str]
     if key in taken:
         return f"{hook}: {key!r} is offered twice"
     if not _NAME.fullmatch(key):
-        return f"{hook}: {key!r} is no name; use letters, digits, '-', '_' and '.'"
+        return f"{hook}: {key!r} is not a valid name; use letters, digits, '-', '_' and '.'"
     if isinstance(offer, str) and not _PATH.fullmatch(offer):
         return f"{hook}: {key!r} is at {offer!r}, expected 'module:object'"
     if not isinstance(offer, str) and not callable(offer):

@@ -1,7 +1,7 @@
 """The parts of a recipe, built and tried out: dataset, models, distillers."""
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,29 +97,30 @@ class Experiment:
         with self.origins.context("methods", index):
             # Without terms nothing is compared: the teacher would run for nothing in every step.
             teachers = {SOLE_TEACHER: teacher} if teacher is not None and terms else {}
-            networks = {"student": student, **teachers}
-            return Distiller(
-                teachers,
-                student,
-                terms,
-                task=self.dataset.task,
-                inputs={
-                    name: inputs_or(network, self.dataset.inputs)
-                    for name, network in networks.items()
-                },
-                mask=self.dataset.rows.get("train"),
-                teacher_cache=cache,
-            )
+            return self._distiller(teachers, student, terms, cache)
 
     def task_distiller(self, network: nn.Module) -> Distiller:
         """Distiller that trains a network by its task, without a teacher."""
-        inputs = inputs_or(network, self.dataset.inputs)
+        return self._distiller({}, network)
+
+    def _distiller(
+        self,
+        teachers: Mapping[str, nn.Module],
+        student: nn.Module,
+        terms: Sequence[Term] = (),
+        cache: TeacherCache | None = None,
+    ) -> Distiller:
+        networks = {"student": student, **teachers}
         return Distiller(
-            {},
-            network,
+            teachers,
+            student,
+            terms,
             task=self.dataset.task,
-            inputs={"student": inputs},
+            inputs={
+                name: inputs_or(network, self.dataset.inputs) for name, network in networks.items()
+            },
             mask=self.dataset.rows.get("train"),
+            teacher_cache=cache,
         )
 
     def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:

@@ -87,7 +87,9 @@ BROKEN = {
         "@hookimpl",
     ),
     "name could not be asked for": Broken(
-        HOOK + "@hookimpl\ndef gkd_losses(): return {'a:b': int}", "'a:b' is no name", "@hookimpl"
+        HOOK + "@hookimpl\ndef gkd_losses(): return {'a:b': int}",
+        "'a:b' is not a valid name",
+        "@hookimpl",
     ),
     "factory is no callable": Broken(
         HOOK + "@hookimpl\ndef gkd_graph_builders(): return {'knn': 20}",
@@ -235,6 +237,31 @@ def test_a_plugin_that_cannot_be_looked_at_is_at_fault() -> None:
 
     with pytest.raises(gkd.PluginError, match="looking for its hooks raised LookupError: hidden"):
         gkd.create_host(discover=False).register(Secretive())
+
+
+def test_a_plugin_that_cannot_be_compared_is_at_fault_and_nobody_else() -> None:
+    class Incomparable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise LookupError("no comparison")
+
+        @gkd.hookimpl
+        def gkd_losses(self) -> dict[str, object]:
+            return {"odd": object}
+
+    class Good:
+        @gkd.hookimpl
+        def gkd_losses(self) -> dict[str, object]:
+            return {"good": object}
+
+    host = gkd.create_host(discover=False)
+    for name in ("one", "two"):
+        # Of all plugins the first one is compared with no other that is there.
+        with pytest.raises(gkd.PluginError, match=rf"'{name}'.* raised LookupError: no comparison"):
+            host.register(Incomparable(), name=name)
+        host.register(Good(), distribution=name, name="good")
+    assert host.names("loss") == ["one:good", "two:good"]
 
 
 def test_a_hook_of_another_version_may_be_marked_optional(site: Site) -> None:
