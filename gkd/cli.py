@@ -62,11 +62,12 @@ def options(
 @app.command()
 def components(
     kind: Annotated[
-        str | None, typer.Argument(help="loss, kernel, graph, model or dataset; all when left out.")
+        str | None,
+        typer.Argument(help="loss, kernel, graph, model, dataset or task; all when left out."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what the plugins provide: losses, kernels, graph builders, models, datasets."""
+    """List what the plugins provide: losses, kernels, graph builders, models, datasets, tasks."""
     from gkd.commands import listing
 
     listing.show_components(kind, as_json=as_json)
@@ -203,7 +204,9 @@ def bench(
 @app.command("new-plugin")
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Of the distribution: gkd-my-loss.")],
-    kind: Annotated[str, typer.Option(help="loss, kernel, graph, model or dataset.")] = "loss",
+    kind: Annotated[
+        str, typer.Option(help="loss, kernel, graph, model, dataset or task.")
+    ] = "loss",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the project; by default NAME, here.")
     ] = None,

@@ -120,6 +120,10 @@ class TinyPlugin:
         return {"blobs": Blobs}
 
     @hookimpl
+    def gkd_tasks(self):
+        return {"single-label": "gkd_tasks.single_label:SingleLabel"}
+
+    @hookimpl
     def gkd_losses(self):
         return {"mapped": Mapped}
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from gkd.data.sample import Sample
 
@@ -15,7 +16,8 @@ class AbstractDataset(ABC):
     ()``, and ``__init__`` assigns.
 
     Attributes:
-        task: ``"single-label"`` or ``"multi-label"``.
+        task: name of a task, ``"single-label"``; a mapping of its name and parameters,
+            ``{"name": "single-label", "metric": "roc_auc"}``; or a :class:`gkd.Task`.
         num_features: width of the input, ``in_channels`` of a model.
         num_classes: width of the output, ``out_channels`` of a model.
         inputs: names of the batch's tensors that models are called with, unless they declare
@@ -27,7 +29,7 @@ class AbstractDataset(ABC):
             from it may be kept.
     """
 
-    task: str
+    task: Any
     num_features: int
     num_classes: int
     inputs: tuple[str, ...]

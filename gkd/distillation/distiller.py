@@ -17,7 +17,7 @@ from gkd.distillation.rows import Rows
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.distillation.taps import Tap, describe, evaluation_mode
-from gkd.distillation.task import Task, find_task
+from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import TeacherViews, freeze_teachers
 from gkd.distillation.term import Term
 from gkd.distillation.views import NetworkOutputs, network_outputs
@@ -41,14 +41,15 @@ class Distiller(nn.Module):
             mapping trains the student alone.
         student: a module whose parameters and sub-modules are its own.
         terms: what to distil. Several may use one loss.
-        task: ``"single-label"``, ``"multi-label"`` or a :class:`gkd.Task`.
+        task: name of a task, such as ``"single-label"``; a mapping of its name and parameters; or
+            a :class:`gkd.Task`.
         inputs: what networks are called with: names of attributes of the batch, ``("x",
             "edge_index")``, each for the parameter of that name (in order where a network has
             other names); a mapping from parameters to attributes, ``{"h": "x", "adj": "adj_t"}``;
             or ``"batch"`` for the batch itself. ``{"student": ..., "teacher": ...}`` (or the
             names of several teachers) says it of each network; what it leaves out, or None, is
             what a network declares in an attribute ``inputs`` of its own.
-        target: attribute of the batch that holds the labels.
+        target: attribute of the batch that holds the labels; by default the task's own, ``"y"``.
         mask: rows whose labels train, as of a term: a mask of the batch (``"train_mask"``,
             ``"train_mask[0]"``), ``"seeds"`` of a sampled batch, or ``"all"``. By default all, but
             never where the batch has a ``train_mask``.
@@ -88,9 +89,9 @@ class Distiller(nn.Module):
         student: nn.Module,
         terms: Sequence[Term] = (),
         *,
-        task: str | Task,
+        task: TaskChoice,
         inputs: Inputs | Mapping[str, Inputs] | None = None,
-        target: str = "y",
+        target: str | None = None,
         mask: str | None = None,
         logits: str = "",
         teacher_cache: TeacherCache | None = None,
@@ -99,13 +100,15 @@ class Distiller(nn.Module):
         # A plain dict: as sub-modules, teachers would be in parameters(), state_dict() and train().
         self.teachers = freeze_teachers(teacher, student)
         self.student = student
-        self.task = task if isinstance(task, Task) else find_task(task)
+        self.task = find_task(task)
         self.teacher_cache = teacher_cache
         self.epoch = 0
-        self.terms = resolve(terms, student, self.teachers, self.task)
+        self.terms = resolve(
+            terms, student, self.teachers, task if isinstance(task, str) else self.task
+        )
         self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
         rows = None if mask is None else Rows.parse(mask)
-        self._supervised = SupervisedLoss(self.task, target, rows)
+        self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
         place = Tap.parse(logits)
         student_views = {term.name: term.student_view for term in self.terms}
         self._student_taps = network_taps("student", student_views, place)

@@ -46,7 +46,7 @@ class ResolvedTerm:
 
 
 def resolve(
-    terms: Sequence[Term], student: nn.Module, teachers: Mapping[str, nn.Module], task: Task
+    terms: Sequence[Term], student: nn.Module, teachers: Mapping[str, nn.Module], task: str | Task
 ) -> list[ResolvedTerm]:
     """Create the losses, and find the taps, teachers and graph sources that ``terms`` name.
 
@@ -118,13 +118,13 @@ def term_context(name: str) -> Iterator[None]:
         raise
 
 
-def _create_loss(term: Term, task: Task) -> AbstractLoss:
-    """Return the term's loss, created with the task's name if it asks for a task."""
+def _create_loss(term: Term, task: str | Task) -> AbstractLoss:
+    """Return the term's loss, created with the task or its name if it asks for one."""
     if isinstance(term.loss, AbstractLoss):
         return term.loss
     parameters = dict(term.params)
     if "task" in current_host().signature("loss", term.loss).parameters:
-        parameters.setdefault("task", task.name)
+        parameters.setdefault("task", task)
     loss = create("loss", term.loss, **parameters)
     if not isinstance(loss, AbstractLoss):
         raise ParameterError(

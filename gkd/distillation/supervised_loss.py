@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from gkd.data.batch_attributes import tensor_attribute
 from gkd.distillation.rows import Rows, require_mask_used
 from gkd.distillation.task import Task
 from gkd.errors import DataError
@@ -31,7 +30,7 @@ class SupervisedLoss:
             DataError: labels or mask are missing or do not fit the logits, or a mask of the
                 training rows goes unused.
         """
-        y = tensor_attribute(batch, self.target, "target")
+        logits, y = self.task.examples(logits, batch, self.target)
         if self.rows is None:
             require_mask_used(batch)
         else:

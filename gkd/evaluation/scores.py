@@ -12,8 +12,8 @@ from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.rows import Rows
 from gkd.distillation.supervised_loss import taken_rows
 from gkd.distillation.taps import evaluation_mode
+from gkd.distillation.task_choice import find_task
 from gkd.errors import GkdError
-from gkd.evaluation.metrics import primary_metric, task_metrics
 
 
 class Scores:
@@ -34,12 +34,13 @@ class Scores:
         batch_size: int,
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
-        self.monitor = f"validation/{primary_metric(dataset.task)}"
+        self.task = find_task(dataset.task)
+        self.monitor = f"validation/{self.task.metric}"
         self.dataset = dataset
         self.rows = {split: Rows.parse(rows) for split, rows in dataset.rows.items()}
         self.batch_size = batch_size
         self.precision = precision
-        self.metrics = task_metrics(dataset.task, dataset.num_classes)
+        self.metrics = self.task.metrics(dataset.num_classes)
         for metric in self.metrics.values():
             # The first process scores the whole split: others have nothing to add.
             metric.distributed_available_fn = lambda: False
@@ -64,11 +65,12 @@ class Scores:
             said = inputs_or(network, self.dataset.inputs)
             self._inputs[network] = NetworkInputs(said, network, "network")
         arguments = self._inputs[network].arguments(batch)
-        logits, y = network(*arguments.positional, **arguments.named), batch.y
+        outputs = network(*arguments.positional, **arguments.named)
         try:
+            outputs, y = self.task.examples(outputs.float(), batch, self.task.target)
             if split in self.rows:
-                logits, y = taken_rows(self.rows[split], batch, logits, y)
-            self.metrics.to(logits.device).update(logits.float(), y)
+                outputs, y = taken_rows(self.rows[split], batch, outputs, y)
+            self.metrics.to(outputs.device).update(outputs, y)
         except GkdError as error:
             named = ", ".join(map(repr, batch.ids[:3])) + (", ..." if len(batch.ids) > 3 else "")
             where = f"sample {named}" if len(batch.ids) == 1 else f"among the samples {named}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from gkd.data import AbstractDataset
     from gkd.distillation.step_report import StepReport
+    from gkd.distillation.task import Task
     from gkd.graph import Graph
     from gkd.kernel import AbstractKernel
     from gkd.loss import AbstractLoss
@@ -69,6 +70,11 @@ def gkd_models() -> "Mapping[str, Callable[..., nn.Module] | str]":  # type: ign
 @hookspec
 def gkd_datasets() -> "Mapping[str, Callable[..., AbstractDataset] | str]":  # type: ignore[empty-body]
     """Return datasets by name."""
+
+
+@hookspec
+def gkd_tasks() -> "Mapping[str, Callable[..., Task] | str]":  # type: ignore[empty-body]
+    """Return tasks, what labels and outputs mean and how networks are scored, by name."""
 
 
 @hookspec

@@ -29,6 +29,7 @@ KINDS = {
         Kind("graph", "gkd_graph_builders", "collections.abc:Callable"),
         Kind("model", "gkd_models", "torch.nn:Module"),
         Kind("dataset", "gkd_datasets", "gkd.data:AbstractDataset"),
+        Kind("task", "gkd_tasks", "gkd.distillation.task:Task"),
     )
 }
 

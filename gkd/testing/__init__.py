@@ -39,6 +39,7 @@ from gkd.testing.conformance import (
     check_kernel,
     check_loss,
     check_model,
+    check_task,
 )
 from gkd.testing.law import Law, LawViolation
 from gkd.testing.laws import laws
@@ -58,6 +59,7 @@ __all__ = [
     "check_kernel",
     "check_loss",
     "check_model",
+    "check_task",
     "laws",
     "parametrize_with_checks",
     "selected",

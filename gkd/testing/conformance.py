@@ -118,7 +118,7 @@ def check(
     """Check a component against every law of its kind.
 
     Args:
-        kind: loss, kernel, graph, model or dataset.
+        kind: loss, kernel, graph, model, dataset or task.
         component: a class, a function that makes the component, or the name of an installed one
             (``"name"`` or ``"distribution:name"``).
         expected_failures: laws that it is known to break, with the reason; a law listed here that
@@ -198,3 +198,4 @@ check_kernel = partial(check, "kernel")
 check_graph_builder = partial(check, "graph")
 check_model = partial(check, "model")
 check_dataset = partial(check, "dataset")
+check_task = partial(check, "task")

@@ -52,7 +52,7 @@ class Subject:
     """A component under test.
 
     Args:
-        kind: loss, kernel, graph, model or dataset.
+        kind: loss, kernel, graph, model, dataset or task.
         name: for reports; with the parameters that differ from the defaults.
         factory: the class or function.
         make: calls it, with parameters by keyword.
@@ -125,7 +125,7 @@ def subject(
     """Return a component as a subject.
 
     Args:
-        kind: loss, kernel, graph, model or dataset.
+        kind: loss, kernel, graph, model, dataset or task.
         component: a class, a function that makes it, or the name of an installed one.
         params: what it is made with; None takes the first of its ``example_parameters``, where it
             declares any.
@@ -183,7 +183,7 @@ def kind_of(component: Any) -> str:
     Raises:
         ParameterError: it does not: an ``nn.Module`` may be a model or a graph builder.
     """
-    telling = ("loss", "kernel", "dataset")
+    telling = ("loss", "kernel", "dataset", "task")
     if isinstance(component, type):
         for kind in telling:
             if issubclass(component, KINDS[kind].product):

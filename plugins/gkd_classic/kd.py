@@ -5,13 +5,13 @@ NIPS Deep Learning Workshop 2015, https://arxiv.org/abs/1503.02531.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
-from gkd import AbstractLoss, View
+from gkd import AbstractLoss, Task, View, create
 from gkd.errors import validated
 from gkd_classic.paired_views import paired_logits
 
@@ -19,13 +19,14 @@ from gkd_classic.paired_views import paired_logits
 class KD(AbstractLoss):
     r"""Divergence of the student's softened predictions from the teacher's.
 
-    Single-label, with s and t the logits of a node:
+    Single-label (softmax), with s and t the logits of a node:
 
     .. math:: T^2 \frac{1}{N} \sum_i
         \mathrm{KL}(\mathrm{softmax}(t_i / T) \,\|\, \mathrm{softmax}(s_i / T))
 
-    Multi-label: every class is a Bernoulli variable of probability :math:`\sigma(t_{ic} / T)`, and
-    the divergence is averaged over classes too, as the supervised binary cross entropy is:
+    Multi-label (sigmoid): every class is a Bernoulli variable of probability
+    :math:`\sigma(t_{ic} / T)`, and the divergence is averaged over classes too, as the supervised
+    binary cross entropy is:
 
     .. math:: T^2 \frac{1}{NC} \sum_{ic}
         \mathrm{KL}(\sigma(t_{ic} / T) \,\|\, \sigma(s_{ic} / T))
@@ -37,11 +38,17 @@ class KD(AbstractLoss):
     The α that papers quote is the term's weight: a term of weight α gives H + α·KD. The convex
     mixture (1 − α)·H + α·KD is, up to an overall factor, a term of weight α / (1 − α).
 
+    Outputs that are means of normal variables of one variance, as in regression: their mean squared
+    difference, to which the divergence is proportional. T cancels out, and has no meaning there.
+
+    .. math:: \frac{1}{NC} \sum_{ic} (t_{ic} - s_{ic})^2
+
     Args:
         temperature: T, in units of the logits.
-        task: "single-label" or "multi-label"; a distiller fills in its own task.
+        task: says what the outputs mean; a distiller fills in its own.
 
     Raises:
+        UnknownNameError: there is no such task.
         ParameterError: in the call, views without logits or with logits of different shapes.
 
     Source:
@@ -63,16 +70,18 @@ class KD(AbstractLoss):
     def __init__(
         self,
         temperature: Annotated[FiniteFloat, Field(gt=0)] = 4.0,
-        task: Literal["single-label", "multi-label"] = "single-label",
+        task: str | Task = "single-label",
     ) -> None:
         super().__init__()
         self.temperature = temperature
         self.task = task
+        made = task if isinstance(task, Task) else create("task", task)
+        self.divergence = _DIVERGENCES[made.likelihood]
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean divergence times T²; 0 where there are no nodes."""
         ours, theirs = paired_logits(student, teacher, "kd")
-        per_node = _DIVERGENCES[self.task](ours / self.temperature, theirs / self.temperature)
+        per_node = self.divergence(ours / self.temperature, theirs / self.temperature)
         return per_node.sum() * (self.temperature**2 / max(len(per_node), 1))
 
     def extra_repr(self) -> str:
@@ -97,6 +106,18 @@ def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     return (present + absent).clamp_min(0).mean(dim=1)
 
 
+def gaussian_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    """Squared difference of means ``[N, C]``, mean over columns ``[N]``.
+
+    KL(teacher ‖ student) of normal variables of variance 1/2.
+    """
+    return (teacher - student).square().mean(dim=1)
+
+
 _DIVERGENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
-    {"single-label": categorical_divergence, "multi-label": bernoulli_divergence}
+    {
+        "softmax": categorical_divergence,
+        "sigmoid": bernoulli_divergence,
+        "gaussian": gaussian_divergence,
+    }
 )

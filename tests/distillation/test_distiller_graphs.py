@@ -174,7 +174,7 @@ def test_a_plugin_may_provide_the_builder() -> None:
             torch.stack([torch.full((6,), centre), torch.arange(6)]), 6
         )
 
-    host = gkd.create_host(discover=False)
+    host = gkd.create_host()
     host.register(Plugin())
     with host.activated():
         ours, _ = graphs(graph={"name": "star", "centre": 2})

@@ -141,7 +141,7 @@ def test_register_refuses_a_broken_plugin_and_keeps_the_record_out_of_use() -> N
     assert host.names("loss") == []
 
 
-@pytest.mark.parametrize("kind", ["loss", "kernel", "graph", "model", "dataset"])
+@pytest.mark.parametrize("kind", ["loss", "kernel", "graph", "model", "dataset", "task"])
 def test_every_hook_feeds_its_kind(kind: str) -> None:
     hooks = {
         "loss": "gkd_losses",
@@ -149,6 +149,7 @@ def test_every_hook_feeds_its_kind(kind: str) -> None:
         "graph": "gkd_graph_builders",
         "model": "gkd_models",
         "dataset": "gkd_datasets",
+        "task": "gkd_tasks",
     }
     answer = gkd.hookimpl(lambda self: {"mine": object})
     host = create_host(discover=False)

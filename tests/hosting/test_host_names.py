@@ -9,7 +9,7 @@ import gkd
 from gkd.hosting.host import Host, create_host
 from gkd.hosting.records import State
 
-KINDS = ("loss", "kernel", "graph", "model", "dataset")
+KINDS = ("loss", "kernel", "graph", "model", "dataset", "task")
 
 
 @pytest.fixture

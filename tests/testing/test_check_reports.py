@@ -18,6 +18,7 @@ CHECKS = {
     "graph": testing.check_graph_builder,
     "model": testing.check_model,
     "dataset": testing.check_dataset,
+    "task": testing.check_task,
 }
 
 

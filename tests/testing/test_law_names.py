@@ -99,6 +99,26 @@ NAMES = {
         "pickles",
         "works-in-two-processes",
     ],
+    "task": [
+        "says-what-it-is",
+        "finite-and-scalar",
+        "no-rows-give-zero",
+        "invariant-to-the-order-of-rows",
+        "mean-over-rows",
+        "inputs-unmodified",
+        "gradient-step-lowers-the-loss",
+        "gradcheck-in-float64",
+        "check-refuses-what-the-loss-cannot-take",
+        "metrics-take-the-rows-of-the-loss",
+        "metrics-pool-over-batches",
+        "fitting-improves-the-main-metric",
+        "half-precision",
+        "dtype-preserved",
+        "device-preserved",
+        "deterministic-under-a-seed",
+        "pickles",
+        "works-in-two-processes",
+    ],
 }
 
 

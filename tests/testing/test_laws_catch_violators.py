@@ -5,6 +5,7 @@ import broken_graphs
 import broken_kernels
 import broken_losses
 import broken_models
+import broken_tasks
 import pytest
 
 from gkd import testing
@@ -17,6 +18,7 @@ MODULES = {
     "graph": broken_graphs,
     "model": broken_models,
     "dataset": broken_datasets,
+    "task": broken_tasks,
 }
 LAWS = {(kind, law.name): law for kind in MODULES for law in testing.laws(kind)}
 VIOLATORS = [

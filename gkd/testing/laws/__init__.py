@@ -7,7 +7,7 @@ from gkd.testing.law import Law
 
 
 def laws(kind: str) -> tuple[Law, ...]:
-    """Return the laws of a kind of component: loss, kernel, graph, model or dataset.
+    """Return the laws of a kind of component: loss, kernel, graph, model, dataset or task.
 
     Raises:
         UnknownNameError: there is no such kind.

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gkd.data import AbstractDataset, Sample, collate
 from gkd.distillation.rows import require_mask_used
-from gkd.distillation.task import TASKS, find_task
-from gkd.errors import DataError
+from gkd.distillation.task_choice import find_task
+from gkd.errors import DataError, GkdError
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.testing.law import law
 from gkd.testing.laws.requirements import require, require_finite
@@ -38,7 +38,10 @@ def says_what_it_is(subject: Subject) -> None:
     data: AbstractDataset = subject.specimen
     for attribute in ("task", "num_features", "num_classes", "inputs", "augmented"):
         require(hasattr(data, attribute), f"it has no attribute {attribute}")
-    require(data.task in TASKS, f"task is {data.task!r}, not one of {', '.join(TASKS)}")
+    try:
+        find_task(data.task)
+    except GkdError as error:
+        raise AssertionError(f"its task cannot be had: {error}") from error
     for attribute in ("num_features", "num_classes"):
         value = getattr(data, attribute)
         require(type(value) is int and value >= 1, f"{attribute} is {value!r}")
@@ -122,13 +125,16 @@ def labels_fit_the_task(subject: Subject) -> None:
     data: AbstractDataset = subject.specimen
     task = find_task(data.task)
     for sample in some(data):
-        require("y" in sample, f"sample {sample.id!r} has no labels y")
+        require(task.target in sample, f"sample {sample.id!r} has no labels {task.target}")
+        labels = getattr(sample, task.target)
         require(
-            len(sample.y) in (1, sample.num_nodes),
-            f"sample {sample.id!r}: y has {len(sample.y)} rows, for {sample.num_nodes} nodes",
+            len(labels) in (1, sample.num_nodes),
+            f"sample {sample.id!r}: {task.target} has {len(labels)} rows, for {sample.num_nodes} "
+            "nodes",
         )
         try:
-            task.check(torch.zeros(len(sample.y), data.num_classes), sample.y)
+            outputs = torch.zeros(len(labels), data.num_classes)
+            task.check(*task.examples(outputs, sample, task.target))
         except DataError as error:
             raise AssertionError(f"sample {sample.id!r}: {error}") from error
 

@@ -7,14 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gkd.errors import NonFiniteError, ParameterError, UnknownNameError
-from gkd.evaluation.metrics import (
-    Accuracy,
-    MeanClassAccuracy,
-    MicroF1,
-    primary_metric,
-    task_metrics,
-)
+import gkd
+from gkd.errors import NonFiniteError, ParameterError
+from gkd_tasks.class_metrics import Accuracy, MeanClassAccuracy
+from gkd_tasks.label_metrics import MicroF1
 
 SIZES = st.tuples(st.integers(1, 12), st.integers(2, 6), st.integers(0, 2**31 - 1))
 
@@ -59,7 +55,7 @@ def test_micro_f1_is_that_of_pooled_counts(size: tuple[int, int, int]) -> None:
 @given(size=SIZES)
 def test_accuracies_are_those_of_numpy(size: tuple[int, int, int]) -> None:
     logits, targets = single_label(size)
-    metrics = task_metrics("single-label", num_classes=size[1])
+    metrics = gkd.create("task", "single-label").metrics(size[1])
     metrics.update(logits, targets)
     values = {name: value.item() for name, value in metrics.compute().items()}
     accuracy = np.mean(logits.numpy().argmax(-1) == targets.numpy())
@@ -76,7 +72,7 @@ def test_batches_pool_to_the_whole(
 ) -> None:
     logits, targets = (single_label if task == "single-label" else multi_label)(size)
     cut = data.draw(st.integers(0, len(logits)))
-    whole, batched = (task_metrics(task, num_classes=size[1]) for _ in range(2))
+    whole, batched = (gkd.create("task", task).metrics(size[1]) for _ in range(2))
     whole.update(logits, targets)
     batched.update(logits[:cut], targets[:cut])
     batched.update(logits[cut:], targets[cut:])
@@ -107,18 +103,6 @@ def test_a_class_absent_from_the_targets_has_no_say() -> None:
     metric = MeanClassAccuracy(num_classes=4)
     metric.update(logits, torch.tensor([0, 0, 1, 1]))
     assert metric.compute().item() == pytest.approx((1 + 1 / 2) / 2)
-
-
-def test_primary_metrics_belong_to_their_tasks() -> None:
-    for task in ("single-label", "multi-label"):
-        assert primary_metric(task) in task_metrics(task, num_classes=3)
-
-
-@pytest.mark.parametrize("function", [primary_metric, lambda task: task_metrics(task, 3)])
-def test_an_unknown_task_names_the_nearest(function: object) -> None:
-    assert callable(function)
-    with pytest.raises(UnknownNameError, match=r"'multilabel': did you mean 'multi-label'\?"):
-        function("multilabel")
 
 
 @pytest.mark.parametrize("metric", [MicroF1(2), Accuracy(2), MeanClassAccuracy(2)])

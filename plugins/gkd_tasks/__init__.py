@@ -1,0 +1,14 @@
+"""The tasks of the field, one file each."""
+
+from collections.abc import Mapping
+
+from gkd import hookimpl
+
+
+@hookimpl
+def gkd_tasks() -> Mapping[str, str]:
+    """Offer the tasks under the names that the field knows them by."""
+    return {
+        "single-label": "gkd_tasks.single_label:SingleLabel",
+        "multi-label": "gkd_tasks.multi_label:MultiLabel",
+    }
