@@ -74,10 +74,36 @@ class BatchNodes:
 
     @cached_property
     def number(self) -> int | None:
-        """Number of nodes N, None where the batch does not tell."""
+        """Number of nodes N, None where the batch does not tell.
+
+        The rows of a dense ``x`` or ``pos``, ``[B, N, F]``, are samples: a number that counts them
+        tells of no nodes, unless the samples are known to be another number.
+        """
         # When it is asked for: PyTorch Geometric warns where it has to guess.
         for name in ("num_nodes", "batch", "x", "pos"):
             value = getattr(self.batch, name, None)
-            if value is not None:
-                return len(value) if isinstance(value, Tensor) and value.ndim else int(value)
+            if value is None:
+                continue
+            count = len(value) if isinstance(value, Tensor) and value.ndim else int(value)
+            counts_samples = any(count == len(dense) for dense in self.dense.values())
+            if not counts_samples or self.num_samples not in (None, count):
+                return count
         return None
+
+    @cached_property
+    def num_samples(self) -> int | None:
+        """Number of samples B, None where the batch does not tell."""
+        ptr, count = getattr(self.batch, "ptr", None), getattr(self.batch, "num_graphs", None)
+        if isinstance(ptr, Tensor):
+            return len(ptr) - 1
+        if isinstance(count, int):
+            return count
+        if self.samples is None:
+            return None
+        return int(self.samples[-1]) + 1 if len(self.samples) else 0
+
+    @property
+    def dense(self) -> dict[str, Tensor]:
+        """Positions and features of more than two axes, by name: those of nodes of samples."""
+        values = {name: getattr(self.batch, name, None) for name in ("pos", "x")}
+        return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim > 2}

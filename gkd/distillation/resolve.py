@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from gkd.cache.keys import component_key
+from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.task import Task
@@ -62,8 +63,20 @@ def resolve(
         with term_context(name):
             teacher, tap = _teacher_and_tap(term.teacher, teachers)
             label = teacher_label(teacher, teachers)
-            ours = _view_source(student, "student", term.student, term.student_graph, term.graph)
-            theirs = _view_source(teachers[teacher], label, tap, term.teacher_graph, term.graph)
+            ours = _view_source(
+                student,
+                "student",
+                term.student,
+                term.graph if term.student_graph is None else term.student_graph,
+                term.layout if term.student_layout is None else term.student_layout,
+            )
+            theirs = _view_source(
+                teachers[teacher],
+                label,
+                tap,
+                term.graph if term.teacher_graph is None else term.teacher_graph,
+                term.layout if term.teacher_layout is None else term.teacher_layout,
+            )
             loss = _create_loss(term, task)
             _require_taps_used(loss, ours, theirs)
             resolved.append(
@@ -74,7 +87,12 @@ def resolve(
                     loss=loss,
                     student_view=ours,
                     teacher_view=TeacherView(
-                        theirs.tap, theirs.graph, loss, _target_key(term, loss, ours, theirs)
+                        theirs.tap,
+                        theirs.graph,
+                        loss,
+                        _target_key(term, loss, ours, theirs),
+                        layout=theirs.layout,
+                        label=label,
                     ),
                 )
             )
@@ -142,7 +160,8 @@ def _target_key(
     if not makes_one or teacher.graph != student.graph or not isinstance(teacher.graph, BatchGraph):
         return None
     key = component_key(loss, term.params if isinstance(term.loss, str) else None)
-    return f"target:{teacher.tap}:{teacher.graph.name}:{key}"
+    layout = "" if teacher.layout is None else f" as {teacher.layout}"
+    return f"target:{teacher.tap}{layout}:{teacher.graph.name}:{key}"
 
 
 def _require_taps_used(loss: AbstractLoss, *views: ViewSource) -> None:
@@ -189,11 +208,15 @@ def _view_source(
     network: nn.Module,
     label: str,
     tap: str | None,
-    own_graph: GraphChoice | None,
-    shared_graph: GraphChoice | None,
+    graph: GraphChoice | None,
+    layout: LayoutChoice | None,
 ) -> ViewSource:
-    graph = graph_source(shared_graph if own_graph is None else own_graph)
-    source = ViewSource(None if tap is None else Tap.parse(tap), graph)
+    source = ViewSource(
+        None if tap is None else Tap.parse(tap),
+        graph_source(graph),
+        layout=None if layout is None or tap is None else Layout.parse(layout),
+        label=label,
+    )
     for needed in (*source.feature_taps, *source.graph_taps):
         require_tap(network, needed, label)
     return source

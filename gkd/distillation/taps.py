@@ -75,7 +75,7 @@ def item_of(output: object, items: tuple[str, ...], place: str) -> object:
 
 
 def features_of(value: object, place: str) -> Tensor:
-    """Return ``value`` if it is a floating point tensor ``[N, F]`` or ``[B, N, F]``.
+    """Return ``value`` if it is a floating point tensor of two to four axes.
 
     Raises:
         TapError: it is not; the message starts with ``place``.
@@ -84,10 +84,10 @@ def features_of(value: object, place: str) -> Tensor:
         choices = ", ".join(f"[{item}]" for item in items_in(value))
         hint = f"; append one of: {choices}" if choices else ""
         raise TapError(f"{place} yields {describe(value)}, not a tensor{hint}")
-    if value.ndim not in (2, 3) or not value.is_floating_point():
+    if value.ndim not in (2, 3, 4) or not value.is_floating_point():
         raise TapError(
             f"{place} yields {describe(value)}; expected floating point features of shape "
-            "[N, F] or [B, N, F]"
+            "[N, F], or of three or four axes with a layout"
         )
     return value
 

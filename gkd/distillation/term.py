@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.errors import ParameterError
 from gkd.graph import Graph
@@ -26,9 +27,10 @@ class Term:
 
     A tap is the path of a sub-module as in ``named_modules()``; ``path#0`` is the first of several
     calls in one forward pass, ``path[0]`` or ``path[key]`` an item of an output that is a tuple or
-    mapping. The tapped output is ``[N, F]``, or ``[B, N, F]``, which is read as ``[B·N, F]``.
-    Without taps the loss sees the logits alone. With several teachers, ``teacher`` begins with the
-    name of one: ``"tissue:layers.1"``, or ``"tissue:"`` for its logits.
+    mapping. The tapped output is ``[N, F]``; one of three or four axes is read as rows by its
+    ``layout``, or where the batch's numbers of nodes and samples leave one reading. Without taps
+    the loss sees the logits alone. With several teachers, ``teacher`` begins with the name of one:
+    ``"tissue:layers.1"``, or ``"tissue:"`` for its logits.
 
     Args:
         loss: name of a loss, or a loss.
@@ -44,6 +46,11 @@ class Term:
             taps, where the batch has one.
         student_graph: source of the student's graph alone.
         teacher_graph: source of the teacher's graph alone.
+        layout: what the axes of both tapped outputs are, such as ``"N H F"`` (heads of each node)
+            or ``"B C N"`` (channels first), see :class:`gkd.distillation.layout.Layout`; with a
+            mask of the batch, ``{"form": "B N F", "mask": "mask"}``, padding is left out.
+        student_layout: what those of the student's alone are.
+        teacher_layout: what those of the teacher's alone are.
 
     Raises:
         ParameterError: an argument of the wrong type or out of its range.
@@ -61,6 +68,9 @@ class Term:
     graph: GraphChoice | None = None
     student_graph: GraphChoice | None = None
     teacher_graph: GraphChoice | None = None
+    layout: LayoutChoice | None = None
+    student_layout: LayoutChoice | None = None
+    teacher_layout: LayoutChoice | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, str | AbstractLoss):
@@ -81,6 +91,19 @@ class Term:
                     f"got {tap!r}"
                 )
         schedule_from(self.weight)
+        for key, taps in (
+            ("layout", (self.student, self.teacher)),
+            ("student_layout", (self.student,)),
+            ("teacher_layout", (self.teacher,)),
+        ):
+            layout = getattr(self, key)
+            if layout is not None and not any(taps):
+                raise ParameterError(
+                    f"term {self.default_name!r}: {key}={layout!r} is of a tapped tensor, but no "
+                    "tap is named"
+                )
+            if layout is not None:
+                Layout.parse(layout)
 
     @property
     def default_name(self) -> str:

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from gkd.cache.keys import component_key
 from gkd.data.batch_attributes import BatchNodes, tensor_attribute
 from gkd.distillation.inputs import Arguments
+from gkd.distillation.layout import Layout
+from gkd.distillation.tapped_rows import samples_of_rows, tapped_rows
 from gkd.distillation.taps import Tap, capture, describe, features_of, graph_of, item_of
 from gkd.distillation.term import GraphBuilder, GraphChoice
 from gkd.errors import ParameterError, TapError
@@ -30,7 +32,7 @@ class NetworkOutputs:
 
     Attributes:
         logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs; None if nobody needs them.
-        features: by tap, ``[N, F]`` or ``[B, N, F]`` as the sub-module returned them.
+        features: by tap, as the sub-module returned them.
         graphs: by tap, a graph or an edge index ``[2, E]``.
     """
 
@@ -110,10 +112,14 @@ class ViewSource:
     Args:
         tap: of the features; None for a view of the logits without features.
         graph: source of the view's graph.
+        layout: what the axes of the tapped tensor are; None for what the batch says of them.
+        label: what messages call the network.
     """
 
     tap: Tap | None
     graph: GraphSource
+    layout: Layout | None = field(default=None, kw_only=True)
+    label: str = field(default="network", kw_only=True)
 
     @property
     def feature_taps(self) -> Collection[Tap]:
@@ -144,14 +150,14 @@ class ViewSource:
         for tap in self.feature_taps:
             if not outputs.features[tap].requires_grad:
                 raise TapError(
-                    f"tap {str(tap)!r} carries no gradient, so that this term cannot train the "
-                    "student: what leads there is frozen, detached, or runs under no_grad or "
-                    "checkpoint(..., use_reentrant=True), which hides it from autograd; tap a "
-                    "sub-module that trains, or checkpoint with use_reentrant=False"
+                    f"{self.label}: tap {str(tap)!r} carries no gradient, so that this term cannot "
+                    "train the student: what leads there is frozen, detached, or runs under "
+                    "no_grad or checkpoint(..., use_reentrant=True), which hides it from autograd; "
+                    "tap a sub-module that trains, or checkpoint with use_reentrant=False"
                 )
 
     def view(self, nodes: BatchNodes, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
-        """Return the view for one batch; ``[B, N, F]`` features become ``[B·N, F]``.
+        """Return the view for one batch, its features as rows.
 
         Args:
             nodes: what the network ran on.
@@ -161,9 +167,9 @@ class ViewSource:
         if self.tap is None:
             view = View(logits=outputs.logits)
         else:
-            features = outputs.features[self.tap]
-            samples = samples_of_rows(features, nodes)
-            features = features.flatten(0, 1) if features.ndim == 3 else features
+            place = f"{self.label}: tap {str(self.tap)!r}"
+            tapped = outputs.features[self.tap]
+            features, samples = tapped_rows(tapped, nodes, self.layout, place)
             view = View(logits=outputs.logits, features=features, batch=samples)
         if graph is None:
             graph = self.graph.graph(view, nodes, outputs)
@@ -205,6 +211,11 @@ class TeacherView(ViewSource):
         if self.target is not None:
             return {self.target: self.loss.target(view) if known else replace(view, graph=None)}
         entries = {"logits": View(logits=outputs.logits)} if self.needs_logits else {}
+        if self.layout is not None and not self.layout.divisible:
+            raise ParameterError(
+                f"teacher cache: {self.label}: tap {str(self.tap)!r} of the layout {self.layout} "
+                "cannot be divided among the samples, so it cannot be kept; pass teacher_cache=None"
+            )
         for key, tap in self._features.items():
             entries[key] = View(features=outputs.features[tap])
         if self._graph is not None:
@@ -225,7 +236,8 @@ class TeacherView(ViewSource):
             graph = None if self._graph is None else entries[self._graph].graph
             return self.view(nodes, outputs, graph)
         target = entries[self.target]
-        samples = None if target.features is None else samples_of_rows(target.features, nodes)
+        rows = target.features
+        samples = None if rows is None else samples_of_rows(len(rows), nodes)
         return replace(target, batch=samples, graph=cast(BatchGraph, self.graph).of_batch(nodes))
 
     @property
@@ -237,7 +249,8 @@ class TeacherView(ViewSource):
         """Key of a graph that follows from the network; None where it is the batch's."""
         if self.graph.key is None:
             return None
-        built_on = "" if self.graph.tap is not None else f"{self.tap}:"
+        read_as = "" if self.layout is None else f" as {self.layout}"
+        built_on = "" if self.graph.tap is not None else f"{self.tap}{read_as}:"
         return f"graph:{built_on}{self.graph.key}"
 
 
@@ -249,15 +262,6 @@ def declared_uses(loss: AbstractLoss) -> tuple[str, ...] | None:
     kinds = type(loss).__mro__
     declared = any("uses" in vars(kind) for kind in kinds[: kinds.index(AbstractLoss)])
     return tuple(loss.uses) if declared else None
-
-
-def samples_of_rows(features: Tensor, nodes: BatchNodes) -> Tensor | None:
-    """Return the sample of each row; None where the rows are not the batch's nodes."""
-    if features.ndim == 3:
-        samples, points, _ = features.shape
-        return torch.arange(samples, device=features.device).repeat_interleave(points)
-    fits = nodes.samples is not None and nodes.samples.shape == features.shape[:1]
-    return nodes.samples if fits else None
 
 
 class GraphSource(ABC):

@@ -4,7 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from gkd.data import Sample, collate
+from gkd.data.batch_attributes import BatchNodes
 from gkd.distillation.inputs import Inputs, NetworkInputs
+from gkd.distillation.layout import Layout, LayoutChoice
+from gkd.distillation.tapped_rows import tapped_rows
 from gkd.distillation.taps import Tap, evaluation_mode, require_tap
 from gkd.distillation.views import NetworkTaps, network_outputs
 from gkd.errors import DataError, TapError
@@ -15,7 +18,12 @@ FILE_NAME = "feature_space.json"
 
 @torch.no_grad()
 def feature_distances(
-    network: nn.Module, sample: Sample, inputs: Inputs, tap: str, node: int
+    network: nn.Module,
+    sample: Sample,
+    inputs: Inputs,
+    tap: str,
+    node: int,
+    layout: LayoutChoice | None = None,
 ) -> Tensor:
     r"""Distances of all nodes' features to those of one node, as figure 4 of the paper shows them.
 
@@ -25,8 +33,9 @@ def feature_distances(
         network: runs in evaluation mode, on its device; its mode is restored.
         sample: of ``num_nodes`` nodes.
         inputs: what the network is called with, as :class:`gkd.Distiller` takes it.
-        tap: where the features are, ``[N, F]``.
+        tap: where the features are.
         node: the marked node.
+        layout: what their axes are, as :class:`gkd.Term` takes it.
 
     Returns:
         float64 ``[N]`` on the CPU.
@@ -52,7 +61,9 @@ def feature_distances(
     arguments = NetworkInputs(inputs, network, "network").arguments(batch)
     with evaluation_mode(network):
         outputs = network_outputs(network, arguments, taps)
-    features = outputs.features[place].flatten(0, -2).double().cpu()
+    axes = None if layout is None else Layout.parse(layout)
+    rows, _ = tapped_rows(outputs.features[place], BatchNodes(batch), axes, f"tap {tap!r}")
+    features = rows.double().cpu()
     if len(features) != count:
         raise TapError(
             f"tap {tap!r} yields {len(features)} rows for a sample of {count} nodes; "

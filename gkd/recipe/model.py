@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from gkd.distillation.layout import Layout
 from gkd.distillation.schedule import schedule_from
 
 BASELINE = "baseline"
@@ -64,9 +65,15 @@ def _check_inputs(value: Any) -> Any:
     )
 
 
+def _check_layout(value: Any) -> Any:
+    Layout.parse(value)
+    return value
+
+
 Weight = Annotated[Any, AfterValidator(_check_weight)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
 GraphSource = Annotated[Any, AfterValidator(_check_graph)]
+LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
@@ -184,6 +191,9 @@ class TermRecipe(Part):
     graph: GraphSource = None
     student_graph: GraphSource = None
     teacher_graph: GraphSource = None
+    layout: LayoutOfTap = None
+    student_layout: LayoutOfTap = None
+    teacher_layout: LayoutOfTap = None
 
 
 class MethodRecipe(Part):
@@ -210,6 +220,8 @@ class FeatureSpaceRecipe(Part):
         epochs: after which the students are looked at, from 1.
         sample: id of a test sample whose nodes have positions; by default the first.
         node: number of the marked point.
+        student_layout: what the axes of the student's tapped features are, as of a term.
+        teacher_layout: what those of the teacher's are.
     """
 
     student: str
@@ -217,6 +229,8 @@ class FeatureSpaceRecipe(Part):
     epochs: Annotated[list[PositiveInt], Field(min_length=1)]
     sample: str | None = None
     node: NonNegativeInt = 0
+    student_layout: LayoutOfTap = None
+    teacher_layout: LayoutOfTap = None
 
 
 class Recipe(Part):

@@ -184,10 +184,10 @@ class Experiment:
                 distiller(batch)
         if (space := self.feature_space()) is not None:
             assert teacher is not None
-            networks = {"teacher": teacher, "student": self.student(recipe.seeds[0]).to(device)}
-            for role, network in networks.items():
-                with self._first_batch("feature_space", role):
-                    space.seen_by(network, getattr(space.recipe, role))
+            with self._first_batch("feature_space", "teacher"):
+                space.seen_by(teacher, "teacher")
+            with self._first_batch("feature_space", "student"):
+                space.seen_by(self.student(recipe.seeds[0]).to(device), "student")
 
     @contextmanager
     def _first_batch(self, *path: str | int) -> Iterator[None]:

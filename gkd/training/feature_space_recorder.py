@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
@@ -56,11 +56,16 @@ class FeatureSpace:
             )
         return cls(recipe, sample, tuple(dataset.inputs))
 
-    def seen_by(self, network: nn.Module, tap: str) -> View:
+    def seen_by(self, network: nn.Module, role: Literal["student", "teacher"]) -> View:
         """Distances of all features to the marked node's."""
         recipe = self.recipe
         return feature_distances(
-            network, self.sample, inputs_or(network, self.inputs), tap, recipe.node
+            network,
+            self.sample,
+            inputs_or(network, self.inputs),
+            getattr(recipe, role),
+            recipe.node,
+            getattr(recipe, f"{role}_layout"),
         ).tolist()
 
     def write(self, folder: Path, tap: str, views: dict[str, View]) -> None:
@@ -76,8 +81,7 @@ class FeatureSpace:
 
     def write_trained(self, folder: Path, teacher: nn.Module) -> None:
         """Write the view of the trained teacher."""
-        tap = self.recipe.teacher
-        self.write(folder, tap, {"trained": self.seen_by(teacher, tap)})
+        self.write(folder, self.recipe.teacher, {"trained": self.seen_by(teacher, "teacher")})
 
 
 class FeatureSpaceRecorder(Callback):
@@ -107,5 +111,5 @@ class FeatureSpaceRecorder(Callback):
         epoch, recipe = trainer.current_epoch + 1, self.space.recipe
         if epoch in recipe.epochs and trainer.is_global_zero:
             student = pl_module.distiller.student
-            self.views[str(epoch)] = self.space.seen_by(student, recipe.student)
+            self.views[str(epoch)] = self.space.seen_by(student, "student")
             self.space.write(self.folder, recipe.student, self.views)

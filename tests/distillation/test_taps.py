@@ -133,7 +133,7 @@ def test_a_tensor_has_no_items() -> None:
         (lambda x: {"a": x}, r"a dict of 1, not a tensor; append one of: \[a\]"),
         (lambda x: "text", "a str, not a tensor$"),
         (lambda x: x.sum(dim=1), r"shape \[6\]; expected floating point features"),
-        (lambda x: x.reshape(1, 1, 6, 5), r"shape \[1, 1, 6, 5\]; expected"),
+        (lambda x: x.reshape(1, 1, 1, 6, 5), r"shape \[1, 1, 1, 6, 5\]; expected"),
         (lambda x: x.long(), r"int64 tensor of shape \[6, 5\]; expected floating point"),
     ],
 )

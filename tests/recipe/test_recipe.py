@@ -117,6 +117,7 @@ def test_shipped_recipes_are_valid(name):
         ("weight = { start", "weight = { strt", ["mine.toml:25: methods.0.terms.1.weight", "strt"]),
         ('loss = "kd"', 'lss = "kd"', ["mine.toml:25: methods.0.terms.1.lss: unknown key", "terms.1.loss: missing"]),
         ('loss = "kd"', 'loss = "kd", graph = 3', ["mine.toml:25: methods.0.terms.1.graph"]),
+        ('loss = "kd"', 'loss = "at", student = "a", layout = "N F H"', ["mine.toml:25: methods.0.terms.1.layout", "there is no 'N F H'; did you mean 'N H F'"]),
         ("seeds = [0, 1]", "seeds = [1, 1]", ["seeds should differ"]),
         ("seeds = [0, 1]", "seeds = []", ["mine.toml:2: seeds: must be list[int >= 0] of length >= 1, got []"]),
         ("seeds = [0, 1]", "seeds = [0, -1]", ["mine.toml:2: seeds.1: must be int >= 0, got -1"]),
@@ -175,6 +176,10 @@ def test_unreadable_file(tmp_path):
         ("teacher.params.width=8", lambda recipe: recipe.teacher.params == {"width": 8}),
         ("methods.0.terms.0.weight=3", lambda recipe: recipe.methods[0].terms[0].weight == 3),
         ("methods.lsp.terms.1.weight=3", lambda recipe: recipe.methods[0].terms[1].weight == 3),
+        (
+            'methods.0.terms.0={loss="at",student="a",layout={form="B N F",mask="mask"}}',
+            lambda recipe: recipe.methods[0].terms[0].layout == {"form": "B N F", "mask": "mask"},
+        ),
         ("title=plain words", lambda recipe: recipe.title == "plain words"),
     ],
 )

@@ -1,0 +1,140 @@
+"""Rows of a tapped tensor: read as a layout says, or as what the batch says leaves one reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import prod
+
+import torch
+from torch import Tensor
+
+from gkd.data.batch_attributes import BatchNodes, tensor_attribute, tensors
+from gkd.distillation.layout import ADVICE, Layout, layouts
+from gkd.errors import DataError, TapError
+
+_DIMENSIONS = (2, 3)  # of space, which positions have
+
+
+def tapped_rows(
+    features: Tensor, nodes: BatchNodes, layout: Layout | None, place: str
+) -> tuple[Tensor, Tensor | None]:
+    """Return the rows ``[N, F]`` of a tapped tensor, and the sample of each.
+
+    Args:
+        features: of two to four axes.
+        nodes: of the batch that the network ran on.
+        layout: what the axes are; None for what the batch says of them.
+        place: what messages call the tensor.
+
+    Returns:
+        The samples are None where the rows are not the batch's nodes.
+
+    Raises:
+        TapError: the layout is another's, or none is given and several, or none, can be.
+        DataError: the mask of the layout is missing or does not fit.
+    """
+    if layout is None and features.ndim > 2:
+        layout = _recognise(features, nodes, place)
+    if layout is None:
+        return features, samples_of_rows(len(features), nodes)
+    axes = layout.form.split()
+    if features.ndim != len(axes):
+        raise TapError(
+            f"{place} yields a tensor of shape {list(features.shape)}, which has not the "
+            f"{len(axes)} axes of its layout {layout.form!r}"
+        )
+    rows = layout.rows(features)
+    if not layout.per_sample:
+        return rows, samples_of_rows(len(rows), nodes)
+    count = len(features)
+    each = len(rows) // max(count, 1)
+    samples = _by_sample(count, each, features.device)
+    if layout.mask is None:
+        return rows, samples
+    mask = tensor_attribute(nodes.batch, layout.mask, f"layout of {place}")
+    if mask.dtype != torch.bool or mask.shape != (count, each):
+        raise DataError(
+            f"{place} yields a tensor of shape {list(features.shape)}; the mask of its layout "
+            f"{layout.form!r} must be boolean [{count}, {each}], but batch.{layout.mask} is "
+            f"{str(mask.dtype).removeprefix('torch.')} {list(mask.shape)}"
+        )
+    chosen = mask.flatten()
+    return rows[chosen], samples[chosen]
+
+
+def samples_of_rows(num_rows: int, nodes: BatchNodes) -> Tensor | None:
+    """Return the sample of each row; None where the rows are not the batch's nodes."""
+    fits = nodes.samples is not None and nodes.samples.shape == (num_rows,)
+    return nodes.samples if fits else None
+
+
+def _recognise(features: Tensor, nodes: BatchNodes, place: str) -> Layout:
+    """Return the one layout that the batch's numbers of nodes and samples allow."""
+    shape = tuple(features.shape)
+    readings: dict[object, Layout] = {}
+    for layout in _readings(shape, nodes):
+        readings.setdefault((layout.mask, layout.reads_as(shape)), layout)
+    if len(readings) == 1:
+        return next(iter(readings.values()))
+    counts = ((nodes.number, "nodes"), (nodes.num_samples, "samples"))
+    known = " in ".join(
+        f"{'an unknown number of' if count is None else count} {name}" for count, name in counts
+    )
+    several = " or ".join(repr(str(layout)) for layout in readings.values())
+    raise TapError(
+        f"{place} yields a tensor of shape {list(shape)}, which for a batch of {known} may be "
+        f"{several or 'none of the layouts there are'}; {ADVICE}"
+    )
+
+
+def _readings(shape: tuple[int, ...], nodes: BatchNodes) -> Iterator[Layout]:
+    """Yield the layouts that a tensor of this shape may have."""
+    named, samples = nodes.number, nodes.num_samples
+    if samples is None:
+        samples = next((len(tensor) for tensor in nodes.dense.values()), None)
+    possible = _dense_numbers(nodes) if named is None else {named}
+    masks = {n: t for n, t in tensors(nodes.batch).items() if t.dtype == torch.bool and t.ndim == 2}
+    for layout in layouts(len(shape)):
+        count, width = layout.sizes(shape)
+        if not layout.per_sample:
+            if count in possible:
+                yield layout
+            continue
+        # A width of 1 may be the place that pooling over nodes has left.
+        if width == 1 or not shape[0] or samples not in (None, shape[0]):
+            continue
+        padding = [name for name, t in masks.items() if t.shape == (shape[0], count // shape[0])]
+        if count in possible and _agree(count, shape[0], nodes):
+            yield layout
+            # Dense attributes count padding as nodes: whether a mask leaves it out must be said.
+            padding = padding if named is None else []
+        elif named is not None:
+            padding = [name for name in padding if int(masks[name].sum()) == named]
+        else:
+            padding = []
+        yield from (Layout(layout.form, name) for name in padding)
+
+
+def _dense_numbers(nodes: BatchNodes) -> set[int]:
+    """Return the numbers of nodes that dense attributes can mean."""
+    numbers: set[int] = set()
+    for name, tensor in nodes.dense.items():
+        channels_last = len(tensor) * prod(tensor.shape[1:-1])
+        channels_first = len(tensor) * prod(tensor.shape[2:])
+        first, last = tensor.shape[1] in _DIMENSIONS, tensor.shape[-1] in _DIMENSIONS
+        if name == "pos" and first != last:
+            return {channels_first if first else channels_last}
+        numbers |= {channels_last, channels_first}
+    return numbers
+
+
+def _agree(count: int, num_samples: int, nodes: BatchNodes) -> bool:
+    """Whether samples of equal size are what the batch says."""
+    vector = samples_of_rows(count, nodes)
+    if vector is None:
+        return True
+    return torch.equal(vector, _by_sample(num_samples, count // num_samples, vector.device))
+
+
+def _by_sample(num_samples: int, rows_each: int, device: torch.device) -> Tensor:
+    return torch.arange(num_samples, device=device).repeat_interleave(rows_each)
