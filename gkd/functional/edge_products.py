@@ -207,8 +207,9 @@ class _EdgeDot(torch.autograd.Function):
 class _NeighbourSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, weights: Tensor, features: Tensor, graph: Graph) -> Tensor:
-        ctx.save_for_backward(weights, features)
-        ctx.graph = graph
+        # Only the weights' gradient reads the features: constant weights let their memory go.
+        ctx.save_for_backward(weights, features if ctx.needs_input_grad[0] else None)
+        ctx.graph, ctx.dtype = graph, features.dtype
         return _forward_sum(weights, features, graph)
 
     @staticmethod
@@ -218,6 +219,6 @@ class _NeighbourSum(torch.autograd.Function):
         needs_weights, needs_features, _ = ctx.needs_input_grad
         grad_weights = _dot(grad, features, ctx.graph).to(weights.dtype) if needs_weights else None
         grad_features = (
-            _backward_sum(weights, grad, ctx.graph).to(features.dtype) if needs_features else None
+            _backward_sum(weights, grad, ctx.graph).to(ctx.dtype) if needs_features else None
         )
         return grad_weights, grad_features, None

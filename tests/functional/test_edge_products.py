@@ -51,6 +51,16 @@ def test_edge_dot_of_features_with_themselves(graph, heads):
     assert torch.autograd.gradcheck(lambda x: edge_dot(x, x, graph), (x,))
 
 
+def test_neighbour_sum_keeps_features_only_for_weights_that_learn():
+    graph, x = GRAPHS["general"], normal(5, 3)
+    kept: list[Tensor] = []
+    for weights in (torch.ones(graph.num_edges, dtype=x.dtype), normal(graph.num_edges)):
+        kept.clear()
+        with torch.autograd.graph.saved_tensors_hooks(kept.append, lambda _: None):
+            neighbour_sum(weights, x, graph)
+        assert any(tensor is x for tensor in kept) == weights.requires_grad
+
+
 @EVERY_GRAPH
 @HEADS
 def test_neighbour_sum_and_its_gradients(graph, heads):

@@ -6,11 +6,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from gkd import Graph
+from gkd import Graph, Sample, collate
 from gkd.functional.similarities import EdgePairs
 from gkd.testing.description import description
 from gkd.testing.laws.kernel_laws import RawPairs
+from gkd.testing.laws.model_calls import input_names, logits_of
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch
@@ -135,3 +137,24 @@ def test_a_description_tells_sizes_edges_and_numbers():
     assert text == "float64 [1, 2]\n  [0.5 -1.25]"
     many = Graph(torch.stack([torch.arange(50), torch.arange(50)]), 50)
     assert description(many).endswith("…")
+
+
+class Choosy(nn.Module):
+    """Skips a parameter that the kit's batches have nothing for."""
+
+    inputs = ("x", "edge_weight", "batch")
+
+    def forward(self, x, edge_weight=None, batch=None):
+        assert edge_weight is None
+        return x + batch[:, None]
+
+
+def test_models_are_called_by_the_names_that_they_declare():
+    batch = collate([Sample(id=name, x=torch.ones(2, 3)) for name in "ab"])
+    assert logits_of(Choosy(), batch)[:, 0].tolist() == [1, 1, 2, 2]
+
+
+def test_what_a_model_cannot_do_without_must_be_in_the_kits_batches():
+    network = nn.Linear(3, 4)  # its forward takes "input"
+    with pytest.raises(AssertionError, match=r"takes 'input', but the batches of the kit have x"):
+        input_names(network)

@@ -9,6 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from gkd.data import Batch, Sample, collate
+from gkd.distillation.inputs import NetworkInputs
 from gkd.testing.strategies.samples import CONTENTS, batches
 from gkd.testing.subject import Subject, declaration, fixed_seed
 
@@ -16,18 +17,20 @@ _AVAILABLE = (*CONTENTS, "batch", "ptr")
 
 
 def input_names(model: nn.Module) -> tuple[str, ...]:
-    """Return the attributes of a batch that the model is called with.
+    """Return the attributes of the kit's batches that the model is called with.
 
     Raises:
-        AssertionError: the kit's batches lack one.
+        AssertionError: they lack one that the model cannot do without.
     """
+    parameters = inspect.signature(model.forward).parameters.values()
+    optional = {p.name for p in parameters if p.default is not p.empty}
     for name in declared_inputs(model):
-        if name not in _AVAILABLE:
+        if name not in _AVAILABLE and name not in optional:
             raise AssertionError(
                 f"forward takes {name!r}, but the batches of the kit have {', '.join(_AVAILABLE)}: "
                 "name the parameters so, or declare their names in order as inputs = (...)"
             )
-    return declared_inputs(model)
+    return tuple(name for name in declared_inputs(model) if name in _AVAILABLE)
 
 
 def declared_inputs(model: nn.Module) -> tuple[str, ...]:
@@ -61,18 +64,22 @@ def model_batches(subject: Subject, **form: Any) -> SearchStrategy[Batch]:
     return batches(contents, in_channels=widths(subject)[0], **form)
 
 
-def inputs(model: nn.Module, batch: Batch, dtype: torch.dtype = torch.float64) -> list[Tensor]:
-    """Return what the model is called with, numbers in ``dtype``."""
-    values: list[Tensor] = [getattr(batch, name) for name in input_names(model)]
-    return [value.to(dtype) if value.is_floating_point() else value for value in values]
-
-
 def logits_of(
     model: nn.Module, batch: Batch, dtype: torch.dtype = torch.float64, seed: int = 0
 ) -> Tensor:
-    """Return the logits; everything random in them comes from ``seed``."""
+    """Return the logits; everything random in them comes from ``seed``.
+
+    Args:
+        model: called with the attributes that it declares, as a distiller would.
+        batch: that they are of.
+        dtype: of the numbers in them.
+        seed: for dropout.
+    """
+    numbers = {n: tensor.to(dtype) for n, tensor in batch.items() if tensor.is_floating_point()}
+    inputs = NetworkInputs(input_names(model), model, "model")
+    arguments = inputs.arguments(with_tensors(batch, numbers))
     with fixed_seed(seed):
-        output: Tensor = model(*inputs(model, batch, dtype))
+        output: Tensor = model(*arguments.positional, **arguments.named)
     return output
 
 
