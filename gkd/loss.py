@@ -1,8 +1,13 @@
 """What a distillation loss is, and what it sees of a network."""
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import torch
 from torch import Tensor, nn
 
 from gkd.errors import ParameterError
@@ -21,6 +26,8 @@ class View:
             belong to one sample.
         edge_values: what a loss has computed beforehand on the edges of ``graph``, in their
             order, ``[E]`` or ``[E, C]``; see :meth:`AbstractLoss.target`.
+        layers: features of every tap, where a term lists several, in its order; the last of them
+            are ``features``.
     """
 
     logits: Tensor | None = None
@@ -28,6 +35,55 @@ class View:
     graph: Graph | None = None
     batch: Tensor | None = None
     edge_values: Tensor | None = None
+    layers: tuple[Tensor, ...] = ()
+
+    def rows(self, rows: Tensor) -> View:
+        """Return the view of some rows, with the edges among them.
+
+        Args:
+            rows: int64 ``[M]``, ascending, of the features; of the logits where there are none.
+
+        >>> view = View(logits=torch.eye(3), features=torch.eye(3))
+        >>> view.rows(torch.tensor([0, 2])).logits.tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+        """
+        count = None if self.features is None else len(self.features)
+        graph, values, logits = self.graph, self.edge_values, self.logits
+        if graph is not None:
+            graph, edges = graph.subgraph(rows)
+            values = None if values is None else values[edges]
+        if logits is not None and count in (None, len(logits)):  # not those of whole graphs
+            logits = logits[rows]
+        return replace(
+            self,
+            logits=logits,
+            features=None if self.features is None else self.features[rows],
+            graph=graph,
+            batch=None if self.batch is None else self.batch[rows],
+            edge_values=values,
+            layers=tuple(layer[rows] for layer in self.layers),
+        )
+
+    @property
+    def num_rows(self) -> int:
+        """N: rows of the features, of the logits where there are none."""
+        tensor = self.logits if self.features is None else self.features
+        return 0 if tensor is None else len(tensor)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it lives."""
+        tensor = self.logits if self.features is None else self.features
+        return torch.device("cpu") if tensor is None else tensor.device
+
+    def detach(self) -> View:
+        """Return the view without gradients, of a network that learns but teaches here."""
+        return replace(
+            self,
+            logits=None if self.logits is None else self.logits.detach(),
+            features=None if self.features is None else self.features.detach(),
+            layers=tuple(layer.detach() for layer in self.layers),
+        )
 
     def require_logits(self, loss: str) -> Tensor:
         """Return the logits; :class:`ParameterError` naming ``loss`` when there are none."""
@@ -57,11 +113,76 @@ class View:
         return self.graph
 
 
+class SecondPass(Protocol):
+    """Runs a network on the batch of a step once more."""
+
+    def __call__(self, network: str = "student", /, **changed: object) -> Tensor:
+        """Return its logits.
+
+        Args:
+            network: ``"student"``, or the name of a teacher.
+            **changed: inputs in place of those of the batch, by the batch's names for them.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a loss may know of a training step beside its views.
+
+    Everything with a row per node has those of the views: where a term takes some rows, so does
+    its step.
+
+    Args:
+        labels: of the batch, None where it has none.
+        labelled: bool ``[N]``, rows whose labels may be used: the others are those to select and to
+            test on.
+        nodes: int64 ``[N]``, the name of each row: the batch's ``n_id``, else its number.
+        samples: names of the samples of the batch (``ids``), empty where it has none.
+        epoch: from 0.
+        number: of steps since the epoch began, from 0.
+        batch: that the networks run on, whole.
+        generator: for random draws, on the device of the logits; the same for the same seed, epoch,
+            number and term, and apart from all other randomness.
+        logits: runs a network once more: ``step.logits("student", x=noisy)``.
+    """
+
+    labels: Tensor | None
+    labelled: Tensor
+    nodes: Tensor
+    samples: tuple[str, ...]
+    epoch: int
+    number: int
+    batch: object
+    generator: torch.Generator
+    logits: SecondPass
+
+    def rows(self, rows: Tensor) -> Step:
+        """Return what concerns some rows."""
+        # Labels of whole graphs have no row for each node.
+        per_row = self.labels is not None and len(self.labels) == len(self.nodes)
+        return replace(
+            self,
+            labels=self.labels[rows] if per_row and self.labels is not None else self.labels,
+            labelled=self.labelled[rows],
+            nodes=self.nodes[rows],
+        )
+
+    def require_labels(self, loss: str) -> Tensor:
+        """Return the labels; :class:`ParameterError` naming ``loss`` when there are none."""
+        if self.labels is None:
+            raise ParameterError(f"{loss} needs labels, but the batch has none")
+        return self.labels
+
+
 class AbstractLoss(nn.Module, ABC):
     """A distillation loss between one student view and one teacher view.
 
     A subclass validates its hyper-parameters in ``__init__`` and implements :meth:`forward`.
-    A loss with learned parts (an adapter) creates them in :meth:`build`.
+    A loss with learned parts (an adapter) creates them in :meth:`build`. What it keeps between
+    steps (a memory bank) is a buffer: then checkpoints have it.
+
+    A loss that needs more than two views asks for it by name, as a keyword of :meth:`forward`:
+    ``step``, a :class:`Step`; ``teachers``, the views of all teachers of a term by their names.
 
     The attributes declare what the loss is like; ``gkd.testing`` holds it to them. A subclass
     overrides those that do not fit, on the class or, where parameters decide, in ``__init__``.
@@ -74,6 +195,8 @@ class AbstractLoss(nn.Module, ABC):
         different_widths: whether the features of student and teacher may differ in width.
         bounded_memory: whether it does without a tensor that has features for every edge, or a
             number for every pair of nodes.
+        per_row: whether it returns a value per row, ``[N]``; the engine applies the rows and the
+            weigher of its term and takes the mean.
         target_per_sample: whether the :meth:`target` of a batch consists of those of its samples,
             side by side, so that a teacher cache may keep it in place of the teacher's outputs.
     """
@@ -83,11 +206,16 @@ class AbstractLoss(nn.Module, ABC):
     zero_at_equality: bool = True
     different_widths: bool = True
     bounded_memory: bool = True
+    per_row: bool = False
     target_per_sample: bool = False
 
-    @abstractmethod
-    def forward(self, student: View, teacher: View) -> Tensor:
-        """Return a finite scalar, differentiable in the student's tensors only."""
+    if TYPE_CHECKING:
+        forward: Callable[..., Tensor]  # a loss may ask for more, by keyword
+    else:
+
+        @abstractmethod
+        def forward(self, student: View, teacher: View) -> Tensor:
+            """Return a finite scalar, differentiable in the student's tensors only."""
 
     def target(self, teacher: View) -> View:
         """Return a view that stands for ``teacher`` and is cheaper to compare with.
@@ -103,3 +231,14 @@ class AbstractLoss(nn.Module, ABC):
 
     def build(self, student: View, teacher: View) -> None:
         """Create learned parts from the first batch's shapes; called once, before the optimiser."""
+
+
+class AbstractWeigher(nn.Module, ABC):
+    """Weights for the rows of a loss that has a value per row.
+
+    A term's loss is then the mean of weight times value; weights of 1 leave it as it was.
+    """
+
+    @abstractmethod
+    def forward(self, student: View, teacher: View, step: Step) -> Tensor:
+        """Return finite weights of at least 0, ``[N]``; no gradient flows through them."""

@@ -107,3 +107,29 @@ class BatchNodes:
         """Positions and features of more than two axes, by name: those of nodes of samples."""
         values = {name: getattr(self.batch, name, None) for name in ("pos", "x")}
         return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim > 2}
+
+
+class ChangedBatch:
+    """A batch some of whose attributes are others.
+
+    Args:
+        batch: any object with attributes.
+        changed: in place of the batch's attributes of these names.
+
+    Raises:
+        DataError: the batch has no such attribute.
+
+    >>> from types import SimpleNamespace
+    >>> changed = ChangedBatch(SimpleNamespace(x=1, y=2), {"x": 3})
+    >>> changed.x, changed.y
+    (3, 2)
+    """
+
+    def __init__(self, batch: object, changed: Mapping[str, object]) -> None:
+        for name in changed:
+            attribute(batch, name, "changed input")
+        self._batch = batch
+        self.__dict__.update(changed)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.__dict__["_batch"], name)

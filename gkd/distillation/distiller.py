@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes
+from gkd.data.batch_attributes import BatchNodes, ChangedBatch
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
-from gkd.distillation.resolve import ResolvedTerm, network_taps, resolve, term_context
+from gkd.distillation.moving_average import MovingAverage
+from gkd.distillation.resolve import (
+    STUDENT,
+    ResolvedTerm,
+    network_taps,
+    resolve,
+    term_context,
+)
 from gkd.distillation.rows import Rows
+from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
-from gkd.distillation.taps import Tap, describe, evaluation_mode
+from gkd.distillation.taps import Tap, evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
-from gkd.distillation.teachers import TeacherViews, freeze_teachers
+from gkd.distillation.teachers import AVERAGE, TeacherViews, networks_by_name
 from gkd.distillation.term import Term
 from gkd.distillation.views import NetworkOutputs, network_outputs
-from gkd.errors import ParameterError
-from gkd.loss import AbstractLoss, View
+from gkd.errors import ParameterError, UnknownNameError, suggestion
+from gkd.loss import Step, View
+
+Compared = tuple[View, dict[str, View]]
+"""Views of one term: of what learns, and of what it is compared with, by name."""
 
 __all__ = ["Distiller", "StepReport"]
 
@@ -30,11 +45,13 @@ __all__ = ["Distiller", "StepReport"]
 class Distiller(nn.Module):
     r"""Loss of a student on a batch: its task, and what terms ask of it beside a teacher.
 
-    .. math:: L = L_{task}(p_s, y) + \sum_k w_k(epoch) \, L_k(student, teacher)
+    .. math:: L = w_0 L_{task}(p_s, y) + \sum_k w_k(epoch) \, L_k(student, teacher)
 
     Teachers are frozen (``requires_grad`` False), always in evaluation mode, run without gradients
     and are no sub-modules: ``parameters()``, ``state_dict()``, ``train()`` and ``eval()`` concern
-    the student and learned adapters. ``.to()`` moves the teachers, too.
+    the student and learned adapters. ``.to()`` moves the teachers, too. Teachers in ``trained``
+    learn with the student: each has the task's loss as well, is in its mode of training, and
+    may stand on the side of the student in a term. What is compared with gets no gradient.
 
     Args:
         teacher: a module, or several by name; then taps of a teacher begin with ``name:``. An empty
@@ -55,6 +72,10 @@ class Distiller(nn.Module):
             never where the batch has a ``train_mask``.
         logits: where the logits are in what a network returns, if that is no tensor: ``"[0]"``,
             ``"[key]"``.
+        task_weight: of the task's loss, as the weight of a term.
+        trained: names of teachers that learn, too.
+        ema: decay of a moving average of the student's weights, which terms may name ``"ema:"``;
+            call :meth:`update_average` after every step of the optimiser.
         teacher_cache: keeps what the teachers say per sample; for data without augmentation.
 
     Attributes:
@@ -69,6 +90,7 @@ class Distiller(nn.Module):
 
     Example:
         >>> from types import SimpleNamespace
+        >>> from gkd import AbstractLoss
         >>> class Difference(AbstractLoss):
         ...     def forward(self, student: View, teacher: View) -> Tensor:
         ...         return (student.logits - teacher.logits).square().mean()
@@ -94,35 +116,50 @@ class Distiller(nn.Module):
         target: str | None = None,
         mask: str | None = None,
         logits: str = "",
+        task_weight: float | Mapping[str, object] | Schedule = 1.0,
+        trained: Collection[str] = (),
+        ema: float | None = None,
         teacher_cache: TeacherCache | None = None,
     ) -> None:
         super().__init__()
-        # A plain dict: as sub-modules, teachers would be in parameters(), state_dict() and train().
-        self.teachers = freeze_teachers(teacher, student)
         self.student = student
+        self.average = None if ema is None else MovingAverage(student, ema)
+        networks = networks_by_name(teacher, student, trained, self.average)
+        self._networks = networks
+        # A plain dict: as sub-modules, teachers would be in parameters(), state_dict() and train().
+        self.teachers = {name: networks.fixed[name] for name in networks.fixed if name != AVERAGE}
+        self.peers = nn.ModuleDict(
+            {name: networks.trained[name] for name in networks.trained if name != STUDENT}
+        )
         self.task = find_task(task)
+        self.task_schedule = schedule_from(task_weight)
         self.teacher_cache = teacher_cache
         self.epoch = 0
-        self.terms = resolve(
-            terms, student, self.teachers, task if isinstance(task, str) else self.task
-        )
+        self.terms = resolve(terms, networks, task if isinstance(task, str) else self.task)
         self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
+        self.weighers = nn.ModuleDict(
+            {term.name: term.weigher for term in self.terms if term.weigher is not None}
+        )
         rows = None if mask is None else Rows.parse(mask)
         self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
         place = Tap.parse(logits)
-        student_views = {term.name: term.student_view for term in self.terms}
-        self._student_taps = network_taps("student", student_views, place)
+        self._taps = {
+            name: network_taps(name, networks.label(name), self.terms, place)
+            for name in networks.all
+        }
         self._teacher_views = {
-            name: TeacherViews(name, self.teachers, self.terms, place) for name in self.teachers
+            name: TeacherViews(name, networks, self.terms, place) for name in networks.fixed
         }
-        networks = {"student": student, **self.teachers}
-        labels = {name: teacher.label for name, teacher in self._teacher_views.items()}
+        said = inputs_by_network(inputs, {STUDENT: student, **self.teachers, **self.peers})
+        said[AVERAGE] = said[STUDENT]
         self._inputs = {
-            name: NetworkInputs(said, networks[name], labels.get(name, name))
-            for name, said in inputs_by_network(inputs, networks).items()
+            name: NetworkInputs(said[name], network, networks.label(name))
+            for name, network in networks.all.items()
         }
-        learns = [t for t in self.terms if type(t.loss).build is not AbstractLoss.build]
-        self._unbuilt = {term.name for term in learns}
+        self.connectors = nn.ModuleDict(
+            {term.connector.name: term.connector for term in self.terms if term.connector}
+        )
+        self._unbuilt = {term.name for term in self.terms if term.learns}
 
     @property
     def epoch(self) -> int:
@@ -134,6 +171,7 @@ class Distiller(nn.Module):
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise ParameterError(f"epoch: expected a whole number from 0 on, got {epoch!r}")
         self._epoch = epoch
+        self._number = 0
 
     def forward(self, batch: object) -> StepReport:
         """Run the networks on ``batch`` and compute every loss whose weight is above 0.
@@ -143,19 +181,26 @@ class Distiller(nn.Module):
                 ``edge_index`` and ``batch`` where terms use graphs or samples.
         """
         self._require_built()
+        if self.average is not None and self.training and torch.is_grad_enabled():
+            self.average.require_updates(self.student)
         weights = {term.name: term.schedule.weight_at(self.epoch) for term in self.terms}
         # A term of weight 0 costs nothing, and cannot spoil the step by a NaN times 0.
         active = [term for term in self.terms if weights[term.name] > 0]
-        student, views = self._views(batch, active, self.teacher_cache)
-        logits = cast(Tensor, student.logits)  # only a teacher's pass is ever partial
-        task = self._supervised(logits, batch)
-        terms = {name: self._term(name, *pair) for name, pair in views.items()}
-        total = task
+        outputs, views = self._views(batch, active, self.teacher_cache)
+        logits = {name: cast(Tensor, output.logits) for name, output in outputs.items()}
+        tasks = {name: self._supervised(each, batch) for name, each in logits.items()}
+        terms = {term.name: self._value(term, views[term.name], batch) for term in active}
+        task_weight = self.task_schedule.weight_at(self.epoch)
+        task = total = tasks.pop(STUDENT)
+        for peer in tasks.values():
+            total = total + peer
+        total = total if task_weight == 1 else task_weight * total
         for name, value in terms.items():
             total = total + weights[name] * value
-        require_finite(task, terms, views, total, logits, self.epoch)
-        compared = {term.name: term.student_view.tensor(student) for term in active}
-        return StepReport(total, task, terms, weights, logits, compared)
+        require_finite(task, terms, views, total, logits[STUDENT], self.epoch)
+        compared = {term.name: term.student_view.tensor(outputs[term.student]) for term in active}
+        self._number += torch.is_grad_enabled()
+        return StepReport(total, task, terms, weights, logits[STUDENT], compared, tasks)
 
     def prepare(self, batch: object) -> Self:
         """Create the adapters that terms learn, from the shapes of ``batch``; return the distiller.
@@ -164,15 +209,30 @@ class Distiller(nn.Module):
         changes neither the student's batch statistics nor adapters that exist, and asks no cache.
         """
         device = next((p.device.type for p in self.student.parameters()), "cpu")
-        # Adapters take the dtype of the networks, not that of autocast.
-        with evaluation_mode(self.student), torch.no_grad(), torch.autocast(device, enabled=False):
-            student, views = self._views(batch, self.terms, None)
-            for name in sorted(self._unbuilt):  # in one order, so that a seed gives one adapter
-                with term_context(name):
-                    self._loss(name).build(*views[name])
-                self._loss(name).to(cast(Tensor, student.logits).device)
+        with ExitStack() as stack:
+            for network in (self.student, *self.peers.values()):
+                stack.enter_context(evaluation_mode(network))
+            # Adapters take the dtype of the networks, not that of autocast.
+            stack.enter_context(torch.no_grad())
+            stack.enter_context(torch.autocast(device, enabled=False))
+            _, views = self._views(batch, self.terms, None)
+            # In one order, so that a seed gives one adapter.
+            for term in sorted(self.terms, key=lambda term: term.name):
+                if term.name in self._unbuilt:
+                    with term_context(term.name):
+                        term.build(*views[term.name])
         self._unbuilt = set()
         return self
+
+    def update_average(self) -> None:
+        """Take the student's weights into their moving average.
+
+        Raises:
+            ParameterError: the distiller has none.
+        """
+        if self.average is None:
+            raise ParameterError("update_average: this distiller was made without ema")
+        self.average.update(self.student)
 
     def remember(self, batch: object) -> bool:
         """Have the teacher cache keep what terms need of ``batch``, without the student.
@@ -194,44 +254,93 @@ class Distiller(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Parameters of the student and of learned adapters, never a teacher's.
+        """Parameters of what learns: student, trained teachers and adapters; no fixed teacher's.
 
         Raises:
             ParameterError: adapters do not exist yet.
         """
         self._require_built()
-        return super().named_parameters(prefix, recurse, remove_duplicate)
+        fixed = f"{prefix}{'.' if prefix else ''}average."
+        for name, parameter in super().named_parameters(prefix, recurse, remove_duplicate):
+            if not name.startswith(fixed):
+                yield name, parameter
 
     def _views(
         self, batch: object, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
-    ) -> tuple[NetworkOutputs, dict[str, tuple[View, View]]]:
-        """Return the student's outputs, and the pair of views of each term."""
+    ) -> tuple[dict[str, NetworkOutputs], dict[str, Compared]]:
+        """Return the outputs of what learns, and the views of each term."""
         arguments = {name: inputs.arguments(batch) for name, inputs in self._inputs.items()}
         nodes = BatchNodes(batch)
         wanted = {term.name for term in terms}
-        theirs: dict[str, View] = {}
-        # Teachers first: their activations are gone before the student's pile up.
-        for name, teacher in self._teacher_views.items():
-            theirs |= teacher.term_views(nodes, arguments[name], wanted, cache)
-        ours = network_outputs(self.student, arguments["student"], self._student_taps)
+        # Teachers first: their activations are gone before the student's pile up. The average
+        # moves with every step, so that nothing of it can be kept.
+        fixed = {
+            name: teacher.term_views(
+                nodes, arguments[name], wanted, None if name == AVERAGE else cache
+            )
+            for name, teacher in self._teacher_views.items()
+        }
+        outputs = {
+            name: network_outputs(network, arguments[name], self._taps[name])
+            for name, network in {STUDENT: self.student, **self.peers}.items()
+        }
         views = {}
         for term in terms:
             with term_context(term.name):
-                term.student_view.require_gradient(ours)
-                student = term.student_view.view(nodes, ours)
-                _require_same_rows(student, theirs[term.name])
-            views[term.name] = student, theirs[term.name]
-        return ours, views
+                term.student_view.require_gradient(outputs[term.student])
+                student = term.student_view.view(nodes, outputs[term.student])
+                teachers = {
+                    name: fixed[name][term.name]
+                    if name in fixed
+                    else view.view(nodes, outputs[name]).detach()
+                    for name, view in term.teacher_views.items()
+                }
+                for teacher in teachers.values():
+                    _require_same_rows(student, teacher)
+            views[term.name] = student, teachers
+        return outputs, views
 
-    def _term(self, name: str, student: View, teacher: View) -> Tensor:
-        with term_context(name):
-            value = self._loss(name)(student=student, teacher=teacher)
-            if not isinstance(value, Tensor) or value.ndim:
-                raise ParameterError(f"the loss gave {describe(value)}, not a scalar tensor")
-        return value
+    def _value(self, term: ResolvedTerm, views: Compared, batch: object) -> Tensor:
+        with term_context(term.name):
+            step = self._step(term, views[0], batch) if term.needs_step else None
+            return term.value(*views, batch, step)
 
-    def _loss(self, name: str) -> AbstractLoss:
-        return cast(AbstractLoss, self.losses[name])
+    def _step(self, term: ResolvedTerm, view: View, batch: object) -> Step:
+        """Return what the term's loss may know beside its views."""
+        count, device = view.num_rows, view.device
+        supervised, nodes = self._supervised, getattr(batch, "n_id", None)
+        labelled = torch.ones(count, dtype=torch.bool, device=device)
+        taken = None if supervised.rows is None else supervised.rows.of(batch, count)
+        if taken is not None:
+            labelled[:] = False
+            labelled[taken] = True
+        # Its own generator: a term that draws must not change what the networks' dropout draws.
+        place = f"{torch.initial_seed()} {self.epoch} {self._number} {term.name}"
+        seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
+        return Step(
+            labels=getattr(batch, supervised.target, None),
+            labelled=labelled,
+            nodes=nodes
+            if isinstance(nodes, Tensor) and len(nodes) == count
+            else torch.arange(count, device=device),
+            samples=tuple(getattr(batch, "ids", ())),
+            epoch=self.epoch,
+            number=self._number,
+            batch=batch,
+            generator=torch.Generator(device).manual_seed(seed),
+            logits=partial(self._second_pass, batch),
+        )
+
+    def _second_pass(self, batch: object, network: str = STUDENT, /, **changed: object) -> Tensor:
+        """Return the logits of a network on the batch with other inputs."""
+        if network not in self._inputs:
+            raise UnknownNameError(f"no network {network!r}; {suggestion(network, self._inputs)}")
+        arguments = self._inputs[network].arguments(ChangedBatch(batch, changed))
+        module = self._networks.all[network]
+        logits = network_outputs(
+            module, arguments, replace(self._taps[network], features=(), graphs=())
+        ).logits
+        return cast(Tensor, logits)
 
     def _require_built(self) -> None:
         if self._unbuilt:
@@ -244,7 +353,8 @@ class Distiller(nn.Module):
         self, state_dict: dict[str, Any], prefix: str, *arguments: Any
     ) -> None:
         # An adapter without its shapes would be reported as "unexpected keys" alone.
-        if any(key.startswith(f"{prefix}losses.{n}.") for key in state_dict for n in self._unbuilt):
+        adapters = [f"{prefix}connectors.", *(f"{prefix}losses.{name}." for name in self._unbuilt)]
+        if any(key.startswith(tuple(adapters)) for key in state_dict):
             self._require_built()
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 

@@ -12,7 +12,7 @@ from gkd.loss import View
 def require_finite(
     task: Tensor,
     terms: Mapping[str, Tensor],
-    views: Mapping[str, tuple[View, View]],
+    views: Mapping[str, tuple[View, Mapping[str, View]]],
     total: Tensor,
     logits: Tensor,
     epoch: int,
@@ -22,7 +22,7 @@ def require_finite(
     Args:
         task: supervised loss.
         terms: losses by term.
-        views: student's and teacher's view by term.
+        views: by term, the student's view, and those of its teachers by name.
         total: weighted sum of the losses.
         logits: of the student.
         epoch: for the message.
@@ -32,7 +32,12 @@ def require_finite(
             were computed from.
     """
     # Several terms often compare the same tensors of a teacher.
-    teachers = {id(t): t for _, teacher in views.values() for t in _tensors(teacher).values()}
+    teachers = {
+        id(tensor): tensor
+        for _, of_term in views.values()
+        for teacher in of_term.values()
+        for tensor in _tensors(teacher).values()
+    }
     # One read of each tensor and one wait for the device: the usual step ends here. A sum that
     # overflows although all its values are finite is sorted out by the exact look that follows.
     sums = [
@@ -45,8 +50,12 @@ def require_finite(
     if not _finite(task):
         cause = "" if _finite(logits) else f" (the student's {_count('logits', logits)})"
         faults.append(f"the task loss is {task.item()}{cause}")
-    for name, (student, teacher) in views.items():
-        theirs = _sources("teacher", teacher)
+    for name, (student, of_term) in views.items():
+        theirs = [
+            source
+            for teacher, view in of_term.items()
+            for source in _sources("teacher" if len(of_term) == 1 else teacher, view)
+        ]
         if not _finite(terms[name]):
             sources = ", ".join([*_sources("student", student), *theirs])
             cause = sources or "what it compares is finite, so the loss itself overflowed"

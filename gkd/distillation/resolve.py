@@ -1,15 +1,19 @@
 """Terms bound to the networks that they compare."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
+from gkd.distillation.connector import Connector
 from gkd.distillation.layout import Layout, LayoutChoice
+from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
-from gkd.distillation.taps import Tap, require_tap
+from gkd.distillation.taps import Tap, describe, require_tap
 from gkd.distillation.task import Task
 from gkd.distillation.term import GraphChoice, Term, term_names
 from gkd.distillation.views import (
@@ -22,7 +26,36 @@ from gkd.distillation.views import (
 )
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
 from gkd.hosting.host import create, current_host
-from gkd.loss import AbstractLoss
+from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
+
+STUDENT = "student"
+_ASKED = ("step", "teachers")  # what a loss may ask for beside two views
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a distiller, by name.
+
+    Attributes:
+        trained: those that learn, the student first.
+        fixed: those that do not: teachers, and the moving average of the student.
+        teachers: names that the user gave, trained or fixed.
+    """
+
+    trained: Mapping[str, nn.Module]
+    fixed: Mapping[str, nn.Module]
+    teachers: Collection[str]
+
+    @property
+    def all(self) -> dict[str, nn.Module]:
+        """Every network."""
+        return {**self.trained, **self.fixed}
+
+    def label(self, name: str) -> str:
+        """Return what messages call a network."""
+        if name not in self.teachers:
+            return name
+        return "teacher" if len(self.teachers) == 1 else f"teacher {name!r}"
 
 
 @dataclass(frozen=True)
@@ -32,95 +65,266 @@ class ResolvedTerm:
     Attributes:
         name: key in reports, different from every other term's.
         schedule: its weight.
-        teacher: name of the teacher it compares with.
         loss: that compares.
-        student_view: where its view of the student comes from.
-        teacher_view: where its view of the teacher comes from.
+        asks: what the loss asks for beside two views: ``"step"``, ``"teachers"``.
+        student: name of the network that learns from it, ``"student"`` unless others are trained.
+        student_view: where its view of that network comes from.
+        teacher_views: where its views of the networks it compares with come from, by their names.
+        rows: that it takes.
+        weigher: of the rows.
+        connector: what the student's features go through first, None for nothing.
     """
 
     name: str
     schedule: Schedule
-    teacher: str
     loss: AbstractLoss
+    asks: Collection[str]
+    student: str
     student_view: ViewSource
-    teacher_view: TeacherView
+    teacher_views: Mapping[str, TeacherView]
+    rows: Rows
+    weigher: AbstractWeigher | None
+    connector: Connector | None
+
+    @property
+    def learns(self) -> bool:
+        """Whether something of it is made from the first batch."""
+        unmade = self.connector is not None and self.connector.map is None
+        return unmade or type(self.loss).build is not AbstractLoss.build
+
+    def build(self, student: View, teachers: Mapping[str, View]) -> None:
+        """Make what it learns from the views of the first batch, on their device."""
+        if self.connector is not None:
+            self.connector.build(student, teachers)
+            student = self.connector(student, teachers)
+        self.loss.build(student, next(iter(teachers.values())))
+        self.loss.to(student.device)
+
+    @property
+    def needs_step(self) -> bool:
+        """Whether anyone asks for the step."""
+        return "step" in self.asks or self.weigher is not None
+
+    def value(
+        self, student: View, teachers: Mapping[str, View], batch: object, step: Step | None
+    ) -> Tensor:
+        """Return the loss, a scalar.
+
+        Args:
+            student: view of what learns.
+            teachers: views of what it is compared with, by name.
+            batch: that has the rows.
+            step: None where nobody asks for it.
+
+        Raises:
+            ParameterError: the loss gave something else than it declares.
+        """
+        compared = student.require_logits("rows") if student.features is None else student.features
+        rows = self.rows.of(batch, len(compared))
+        if rows is not None and not len(rows):
+            return 0.0 * compared.sum()  # such as a sampled batch without a labelled row
+        if rows is not None and not self.loss.per_row:
+            student = student.rows(rows)
+            teachers = {name: view.rows(rows) for name, view in teachers.items()}
+            step = None if step is None else step.rows(rows)
+        if self.connector is not None:
+            student = self.connector(student, teachers)
+        teacher = next(iter(teachers.values()))
+        offered = {"step": step, "teachers": teachers}
+        value: Tensor = self.loss(
+            student=student, teacher=teacher, **{name: offered[name] for name in self.asks}
+        )
+        shape = [len(compared)] if self.loss.per_row else []
+        if list(getattr(value, "shape", [None])) != shape:
+            expected = f"a value for each of {len(compared)} rows" if shape else "a scalar tensor"
+            raise ParameterError(f"the loss gave {describe(value)}, not {expected}")
+        if not shape:
+            return value
+        if self.weigher is not None:
+            assert step is not None
+            weights = self.weigher(student, teacher, step).detach()
+            if list(weights.shape) != shape:
+                raise ParameterError(
+                    f"the weigher gave {describe(weights)}, not a weight for each of "
+                    f"{len(compared)} rows"
+                )
+            value = weights * value
+        return (value if rows is None else value[rows]).mean()
 
 
-def resolve(
-    terms: Sequence[Term], student: nn.Module, teachers: Mapping[str, nn.Module], task: str | Task
-) -> list[ResolvedTerm]:
-    """Create the losses, and find the taps, teachers and graph sources that ``terms`` name.
+def resolve(terms: Sequence[Term], networks: Networks, task: str | Task) -> list[ResolvedTerm]:
+    """Create the losses, and find the taps, networks and graph sources that ``terms`` name.
 
     Raises:
         ParameterError: ``terms`` is no sequence of terms, names collide, there is no teacher, a
-            term does not say which, or a loss's parameters are wrong.
+            term does not say which, a loss's parameters are wrong, or it asks for what there is
+            not.
         TapError: a tap does not exist; the nearest paths are named.
-        UnknownNameError: a loss or a graph builder does not exist.
+        UnknownNameError: a loss, a weigher or a graph builder does not exist.
     """
     _require_terms(terms)
+    connectors: dict[object, Connector] = {}
     resolved = []
     for name, term in zip(term_names(list(terms)), terms, strict=True):
+        given = term.connector
+        if given is not None and given not in connectors:
+            connectors[given] = (
+                Connector(given) if isinstance(given, str) else Connector(name, given)
+            )
         with term_context(name):
-            teacher, tap = _teacher_and_tap(term.teacher, teachers)
-            label = teacher_label(teacher, teachers)
-            ours = _view_source(
-                student,
-                "student",
-                term.student,
-                term.graph if term.student_graph is None else term.student_graph,
-                term.layout if term.student_layout is None else term.student_layout,
-            )
-            theirs = _view_source(
-                teachers[teacher],
-                label,
-                tap,
-                term.graph if term.teacher_graph is None else term.teacher_graph,
-                term.layout if term.teacher_layout is None else term.teacher_layout,
-            )
-            loss = _create_loss(term, task)
-            _require_taps_used(loss, ours, theirs)
-            resolved.append(
-                ResolvedTerm(
-                    name=name,
-                    schedule=schedule_from(term.weight),
-                    teacher=teacher,
-                    loss=loss,
-                    student_view=ours,
-                    teacher_view=TeacherView(
-                        theirs.tap,
-                        theirs.graph,
-                        loss,
-                        _target_key(term, loss, ours, theirs),
-                        layout=theirs.layout,
-                        label=label,
-                    ),
-                )
-            )
+            connector = None if given is None else connectors[given]
+            resolved.append(_resolved(name, term, networks, task, connector))
     return resolved
 
 
-def network_taps(label: str, views: Mapping[str, ViewSource], logits: Tap) -> NetworkTaps:
+def _resolved(
+    name: str, term: Term, networks: Networks, task: str | Task, connector: Connector | None
+) -> ResolvedTerm:
+    student, *more = taps_by_network(term.student, networks.trained, STUDENT).items()
+    if more:
+        raise ParameterError(f"student={term.student!r} names several networks, but one learns")
+    teachers = taps_by_network(term.teacher, networks.all, _only_teacher(term, networks))
+    own = _view_source(
+        networks,
+        *student,
+        term.graph if term.student_graph is None else term.student_graph,
+        term.layout if term.student_layout is None else term.student_layout,
+    )
+    theirs = {
+        other: _view_source(
+            networks,
+            other,
+            taps,
+            term.graph if term.teacher_graph is None else term.teacher_graph,
+            term.layout if term.teacher_layout is None else term.teacher_layout,
+        )
+        for other, taps in teachers.items()
+    }
+    weigher = None if term.weigher is None else _component("weigher", term.weigher, task)
+    loss = _loss(term, task, weighed=weigher is not None)
+    asks = _asked_by(loss)
+    if len(theirs) > 1 and "teachers" not in asks:
+        raise ParameterError(
+            f"teacher={term.teacher!r} names several teachers, but this loss compares with one; a "
+            "loss for several has a parameter 'teachers'"
+        )
+    _require_taps_used(loss, own, *theirs.values())
+    target = None if len(theirs) > 1 else _target_key(term, loss, own, *theirs.values())
+    if connector is not None and len(own.feature_taps) != 1:
+        raise ParameterError("a connector maps the features of one tap: name one for the student")
+    return ResolvedTerm(
+        name=name,
+        schedule=schedule_from(term.weight),
+        loss=loss,
+        asks=asks,
+        student=student[0],
+        student_view=own,
+        teacher_views={
+            other: TeacherView(
+                view.feature_taps,
+                view.graph,
+                loss,
+                target,
+                weigher is not None,
+                layout=view.layout,
+                label=view.label,
+            )
+            for other, view in theirs.items()
+        },
+        rows=Rows.parse(term.rows),
+        weigher=weigher,
+        connector=connector,
+    )
+
+
+def taps_by_network(
+    taps: str | Sequence[str] | None, networks: Collection[str], default: str | None
+) -> dict[str, tuple[Tap, ...]]:
+    """Return the taps that a term names of each network, whose name may stand before a colon.
+
+    Args:
+        taps: as the term has them.
+        networks: names that there are.
+        default: the network of a tap without a name; None where each needs one.
+
+    Raises:
+        UnknownNameError: there is no such network.
+        ParameterError: a tap does not say of which network it is.
+
+    >>> taps_by_network(["a:layers.1", "b:"], ["a", "b"], None)
+    {'a': (Tap(path='layers.1', call=None, items=()),), 'b': ()}
+    """
+    found: dict[str, tuple[Tap, ...]] = {}
+    for text in [taps] if isinstance(taps, str | None) else taps:
+        name, colon, path = (text or "").partition(":")
+        if colon and name in networks:
+            tap = (Tap.parse(path),) if path else ()
+        elif default is not None:
+            name, tap = default, () if text is None else (Tap.parse(text),)
+        elif colon:
+            raise UnknownNameError(f"no teacher {name!r}: {suggestion(name, networks)}")
+        else:
+            choices = [network for network in networks if network != STUDENT]
+            raise ParameterError(
+                f"teacher={text!r} does not say which of {len(choices)} teachers; write one of: "
+                f"{', '.join(repr(f'{choice}:{text or str()}') for choice in choices)}"
+            )
+        found[name] = (*found.get(name, ()), *tap)
+    return found
+
+
+def _only_teacher(term: Term, networks: Networks) -> str | None:
+    if len(networks.teachers) == 1:
+        return next(iter(networks.teachers))
+    if not networks.teachers and (term.teacher is None or ":" not in "".join(term.teacher)):
+        raise ParameterError(
+            "a term needs a teacher to compare with, but there is none; 'student:PATH' compares "
+            "with the student itself"
+        )
+    return None
+
+
+def _asked_by(loss: AbstractLoss) -> Collection[str]:
+    """Return what the loss's ``forward`` takes beside two views.
+
+    Raises:
+        ParameterError: it needs something that there is not.
+    """
+    parameters = inspect.signature(loss.forward).parameters.values()
+    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    for parameter in named:
+        known = parameter.name in (STUDENT, "teacher", *_ASKED)
+        if not known and parameter.default is parameter.empty:
+            raise ParameterError(
+                f"the loss's forward asks for {parameter.name!r}; beside student and teacher it "
+                f"can have {' and '.join(_ASKED)}; {suggestion(parameter.name, _ASKED)}"
+            )
+    return [parameter.name for parameter in named if parameter.name in _ASKED]
+
+
+def network_taps(
+    network: str, label: str, terms: Sequence[ResolvedTerm], logits: Tap
+) -> NetworkTaps:
     """Return what to capture of one network.
 
     Args:
+        network: its name.
         label: what messages call it.
-        views: by term, where its view of this network comes from. Of all terms, also of those
-            whose weight is 0 for now: a tap that never fires, or an output that a cache lacks,
-            shows in the first step.
+        terms: all of them, also those whose weight is 0 for now: a tap that never fires, or an
+            output that a cache lacks, shows in the first step.
         logits: where the logits are in the network's output.
     """
-    features = dict.fromkeys(tap for view in views.values() for tap in view.feature_taps)
-    graphs = dict.fromkeys(tap for view in views.values() for tap in view.graph_taps)
-    terms = {
-        tap: [name for name, view in views.items() if tap in (*view.feature_taps, *view.graph_taps)]
+    views: list[tuple[str, ViewSource]] = []
+    for term in terms:
+        views += [(term.name, term.student_view)] if term.student == network else []
+        views += [(term.name, view) for name, view in term.teacher_views.items() if name == network]
+    features = dict.fromkeys(tap for _, view in views for tap in view.feature_taps)
+    graphs = dict.fromkeys(tap for _, view in views for tap in view.graph_taps)
+    named = {
+        tap: [name for name, view in views if tap in (*view.feature_taps, *view.graph_taps)]
         for tap in features | graphs
     }
-    return NetworkTaps(label, logits, tuple(features), tuple(graphs), terms=terms)
-
-
-def teacher_label(name: str, teachers: Mapping[str, nn.Module]) -> str:
-    """Return what messages call a teacher."""
-    return "teacher" if len(teachers) == 1 else f"teacher {name!r}"
+    return NetworkTaps(label, logits, tuple(features), tuple(graphs), terms=named)
 
 
 @contextmanager
@@ -136,17 +340,41 @@ def term_context(name: str) -> Iterator[None]:
         raise
 
 
-def _create_loss(term: Term, task: str | Task) -> AbstractLoss:
-    """Return the term's loss, created with the task or its name if it asks for one."""
-    if isinstance(term.loss, AbstractLoss):
-        return term.loss
-    parameters = dict(term.params)
-    if "task" in current_host().signature("loss", term.loss).parameters:
+def _component(kind: str, choice: object, task: str | Task) -> Any:
+    """Return a component that a term names; one that asks for a task gets the distiller's."""
+    if isinstance(choice, str):
+        choice = {"name": choice}
+    if not isinstance(choice, Mapping):
+        return choice
+    parameters = dict(choice)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise ParameterError(f"{kind}: a mapping needs the {kind}'s 'name', got {choice!r}")
+    if "task" in current_host().signature(kind, name).parameters:
         parameters.setdefault("task", task)
-    loss = create("loss", term.loss, **parameters)
+    return create(kind, name, **parameters)
+
+
+def _loss(term: Term, task: str | Task, weighed: bool) -> AbstractLoss:
+    """Return the term's loss.
+
+    Raises:
+        ParameterError: its rows should be weighed, but it has no value per row.
+    """
+    loss = term.loss
+    if isinstance(loss, str):
+        parameters = dict(term.params)
+        if weighed and "per_row" in current_host().signature("loss", loss).parameters:
+            parameters.setdefault("per_row", True)
+        loss = _component("loss", {**parameters, "name": loss}, task)
     if not isinstance(loss, AbstractLoss):
         raise ParameterError(
             f"loss {term.loss!r} is a {type(loss).__name__}, not a gkd.AbstractLoss"
+        )
+    if weighed and not loss.per_row:
+        raise ParameterError(
+            "weigher: this loss gives one number for all rows; one that has a value per row "
+            "declares per_row = True"
         )
     return loss
 
@@ -160,17 +388,23 @@ def _target_key(
     if not makes_one or teacher.graph != student.graph or not isinstance(teacher.graph, BatchGraph):
         return None
     key = component_key(loss, term.params if isinstance(term.loss, str) else None)
+    taps = ",".join(map(str, teacher.feature_taps))
     layout = "" if teacher.layout is None else f" as {teacher.layout}"
-    return f"target:{teacher.tap}{layout}:{teacher.graph.name}:{key}"
+    return f"target:{taps or None}{layout}:{teacher.graph.name}:{key}"
 
 
 def _require_taps_used(loss: AbstractLoss, *views: ViewSource) -> None:
     uses = declared_uses(loss)
-    taps = [repr(str(view.tap)) for view in views if view.tap is not None]
+    taps = [repr(str(tap)) for view in views for tap in view.feature_taps]
     if taps and uses is not None and "features" not in uses:
         raise ParameterError(
             f"{' and '.join(dict.fromkeys(taps))}: this loss compares {' and '.join(uses)}, and no "
             "features: name no tap, or take a loss that compares them"
+        )
+    if uses is not None and "layers" not in uses and any(len(v.feature_taps) > 1 for v in views):
+        raise ParameterError(
+            f"{' and '.join(dict.fromkeys(taps))}: this loss compares one layer; name one tap for "
+            'each network, or take a loss that uses "layers"'
         )
 
 
@@ -187,36 +421,19 @@ def _require_terms(terms: object) -> None:
             )
 
 
-def _teacher_and_tap(text: str | None, teachers: Mapping[str, nn.Module]) -> tuple[str, str | None]:
-    if not teachers:
-        raise ParameterError("a term needs a teacher to compare with, but there is none")
-    name, colon, tap = (text or "").partition(":")
-    if colon and name in teachers:
-        return name, tap or None
-    if len(teachers) == 1:
-        return next(iter(teachers)), text
-    choices = [f"{teacher}:{text or ''}" for teacher in teachers]
-    if colon:
-        raise UnknownNameError(f"no teacher {name!r}: {suggestion(name, teachers)}")
-    raise ParameterError(
-        f"teacher={text!r} does not say which of {len(teachers)} teachers; write one of: "
-        f"{', '.join(repr(choice) for choice in choices)}"
-    )
-
-
 def _view_source(
-    network: nn.Module,
-    label: str,
-    tap: str | None,
+    networks: Networks,
+    name: str,
+    taps: tuple[Tap, ...],
     graph: GraphChoice | None,
     layout: LayoutChoice | None,
 ) -> ViewSource:
     source = ViewSource(
-        None if tap is None else Tap.parse(tap),
+        taps,
         graph_source(graph),
-        layout=None if layout is None or tap is None else Layout.parse(layout),
-        label=label,
+        layout=None if layout is None or not taps else Layout.parse(layout),
+        label=networks.label(name),
     )
     for needed in (*source.feature_taps, *source.graph_taps):
-        require_tap(network, needed, label)
+        require_tap(networks.all[name], needed, networks.label(name))
     return source

@@ -56,7 +56,7 @@ class Rows:
         return cls(match["name"], split, bool(match["complement"]))
 
     def of(self, batch: object, num_rows: int) -> Tensor | None:
-        """Return the numbers of the rows, int64 ``[M]`` ascending or as listed; None for all.
+        """Return the numbers of the rows, int64 ``[M]``, ascending; None for all.
 
         Args:
             batch: with the attribute.
@@ -111,9 +111,10 @@ class Rows:
                 f"rows: batch.{self.name} holds row numbers from {int(rows.min())} to "
                 f"{int(rows.max())}, of {num_rows} rows"
             )
-        if len(torch.unique(rows)) < len(rows):
+        ascending = rows.sort().values
+        if not (ascending.diff() > 0).all():
             raise DataError(f"rows: batch.{self.name} lists a row twice")
-        return rows
+        return ascending
 
     def __str__(self) -> str:
         split = "" if self.split is None else f"[{self.split}]"

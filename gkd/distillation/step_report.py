@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,13 +15,14 @@ class StepReport:
     """What the distiller computed for one batch.
 
     Attributes:
-        total: scalar, ``task + Σ weight · term``; call ``.backward()`` on it.
+        total: scalar, ``task_weight · task + Σ weight · term``; call ``.backward()`` on it.
         task: scalar, the supervised loss.
         terms: scalars by term, unweighted. A term whose weight is 0 in this epoch is not computed
             and therefore absent.
         weights: weight in this epoch, of every term.
         logits: of the student, ``[N, classes]``.
         compared: by term, the student's tensor that it compares, as the network computed it.
+        peers: supervised losses of the teachers that are trained, by name.
     """
 
     total: Tensor
@@ -30,6 +31,7 @@ class StepReport:
     weights: Mapping[str, float]
     logits: Tensor
     compared: Mapping[str, Tensor]
+    peers: Mapping[str, Tensor] = field(default_factory=dict)
 
     def gradient_shares(self) -> dict[str, float]:
         r"""Size of each weighted term's gradient relative to the task's, where the term acts.

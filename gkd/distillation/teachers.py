@@ -12,24 +12,42 @@ from gkd.cache.teacher_cache import Source, TeacherCache
 from gkd.data.batch_attributes import BatchNodes
 from gkd.data.sample import is_edge_index
 from gkd.distillation.inputs import Arguments
-from gkd.distillation.resolve import ResolvedTerm, network_taps, teacher_label, term_context
+from gkd.distillation.moving_average import MovingAverage
+from gkd.distillation.resolve import (
+    STUDENT,
+    Networks,
+    ResolvedTerm,
+    network_taps,
+    term_context,
+)
 from gkd.distillation.taps import Tap
 from gkd.distillation.views import BatchGraph, network_outputs
-from gkd.errors import ParameterError
+from gkd.errors import ParameterError, suggestion
 from gkd.graph.graph import recall_graph
 from gkd.loss import View
 
 SOLE_TEACHER = "teacher"
+AVERAGE = "ema"
+"""Name of the moving average of the student's weights, where there is one."""
 
 
-def freeze_teachers(
-    teacher: nn.Module | Mapping[str, nn.Module], student: nn.Module
-) -> dict[str, nn.Module]:
-    """Freeze teachers, and return them by name.
+def networks_by_name(
+    teacher: nn.Module | Mapping[str, nn.Module],
+    student: nn.Module,
+    trained: Collection[str] = (),
+    average: MovingAverage | None = None,
+) -> Networks:
+    """Return the networks of a distiller, the teachers that do not learn frozen.
+
+    Args:
+        teacher: a module, or several by name.
+        student: that learns from them.
+        trained: names of teachers that learn, too.
+        average: of the student's weights.
 
     Raises:
-        ParameterError: a teacher is no module, its name is unusable, or it shares sub-modules or
-            parameters with the student, which would be frozen with it.
+        ParameterError: a teacher is no module, its name is unusable, ``trained`` names none, or it
+            shares sub-modules or parameters with the student, which would be frozen with it.
     """
     if isinstance(teacher, nn.Module):
         teacher = {SOLE_TEACHER: teacher}
@@ -40,18 +58,29 @@ def freeze_teachers(
     if not isinstance(student, nn.Module):
         raise ParameterError(f"student: expected a module, got {type(student).__name__}")
     for name, module in teacher.items():
-        if not isinstance(name, str) or not name or ":" in name:
+        if not isinstance(name, str) or not name or ":" in name or name in (STUDENT, AVERAGE):
             raise ParameterError(
-                f"teacher: a name must be a non-empty string without a colon, got {name!r}"
+                "teacher: a name must be a non-empty string without a colon, and neither "
+                f"{STUDENT!r} nor {AVERAGE!r}, got {name!r}"
             )
         if not isinstance(module, nn.Module):
             raise ParameterError(
                 f"teacher {name!r}: expected a module, got {type(module).__name__}"
             )
         _require_separate(name, module, student)
-        module.requires_grad_(False)
-        module.eval()
-    return dict(teacher)
+    for name in [trained] if isinstance(trained, str) else trained:
+        if isinstance(trained, str) or name not in teacher:
+            raise ParameterError(
+                f"trained: expected a list of teachers' names, got {trained!r}; "
+                f"{suggestion(name, teacher)}"
+            )
+    fixed = {name: module for name, module in teacher.items() if name not in trained}
+    for module in fixed.values():
+        module.requires_grad_(False).eval()
+    if average is not None:
+        fixed[AVERAGE] = average.network
+    learning = {name: teacher[name] for name in trained}
+    return Networks({STUDENT: student, **learning}, fixed, list(teacher))
 
 
 class TeacherViews:
@@ -63,7 +92,7 @@ class TeacherViews:
 
     Args:
         name: of the teacher.
-        teachers: all of them, frozen.
+        networks: all of them.
         terms: of the distiller; those that compare with this teacher are taken.
         logits: where the logits are in the teacher's output.
     """
@@ -71,17 +100,19 @@ class TeacherViews:
     def __init__(
         self,
         name: str,
-        teachers: Mapping[str, nn.Module],
+        networks: Networks,
         terms: Sequence[ResolvedTerm],
         logits: Tap,
     ) -> None:
-        self.teacher = teachers[name]
-        self.label = teacher_label(name, teachers)
-        self._views = {term.name: term.teacher_view for term in terms if term.teacher == name}
+        self.teacher = networks.fixed[name]
+        self.label = networks.label(name)
+        self._views = {
+            term.name: term.teacher_views[name] for term in terms if name in term.teacher_views
+        }
         ends = self._views.values()
         keys = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
         self._source = Source(self.teacher, self.label, keys)
-        taps = network_taps(self.label, self._views, logits)
+        taps = network_taps(name, self.label, terms, logits)
         # Where no term needs the logits, a pass may end with the last tap.
         ends_there = bool(taps.captured) and not any(end.needs_logits for end in ends)
         self._taps = replace(taps, partial=ends_there)

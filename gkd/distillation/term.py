@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from gkd.distillation.layout import Layout, LayoutChoice
+from gkd.distillation.rows import ALL, Rows
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.errors import ParameterError
 from gkd.graph import Graph
-from gkd.loss import AbstractLoss
+from gkd.loss import AbstractLoss, AbstractWeigher
 
 GraphBuilder: TypeAlias = Callable[[Tensor, Tensor | None], Graph]
 """Makes a graph of features ``[N, F]`` and the sample of each row, ``[N]`` or None."""
@@ -30,13 +31,15 @@ class Term:
     mapping. The tapped output is ``[N, F]``; one of three or four axes is read as rows by its
     ``layout``, or where the batch's numbers of nodes and samples leave one reading. Without taps
     the loss sees the logits alone. With several teachers, ``teacher`` begins with the name of one:
-    ``"tissue:layers.1"``, or ``"tissue:"`` for its logits.
+    ``"tissue:layers.1"``, or ``"tissue:"`` for its logits. ``"student:layers.3"`` compares with
+    the student itself, ``"ema:"`` with its moving average. A list of taps gives the loss several
+    layers (``View.layers``), or several teachers where it names these.
 
     Args:
         loss: name of a loss, or a loss.
         weight: number, schedule, or mapping as
             :func:`gkd.schedule.schedule_from` takes it.
-        student: tap of the student.
+        student: tap of the student, or of a teacher that is trained: ``"peer:layers.1"``.
         teacher: tap of the teacher.
         params: parameters of a loss given by name.
         name: key of the term in reports; by default the loss's name, then ``name-2``, ``name-3``…
@@ -51,6 +54,13 @@ class Term:
             mask of the batch, ``{"form": "B N F", "mask": "mask"}``, padding is left out.
         student_layout: what those of the student's alone are.
         teacher_layout: what those of the teacher's alone are.
+        rows: that the loss takes: a mask of the batch (``"train_mask"``, ``"train_mask[0]"``), the
+            other rows (``"~train_mask"``), ``"seeds"`` of a sampled batch, or ``"all"``.
+        weigher: weights of the rows: a name, a mapping with the name and parameters, or a
+            :class:`gkd.AbstractWeigher`. The loss must have a value per row.
+        connector: what brings the student's features to the teacher's width before they are
+            compared: a module, or any name for a linear map that is learned; terms that give the
+            same share it.
 
     Raises:
         ParameterError: an argument of the wrong type or out of its range.
@@ -61,8 +71,8 @@ class Term:
 
     loss: str | AbstractLoss
     weight: float | Mapping[str, object] | Schedule = 1.0
-    student: str | None = None
-    teacher: str | None = None
+    student: str | Sequence[str] | None = None
+    teacher: str | Sequence[str] | None = None
     params: Mapping[str, object] = field(default_factory=dict)
     name: str | None = None
     graph: GraphChoice | None = None
@@ -71,6 +81,9 @@ class Term:
     layout: LayoutChoice | None = None
     student_layout: LayoutChoice | None = None
     teacher_layout: LayoutChoice | None = None
+    rows: str = ALL
+    weigher: str | Mapping[str, object] | AbstractWeigher | None = None
+    connector: str | nn.Module | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, str | AbstractLoss):
@@ -84,12 +97,20 @@ class Term:
                 "give them to the loss itself"
             )
         for side in ("student", "teacher"):
-            tap = getattr(self, side)
-            if not isinstance(tap, str | None):
+            taps = getattr(self, side)
+            listed = taps if isinstance(taps, list | tuple) else [taps]
+            if taps is not None and not (listed and all(isinstance(t, str) for t in listed)):
                 raise ParameterError(
-                    f"term {self.default_name!r}: {side} must be a tap such as 'layers.1', "
-                    f"got {tap!r}"
+                    f"term {self.default_name!r}: {side} must be a tap such as 'layers.1', or a "
+                    f"list of taps, got {taps!r}"
                 )
+        if not isinstance(self.connector, str | nn.Module | None):
+            raise ParameterError(
+                f"term {self.default_name!r}: connector must be a module or the name of a map that "
+                f"is learned, got {self.connector!r}"
+            )
+        if isinstance(self.connector, str):
+            require_key("connector", self.connector)
         schedule_from(self.weight)
         for key, taps in (
             ("layout", (self.student, self.teacher)),
@@ -104,6 +125,7 @@ class Term:
                 )
             if layout is not None:
                 Layout.parse(layout)
+        Rows.parse(self.rows)
 
     @property
     def default_name(self) -> str:
@@ -126,10 +148,7 @@ def term_names(terms: list[Term]) -> list[str]:
     for name in (term.name for term in terms if term.name is not None):
         if name in taken:
             raise ParameterError(f"two terms are named {name!r}; names must differ")
-        if not name or "." in name or hasattr(nn.ModuleDict, name):
-            raise ParameterError(
-                f"term name {name!r} must not be empty, contain a dot or be a method of a dict"
-            )
+        require_key("term name", name)
         taken.add(name)
     names = []
     for term in terms:
@@ -140,3 +159,15 @@ def term_names(terms: list[Term]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
+
+
+def require_key(what: str, name: str) -> None:
+    """Check that torch can keep a module under ``name``.
+
+    Raises:
+        ParameterError: it cannot.
+    """
+    if not name or "." in name or hasattr(nn.ModuleDict, name):
+        raise ParameterError(
+            f"{what} {name!r} must not be empty, contain a dot or be a method of a dict"
+        )

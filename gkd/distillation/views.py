@@ -110,21 +110,21 @@ class ViewSource:
     """One end of a term.
 
     Args:
-        tap: of the features; None for a view of the logits without features.
+        feature_taps: taps that must yield features; none for a view of the logits alone.
         graph: source of the view's graph.
         layout: what the axes of the tapped tensor are; None for what the batch says of them.
         label: what messages call the network.
     """
 
-    tap: Tap | None
+    feature_taps: tuple[Tap, ...]
     graph: GraphSource
     layout: Layout | None = field(default=None, kw_only=True)
     label: str = field(default="network", kw_only=True)
 
     @property
-    def feature_taps(self) -> Collection[Tap]:
-        """Taps that must yield features."""
-        return () if self.tap is None else (self.tap,)
+    def tap(self) -> Tap | None:
+        """Tap of the view's features: the last one."""
+        return self.feature_taps[-1] if self.feature_taps else None
 
     @property
     def graph_taps(self) -> Collection[Tap]:
@@ -167,10 +167,14 @@ class ViewSource:
         if self.tap is None:
             view = View(logits=outputs.logits)
         else:
-            place = f"{self.label}: tap {str(self.tap)!r}"
-            tapped = outputs.features[self.tap]
-            features, samples = tapped_rows(tapped, nodes, self.layout, place)
+            layers = []
+            for tap in self.feature_taps:
+                place = f"{self.label}: tap {str(tap)!r}"
+                features, samples = tapped_rows(outputs.features[tap], nodes, self.layout, place)
+                layers.append(features)
             view = View(logits=outputs.logits, features=features, batch=samples)
+            if len(layers) > 1:
+                view = replace(view, layers=tuple(layers))
         if graph is None:
             graph = self.graph.graph(view, nodes, outputs)
         return replace(view, graph=graph)
@@ -183,16 +187,18 @@ class TeacherView(ViewSource):
     Args:
         loss: of the term.
         target: cache key of the loss's target; None where the teacher's outputs are kept.
+        weighed: whether the rows get weights, which may follow from the logits.
     """
 
     loss: AbstractLoss
     target: str | None
+    weighed: bool = False
 
     @property
     def needs_logits(self) -> bool:
-        """Whether the loss may look at the teacher's logits."""
+        """Whether anyone may look at the teacher's logits."""
         uses = declared_uses(self.loss)
-        return self.tap is None or uses is None or "logits" in uses
+        return self.weighed or self.tap is None or uses is None or "logits" in uses
 
     @property
     def cache_keys(self) -> tuple[str, ...]:

@@ -279,6 +279,26 @@ class Graph:
         nodes = torch.arange(self.num_nodes, device=self.device)
         return self.union(Graph(torch.stack([nodes, nodes]), self.num_nodes))
 
+    @eagerly
+    @_usable_in_training
+    def subgraph(self, nodes: Tensor) -> tuple[Graph, Tensor]:
+        """Return the graph among some nodes, and the positions in ``edge_index`` of its edges.
+
+        Args:
+            nodes: int64 ``[M]``, ascending; node i of the result is ``nodes[i]``.
+
+        >>> graph = Graph(torch.tensor([[0, 1, 2], [1, 2, 0]]), num_nodes=3)
+        >>> part, edges = graph.subgraph(torch.tensor([1, 2]))
+        >>> part.edge_index.tolist(), edges.tolist()
+        ([[0], [1]], [2])
+        """
+        number = torch.full((self.num_nodes,), -1, device=self.device)
+        number[nodes] = torch.arange(len(nodes), device=self.device)
+        ends = number[self.edge_index]
+        edges = (ends >= 0).all(0).nonzero().squeeze(1)
+        # Ascending numbers leave the order of the edges as it is.
+        return Graph._from_ordered(ends.index_select(1, edges), len(nodes)), edges
+
     def to(self, device: torch.device | str) -> Graph:
         """Return the graph on ``device``: itself when it is already there."""
         with torch.inference_mode(mode=False):

@@ -84,6 +84,8 @@ class DistillationModule(LightningModule):
             self.peak_memory_bytes = peak_memory(step, self.device)
         else:
             step()
+        if self.distiller.average is not None:
+            self.distiller.update_average()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Tell the observers of the step, now that the optimiser has taken it."""
@@ -126,6 +128,7 @@ def detached(report: StepReport) -> StepReport:
         weights=report.weights,
         logits=report.logits.detach(),
         compared={},
+        peers={name: value.detach() for name, value in report.peers.items()},
     )
 
 
@@ -146,6 +149,7 @@ class StepMeans:
         self.steps += 1
         self.weights = dict(report.weights)
         values = {"loss": report.total, "task": report.task}
+        values.update({f"task/{name}": value for name, value in report.peers.items()})
         values.update({f"term/{name}": value for name, value in report.terms.items()})
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value

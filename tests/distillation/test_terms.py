@@ -35,7 +35,7 @@ def test_unusable_names_are_refused(name: str) -> None:
         ({"loss": 3}, "loss must be the name of a loss or a gkd.AbstractLoss, got int"),
         ({"loss": torch.nn.MSELoss()}, "got MSELoss"),
         ({"loss": Squared(), "params": {"p": 2}}, "params are for a loss given by name"),
-        ({"loss": Squared(), "student": 3}, "student must be a tap such as 'layers.1', got 3"),
+        ({"loss": Squared(), "student": 3}, "student must be a tap such as 'layers.1', or a list"),
         ({"loss": Squared(), "weight": -1.0}, "weight: expected a finite number >= 0"),
         ({"loss": Squared(), "weight": {"valu": 1.0}}, "weight: unknown key 'valu'"),
     ],

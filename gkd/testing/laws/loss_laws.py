@@ -268,20 +268,11 @@ def _samples(view: View) -> list[View]:
     if view.batch is None:
         return [view]
     sizes = torch.bincount(view.batch).tolist()
-    rows = {name: torch.split_with_sizes(tensor, sizes) for name, tensor in parts(view).items()}
     starts = [sum(sizes[:index]) for index in range(len(sizes))]
     return [
-        View(
-            **{name: pieces[index] for name, pieces in rows.items()},
-            graph=None if view.graph is None else _subgraph(view.graph, start, sizes[index]),
-        )
-        for index, start in enumerate(starts)
+        replace(view.rows(torch.arange(start, start + size)), batch=None)
+        for start, size in zip(starts, sizes, strict=True)
     ]
-
-
-def _subgraph(graph: Graph, start: int, size: int) -> Graph:
-    inside = (graph.target >= start) & (graph.target < start + size)
-    return Graph(graph.edge_index[:, inside] - start, size)
 
 
 @law("loss", problems=problems)
