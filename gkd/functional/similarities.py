@@ -100,8 +100,8 @@ class EdgePairs:
         # The mean needs no gradient, as distances do not depend on it.
         return self.features - self.features.detach().mean(dim=0)
 
-    def exceeds_rounding(self, square: float) -> bool:
-        """Whether ``square`` is more than rounding can make of the squared distance of equal rows.
+    def rounding(self) -> float:
+        """Largest squared distance that rounding can make of equal rows.
 
         The distance of F features in float64 is off by less than 4·F·ε of the largest squared norm
         about the mean. The features, too, come from sums that their own dtype rounded: equal rows
@@ -109,16 +109,21 @@ class EdgePairs:
         that their scale does not matter.
 
         >>> pairs = EdgePairs(torch.tensor([[1.0], [1.0]]), Graph(torch.tensor([[1], [0]]), 2))
-        >>> pairs.exceeds_rounding(1e-14), pairs.exceeds_rounding(1e-12)
-        (False, True)
+        >>> 1e-14 < pairs.rounding() < 1e-12
+        True
         """
-        unit = 4 * self.features.shape[1]
-        of_features = unit * torch.finfo(self.features.dtype).eps ** 2 * self.largest_squared_norm()
-        of_sums = unit * torch.finfo(torch.float64).eps
+        return self._rounding(_largest_squared_norm(self._centred))
+
+    def exceeds_rounding(self, square: float) -> bool:
+        """Whether ``square`` is more than :meth:`rounding`, mostly without a pass to find that."""
         # Norms about the mean are at most twice the others, which are there already.
-        if square > of_features + of_sums * 4 * self.largest_squared_norm():
-            return True
-        return square > of_features + of_sums * _largest_squared_norm(self._centred)
+        at_most = self._rounding(4 * self.largest_squared_norm())
+        return square > at_most or square > self.rounding()
+
+    def _rounding(self, centred_squared_norm: float) -> float:
+        of_features = torch.finfo(self.features.dtype).eps ** 2 * self.largest_squared_norm()
+        of_sums = torch.finfo(torch.float64).eps * centred_squared_norm
+        return 4 * self.features.shape[1] * (of_features + of_sums)
 
     def l1_distance(self) -> Tensor:
         """Distances ``Σ_c |z_ic − z_jc|``, ``[E]``."""

@@ -64,7 +64,8 @@ class L2(AbstractKernel):
     As printed there is no minus sign: farther neighbours weigh more.
 
     Args:
-        squared: whether the distance is squared.
+        squared: whether the distance is squared. Where it is not, a distance that rounding cannot
+            tell from 0 counts as 0, and so does its gradient.
 
     Source: CVPR 2020, equation 4; unsquared in Joshi et al., TNNLS 2022.
 
@@ -84,9 +85,10 @@ class L2(AbstractKernel):
         if self.squared:
             return pairs.squared_distance()
         # The root magnifies the round-off of small distances without bound, hence no tolerance.
-        # Where the distance is 0 its gradient is taken as 0, not as the root's infinite slope.
+        # Where the distance is 0 its gradient is taken as 0, not as the root's infinite slope; nor
+        # of length 1 in a direction of rounding's making.
         square = pairs.squared_distance(tolerance=0.0)
-        zero = square == 0
+        zero = square <= pairs.rounding()
         return square.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)
 
 

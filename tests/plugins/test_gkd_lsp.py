@@ -215,7 +215,8 @@ def rotated(features: Tensor, seed: int) -> Tensor:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("shift", [0.0, 1e3])
-def test_median_bandwidth_does_not_see_what_rounding_makes_of_equal_rows(dtype, scale, shift):
+@pytest.mark.parametrize(("kernel", "value"), [(RBF("median"), 1), (L2(squared=False), 0)])
+def test_no_kernel_sees_what_rounding_makes_of_equal_rows(kernel, value, dtype, scale, shift):
     graph = Graph(torch.tensor([[1, 2, 3, 0], [0, 0, 0, 1]]), 5)
     generator = torch.Generator().manual_seed(0)
     row = torch.randn(1, 16, generator=generator, dtype=dtype)
@@ -225,8 +226,8 @@ def test_median_bandwidth_does_not_see_what_rounding_makes_of_equal_rows(dtype, 
         last_digit = torch.randint(-1, 2, features.shape, generator=generator)
         noisy = features * (1 + torch.finfo(dtype).eps * last_digit)
         leaf = (noisy * scale).requires_grad_()
-        similarities = RBF("median")(leaf, graph)
-        assert similarities.tolist() == [1, 1, 1, 1]
+        similarities = kernel(leaf, graph)
+        assert similarities.tolist() == [value] * 4
         (gradient,) = torch.autograd.grad(similarities.sum(), leaf)
         assert not gradient.any()
 

@@ -21,7 +21,8 @@ from gkd.testing.subject import fixed_seed
 
 def test_literal_pairs_compute_every_statistic_themselves():
     statistics = {name for name in vars(EdgePairs) if not name.startswith("_")}
-    of_nodes = {"largest_squared_norm", "exceeds_rounding"}  # which follow from norms, not pairs
+    # Which follow from norms, not pairs:
+    of_nodes = {"largest_squared_norm", "rounding", "exceeds_rounding"}
     assert statistics - of_nodes <= set(vars(RawPairs))
 
 
