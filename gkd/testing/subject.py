@@ -44,7 +44,7 @@ from gkd.hosting.records import Component
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
 _SUPPLIED: Mapping[str, Mapping[str, Any]] = {"model": {"in_channels": 3, "out_channels": 4}}
-_GRANTED = {"translation_invariant": True, "bounded_memory": True, "inputs": None}
+_GRANTED = {"translation_invariant": True, "bounded_memory": True}
 
 
 @dataclass(frozen=True)

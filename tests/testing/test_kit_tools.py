@@ -12,7 +12,7 @@ from gkd import Graph, Sample, collate
 from gkd.functional.similarities import EdgePairs
 from gkd.testing.description import description
 from gkd.testing.laws.kernel_laws import RawPairs
-from gkd.testing.laws.model_calls import input_names, logits_of
+from gkd.testing.laws.model_calls import input_names, logits_of, takes_edges
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch
@@ -150,9 +150,31 @@ class Choosy(nn.Module):
         return x + batch[:, None]
 
 
-def test_models_are_called_by_the_names_that_they_declare():
-    batch = collate([Sample(id=name, x=torch.ones(2, 3)) for name in "ab"])
-    assert logits_of(Choosy(), batch)[:, 0].tolist() == [1, 1, 2, 2]
+class Renaming(nn.Module):
+    inputs = {"h": "x", "cloud": "batch"}  # noqa: RUF012
+
+    def forward(self, cloud, h):
+        return h + cloud[:, None]
+
+
+class Whole(nn.Module):
+    inputs = "batch"
+
+    def forward(self, data):
+        return data.x + data.batch[:, None]
+
+
+class Silent(nn.Module):
+    def forward(self, x, *, batch):
+        return x + batch[:, None]
+
+
+@pytest.mark.parametrize("kind", [Choosy, Renaming, Whole, Silent])
+def test_models_are_called_as_they_declare(kind):
+    model, batch = kind(), collate([Sample(id=name, x=torch.ones(2, 3)) for name in "ab"])
+    assert logits_of(model, batch)[:, 0].tolist() == [1, 1, 2, 2]
+    assert {"x", "batch"} <= set(input_names(model))
+    assert takes_edges(model) == (kind is Whole)
 
 
 def test_what_a_model_cannot_do_without_must_be_in_the_kits_batches():

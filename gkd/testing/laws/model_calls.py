@@ -1,7 +1,7 @@
 """Calling a model as a distiller does."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -9,9 +9,9 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from gkd.data import Batch, Sample, collate
-from gkd.distillation.inputs import NetworkInputs
+from gkd.distillation.inputs import WHOLE, Inputs, NetworkInputs, inputs_or
 from gkd.testing.strategies.samples import CONTENTS, batches
-from gkd.testing.subject import Subject, declaration, fixed_seed
+from gkd.testing.subject import Subject, fixed_seed
 
 _AVAILABLE = (*CONTENTS, "batch", "ptr")
 
@@ -22,29 +22,36 @@ def input_names(model: nn.Module) -> tuple[str, ...]:
     Raises:
         AssertionError: they lack one that the model cannot do without.
     """
-    parameters = inspect.signature(model.forward).parameters.values()
-    optional = {p.name for p in parameters if p.default is not p.empty}
-    for name in declared_inputs(model):
-        if name not in _AVAILABLE and name not in optional:
+    optional = {p.name for p in _parameters(model) if p.default is not p.empty}
+    for place, name in _places(model).items():
+        if name not in _AVAILABLE and place not in optional:
             raise AssertionError(
                 f"forward takes {name!r}, but the batches of the kit have {', '.join(_AVAILABLE)}: "
-                "name the parameters so, or declare their names in order as inputs = (...)"
+                "name the parameters so, or declare what they are called with as inputs = (...)"
             )
-    return tuple(name for name in declared_inputs(model) if name in _AVAILABLE)
+    return tuple(name for name in _places(model).values() if name in _AVAILABLE)
 
 
-def declared_inputs(model: nn.Module) -> tuple[str, ...]:
-    """Return the inputs that the model declares, or else those that ``forward`` names."""
-    names = declaration(model, "inputs")
-    if names is not None:
-        return tuple(names)
-    parameters = inspect.signature(model.forward).parameters.values()
-    return tuple(
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        and (p.default is p.empty or p.name in _AVAILABLE)
-    )
+def takes_edges(model: nn.Module) -> bool:
+    """Whether the model is called with the edges of a batch."""
+    return "edge_index" in _places(model).values()
+
+
+def _inputs(model: nn.Module) -> Inputs:
+    """Return what the model declares that it is called with, or else what ``forward`` names."""
+    named = [p for p in _parameters(model) if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    default = [p.name for p in named if p.default is p.empty or p.name in _AVAILABLE]
+    return inputs_or(model, default)
+
+
+def _places(model: nn.Module) -> Mapping[str, str]:
+    inputs = _inputs(model)
+    names = _AVAILABLE if inputs == WHOLE else inputs
+    return names if isinstance(names, Mapping) else {name: name for name in names}
+
+
+def _parameters(model: nn.Module) -> Collection[inspect.Parameter]:
+    return inspect.signature(model.forward).parameters.values()
 
 
 def widths(subject: Subject) -> tuple[int, int]:
@@ -76,7 +83,7 @@ def logits_of(
         seed: for dropout.
     """
     numbers = {n: tensor.to(dtype) for n, tensor in batch.items() if tensor.is_floating_point()}
-    inputs = NetworkInputs(input_names(model), model, "model")
+    inputs = NetworkInputs(_inputs(model), model, "model")
     arguments = inputs.arguments(with_tensors(batch, numbers))
     with fixed_seed(seed):
         output: Tensor = model(*arguments.positional, **arguments.named)

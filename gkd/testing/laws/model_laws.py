@@ -19,12 +19,11 @@ from gkd.testing.laws.cases import (
     node_relabellings,
 )
 from gkd.testing.laws.model_calls import (
-    declared_inputs,
     evaluation_model,
     generic_batch,
-    input_names,
     logits_of,
     model_batches,
+    takes_edges,
     training_model,
     widths,
     with_tensors,
@@ -80,8 +79,7 @@ def isolated_nodes_and_empty_edges(subject: Subject, batch: Batch) -> None:
 
 
 def _without_edge_index(subject: Subject) -> str:
-    taken = "edge_index" in declared_inputs(subject.specimen)
-    return "" if taken else "declared: edge_index is not among its inputs"
+    return "" if takes_edges(subject.specimen) else "declared: edge_index is not among its inputs"
 
 
 @law(
@@ -259,7 +257,7 @@ def bounded_memory(subject: Subject) -> None:
         f"with {2 * nodes} instead of {nodes} nodes, {large.description}: "
         f"{large.elements / few.elements:.1f} times as much; {_HINT}",
     )
-    if "edge_index" not in input_names(subject.specimen):
+    if not takes_edges(subject.specimen):
         return
     # Four times the edges, the same nodes: what is more is held for each edge.
     many = _largest(subject, nodes, 4 * edges)
