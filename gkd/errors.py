@@ -13,7 +13,10 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -225,6 +228,47 @@ def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
     choices = [choice for choice in _choices(annotation) if isinstance(choice, str)]
     near = f"; {suggestion(value, choices)}" if isinstance(value, str) and choices else ""
     return sentence + near
+
+
+def mistakes(
+    error: "ValidationError", model: "type[BaseModel]"
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the path of every value that does not fit ``model``, and what is wrong with it.
+
+    >>> from pydantic import BaseModel, ValidationError
+    >>> class Sizes(BaseModel):
+    ...     widths: dict[str, list[int]]
+    >>> try:
+    ...     Sizes.model_validate({"widths": {"hidden": [64, "wide"]}})
+    ... except ValidationError as error:
+    ...     print(*mistakes(error, Sizes))
+    (('widths', 'hidden', 1), "must be int, got 'wide'")
+    """
+    for details in error.errors(include_url=False):
+        path = details["loc"]
+        if details["type"] == "extra_forbidden":
+            known = _container(functools.reduce(_part, path[:-1], model)).model_fields
+            yield path, f"unknown key; {suggestion(str(path[-1]), known)}"
+        elif details["type"] == "missing":
+            yield path, "missing, but required"
+        else:
+            annotation = functools.reduce(_part, path, model)
+            yield path, mistake(details, annotation, details["input"])
+
+
+def _part(whole: Any, part: str | int) -> Any:
+    """Return the annotation of a field of a model, a value of a mapping or an item of a list."""
+    whole = _container(whole)
+    if hasattr(whole, "model_fields"):
+        return whole.model_fields[part].rebuild_annotation()
+    return typing.get_args(whole)[-1]
+
+
+def _container(annotation: Any) -> Any:
+    """Find the model, mapping or list in ``Annotated[...]`` and ``T | None``."""
+    if hasattr(annotation, "model_fields") or typing.get_origin(annotation) in {list, dict}:
+        return annotation
+    return _container(typing.get_args(annotation)[0])
 
 
 def _choices(annotation: Any) -> Iterator[Any]:

@@ -4,12 +4,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from gkd.errors import GkdError, RecipeError, mistake, suggestion
+from gkd.errors import GkdError, RecipeError, mistakes
 from gkd.recipe.lines import Path
 
 
@@ -60,32 +58,9 @@ def dotted(path: Sequence[str | int]) -> str:
 
 def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
     """All that pydantic found, one line each, at the places where a user can correct it."""
-    lines = []
-    for details in error.errors(include_url=False):
-        path = details["loc"]
-        if details["type"] == "extra_forbidden":
-            *parents, key = path
-            known = _model(reduce(_annotation, parents, model)).model_fields
-            sentence = f"unknown key; {suggestion(str(key), known)}"
-        elif details["type"] == "missing":
-            sentence = "missing, but required"
-        else:
-            sentence = mistake(details, reduce(_annotation, path, model), details["input"])
-        lines.append(f"{origins.of(path)}: {dotted(path)}: {sentence}")
-    return RecipeError("\n".join(lines))
-
-
-def _annotation(whole: Any, part: str | int) -> Any:
-    """Return the annotation of one part of a value: a field of a table, or an element of a list."""
-    if isinstance(part, str):
-        return _model(whole).model_fields[part].rebuild_annotation()
-    while get_origin(whole) is not list:  # list[T] may be within Annotated[...] or T | None
-        whole = get_args(whole)[0]
-    return get_args(whole)[0]
-
-
-def _model(annotation: Any) -> type[BaseModel]:
-    """Find M in ``M``, ``list[M]`` and ``M | None``."""
-    while not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        annotation = get_args(annotation)[0]
-    return annotation
+    return RecipeError(
+        "\n".join(
+            f"{origins.of(path)}: {dotted(path)}: {sentence}"
+            for path, sentence in mistakes(error, model)
+        )
+    )

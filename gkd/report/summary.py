@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
-from gkd.errors import DataError
+from gkd.errors import DataError, mistakes
 
 FILE_NAME = "summary.json"
 
@@ -80,9 +80,9 @@ def read_summary(path: Path) -> Summary:
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
-        raise DataError(f"{path} is not a summary: {where}: {first['msg']}") from error
+        place, sentence = next(mistakes(error, Summary))
+        where = ".".join(map(str, place)) or "the whole file"
+        raise DataError(f"{path} is not a summary: {where}: {sentence}") from error
 
 
 def summaries(folder: Path) -> list[Summary]:

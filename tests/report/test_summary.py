@@ -35,14 +35,16 @@ def test_further_keys_are_kept(tmp_path: Path) -> None:
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     content = summary("lsp", 0, 0.5)
     del content["parameters"]
-    with pytest.raises(DataError, match=r"summary\.json is not a summary: parameters"):
+    with pytest.raises(DataError, match=r"summary\.json is not a summary: parameters: missing"):
         read_summary(written(tmp_path, content))
 
 
 def test_a_mistyped_value_is_named(tmp_path: Path) -> None:
     content = summary("lsp", 0, 0.5, test={"micro_f1": "high"})
-    with pytest.raises(DataError, match=r"test\.micro_f1"):
+    with pytest.raises(DataError, match=r"test\.micro_f1: must be float, got 'high'"):
         read_summary(written(tmp_path, content))
+    with pytest.raises(DataError, match=r"the whole file: must be table, got \[\]"):
+        read_summary(written(tmp_path / "other", []))
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
