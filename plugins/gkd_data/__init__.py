@@ -1,4 +1,4 @@
-"""Datasets: PPI, ModelNet, a folder of one's own objects, and two that are generated."""
+"""Datasets: PPI, ModelNet, files of node classification, objects of one's own, two generated."""
 
 from collections.abc import Mapping
 
@@ -11,6 +11,7 @@ def gkd_datasets() -> Mapping[str, str]:
     return {
         "communities": "gkd_data.communities:Communities",
         "modelnet40": "gkd_data.modelnet:ModelNet40",
+        "nodes": "gkd_data.nodes:Nodes",
         "objects": "gkd_data.objects:Objects",
         "ppi": "gkd_data.ppi:PPI",
         "shapes": "gkd_data.shapes:Shapes",

@@ -58,6 +58,11 @@ class Archive:
         self._members = {member.rpartition("/")[2]: member for member in members}
         self.require(names)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all files that are there."""
+        return frozenset(self._members)
+
     def require(self, names: Iterable[str]) -> None:
         """Raise :class:`DataError` unless all of these files are there."""
         missing = sorted(set(names) - self._members.keys())

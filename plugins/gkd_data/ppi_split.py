@@ -8,6 +8,7 @@ import torch
 
 from gkd import DataError, Sample
 from gkd_data.archive import Archive
+from gkd_data.links import symmetric_edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,32 +96,6 @@ def read_split(archive: Archive, split: str, self_loops: bool) -> Split:
         graph_ids=graph_ids,
         starts=starts,
     )
-
-
-def symmetric_edges(
-    source: np.ndarray, target: np.ndarray, num_nodes: int, self_loops: bool
-) -> np.ndarray:
-    """Return both directions of every link once, sorted by (target, source).
-
-    Args:
-        source: one end of each link, ``int64 [L]``.
-        target: the other end, ``int64 [L]``; a link may be listed often, and in both directions.
-        num_nodes: number of nodes N.
-        self_loops: whether the self-loops among the links stay.
-
-    Returns:
-        ``int64 [2, E]``, row 0 the sources.
-
-    >>> symmetric_edges(np.array([0, 1, 2]), np.array([1, 0, 2]), 3, self_loops=True).tolist()
-    [[1, 0, 2], [0, 1, 2]]
-    >>> symmetric_edges(np.array([0, 1, 2]), np.array([1, 0, 2]), 3, self_loops=False).tolist()
-    [[1, 0], [0, 1]]
-    """
-    # One number per edge: numbers sort and lose their duplicates in one pass, pairs would not.
-    keys = np.unique(np.concatenate([target * num_nodes + source, source * num_nodes + target]))
-    edges = np.stack([keys % num_nodes, keys // num_nodes]) if num_nodes else keys.reshape(2, 0)
-    # A mask as an index would leave the two rows interleaved in memory.
-    return edges if self_loops else edges.compress(edges[0] != edges[1], axis=1)
 
 
 def _graphs(where: str, node_graph: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import modelnet_files
+import node_archives
 import object_folders
 import ppi_archive
 import pytest
@@ -28,7 +29,12 @@ def _objects(folder: Path) -> dict[str, object]:
     return {"root": folder, "points": object_folders.POINTS}
 
 
-FILES = {"ppi": _ppi, "modelnet40": _modelnet40, "objects": _objects}
+def _nodes(folder: Path) -> dict[str, object]:
+    file = node_archives.write(folder / "nodes.npz", node_archives.platonov())
+    return {"file": file, "setting": "production", "held_out_share": 0.4}
+
+
+FILES = {"ppi": _ppi, "modelnet40": _modelnet40, "nodes": _nodes, "objects": _objects}
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd import Graph, Sample, collate
-from gkd_data.ppi_split import symmetric_edges
+from gkd_data.links import component_of_each, edges_among, symmetric_edges
 
 WIDTH, CLASSES = 3, 2
 
@@ -115,3 +115,26 @@ def test_symmetric_edges_ignore_order_direction_and_repetition(
         symmetric_edges(*doubled, num_nodes, self_loops=True),
         symmetric_edges(source, target, num_nodes, self_loops=True),
     )
+
+
+@given(link_lists())
+def test_components_are_what_links_reach(links: tuple[np.ndarray, np.ndarray, int]) -> None:
+    source, target, num_nodes = links
+    reached = {node: {node} for node in range(num_nodes)}
+    for i, j in zip(source.tolist(), target.tolist(), strict=True):
+        joined = reached[i] | reached[j]
+        for node in joined:
+            reached[node] = joined
+    edges = symmetric_edges(source, target, num_nodes, self_loops=True)
+    expected = [min(reached[node]) for node in range(num_nodes)]
+    assert component_of_each(edges, num_nodes).tolist() == expected
+
+
+@given(link_lists(), st.data())
+def test_edges_among_some_nodes(links: tuple[np.ndarray, np.ndarray, int], data) -> None:
+    *_, num_nodes = links
+    edges = symmetric_edges(*links, self_loops=True)
+    kept = np.array(data.draw(st.lists(st.booleans(), min_size=num_nodes, max_size=num_nodes)))
+    names = [node for node in range(num_nodes) if kept[node]]
+    ours = [(names[i], names[j]) for i, j in edges_among(edges, kept.astype(bool)).T.tolist()]
+    assert ours == [(i, j) for i, j in edges.T.tolist() if kept[i] and kept[j]]

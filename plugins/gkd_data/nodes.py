@@ -1,0 +1,131 @@
+"""nodes: one graph of one's own, or of the public node files, whose nodes are classified."""
+
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from gkd import DataError, Sample
+from gkd.errors import validated
+from gkd_data.in_memory import InMemoryDataset
+from gkd_data.links import component_of_each, edges_among
+from gkd_data.node_files import NodeFile, read_node_file
+from gkd_data.node_splits import drawn_split, held_out, official_split
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Nodes(InMemoryDataset):
+    """One graph, some nodes of which train, some select and some test.
+
+    A sample is the graph: ``x [N, F]``, ``edge_index [2, E]``, ``y [N]``, bool ``train_mask``,
+    ``val_mask`` and ``test_mask [N]``, and ``n_id [N]``, the numbers of its nodes in the file.
+    Links become edges in both directions, each once; self-loops are left out, since models add
+    their own. Two layouts are read:
+
+        node_features [N, F], node_labels [N], edges [L, 2], and train_masks, val_masks and
+        test_masks [S, N] of the official splits, as Platonov et al. publish theirs
+
+        adj_{data,indices,indptr,shape}, attr_{data,indices,indptr,shape} (or attr_matrix [N, F])
+        and labels [N], as those of shchur/gnn-benchmark: sparse matrices by rows
+
+    Without official splits, as many nodes of every class train and validate, all others test:
+    GLNN's protocol with its 20, 30 and ``largest_component``.
+
+    In the ``inductive`` setting, a share of the test nodes and all their edges are absent from the
+    graph to train and to validate on; these nodes test, on the whole graph. ``production`` trains
+    the same and tests on all test nodes: those that the training graph has on that graph, the
+    others on the whole one.
+
+    Args:
+        file: the ``.npz`` file.
+        split: which of the official splits, or of the random ones.
+        setting: ``transductive``, ``inductive`` or ``production``.
+        held_out_share: of the test nodes, rounded down, in the latter two.
+        largest_component: leave out what the most nodes are not joined with.
+        normalise: divide the features of each node by the sum of their absolute values.
+        train_per_class: nodes of each class to train on, where there are no official splits.
+        validation_per_class: nodes of each class to validate on, there.
+
+    Raises:
+        DataError: the file is missing, damaged or laid out otherwise, or a split of it cannot be
+            had.
+
+    Source: Platonov et al., A critical look at the evaluation of GNNs under heterophily, ICLR 2023;
+    Shchur et al., Pitfalls of Graph Neural Network Evaluation, 2018; the settings are those of
+    Zhang et al., Graph-less Neural Networks, ICLR 2022, section 5.1.
+    """
+
+    task = "single-label"
+    inputs = ("x", "edge_index")
+    rows = MappingProxyType({"train": "train_mask", "validation": "val_mask", "test": "test_mask"})
+
+    @validated
+    def __init__(
+        self,
+        file: str | Path,
+        split: NonNegativeInt = 0,
+        setting: Literal["transductive", "inductive", "production"] = "transductive",
+        held_out_share: Share = 0.2,
+        largest_component: bool = False,
+        normalise: bool = False,
+        train_per_class: PositiveInt = 20,
+        validation_per_class: PositiveInt = 30,
+    ) -> None:
+        path = Path(file).expanduser()
+        found = read_node_file(path)
+        everything = np.ones(len(found.labels), dtype=bool)
+        if largest_component:
+            component = component_of_each(found.edges, len(everything))
+            everything = component == np.bincount(component).argmax()
+        if found.masks:
+            official = official_split(found, split)
+            parts = {name: mask & everything for name, mask in official.items()}
+        else:
+            parts = drawn_split(found, everything, split, train_per_class, validation_per_class)
+        for name, mask in parts.items():
+            if not mask.any():
+                raise DataError(f"{found.where}: split {split} has no node for {name}")
+        whole = f"{path.stem}-{split}"
+        if setting == "transductive":
+            self.train = self.validation = self.test = [
+                _sample(whole, found, everything, parts, normalise)
+            ]
+        else:
+            hidden = held_out(parts["test"], split, held_out_share)
+            if not hidden.any() or not (parts["test"] & ~hidden).any():
+                raise DataError(
+                    f"{found.where}: {int(parts['test'].sum())} test nodes are too few to hold out "
+                    f"the share {held_out_share}"
+                )
+            seen = {**parts, "test": parts["test"] & ~hidden}
+            observed = _sample(f"{whole}-observed", found, everything & ~hidden, seen, normalise)
+            # The same graph, in which no other node tests: the others were scored without them.
+            later = {**parts, "test": hidden}
+            complete = _sample(whole, found, everything, later, normalise)
+            self.train = self.validation = [observed]
+            self.test = [complete] if setting == "inductive" else [observed, complete]
+        self.num_features = found.features.shape[1]
+        self.num_classes = int(found.labels.max()) + 1
+
+
+def _sample(
+    id: str, file: NodeFile, kept: np.ndarray, parts: dict[str, np.ndarray], normalise: bool
+) -> Sample:
+    x = file.features[kept]
+    if normalise:
+        total = np.abs(x).sum(1, keepdims=True)
+        x = x / np.where(total == 0, 1, total)
+    return Sample(
+        id=id,
+        x=torch.from_numpy(x),
+        edge_index=torch.from_numpy(edges_among(file.edges, kept)),
+        y=torch.from_numpy(file.labels[kept]),
+        train_mask=torch.from_numpy(parts["train"][kept]),
+        val_mask=torch.from_numpy(parts["validation"][kept]),
+        test_mask=torch.from_numpy(parts["test"][kept]),
+        n_id=torch.from_numpy(np.flatnonzero(kept)),
+    )
