@@ -16,6 +16,7 @@ from gkd.cache.teacher_cache import TeacherCache
 from gkd.data.batch_attributes import BatchNodes, ChangedBatch
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
+from gkd.distillation.logits import logits_by_network
 from gkd.distillation.moving_average import MovingAverage
 from gkd.distillation.resolve import (
     STUDENT,
@@ -28,7 +29,7 @@ from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
-from gkd.distillation.taps import Tap, evaluation_mode
+from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import AVERAGE, TeacherViews, networks_by_name
 from gkd.distillation.term import Term
@@ -71,7 +72,8 @@ class Distiller(nn.Module):
             ``"train_mask[0]"``), ``"seeds"`` of a sampled batch, or ``"all"``. By default all, but
             never where the batch has a ``train_mask``.
         logits: where the logits are in what a network returns, if that is no tensor: ``"[0]"``,
-            ``"[key]"``.
+            ``"[key]"`` or ``"[field]"``, of all networks or by name, ``{"teacher": "[0]"}``. By
+            default what a network declares in an attribute ``logits``, or its item of that name.
         task_weight: of the task's loss, as the weight of a term.
         trained: names of teachers that learn, too.
         ema: decay of a moving average of the student's weights, which terms may name ``"ema:"``;
@@ -115,7 +117,7 @@ class Distiller(nn.Module):
         inputs: Inputs | Mapping[str, Inputs] | None = None,
         target: str | None = None,
         mask: str | None = None,
-        logits: str = "",
+        logits: str | Mapping[str, str] | None = None,
         task_weight: float | Mapping[str, object] | Schedule = 1.0,
         trained: Collection[str] = (),
         ema: float | None = None,
@@ -142,15 +144,17 @@ class Distiller(nn.Module):
         )
         rows = None if mask is None else Rows.parse(mask)
         self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
-        place = Tap.parse(logits)
+        given = {STUDENT: student, **self.teachers, **self.peers}
+        places = logits_by_network(logits, given)
+        places[AVERAGE] = places[STUDENT]
         self._taps = {
-            name: network_taps(name, networks.label(name), self.terms, place)
+            name: network_taps(name, networks.label(name), self.terms, places[name])
             for name in networks.all
         }
         self._teacher_views = {
-            name: TeacherViews(name, networks, self.terms, place) for name in networks.fixed
+            name: TeacherViews(name, networks, self.terms, places[name]) for name in networks.fixed
         }
-        said = inputs_by_network(inputs, {STUDENT: student, **self.teachers, **self.peers})
+        said = inputs_by_network(inputs, given)
         said[AVERAGE] = said[STUDENT]
         self._inputs = {
             name: NetworkInputs(said[name], network, networks.label(name))

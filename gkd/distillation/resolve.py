@@ -303,7 +303,7 @@ def _asked_by(loss: AbstractLoss) -> Collection[str]:
 
 
 def network_taps(
-    network: str, label: str, terms: Sequence[ResolvedTerm], logits: Tap
+    network: str, label: str, terms: Sequence[ResolvedTerm], logits: str
 ) -> NetworkTaps:
     """Return what to capture of one network.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from gkd.data.batch_attributes import attribute_names
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.errors import TapError
 from gkd.graph import Graph
@@ -62,11 +63,18 @@ class Tap:
 def item_of(output: object, items: tuple[str, ...], place: str) -> object:
     """Return the item of a module's output that ``items`` lead to.
 
+    Args:
+        output: of the module.
+        items: positions, keys, or names of fields or attributes, one after the other.
+        place: what messages call it.
+
     Raises:
         TapError: there is no such item; the message starts with ``place``.
     """
     for item in items:
         choices = items_in(output)
+        if item not in choices:
+            choices |= _also_called(output, item)
         if item not in choices:
             holds = f"items {', '.join(choices)}" if choices else "no items"
             raise TapError(f"{place}: no item [{item}]; {describe(output)} has {holds}")
@@ -115,12 +123,35 @@ def describe(value: object) -> str:
 
 
 def items_in(output: object) -> dict[str, object]:
-    """Items of a tuple, list or mapping by what a tap calls them; empty for anything else."""
+    """Items of a module's output by what a tap calls them.
+
+    Keys of a mapping, fields of a named tuple or data class, positions in any other tuple or list,
+    attributes of any other object; of tensors, graphs, numbers and texts there are none.
+    """
     if isinstance(output, Mapping):
         return {str(key): value for key, value in output.items()}
     if isinstance(output, tuple | list):
-        return {str(position): value for position, value in enumerate(output)}
+        names = getattr(output, "_fields", None) or map(str, range(len(output)))
+        return dict(zip(names, output, strict=True))
+    if not _is_record(output):
+        return {}
+    names = [f.name for f in fields(output)] if is_dataclass(output) else attribute_names(output)
+    return {name: getattr(output, name, None) for name in names}
+
+
+def _also_called(output: object, item: str) -> dict[str, object]:
+    """Return the item of another name: a position in a named tuple, a property of an object."""
+    if isinstance(output, tuple) and item.isdigit() and int(item) < len(output):
+        return {item: output[int(item)]}
+    if _is_record(output) and hasattr(output, item):
+        return {item: getattr(output, item)}
     return {}
+
+
+def _is_record(output: object) -> bool:
+    """Whether what a module returns is an object of attributes."""
+    values = Tensor | Graph | nn.Module | str | bytes | int | float | complex | type | None
+    return not isinstance(output, values | tuple | list | Mapping)
 
 
 class Complete(BaseException):
@@ -335,10 +366,14 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _shapes(output: object, items: str = "") -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes(
+    output: object, items: str = "", inside: tuple[object, ...] = ()
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     if isinstance(output, Tensor):
         yield items, tuple(output.shape)
     elif isinstance(output, Graph):
         yield items, tuple(output.edge_index.shape)
+    if any(output is outer for outer in inside):  # objects may hold themselves
+        return
     for item, value in items_in(output).items():
-        yield from _shapes(value, f"{items}[{item}]")
+        yield from _shapes(value, f"{items}[{item}]", (*inside, output))

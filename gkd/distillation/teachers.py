@@ -20,7 +20,6 @@ from gkd.distillation.resolve import (
     network_taps,
     term_context,
 )
-from gkd.distillation.taps import Tap
 from gkd.distillation.views import BatchGraph, network_outputs
 from gkd.errors import ParameterError, suggestion
 from gkd.graph.graph import recall_graph
@@ -102,7 +101,7 @@ class TeacherViews:
         name: str,
         networks: Networks,
         terms: Sequence[ResolvedTerm],
-        logits: Tap,
+        logits: str,
     ) -> None:
         self.teacher = networks.fixed[name]
         self.label = networks.label(name)

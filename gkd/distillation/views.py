@@ -15,8 +15,9 @@ from gkd.cache.keys import component_key
 from gkd.data.batch_attributes import BatchNodes, tensor_attribute
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.layout import Layout
+from gkd.distillation.logits import logits_of
 from gkd.distillation.tapped_rows import samples_of_rows, tapped_rows
-from gkd.distillation.taps import Tap, capture, describe, features_of, graph_of, item_of
+from gkd.distillation.taps import Tap, capture, features_of, graph_of
 from gkd.distillation.term import GraphBuilder, GraphChoice
 from gkd.errors import ParameterError, TapError
 from gkd.graph import Graph
@@ -47,7 +48,7 @@ class NetworkTaps:
 
     Attributes:
         name: of the network, for messages.
-        logits: items that lead to the logits where the network returns more than a tensor.
+        logits: where they are in what the network returns; see :func:`logits_of`.
         features: taps that yield features.
         graphs: taps that yield a graph, or a tuple that begins with an edge index.
         partial: whether the logits are not needed, so that the pass may end with the last tap.
@@ -55,7 +56,7 @@ class NetworkTaps:
     """
 
     name: str
-    logits: Tap
+    logits: str = ""
     features: Collection[Tap] = ()
     graphs: Collection[Tap] = ()
     partial: bool = False
@@ -80,7 +81,7 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
     with capture(network, taps.captured, taps.name, enough, taps.terms) as captured:
         output = network(*arguments.positional, **arguments.named)
     outputs = NetworkOutputs(
-        logits=None if taps.partial else _logits(output, taps),
+        logits=None if taps.partial else logits_of(output, taps.logits, taps.name),
         features={
             tap: features_of(captured.value(tap), captured.place(tap)) for tap in taps.features
         },
@@ -92,17 +93,6 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
 
 
 _firings: WeakKeyDictionary[nn.Module, dict[frozenset[Tap], int]] = WeakKeyDictionary()
-
-
-def _logits(output: object, taps: NetworkTaps) -> Tensor:
-    if not isinstance(output, Tensor):
-        output = item_of(output, taps.logits.items, f"{taps.name}: logits={str(taps.logits)!r}")
-    if not isinstance(output, Tensor):
-        raise TapError(
-            f"{taps.name} returns {describe(output)} where logits are expected; say which item "
-            "they are, as in Distiller(..., logits='[0]')"
-        )
-    return output
 
 
 @dataclass(frozen=True)

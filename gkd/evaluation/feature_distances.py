@@ -57,7 +57,7 @@ def feature_distances(
     require_tap(network, place, "network")
     device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     batch = collate([sample]).to(device)
-    taps = NetworkTaps("network", Tap(""), features=[place])
+    taps = NetworkTaps("network", features=[place], partial=True)
     arguments = NetworkInputs(inputs, network, "network").arguments(batch)
     with evaluation_mode(network):
         outputs = network_outputs(network, arguments, taps)

@@ -9,6 +9,7 @@ from torch import nn
 
 from gkd.data import AbstractDataset, Batch, Sample, collate
 from gkd.distillation.inputs import NetworkInputs, inputs_or
+from gkd.distillation.logits import declared_logits, logits_of
 from gkd.distillation.rows import Rows
 from gkd.distillation.supervised_loss import taken_rows
 from gkd.distillation.taps import evaluation_mode
@@ -65,7 +66,8 @@ class Scores:
             said = inputs_or(network, self.dataset.inputs)
             self._inputs[network] = NetworkInputs(said, network, "network")
         arguments = self._inputs[network].arguments(batch)
-        outputs = network(*arguments.positional, **arguments.named)
+        returned = network(*arguments.positional, **arguments.named)
+        outputs = logits_of(returned, declared_logits(network), "network")
         try:
             outputs, y = self.task.examples(outputs.float(), batch, self.task.target)
             if split in self.rows:

@@ -73,6 +73,7 @@ def _check_layout(value: Any) -> Any:
 Weight = Annotated[Any, AfterValidator(_check_weight)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
 GraphSource = Annotated[Any, AfterValidator(_check_graph)]
+LogitsPlace = Annotated[str | None, Field(pattern=r"^(\[[^\[\]]+\])+$")]
 LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
@@ -141,6 +142,8 @@ class TeacherRecipe(Part):
         params: of the model.
         inputs: what the model is called with, as ``gkd.Distiller`` takes it; by default what the
             model declares, else what the dataset does.
+        logits: where the logits are in what the model returns, such as ``"[0]"``; by default what
+            it declares, or the item of this name.
         weights: safetensors file, instead of a training.
         seed: of its training.
         training: how it is trained.
@@ -152,6 +155,7 @@ class TeacherRecipe(Part):
     name: str
     params: dict[str, Any] = {}
     inputs: NetworkInputs = None
+    logits: LogitsPlace = None
     weights: str | None = None
     seed: NonNegativeInt = 0
     training: TrainingRecipe | None = None
@@ -172,11 +176,13 @@ class StudentRecipe(Part):
         name: of the model.
         params: of the model.
         inputs: what the model is called with, as of the teacher.
+        logits: where they are in what the model returns, as of the teacher.
     """
 
     name: str
     params: dict[str, Any] = {}
     inputs: NetworkInputs = None
+    logits: LogitsPlace = None
 
 
 class TermRecipe(Part):

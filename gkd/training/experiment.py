@@ -16,7 +16,7 @@ from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
-from gkd.errors import DataError, GkdError, RecipeError
+from gkd.errors import DataError, GkdError, ParameterError, RecipeError
 from gkd.evaluation.splits import require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
@@ -148,9 +148,16 @@ class Experiment:
             params = {name: size for name, size in sizes.items() if name in accepted} | given
             set_random_state(derived_seed(seed, "weights", path[-1]))
             model: nn.Module = self.host.create("model", recipe.name, **params)
-            if recipe.inputs is not None:
-                # Said to the model itself, so that training, scores and cost all call it so.
-                model.inputs = recipe.inputs
+            # Said to the model itself, so that training, scores and cost all call it so.
+            for name, said in (("inputs", recipe.inputs), ("logits", recipe.logits)):
+                if said is None:
+                    continue
+                if isinstance(getattr(model, name, None), nn.Module):
+                    raise ParameterError(
+                        f"{name}: the model has a sub-module of this name, so that it cannot be "
+                        f"told its {name}; rename that"
+                    )
+                setattr(model, name, said)
             NetworkInputs(inputs_or(model, self.dataset.inputs), model, str(path[-1]))
         return model
 

@@ -28,10 +28,40 @@ class Renamed(Perceptron):
         return super().forward(scale * h)
 
 
+class Scored(Perceptron):
+    """Returns its logits under a name that says nothing."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"scores": super().forward(x), "inputs": x}
+
+
+class Paired(Perceptron):
+    """Returns a pair, and says itself which of it the logits are."""
+
+    logits = "[1]"
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, super().forward(x)
+
+
+class Headed(Scored):
+    """Has a layer where a recipe would say where its logits are."""
+
+    def __init__(self, in_channels: int, out_channels: int, width: int, dropout: float) -> None:
+        super().__init__(in_channels, out_channels, width, dropout)
+        self.logits = torch.nn.Linear(1, 1)
+
+
 class Networks:
     @hookimpl
     def gkd_models(self):
-        return {"centring": Centring, "renamed": Renamed}
+        return {
+            "centring": Centring,
+            "renamed": Renamed,
+            "scored": Scored,
+            "paired": Paired,
+            "headed": Headed,
+        }
 
 
 @pytest.fixture
@@ -56,6 +86,38 @@ def test_each_network_of_a_recipe_gets_its_own(opened, inputs) -> None:
         "mapped",
         "teacher",
     ]
+
+
+def test_logits_are_where_each_network_of_a_recipe_has_them(opened) -> None:
+    plain = opened("seeds=[0]", out="plain")
+    plain.train()
+    run = opened(
+        'teacher.name="scored"',
+        'teacher.logits="[scores]"',
+        'student.name="paired"',
+        "seeds=[0]",
+        out="apart",
+    )
+    run.train()
+    for path in sorted(plain.directory.folder.rglob("summary.json")):
+        apart = run.directory.folder / path.relative_to(plain.directory.folder)
+        ours, theirs = (json.loads(file.read_text()) for file in (path, apart))
+        assert ours["test"] == theirs["test"]
+        assert ours["validation"] == theirs["validation"]
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "message"),
+    [
+        ("scored", 'title="a"', r"methods\.0: student returns a dict of 2 where logits are expect"),
+        ("scored", 'student.logits="scores"', r"student\.logits: must be .* matching"),
+        ("scored", 'student.logits="[score]"', r"no item \[score\]; a dict of 2 has items"),
+        ("headed", 'student.logits="[scores]"', "logits: the model has a sub-module of this name"),
+    ],
+)
+def test_logits_that_are_nowhere_are_errors_at_their_place(opened, model, setting, message) -> None:
+    with pytest.raises(RecipeError, match=message):
+        opened(f'student.name="{model}"', setting).train()
 
 
 @pytest.mark.parametrize(
