@@ -60,5 +60,6 @@ def edges_among(edges: np.ndarray, kept: np.ndarray) -> np.ndarray:
     >>> edges_among(np.array([[0, 2, 1], [2, 0, 2]]), np.array([True, False, True])).tolist()
     [[0, 1], [1, 0]]
     """
-    number = np.cumsum(kept) - 1
-    return number[edges.compress(kept[edges].all(0), axis=1)]
+    number: np.ndarray = np.cumsum(kept) - 1
+    among: np.ndarray = number[edges.compress(kept[edges].all(0), axis=1)]
+    return among
