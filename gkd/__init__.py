@@ -53,6 +53,7 @@ __all__ = [
     "create",
     "create_host",
     "hookimpl",
+    "lazy_getattr",
     "names",
 ]
 
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from gkd.distillation.task import Task
     from gkd.distillation.term import Term
     from gkd.graph import Graph
-    from gkd.hosting.hookspecs import StepEvent, hookimpl
+    from gkd.hosting.hookspecs import StepEvent, hookimpl, lazy_getattr
     from gkd.hosting.host import Host, create, create_host, names
     from gkd.kernel import AbstractKernel
     from gkd.loss import AbstractLoss, View
@@ -95,6 +96,7 @@ else:
         "create": "gkd.hosting.host",
         "create_host": "gkd.hosting.host",
         "hookimpl": "gkd.hosting.hookspecs",
+        "lazy_getattr": "gkd.hosting.hookspecs",
         "names": "gkd.hosting.host",
     }
 

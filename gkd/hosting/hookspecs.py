@@ -10,9 +10,10 @@ by itself does not slow down the commands that use none of its components.
 ...     return {"mine": MyLoss}  # used as gkd.create("loss", "mine")
 """
 
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -30,6 +31,29 @@ PROJECT = "gkd"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+def lazy_getattr(module: str, *hooks: Callable[[], Mapping[str, str]]) -> Callable[[str], Any]:
+    """Return a plugin's ``__getattr__`` (PEP 562): the classes that it offers are its attributes.
+
+    So ``from gkd_mine import MyLoss`` works, and imports ``gkd_mine.my_loss`` only then.
+
+    Args:
+        module: ``__name__`` of the plugin.
+        hooks: its own, which return places, ``"gkd_mine.my_loss:MyLoss"``.
+
+    >>> getattr_of_module = lazy_getattr("gkd_mine", lambda: {"mine": "collections:Counter"})
+    >>> getattr_of_module("Counter")
+    <class 'collections.Counter'>
+    """
+
+    def __getattr__(name: str) -> Any:
+        places = {place.rpartition(":")[2]: place for hook in hooks for place in hook().values()}
+        if name not in places:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        return pkgutil.resolve_name(places[name])
+
+    return __getattr__
 
 
 @dataclass(frozen=True, slots=True)

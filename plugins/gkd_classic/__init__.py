@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -14,3 +14,6 @@ def gkd_losses() -> Mapping[str, str]:
         "at": "gkd_classic.attention_transfer:AttentionTransfer",
         "nst": "gkd_classic.nst:NST",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_losses)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -16,3 +16,6 @@ def gkd_datasets() -> Mapping[str, str]:
         "ppi": "gkd_data.ppi:PPI",
         "shapes": "gkd_data.shapes:Shapes",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_datasets)

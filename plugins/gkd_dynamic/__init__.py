@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -13,3 +13,6 @@ def gkd_graph_builders() -> Mapping[str, str]:
         "radius": "gkd_dynamic.radius:Radius",
         "union": "gkd_dynamic.union:Union",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_graph_builders)

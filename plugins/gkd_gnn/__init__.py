@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -14,3 +14,6 @@ def gkd_models() -> Mapping[str, str]:
         "sage": "gkd_gnn.sage:SAGE",
         "gin": "gkd_gnn.gin:GIN",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_models)

@@ -5,7 +5,7 @@ Yang et al., Distilling Knowledge from Graph Convolutional Networks, CVPR 2020.
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -25,3 +25,6 @@ def gkd_kernels() -> Mapping[str, str]:
         "poly": "gkd_lsp.kernels:Polynomial",
         "rbf": "gkd_lsp.kernels:RBF",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_losses, gkd_kernels)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -12,3 +12,6 @@ def gkd_tasks() -> Mapping[str, str]:
         "single-label": "gkd_tasks.single_label:SingleLabel",
         "multi-label": "gkd_tasks.multi_label:MultiLabel",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_tasks)

@@ -1,12 +1,16 @@
 """Components that a plugin offers as ``"module:object"`` are imported when they are used."""
 
+import pkgutil
 import sys
+from importlib import import_module
 from textwrap import dedent
 
 import pytest
 from fake_distributions import LOSS, Site
 
+import gkd
 from gkd.errors import PluginError
+from gkd.hosting.kinds import KINDS
 from gkd.hosting.records import State
 
 
@@ -77,3 +81,24 @@ def test_whoever_wants_no_broken_plugin_is_told_at_once(broken: tuple[Site, str]
     with pytest.raises(PluginError, match="loss 'broken' of broken-plugin") as caught:
         site.host(strict=True)
     assert cause in str(caught.value)
+
+
+def test_the_classes_that_shipped_plugins_offer_are_attributes_of_their_packages() -> None:
+    offers = [
+        component.offer
+        for kind in KINDS
+        for component in gkd.create_host().components(kind).values()
+        if component.source.distribution == "gkd"
+    ]
+    assert len(offers) > 20
+    for offer in offers:
+        package, path = offer.partition(".")[0], offer.partition(":")[2]
+        assert getattr(import_module(package), path) is pkgutil.resolve_name(offer)
+
+
+def test_a_package_has_no_other_attributes() -> None:
+    plugin = import_module("gkd_lsp")
+    assert not hasattr(plugin, "Lps")
+    with pytest.raises(ImportError, match="cannot import name 'Lps' from 'gkd_lsp'"):
+        exec("from gkd_lsp import Lps")
+    exec("from gkd_lsp import kernels, LSP")
