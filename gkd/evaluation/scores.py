@@ -14,7 +14,8 @@ from gkd.distillation.rows import Rows
 from gkd.distillation.supervised_loss import taken_rows
 from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task
-from gkd.errors import GkdError
+from gkd.errors import GkdError, PluginError, suggestion
+from gkd.evaluation.metric import Metric
 
 
 class Scores:
@@ -26,7 +27,12 @@ class Scores:
         precision: context that the forward passes of a call run in, such as Lightning's autocast.
 
     Attributes:
-        monitor: name of the metric by which epochs are compared, as validation logs it.
+        main: the metric by which networks are compared.
+        monitor: its name, as validation logs it.
+        described: all metrics.
+
+    Raises:
+        PluginError: the task has no such main metric, or it does not say which way is up.
     """
 
     def __init__(
@@ -42,14 +48,32 @@ class Scores:
         self.batch_size = batch_size
         self.precision = precision
         self.metrics = self.task.metrics(dataset.num_classes)
+        self.described = [Metric.of(str(name), one) for name, one in self.metrics.items()]
         for metric in self.metrics.values():
             # The first process scores the whole split: others have nothing to add.
             metric.distributed_available_fn = lambda: False
+        self.main = self._main_metric()
+        self._losses: list[tuple[torch.Tensor, int]] = []
         self._inputs: WeakKeyDictionary[nn.Module, NetworkInputs] = WeakKeyDictionary()
+
+    def _main_metric(self) -> Metric:
+        name, known = self.task.metric, {metric.name: metric for metric in self.described}
+        owner = f"the task {type(self.task).__name__}"
+        if name not in known:
+            raise PluginError(
+                f"{owner} has no metric {name!r}, its main one; {suggestion(name, known)}"
+            )
+        if known[name].higher_is_better is None:
+            raise PluginError(
+                f"{owner}: its main metric {name!r} does not say whether higher is better; give "
+                "the class of that torchmetrics.Metric higher_is_better = True or False"
+            )
+        return known[name]
 
     def reset(self) -> None:
         """Forget all batches."""
         self.metrics.reset()
+        self._losses = []
 
     def update(self, network: nn.Module, batch: Batch, split: str) -> None:
         """Take in a batch on the network's device, which runs as it is: its mode is the caller's.
@@ -73,11 +97,18 @@ class Scores:
             if split in self.rows:
                 outputs, y = taken_rows(self.rows[split], batch, outputs, y)
             self.metrics.to(outputs.device).update(outputs, y)
+            self._losses.append((self.task.loss(outputs, y), len(y)))
         except GkdError as error:
             named = ", ".join(map(repr, batch.ids[:3])) + (", ..." if len(batch.ids) > 3 else "")
             where = f"sample {named}" if len(batch.ids) == 1 else f"among the samples {named}"
             error.args = (f"{where}: {error}",)
             raise
+
+    @property
+    def loss(self) -> float:
+        """Supervised loss over all batches since the reset, each weighted by its rows."""
+        rows = sum(count for _, count in self._losses)
+        return sum(float(loss) * count for loss, count in self._losses) / max(rows, 1)
 
     def compute(self) -> dict[str, float]:
         """Metrics by name, over all batches since the reset."""

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -97,6 +97,9 @@ class DatasetRecipe(Part):
         return dict(self.model_extra or {})
 
 
+SelectionRule: TypeAlias = Literal["best", "last", "best-loss"]
+
+
 class TrainingRecipe(Part):
     """How one network is trained.
 
@@ -109,6 +112,9 @@ class TrainingRecipe(Part):
         schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
         gradient_clipping: largest norm of the gradient.
         validate_every: epochs between two validations; the last epoch is always validated.
+        selection: whose epoch's network is kept: ``"best"``, of the best main metric on the
+            validation split; ``"best-loss"``, of the lowest supervised loss there; ``"last"``. Of
+            equal epochs it is the last.
         workers: processes that prepare batches; 0 prepares them between the steps, which is
             faster unless a sample takes long to read.
     """
@@ -123,6 +129,7 @@ class TrainingRecipe(Part):
     schedule: Literal["constant", "cosine"] = "constant"
     gradient_clipping: PositiveFloat | None = None
     validate_every: PositiveInt = 1
+    selection: SelectionRule = "best"
     workers: NonNegativeInt = 0
 
     @model_validator(mode="after")

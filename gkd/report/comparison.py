@@ -7,12 +7,14 @@ from statistics import fmean, stdev
 from pydantic import BaseModel
 
 from gkd.errors import ParameterError
-from gkd.report.formats import points
+from gkd.evaluation.metric import Metric
+from gkd.report.formats import difference, unit
 from gkd.report.summary import Number, Summary
 
 CONFIDENCE = 0.95
 ENOUGH_SEEDS = 3
-_NEGLIGIBLE = 1e-9  # points; differences of metrics carry rounding
+_NEGLIGIBLE = 1e-11  # of a metric's size, 1 for shares; differences of metrics carry rounding
+SHARE = Metric("")
 
 
 class Statistics(BaseModel):
@@ -42,7 +44,7 @@ class Row(BaseModel):
         method: Name of the method.
         seeds: Seeds of its finished networks.
         parameters: Number of parameters; several where the seeds' networks differ.
-        test: Every test metric over the seeds, as fractions, the primary one first.
+        test: Every test metric over the seeds, shares as fractions, the primary one first.
         training_seconds: Wall-clock time of a training, the mean over the seeds.
         seconds_per_epoch: Wall-clock time of an epoch, the mean over the seeds.
         milliseconds_per_sample: Time of inference, the mean over the seeds.
@@ -89,11 +91,12 @@ def summary_rows(networks: Sequence[Summary], primary_metric: str) -> list[Row]:
 
 
 class Comparison(BaseModel):
-    """A method against the baseline, seed by seed, in points (hundredths) of the metric.
+    """A method against the baseline, seed by seed, in points (hundredths) where it is a share.
 
     Args:
         method: Name of the method.
-        differences: Method minus baseline, for every seed that both were trained with.
+        differences: Method minus baseline, for every seed that both were trained with: below 0 for
+            a gain where lower is better.
         mean: Mean difference; None without a pair of finite values.
         interval: Ends of the paired 95 % t interval; None below three seeds or without spread.
         unpaired: Seeds that only one of the two was trained with.
@@ -111,43 +114,53 @@ class Comparison(BaseModel):
 
 
 def compare_methods(
-    networks: Sequence[Summary], primary_metric: str, baselines: Mapping[str, str]
+    networks: Sequence[Summary], metric: Metric, baselines: Mapping[str, str]
 ) -> list[Comparison]:
     """Compare methods with their baseline by the primary test metric.
 
     Args:
         networks: Finished networks.
-        primary_metric: What they are compared by.
+        metric: What they are compared by.
         baselines: By method, the one that trains the same student without terms.
     """
     values = {
-        group[0].method: _metric_by_seed(group, primary_metric)
+        group[0].method: _metric_by_seed(group, metric.name)
         for group in _by_method(networks)
         if group[0].network == "student"
     }
     return [
-        compare(method, values[method], values.get(baselines[method], {}))
+        compare(method, values[method], values.get(baselines[method], {}), metric)
         for method in values
         if method in baselines
     ]
 
 
-def compare(method: str, values: Mapping[int, float], baseline: Mapping[int, float]) -> Comparison:
+def compare(
+    method: str,
+    values: Mapping[int, float],
+    baseline: Mapping[int, float],
+    metric: Metric = SHARE,
+) -> Comparison:
     """Compare a method with the baseline, pairing what was trained with the same seed.
 
     Args:
         method: Name of the method.
-        values: Its metric by seed, as fractions.
+        values: Its metric by seed, shares as fractions.
         baseline: The baseline's.
+        metric: What the values are of.
 
     >>> compare("lsp", {0: 0.961}, {0: 0.957}).verdict
     'lsp: +0.40 points over the baseline (one seed: no spread, so no evidence).'
+    >>> compare("lsp", {0: 0.5}, {0: 0.6}, Metric("mae", False, share=False)).verdict
+    'lsp: −0.1 MAE against the baseline (lower is better; one seed: no spread, so no evidence).'
     """
     paired = sorted(values.keys() & baseline.keys())
-    differences = {seed: 100 * (values[seed] - baseline[seed]) for seed in paired}
+    scale = 100 if metric.share else 1
+    differences = {seed: scale * (values[seed] - baseline[seed]) for seed in paired}
     finite = differences and all(map(math.isfinite, differences.values()))
-    interval = confidence_interval(list(differences.values()))
-    outcome, sentence = _verdict(method, differences, interval)
+    size = 1.0 if metric.share else max((abs(baseline[seed]) for seed in paired), default=0.0)
+    interval = confidence_interval(list(differences.values()), _NEGLIGIBLE * scale * size)
+    outcome, sentence = _verdict(method, differences, interval, metric)
     return Comparison(
         method=method,
         differences=differences,
@@ -159,10 +172,13 @@ def compare(method: str, values: Mapping[int, float], baseline: Mapping[int, flo
     )
 
 
-def confidence_interval(differences: Sequence[float]) -> tuple[float, float] | None:
+def confidence_interval(
+    differences: Sequence[float], negligible: float = 100 * _NEGLIGIBLE
+) -> tuple[float, float] | None:
     """Return the ends of the 95 % t interval of a mean.
 
-    It is None for fewer than three numbers, which say too little, and for numbers without spread.
+    It is None for fewer than three numbers, which say too little, and for numbers without spread,
+    or with a ``negligible`` one.
 
     >>> low, high = confidence_interval([1.0, 2.0, 3.0])
     >>> round(low, 3), round(high, 3)
@@ -172,7 +188,7 @@ def confidence_interval(differences: Sequence[float]) -> tuple[float, float] | N
     if count < ENOUGH_SEEDS or not all(map(math.isfinite, differences)):
         return None
     spread = stdev(differences)
-    if spread < _NEGLIGIBLE:
+    if spread <= negligible:
         return None
     half = t_quantile(CONFIDENCE, count - 1) * spread / math.sqrt(count)
     mean = fmean(differences)
@@ -227,7 +243,10 @@ def central_probability(t: float, degrees: int) -> float:
 
 
 def _verdict(
-    method: str, differences: Mapping[int, float], interval: tuple[float, float] | None
+    method: str,
+    differences: Mapping[int, float],
+    interval: tuple[float, float] | None,
+    metric: Metric,
 ) -> tuple[str, str]:
     """Outcome and sentence; only an interval that leaves out 0 is called better or worse."""
     if not differences:
@@ -240,33 +259,34 @@ def _verdict(
             f"{method}: no verdict, the metric of it or of the baseline is not a number "
             f"(seed {', '.join(broken)})."
         )
-    values = list(differences.values())
+    values, sense = list(differences.values()), -1 if metric.lower_is_better else 1
     mean = fmean(values)
+    shown = f"{difference(metric, mean)} {unit(metric)}"
+    reminder = "lower is better; " if metric.lower_is_better else ""
     if interval is not None:
-        low, high = interval
-        evidence = f"95 % interval {points(low)} to {points(high)}, {len(values)} paired seeds"
-        if low > 0:
-            return "better", f"{method} beat the baseline by {mean:.2f} points ({evidence})."
-        if high < 0:
-            return "worse", (
-                f"{method} did worse than the baseline: {points(mean)} points ({evidence})."
-            )
+        low, high = (difference(metric, end) for end in interval)
+        evidence = f"{reminder}95 % interval {low} to {high}, {len(values)} paired seeds"
+        worst, best = sorted(sense * end for end in interval)
+        if worst > 0:
+            by = f"{difference(metric, abs(mean)).lstrip('+')} {unit(metric)}"
+            return "better", f"{method} beat the baseline by {by} ({evidence})."
+        if best < 0:
+            return "worse", f"{method} did worse than the baseline: {shown} ({evidence})."
+        verb = "are" if metric.share else "is"
         return "open", (
-            f"{method} did not beat the baseline: {points(mean)} points are within the noise "
-            f"({evidence})."
+            f"{method} did not beat the baseline: {shown} {verb} within the noise ({evidence})."
         )
     if len(values) == 1:
-        reason = "one seed: no spread"
+        reason = f"{reminder}one seed: no spread"
     elif len(values) < ENOUGH_SEEDS:
-        each = " and ".join(map(points, values))
-        reason = f"{len(values)} seeds, {each}: too few to tell from noise"
+        each = " and ".join(difference(metric, value) for value in values)
+        reason = f"{reminder}{len(values)} seeds, {each}: too few to tell from noise"
     else:
-        reason = f"the same on all {len(values)} seeds: no spread"
-    if mean <= 0:
-        return "open", f"{method} did not beat the baseline: {points(mean)} points ({reason})."
-    return "open", (
-        f"{method}: {points(mean)} points over the baseline ({reason}, so no evidence)."
-    )
+        reason = f"{reminder}the same on all {len(values)} seeds: no spread"
+    if sense * mean <= 0:
+        return "open", f"{method} did not beat the baseline: {shown} ({reason})."
+    place = "against" if metric.lower_is_better else "over"
+    return "open", f"{method}: {shown} {place} the baseline ({reason}, so no evidence)."
 
 
 def _by_method(networks: Sequence[Summary]) -> list[list[Summary]]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from gkd.report.formats import metric_name
+from gkd.report.formats import metric_heading, metric_name
 from gkd.report.results import Results
 from gkd.report.style import (
     INK,
@@ -35,9 +35,11 @@ _BESIDE = 1.05  # networks of one size are drawn side by side
 
 def learning_curves(run: Results) -> Figure | None:
     """Draw the validation metric over the epochs, and once more over their second half."""
-    key = f"validation/{run.primary_metric}"
+    key, scale = f"validation/{run.primary_metric}", 100 if run.primary.share else 1
     curves = [
-        (group[0], curve) for group in _groups(run.networks) if (curve := _mean_curve(group, key))
+        (group[0], curve)
+        for group in _groups(run.networks)
+        if (curve := _mean_curve(group, key, scale))
     ]
     if not curves:
         return None
@@ -62,7 +64,7 @@ def learning_curves(run: Results) -> Figure | None:
             if lows != highs:
                 axes.fill_between(epochs, lows, highs, color=colour, alpha=0.15, linewidth=0)
         axes.set_xlabel("epoch")
-    figure.axes[0].set_ylabel(f"validation {metric_name(run.primary_metric)}, %")
+    figure.axes[0].set_ylabel(f"validation {metric_heading(run.primary)}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     plain_text(figure.legend(handles, labels, loc="outside upper left", ncols=6, **LEGEND))
     return figure
@@ -104,7 +106,10 @@ def differences(run: Results) -> Figure | None:
     axes.set_yticks(range(len(shown)), [one.method for one, _ in shown], parse_math=False)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(False, axis="y")
-    axes.set_xlabel(f"test {metric_name(run.primary_metric)}, points above the baseline")
+    name = metric_name(run.primary_metric)
+    above = ", points above the baseline" if run.primary.share else " above the baseline's"
+    sense = " (lower is better)" if run.primary.lower_is_better else ""
+    axes.set_xlabel(f"test {name}{above}{sense}")
     return figure
 
 
@@ -116,14 +121,15 @@ def size_and_metric(run: Results) -> Figure | None:
     figure, axes = single(3.2)
     styles = method_styles(run)
     placed: Counter[int] = Counter()
+    scale = 100 if run.primary.share else 1
     for row in rows:
         size = row.parameters[0]
         statistics = row.test[run.primary_metric]
         label = _label(row.network, row.method)
         axes.errorbar(
             size * _BESIDE ** placed[size],
-            100 * statistics.mean,
-            yerr=None if statistics.std is None else 100 * statistics.std,
+            scale * statistics.mean,
+            yerr=None if statistics.std is None else scale * statistics.std,
             label=label,
             linestyle="none",
             markersize=6,
@@ -136,7 +142,7 @@ def size_and_metric(run: Results) -> Figure | None:
     axes.margins(x=0.12, y=0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.set_xlabel("parameters")
-    axes.set_ylabel(f"test {metric_name(run.primary_metric)}, %")
+    axes.set_ylabel(f"test {metric_heading(run.primary)}")
     plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
     return figure
 
@@ -147,7 +153,7 @@ def _groups(networks: Sequence[Summary]) -> list[list[Summary]]:
     ]
 
 
-def _mean_curve(group: Iterable[Summary], key: str, scale: float = 100) -> list[_Point]:
+def _mean_curve(group: Iterable[Summary], key: str, scale: float) -> list[_Point]:
     by_epoch: dict[float, list[float]] = {}
     for summary in group:
         for entry in summary.history:

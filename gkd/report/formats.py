@@ -2,7 +2,12 @@
 
 import math
 
+from gkd.evaluation.metric import Metric
+
 NOT_A_NUMBER = "NaN"
+_ABBREVIATIONS = {
+    word.lower(): word for word in ("AUC", "F1", "IoU", "MAE", "MRR", "MSE", "R2", "RMSE", "ROC")
+}
 
 
 def percent(fraction: float) -> str:
@@ -24,6 +29,45 @@ def points(value: float) -> str:
         return NOT_A_NUMBER
     text = f"{value:+.2f}".replace("-", "−")
     return "0.00" if text in ("+0.00", "−0.00") else text
+
+
+def metric_value(metric: Metric, value: float) -> str:
+    """Write a value of a metric: a share in percent, any other number with four digits.
+
+    >>> metric_value(Metric("accuracy"), 0.9574)
+    '95.74'
+    >>> metric_value(Metric("mae", higher_is_better=False, share=False), 0.9574)
+    '0.9574'
+    """
+    if metric.share or not math.isfinite(value):
+        return percent(value)
+    return f"{value:.4g}".replace("-", "−")
+
+
+def difference(metric: Metric, value: float) -> str:
+    """Write a difference of a metric with its sign: of a share in points.
+
+    >>> difference(Metric("accuracy"), 0.5), difference(Metric("mae", False, share=False), -0.01234)
+    ('+0.50', '−0.0123')
+    """
+    if metric.share or not math.isfinite(value):
+        return points(value)
+    return "0" if value == 0 else f"{value:+.3g}".replace("-", "−")
+
+
+def unit(metric: Metric) -> str:
+    """Name the unit of the metric's differences."""
+    return "points" if metric.share else metric_name(metric.name)
+
+
+def metric_heading(metric: Metric) -> str:
+    """Write a metric's name with its unit; an arrow says that lower is better.
+
+    >>> metric_heading(Metric("micro_f1")), metric_heading(Metric("mae", False, share=False))
+    ('micro F1, %', 'MAE ↓')
+    """
+    percent, arrow = ", %" if metric.share else "", " ↓" if metric.lower_is_better else ""
+    return f"{metric_name(metric.name)}{percent}{arrow}"
 
 
 def significant(value: float) -> str:
@@ -62,7 +106,7 @@ def mebibytes(count: int) -> str:
 def metric_name(name: str) -> str:
     """Write a metric's name for a reader.
 
-    >>> metric_name("micro_f1")
-    'micro F1'
+    >>> metric_name("micro_f1"), metric_name("mae"), metric_name("roc_auc")
+    ('micro F1', 'MAE', 'ROC AUC')
     """
-    return name.replace("_", " ").replace("f1", "F1")
+    return " ".join(_ABBREVIATIONS.get(word, word) for word in name.split("_"))

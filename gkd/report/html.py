@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 import gkd
 from gkd.report import figures
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
-from gkd.report.formats import metric_name, points
+from gkd.report.formats import difference, metric_name
 from gkd.report.results import Results
 from gkd.report.style import svg
 from gkd.report.table import comparison_table, gaps, network_table, protocol, run_names
@@ -50,7 +50,7 @@ def page(runs: Sequence[Results]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["points"] = points
+    environment.globals["difference"] = difference
     sections = [
         {
             "run": run,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from gkd.errors import DataError
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
+from gkd.evaluation.metric import Metric
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, with_current_names
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.summary import Summary, name_of, summaries
@@ -59,7 +60,8 @@ class Results(BaseModel):
         hardware: What it ran on.
         versions: Versions of what computed it.
         protocol: How the numbers came about, as label and text.
-        primary_metric: Metric that selected the epochs and that networks are compared by.
+        primary_metric: Metric that networks are compared by.
+        metrics: What the metrics' numbers mean.
         networks: The summary of every finished network.
         missing: Networks of the recipe that are not finished, in words.
         rows: The table: one row per method.
@@ -75,11 +77,21 @@ class Results(BaseModel):
     versions: dict[str, JsonValue]
     protocol: dict[str, str]
     primary_metric: str
+    metrics: list[Metric] = []
     networks: list[Summary]
     missing: list[str]
     rows: list[Row]
     comparisons: list[Comparison]
     feature_spaces: FeatureSpaces | None = Field(default=None, exclude=True)
+
+    def metric(self, name: str) -> Metric:
+        """Return what is known of a metric; one that nobody described is a share."""
+        return next((metric for metric in self.metrics if metric.name == name), Metric(name))
+
+    @property
+    def primary(self) -> Metric:
+        """The primary metric."""
+        return self.metric(self.primary_metric)
 
 
 def run_results(directory: Path) -> Results:
@@ -96,6 +108,7 @@ def run_results(directory: Path) -> Results:
     methods = [BASELINE, *(name for name in names if name != BASELINE)]
     finished = _current_summaries(directory, methods)
     primary = _primary_metric(directory, finished)
+    metrics = {metric.name: metric for one in finished for metric in one.metrics}
     done = {one.key for one in finished}
     expected = [
         ("student", method, int(seed)) for method in methods for seed in recipe.get("seeds", (0,))
@@ -111,10 +124,13 @@ def run_results(directory: Path) -> Results:
         versions=environment.get("versions") or {},
         protocol=_protocol(finished, recipe, environment),
         primary_metric=primary,
+        metrics=list(metrics.values()),
         networks=finished,
         missing=missing,
         rows=summary_rows(finished, primary),
-        comparisons=compare_methods(finished, primary, _baselines(recipe, methods)),
+        comparisons=compare_methods(
+            finished, metrics.get(primary, Metric(primary)), _baselines(recipe, methods)
+        ),
         feature_spaces=feature_spaces(directory, methods),
     )
 
@@ -201,11 +217,11 @@ def _current_summaries(directory: Path, methods: list[str]) -> list[Summary]:
 
 
 def _primary_metric(directory: Path, finished: list[Summary]) -> str:
-    """Metric of the selection; where nothing was trained, the first one tested."""
-    names = {one.selection.split()[-1] for one in finished if one.selection}
+    """Metric that the networks name; old ones that of the selection, or the first one tested."""
+    names = {one.primary_metric or (one.selection or "").split(" ")[-1] for one in finished} - {""}
     if len(names) > 1:
         raise DataError(
-            f"{directory} mixes networks selected by different metrics: {', '.join(sorted(names))}"
+            f"{directory} mixes networks compared by different metrics: {', '.join(sorted(names))}"
         )
     names = names or {name for one in finished[:1] for name in list(one.test)[:1]}
     return names.pop() if names else ""
@@ -243,13 +259,13 @@ def _protocol(
     if not finished:
         return {}
     trained = [one for one in finished if one.epochs]
-    selections = _listing(f"best {one.selection}" for one in trained) or "given weights"
+    selections = _listing(_selected(one) for one in trained) or "given weights"
     epochs = dict.fromkeys(f"{one.network} {one.epochs or '(given weights)'}" for one in finished)
     students = [one.seed for one in finished if one.network == "student"]
     protocol = {
         "dataset": str(recipe.get("dataset", {}).get("name", "unknown")),
         "epochs": ", ".join(epochs),
-        "selection": f"the epoch with the {selections}; test data plays no part in it",
+        "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),
         "comparison": "paired by seed; an interval covers the choice of seeds, not of test data, "
         "and is not corrected for the number of methods",
@@ -261,6 +277,12 @@ def _protocol(
     if "command" in environment:
         protocol["command"] = str(environment["command"])
     return protocol
+
+
+def _selected(one: Summary) -> str:
+    words = str(one.selection)
+    # Summaries of before name split and metric alone.
+    return f"the epoch with the best {words}" if words.startswith("validation ") else words
 
 
 def _listing(values: Iterable[object]) -> str:

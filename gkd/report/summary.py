@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from gkd.errors import DataError, mistakes
+from gkd.evaluation.metric import Metric
 
 FILE_NAME = "summary.json"
 
@@ -33,13 +34,17 @@ class Summary(BaseModel):
         method: Name of the method; a teacher's is ``"teacher"``.
         seed: Seed it was trained with.
         parameters: Number of scalars in its parameters.
-        test: Metrics on the test split, as fractions.
+        test: Metrics on the test split, shares as fractions.
+        primary_metric: Metric that networks are compared by; absent from old summaries, where it
+            is that of the selection.
+        metrics: What the metrics' numbers mean; old summaries have shares alone.
         milliseconds_per_sample: Time of inference.
         epochs: Epochs it was trained for; this and the following are absent from a network whose
             weights were given.
-        best_epoch: Epoch its weights are from.
-        selection: What that epoch is the best by: a split and a metric, ``"validation accuracy"``.
-        validation: Metrics on the validation split, as fractions.
+        best_epoch: Epoch its weights are from: the selected one.
+        selection: Which epoch that is, ``"the epoch with the best validation accuracy"``; in old
+            summaries what it is the best by, ``"validation accuracy"``.
+        validation: Metrics on the validation split, shares as fractions.
         training_seconds: Wall-clock time of the whole training.
         seconds_per_epoch: Wall-clock time of one epoch.
         peak_memory_bytes: Memory of a training step, where it could be measured.
@@ -53,6 +58,8 @@ class Summary(BaseModel):
     seed: int
     parameters: int
     test: dict[str, Number]
+    primary_metric: str | None = None
+    metrics: list[Metric] = []
     milliseconds_per_sample: float
     epochs: int | None = None
     best_epoch: int | None = None

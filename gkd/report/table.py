@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from typing import TypeVar
 
+from gkd.evaluation.metric import Metric
 from gkd.report.comparison import Comparison, Row
 from gkd.report.formats import (
+    difference,
     duration,
     mebibytes,
+    metric_heading,
     metric_name,
-    percent,
-    points,
+    metric_value,
     significant,
+    unit,
 )
 from gkd.report.results import Results
 
@@ -52,12 +55,19 @@ def comparison_table(runs: Sequence[Results]) -> Table:
             else _known(row.compression, lambda ratio: f"{significant(ratio)}×")
         ),
         "seeds": lambda run, row: str(len(row.seeds)),
-        **{f"test {metric_name(name)}, %": _metric_column(name) for name in _metrics(runs)},
-        "Δ to baseline, points": lambda run, row: _compared(
-            run, row, lambda one: _known(one.mean, points)
+        **{f"test {metric_heading(metric)}": _metric_column(metric) for metric in _metrics(runs)},
+        f"Δ to baseline, {' or '.join(dict.fromkeys(unit(run.primary) for run in runs))}": (
+            lambda run, row: _compared(
+                run, row, lambda one: _known(one.mean, lambda mean: difference(run.primary, mean))
+            )
         ),
         "95 % interval": lambda run, row: _compared(
-            run, row, lambda one: _known(one.interval, lambda ends: " to ".join(map(points, ends)))
+            run,
+            row,
+            lambda one: _known(
+                one.interval,
+                lambda ends: " to ".join(difference(run.primary, end) for end in ends),
+            ),
         ),
         "ms per sample": lambda run, row: significant(row.milliseconds_per_sample),
         "training": lambda run, row: _known(row.training_seconds, duration),
@@ -74,16 +84,17 @@ def comparison_table(runs: Sequence[Results]) -> Table:
 def network_table(runs: Sequence[Results]) -> Table:
     """One row per trained network: nothing is averaged here."""
     metrics = _metrics(runs)
-    header = ["network", "seed", "epochs", "best (from 0)", "validation, %"]
-    header += [f"test {metric_name(name)}, %" for name in metrics]
+    shares = all(run.primary.share for run in runs)
+    header = ["network", "seed", "epochs", "best (from 0)", f"validation{', %' if shares else ''}"]
+    header += [f"test {metric_heading(metric)}" for metric in metrics]
     body = [
         [
             one.method,
             str(one.seed),
             _known(one.epochs, str),
             _known(one.best_epoch, str),
-            _value(one.validation, run.primary_metric),
-            *(_value(one.test, name) for name in metrics),
+            _value(one.validation, run.primary),
+            *(_value(one.test, metric) for metric in metrics),
         ]
         for run in runs
         for one in run.networks
@@ -106,7 +117,8 @@ def verdicts(run: Results) -> list[str]:
     """One sentence per method, with the difference on every seed where there are several."""
     sentences = []
     for one in run.comparisons:
-        each = ", ".join(f"{seed}: {points(value)}" for seed, value in one.differences.items())
+        values = one.differences.items()
+        each = ", ".join(f"{seed}: {difference(run.primary, value)}" for seed, value in values)
         detail = f" Per seed: {each}." if len(one.differences) > 1 else ""
         sentences.append(one.verdict + detail)
     return sentences
@@ -128,7 +140,8 @@ def gaps(run: Results) -> list[str]:
         for name, statistics in row.test.items():
             finite = {seed: one for seed, one in statistics.values.items() if math.isfinite(one)}
             broken = [str(seed) for seed in statistics.values if seed not in finite]
-            whole = [f"{percent(one)} (seed {seed})" for seed, one in finite.items()]
+            metric = run.metric(name)
+            whole = [f"{metric_value(metric, one)} (seed {seed})" for seed, one in finite.items()]
             if broken:
                 others = f" The others: {', '.join(whole)}." if whole else ""
                 found.append(
@@ -163,16 +176,18 @@ def flat(value: object) -> str:
     return str(value)
 
 
-def _metrics(runs: Sequence[Results]) -> list[str]:
-    return list(dict.fromkeys(name for run in runs for row in run.rows for name in row.test))
+def _metrics(runs: Sequence[Results]) -> list[Metric]:
+    names = (run.metric(name) for run in runs for row in run.rows for name in row.test)
+    return list({metric.name: metric for metric in names}.values())
 
 
-def _metric_column(name: str) -> Callable[[Results, Row], str]:
+def _metric_column(metric: Metric) -> Callable[[Results, Row], str]:
     def cell(run: Results, row: Row) -> str:
-        if name not in row.test:
+        if metric.name not in row.test:
             return NOTHING
-        mean, std = percent(row.test[name].mean), row.test[name].std
-        return mean if std is None else f"{mean} ± {percent(std)}"
+        found = row.test[metric.name]
+        mean = metric_value(metric, found.mean)
+        return mean if found.std is None else f"{mean} ± {metric_value(metric, found.std)}"
 
     return cell
 
@@ -190,8 +205,8 @@ def _known(value: Value | None, text: Callable[[Value], str]) -> str:
     return NOTHING if value is None else text(value)
 
 
-def _value(metrics: dict[str, float], name: str) -> str:
-    return percent(metrics[name]) if name in metrics else NOTHING
+def _value(values: dict[str, float], metric: Metric) -> str:
+    return metric_value(metric, values[metric.name]) if metric.name in values else NOTHING
 
 
 def _with_names(table: Table, runs: Sequence[Results], lengths: Sequence[int]) -> Table:

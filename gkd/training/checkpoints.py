@@ -6,11 +6,14 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
 
 from gkd.errors import DataError
 from gkd.files import write_atomically
 from gkd.recipe.model import TrainingRecipe
+from gkd.training.epoch_selection import Selection
 from gkd.training.learning_rate import learning_rate_factor
 
 
@@ -29,21 +32,22 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """``best.ckpt``, of the earliest epoch with the best validation metric.
+    """``best.ckpt``, of the selected epoch as far as training has come.
 
     Args:
         folder: of the network.
-        monitor: the metric; larger is better.
+        selection: which epoch that is.
     """
 
-    def __init__(self, folder: Path, monitor: str) -> None:
+    def __init__(self, folder: Path, selection: Selection) -> None:
+        self.selection = selection
         # Right after validation, before the epoch ends with last.ckpt: a run that is cut off in
         # between repeats the epoch, and finds the same best again.
         super().__init__(
             folder,
             filename="best",
-            monitor=monitor,
-            mode="max",
+            monitor=selection.monitor,
+            mode="min" if selection.metric and selection.metric.lower_is_better else "max",
             save_on_train_epoch_end=False,
             enable_version_counter=False,  # or it writes best-v1.ckpt beside the old best.ckpt
         )
@@ -52,6 +56,17 @@ class BestCheckpoint(ModelCheckpoint):
     def state_key(self) -> str:
         """Key of this callback's state in a checkpoint."""
         return "BestCheckpoint"
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        """Whether an epoch takes the place of the best one: also if it is as good."""
+        if current is None or not self.best_k_models:
+            return current is not None
+        now, best = (
+            self.selection.merit(float(value))
+            for value in (current, self.best_k_models[self.kth_best_model_path])
+        )
+        # As Lightning's own, which prefers the earlier of two: all processes have to agree.
+        return bool(trainer.strategy.reduce_boolean_decision(now >= best))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the best score of a checkpoint.

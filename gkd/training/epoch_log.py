@@ -23,22 +23,13 @@ class EpochLog(Callback):
 
     Args:
         folder: of the network.
-        monitor: name of the validation metric that decides which epoch is the best.
     """
 
-    def __init__(self, folder: Path, monitor: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.monitor = monitor
         self.rows: list[Row] = []
         self._began = self._learning_rate = 0.0
         self._row: Row = {}
-
-    @property
-    def best(self) -> Row:
-        """Row of the earliest epoch with the highest monitored metric."""
-        return max(
-            (row for row in self.rows if self.monitor in row), key=lambda row: row[self.monitor]
-        )
 
     @property
     def training_seconds(self) -> float:

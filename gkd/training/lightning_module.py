@@ -104,7 +104,9 @@ class DistillationModule(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""
         found = self.scores.compute() if self.trainer.is_global_zero else {}
-        # All processes have to agree on the best epoch, or they wait for one another for ever.
+        if found:
+            found = {**found, "loss": self.scores.loss}
+        # All processes have to agree on the selected epoch, or they wait for one another for ever.
         found = self.trainer.strategy.broadcast(found)
         values = {f"validation/{name}": value for name, value in found.items()}
         self.log_dict(values, batch_size=1, logger=False)

@@ -1,4 +1,4 @@
-"""Training one network to the end: fit, choose the best epoch, test once, sum up."""
+"""Training one network to the end: fit, select an epoch, test once, sum up."""
 
 import importlib.util
 import logging
@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from gkd.training.checkpoints import (
 from gkd.training.data_module import DataModule
 from gkd.training.devices import Devices
 from gkd.training.epoch_log import EpochLog
+from gkd.training.epoch_selection import Selection
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import progress
@@ -102,7 +103,8 @@ class NetworkTraining:
         self.training = training
         self.context = context
         self.scores = Scores(context.dataset, training.batch_size)
-        self.log = EpochLog(folder, self.scores.monitor)
+        self.selection = Selection.of(training.selection, self.scores.main)
+        self.log = EpochLog(folder)
 
     def run(self) -> None:
         """Train from the last checkpoint, if there is one, and write what was reached.
@@ -149,7 +151,7 @@ class NetworkTraining:
             callbacks=[
                 self.log,
                 *callbacks,
-                BestCheckpoint(self.folder, self.scores.monitor),
+                BestCheckpoint(self.folder, self.selection),
                 LastCheckpoint(self.folder),
                 progress(self.identity.title, context.console),
             ],
@@ -163,14 +165,14 @@ class NetworkTraining:
         )
 
     def write_result(self, peak_memory_bytes: int | None) -> None:
-        """Test the best epoch's network, and write it with its summary."""
-        best, seconds = self.log.best, self.log.training_seconds
+        """Test the selected epoch's network, and write it with its summary."""
+        best, seconds = self.selection.epoch(self.log.rows), self.log.training_seconds
         network = self.distiller.student.to(self.context.devices.torch_device)
         summary = {
             **describe(self.identity, network, self.context.dataset, self.scores),
             "epochs": len(self.log.rows),
             "best_epoch": best["epoch"],
-            "selection": self.scores.monitor.replace("/", " "),
+            "selection": str(self.selection),
             "validation": {
                 name.removeprefix("validation/"): value
                 for name, value in best.items()
@@ -195,6 +197,8 @@ def describe(
         "method": identity.method,
         "seed": identity.seed,
         "parameters": parameter_count(network),
+        "primary_metric": scores.main.name,
+        "metrics": [asdict(metric) for metric in scores.described],
         "test": scores(network, "test"),
         "milliseconds_per_sample": inference_time(
             network, dataset.test, inputs_or(network, dataset.inputs)

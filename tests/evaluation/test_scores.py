@@ -6,9 +6,11 @@ from contextlib import nullcontext
 import pytest
 import torch
 from tiny_plugin import Blobs, Perceptron
+from torchmetrics import MeanSquaredError, MetricCollection
 
+import gkd
 from gkd import Sample
-from gkd.errors import NonFiniteError, ParameterError
+from gkd.errors import NonFiniteError, ParameterError, PluginError
 from gkd.evaluation.scores import Scores
 
 
@@ -61,3 +63,35 @@ def test_scoring_leaves_every_module_in_its_mode(fails):
     with pytest.raises(ParameterError) if fails else nullcontext():
         Scores(dataset, 1)(network, "test")
     assert [network.training, network.norm.training] == [True, False]
+
+
+class Directionless(MeanSquaredError):
+    higher_is_better = None
+
+
+class Odd(gkd.Task):
+    """A task without the main metric that it names, or with one that has no direction."""
+
+    likelihood = "softmax"
+
+    def __init__(self, metric):
+        self.metric = metric
+
+    def loss(self, outputs, y):
+        raise NotImplementedError
+
+    def check(self, outputs, y):
+        raise NotImplementedError
+
+    def metrics(self, num_classes):
+        return MetricCollection({"mse": Directionless()})
+
+
+def test_a_main_metric_must_be_there_and_say_which_way_is_up():
+    dataset = Blobs()
+    dataset.task = Odd("rmse")
+    with pytest.raises(PluginError, match=r"the task Odd has no metric 'rmse'.*mean 'mse'"):
+        Scores(dataset, 1)
+    dataset.task = Odd("mse")
+    with pytest.raises(PluginError, match="main metric 'mse' does not say whether higher"):
+        Scores(dataset, 1)

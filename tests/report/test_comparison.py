@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gkd.evaluation.metric import Metric
 from gkd.report.comparison import compare, statistics
 
 NAN = float("nan")
+MAE = Metric("mae", higher_is_better=False, share=False)
 FRACTIONS = st.floats(0, 1)
 PAIRS = st.dictionaries(st.integers(0, 99), st.tuples(FRACTIONS, FRACTIONS), min_size=1, max_size=8)
 
@@ -131,3 +133,64 @@ def test_statistics_keep_a_broken_value() -> None:
     assert math.isnan(found.mean)
     assert found.std is None
     assert list(found.values) == [0, 1]
+
+
+def errors(*values: float) -> dict[int, float]:
+    return dict(enumerate(values))
+
+
+def test_where_lower_is_better_a_negative_difference_is_a_gain() -> None:
+    found = compare("lsp", errors(0.39, 0.38, 0.37), errors(0.5, 0.5, 0.5), MAE)
+    assert found.outcome == "better"
+    assert found.mean == pytest.approx(-0.12)
+    assert found.verdict == (
+        "lsp beat the baseline by 0.12 MAE "
+        "(lower is better; 95 % interval −0.145 to −0.0952, 3 paired seeds)."
+    )
+
+
+def test_where_lower_is_better_a_positive_difference_is_a_loss() -> None:
+    found = compare("lsp", errors(0.61, 0.62, 0.63), errors(0.5, 0.5, 0.5), MAE)
+    assert found.outcome == "worse"
+    assert found.verdict.startswith("lsp did worse than the baseline: +0.12 MAE (lower is better;")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (errors(0.4), "lsp: −0.1 MAE against the baseline (lower is better; one seed"),
+        (errors(0.6), "lsp did not beat the baseline: +0.1 MAE (lower is better; one seed"),
+        (errors(0.6, 0.4, 0.45), "lsp did not beat the baseline: −0.0167 MAE is within the noise"),
+    ],
+)
+def test_where_lower_is_better_the_rest_of_the_verdicts_turn_around_too(values, words) -> None:
+    found = compare("lsp", values, errors(0.5, 0.5, 0.5), MAE)
+    assert found.outcome == "open"
+    assert found.verdict.startswith(words)
+
+
+@given(pairs=PAIRS)
+def test_turning_the_metric_upside_down_turns_the_outcome(
+    pairs: dict[int, tuple[float, float]],
+) -> None:
+    first = {seed: a for seed, (a, _) in pairs.items()}
+    second = {seed: b for seed, (_, b) in pairs.items()}
+    mirrored = {"better": "worse", "worse": "better", "open": "open"}
+    up = compare("lsp", first, second, Metric("up", share=False))
+    down = compare("lsp", first, second, Metric("down", higher_is_better=False, share=False))
+    assert mirrored[up.outcome] == down.outcome
+    assert up.differences == down.differences
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_a_number_with_a_unit_is_judged_alike_in_any_unit(scale: float) -> None:
+    values, baseline = errors(0.39, 0.38, 0.37), errors(0.5, 0.5, 0.5)
+    found = compare(
+        "lsp",
+        {seed: scale * value for seed, value in values.items()},
+        {seed: scale * value for seed, value in baseline.items()},
+        MAE,
+    )
+    assert found.outcome == "better"
+    same = compare("lsp", errors(*(scale * 0.4,) * 3), errors(*(scale * 0.5,) * 3), MAE)
+    assert same.interval is None

@@ -116,3 +116,23 @@ def test_more_methods_than_colours_stay_distinct(tmp_path: Path) -> None:
     done = [summary(name, 0, 0.9) for name in ("baseline", *names)]
     styles = method_styles(run_results(write_run(tmp_path / "run", done)))
     assert len(set(styles.values())) == len(styles) == 22
+
+
+def test_numbers_with_a_unit_are_drawn_as_they_are(tmp_path: Path) -> None:
+    mae = {"name": "mae", "higher_is_better": False, "share": False}
+    done = [
+        summary(method, 0, value, name="mae", primary_metric="mae", metrics=[mae])
+        for method, value in (("baseline", 0.5), ("lsp", 0.4))
+    ]
+    run = run_results(write_run(tmp_path / "run", done))
+    curves, size, apart = (
+        draw(run)
+        for draw in (figures.learning_curves, figures.size_and_metric, figures.differences)
+    )
+    assert curves is not None
+    assert size is not None
+    assert apart is not None
+    assert curves.axes[0].lines[0].get_ydata()[-1] == pytest.approx(0.5)
+    assert curves.axes[0].get_ylabel() == "validation MAE ↓"
+    assert size.axes[0].get_ylabel() == "test MAE ↓"
+    assert apart.axes[0].get_xlabel() == "test MAE above the baseline's (lower is better)"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_directories import summary
 
+from gkd.evaluation.metric import Metric
 from gkd.report.comparison import compare_methods, summary_rows
 from gkd.report.results import Results
 from gkd.report.summary import Summary
@@ -41,7 +42,7 @@ def results(networks: list[Summary]) -> Results:
         networks=networks,
         missing=[],
         rows=summary_rows(networks, "micro_f1"),
-        comparisons=compare_methods(networks, "micro_f1", BASELINES),
+        comparisons=compare_methods(networks, Metric("micro_f1"), BASELINES),
     )
 
 
@@ -56,7 +57,7 @@ def test_rows_do_not_depend_on_the_order_of_summaries(
     ]
     assert by_method[0] == by_method[1]
     verdicts = [
-        {one.method: one.verdict for one in compare_methods(group, "micro_f1", BASELINES)}
+        {one.method: one.verdict for one in compare_methods(group, Metric("micro_f1"), BASELINES)}
         for group in (ordered, shuffled)
     ]
     assert verdicts[0] == verdicts[1]

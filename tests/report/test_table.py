@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from run_directories import complete_run, summary, write_run
 
+from gkd.report.html import page
 from gkd.report.results import Results, run_results
 from gkd.report.table import comparison_table, gaps, network_table, protocol, verdicts
 
@@ -110,3 +111,40 @@ def test_the_protocol_ends_with_hardware_and_versions(run: Results) -> None:
         ("hardware", "cpu a CPU, cores 2"),
         ("versions", "gkd 0.1.0, torch 2.13.0"),
     ]
+
+
+MAE = {"name": "mae", "higher_is_better": False, "share": False}
+R2 = {"name": "r2", "higher_is_better": True, "share": True}
+
+
+def regression(method: str, seed: int, mae: float, r2: float) -> dict[str, object]:
+    described = {"primary_metric": "mae", "metrics": [MAE, R2], "test": {"r2": r2, "mae": mae}}
+    return summary(method, seed, mae, name="mae", **described)
+
+
+def test_numbers_with_a_unit_are_no_percents_and_lower_may_be_better(tmp_path: Path) -> None:
+    values = {"baseline": (0.5, 0.52, 0.51), "lsp": (0.4, 0.42, 0.413)}
+    done = [
+        regression(method, seed, mae, 0.9)
+        for method, errors in values.items()
+        for seed, mae in enumerate(errors)
+    ]
+    run = run_results(write_run(tmp_path / "run", done, methods=("lsp",)))
+    assert run.primary_metric == "mae"
+    assert cells(run, "test MAE ↓") == {"baseline": "0.51 ± 0.01", "lsp": "0.411 ± 0.01015"}
+    assert cells(run, "test R2, %")["lsp"] == "90.00 ± 0.00"
+    assert cells(run, "Δ to baseline, MAE")["lsp"] == "−0.099"
+    assert cells(run, "95 % interval")["lsp"] == "−0.103 to −0.0947"
+    assert network_table([run]).header[4:] == ["validation", "test MAE ↓", "test R2, %"]
+    assert network_table([run]).body[0][4:] == ["0.5", "0.5", "90.00"]
+    assert run.comparisons[0].outcome == "better"
+    assert verdicts(run)[0].endswith("Per seed: 0: −0.1, 1: −0.1, 2: −0.097.")
+    page([run])
+
+
+def test_runs_of_different_metrics_say_both_units(tmp_path: Path) -> None:
+    other = write_run(tmp_path / "b", [regression("baseline", 0, 0.5, 0.9)])
+    runs = [run_results(complete_run(tmp_path / "a")), run_results(other)]
+    header = comparison_table(runs).header
+    assert "Δ to baseline, points or MAE" in header
+    assert "validation" in network_table(runs).header

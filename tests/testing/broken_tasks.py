@@ -38,11 +38,13 @@ class Elsewhere(Level):
     metric = "accuracy"
 
 
+class Directionless(MeanSquaredError):
+    higher_is_better = None
+
+
 class WithoutSense(Level):
     def metrics(self, num_classes):
-        metrics = super().metrics(num_classes)
-        metrics["mse"].higher_is_better = None
-        return metrics
+        return MetricCollection({"mse": Directionless()})
 
 
 class PerRow(Level):
