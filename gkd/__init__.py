@@ -30,6 +30,7 @@ __all__ = [
     "AbstractDataset",
     "AbstractKernel",
     "AbstractLoss",
+    "AbstractWeigher",
     "Batch",
     "DataError",
     "Distiller",
@@ -41,6 +42,7 @@ __all__ = [
     "PluginError",
     "RecipeError",
     "Sample",
+    "Step",
     "StepEvent",
     "StepReport",
     "TapError",
@@ -73,7 +75,7 @@ if TYPE_CHECKING:
     from gkd.hosting.hookspecs import StepEvent, hookimpl, lazy_getattr
     from gkd.hosting.host import Host, create, create_host, names
     from gkd.kernel import AbstractKernel
-    from gkd.loss import AbstractLoss, View
+    from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
 else:
     from importlib import import_module
     from importlib.util import find_spec
@@ -82,11 +84,13 @@ else:
         "AbstractDataset": "gkd.data",
         "AbstractKernel": "gkd.kernel",
         "AbstractLoss": "gkd.loss",
+        "AbstractWeigher": "gkd.loss",
         "Batch": "gkd.data",
         "Distiller": "gkd.distillation.distiller",
         "Graph": "gkd.graph",
         "Host": "gkd.hosting.host",
         "Sample": "gkd.data",
+        "Step": "gkd.loss",
         "StepEvent": "gkd.hosting.hookspecs",
         "StepReport": "gkd.distillation.step_report",
         "Task": "gkd.distillation.task",

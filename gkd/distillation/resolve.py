@@ -201,7 +201,8 @@ def _resolved(
         for other, taps in teachers.items()
     }
     weigher = None if term.weigher is None else _component("weigher", term.weigher, task)
-    loss = _loss(term, task, weighed=weigher is not None)
+    rows = Rows.parse(term.rows)
+    loss = _loss(term, task, rows, weighed=weigher is not None)
     asks = _asked_by(loss)
     if len(theirs) > 1 and "teachers" not in asks:
         raise ParameterError(
@@ -209,7 +210,9 @@ def _resolved(
             "loss for several has a parameter 'teachers'"
         )
     _require_taps_used(loss, own, *theirs.values())
-    target = None if len(theirs) > 1 else _target_key(term, loss, own, *theirs.values())
+    # Of some rows, a target must be made anew, unless each row has a value of its own.
+    keeps = len(theirs) == 1 and (loss.per_row or rows == Rows())
+    target = _target_key(term, loss, own, *theirs.values()) if keeps else None
     if connector is not None and len(own.feature_taps) != 1:
         raise ParameterError("a connector maps the features of one tap: name one for the student")
     return ResolvedTerm(
@@ -231,7 +234,7 @@ def _resolved(
             )
             for other, view in theirs.items()
         },
-        rows=Rows.parse(term.rows),
+        rows=rows,
         weigher=weigher,
         connector=connector,
     )
@@ -355,8 +358,10 @@ def _component(kind: str, choice: object, task: str | Task) -> Any:
     return create(kind, name, **parameters)
 
 
-def _loss(term: Term, task: str | Task, weighed: bool) -> AbstractLoss:
-    """Return the term's loss.
+def _loss(term: Term, task: str | Task, rows: Rows, weighed: bool) -> AbstractLoss:
+    """Return the term's loss, with a value per row where rows are chosen or weighed.
+
+    So a node's value is what it is among all nodes, such as its structure over all neighbours.
 
     Raises:
         ParameterError: its rows should be weighed, but it has no value per row.
@@ -364,7 +369,8 @@ def _loss(term: Term, task: str | Task, weighed: bool) -> AbstractLoss:
     loss = term.loss
     if isinstance(loss, str):
         parameters = dict(term.params)
-        if weighed and "per_row" in current_host().signature("loss", loss).parameters:
+        chosen = weighed or rows != Rows()
+        if chosen and "per_row" in current_host().signature("loss", loss).parameters:
             parameters.setdefault("per_row", True)
         loss = _component("loss", {**parameters, "name": loss}, task)
     if not isinstance(loss, AbstractLoss):

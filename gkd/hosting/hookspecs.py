@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gkd.distillation.task import Task
     from gkd.graph import Graph
     from gkd.kernel import AbstractKernel
-    from gkd.loss import AbstractLoss
+    from gkd.loss import AbstractLoss, AbstractWeigher
 
 PROJECT = "gkd"
 
@@ -99,6 +99,11 @@ def gkd_datasets() -> "Mapping[str, Callable[..., AbstractDataset] | str]":  # t
 @hookspec
 def gkd_tasks() -> "Mapping[str, Callable[..., Task] | str]":  # type: ignore[empty-body]
     """Return tasks, what labels and outputs mean and how networks are scored, by name."""
+
+
+@hookspec
+def gkd_weighers() -> "Mapping[str, Callable[..., AbstractWeigher] | str]":  # type: ignore[empty-body]
+    """Return weighers, weights for the rows of a term, by name."""
 
 
 @hookspec

@@ -30,6 +30,7 @@ KINDS = {
         Kind("model", "gkd_models", "torch.nn:Module"),
         Kind("dataset", "gkd_datasets", "gkd.data:AbstractDataset"),
         Kind("task", "gkd_tasks", "gkd.distillation.task:Task"),
+        Kind("weigher", "gkd_weighers", "gkd.loss:AbstractWeigher"),
     )
 }
 

@@ -54,6 +54,12 @@ def _check_graph(value: Any) -> Any:
     raise ValueError("should be the name of a batch attribute, 'tap:PATH' or {name = ..., ...}")
 
 
+def _check_weigher(value: Any) -> Any:
+    if value is None or isinstance(value, str) or (isinstance(value, dict) and "name" in value):
+        return value
+    raise ValueError("should be the name of a weigher, or {name = ..., ...}")
+
+
 def _check_inputs(value: Any) -> Any:
     names = value.values() if isinstance(value, dict) else value
     known = isinstance(names, list | type({}.values())) and all(isinstance(n, str) for n in names)
@@ -72,6 +78,8 @@ def _check_layout(value: Any) -> Any:
 
 Weight = Annotated[Any, AfterValidator(_check_weight)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
+Taps = str | Annotated[list[str], Field(min_length=1)] | None
+Weigher = Annotated[Any, AfterValidator(_check_weigher)]
 GraphSource = Annotated[Any, AfterValidator(_check_graph)]
 LogitsPlace = Annotated[str | None, Field(pattern=r"^(\[[^\[\]]+\])+$")]
 LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
@@ -197,8 +205,8 @@ class TermRecipe(Part):
 
     loss: str
     weight: Weight = 1.0
-    student: str | None = None
-    teacher: str | None = None
+    student: Taps = None
+    teacher: Taps = None
     params: dict[str, Any] = {}
     name: str | None = None
     graph: GraphSource = None
@@ -207,6 +215,9 @@ class TermRecipe(Part):
     layout: LayoutOfTap = None
     student_layout: LayoutOfTap = None
     teacher_layout: LayoutOfTap = None
+    rows: str = "all"
+    weigher: Weigher = None
+    connector: str | None = None
 
 
 class MethodRecipe(Part):
@@ -217,11 +228,33 @@ class MethodRecipe(Part):
         terms: distillation losses.
         student: in place of the recipe's. Such a method is compared with the one that trains the
             same student without terms, if there is one.
+        task_weight: of the task's loss, as the weight of a term.
+        peers: models by name that learn with the student; terms name them as teachers,
+            ``"peer:"``, or in place of the student.
+        ema: decay of a moving average of the student's weights, which terms name ``"ema:"``.
     """
 
     name: FolderName
     terms: list[TermRecipe] = []
     student: StudentRecipe | None = None
+    task_weight: Weight = 1.0
+    peers: dict[FolderName, StudentRecipe] = {}
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Names that terms may put before a tap, beside the teacher's."""
+        return (*self.peers, "student", "ema")
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a term compares with the recipe's teacher."""
+        taps = [
+            tap
+            for term in self.terms
+            for tap in (term.teacher if isinstance(term.teacher, list) else [term.teacher])
+        ]
+        return any((tap or "").partition(":")[0] not in self.networks for tap in taps)
 
 
 class FeatureSpaceRecipe(Part):
@@ -244,6 +277,9 @@ class FeatureSpaceRecipe(Part):
     node: NonNegativeInt = 0
     student_layout: LayoutOfTap = None
     teacher_layout: LayoutOfTap = None
+    rows: str = "all"
+    weigher: Weigher = None
+    connector: str | None = None
 
 
 class Recipe(Part):
@@ -283,11 +319,12 @@ class Recipe(Part):
             if count > 1:
                 raise ValueError(f"{count} methods are called {name!r}")
         for method in self.methods:
-            if method.name == BASELINE and (method.terms or method.student):
+            plain = MethodRecipe(name=method.name)
+            if method.name == BASELINE and method != plain:
                 raise ValueError(
                     f"the method {BASELINE!r} is the baseline: it trains [student] without terms"
                 )
-            if method.terms and self.teacher is None:
+            if method.needs_teacher and self.teacher is None:
                 raise ValueError(f"the method {method.name!r} distils, but there is no [teacher]")
         return self
 
@@ -321,3 +358,9 @@ def component_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str
                 source = getattr(term, key)
                 if isinstance(source, dict):
                     yield (*path, key, "name"), "graph", source["name"]
+            if term.weigher is not None:
+                named = isinstance(term.weigher, dict)
+                name = term.weigher["name"] if named else term.weigher
+                yield (*path, "weigher", *(["name"] if named else [])), "weigher", name
+        for name, peer in method.peers.items():
+            yield ("methods", index, "peers", name, "name"), "model", peer.name

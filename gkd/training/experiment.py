@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -81,11 +82,19 @@ class Experiment:
         path = ("methods", self.recipe.methods.index(method), "student")
         return self._model(path, method.student, seed)
 
+    def peers(self, seed: int, method: MethodRecipe) -> dict[str, nn.Module]:
+        """Networks that learn with a method's student, as initialised, by name."""
+        path = ("methods", self.recipe.methods.index(method), "peers")
+        return {
+            name: self._model((*path, name), recipe, seed) for name, recipe in method.peers.items()
+        }
+
     def distiller(
         self,
         method: MethodRecipe,
         student: nn.Module,
         teacher: nn.Module | None,
+        peers: Mapping[str, nn.Module],
         cache: TeacherCache | None = None,
     ) -> Distiller:
         """Distiller of a method, its adapters not yet built; the baseline has no teacher."""
@@ -95,9 +104,19 @@ class Experiment:
             with self.origins.context("methods", index, "terms", position):
                 terms.append(Term(**recipe.model_dump(exclude_none=True)))
         with self.origins.context("methods", index):
-            # Without terms nothing is compared: the teacher would run for nothing in every step.
-            teachers = {SOLE_TEACHER: teacher} if teacher is not None and terms else {}
-            return self._distiller(teachers, student, terms, cache)
+            # A teacher that nothing is compared with would run for nothing in every step.
+            teachers = dict(peers)
+            if teacher is not None and method.needs_teacher:
+                teachers = {SOLE_TEACHER: teacher, **peers}
+            return self._distiller(
+                teachers,
+                student,
+                terms,
+                trained=list(peers),
+                task_weight=method.task_weight,
+                ema=method.ema,
+                teacher_cache=cache,
+            )
 
     def task_distiller(self, network: nn.Module) -> Distiller:
         """Distiller that trains a network by its task, without a teacher."""
@@ -108,7 +127,7 @@ class Experiment:
         teachers: Mapping[str, nn.Module],
         student: nn.Module,
         terms: Sequence[Term] = (),
-        cache: TeacherCache | None = None,
+        **options: Any,
     ) -> Distiller:
         networks = {"student": student, **teachers}
         return Distiller(
@@ -120,7 +139,7 @@ class Experiment:
                 name: inputs_or(network, self.dataset.inputs) for name, network in networks.items()
             },
             mask=self.dataset.rows.get("train"),
-            teacher_cache=cache,
+            **options,
         )
 
     def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:
@@ -185,7 +204,8 @@ class Experiment:
                 self.task_distiller(teacher)(batch)
         for index, method in enumerate(recipe.methods):
             student = self.student(recipe.seeds[0], method).to(device)
-            distiller = self.distiller(method, student, teacher)
+            peers = self.peers(recipe.seeds[0], method)
+            distiller = self.distiller(method, student, teacher, peers).to(device)
             with self._first_batch("methods", index):
                 self.prepare(distiller, recipe.seeds[0], device)
                 distiller(batch)

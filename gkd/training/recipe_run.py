@@ -134,7 +134,8 @@ class Run:
         """Train the student of one method and seed."""
         device = self.devices.torch_device
         student = experiment.student(seed, method).to(device)
-        distiller = experiment.distiller(method, student, teacher, context.cache)
+        peers = experiment.peers(seed, method)
+        distiller = experiment.distiller(method, student, teacher, peers, context.cache)
         distiller.to(device)
         experiment.prepare(distiller, seed, device)
         if distiller.teachers:

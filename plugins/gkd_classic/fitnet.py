@@ -30,6 +30,7 @@ class FitNet(AbstractLoss):
         reduction: over the teacher's channels, "sum" with the factor ½ of the paper, or "mean".
         normalise: scale both sides to unit length per node before comparing.
         bias: whether the regressor has a bias b.
+        per_row: return the distance of each node in place of their mean.
 
     Raises:
         ParameterError: in the call, views without features, with different nodes, or of other
@@ -61,8 +62,10 @@ class FitNet(AbstractLoss):
         reduction: Literal["sum", "mean"] = "sum",
         normalise: bool = False,
         bias: bool = True,
+        per_row: bool = False,
     ) -> None:
         super().__init__()
+        self.per_row = per_row
         self.reduction = reduction
         self.normalise = normalise
         self.bias = bias
@@ -79,7 +82,7 @@ class FitNet(AbstractLoss):
         )
 
     def forward(self, student: View, teacher: View) -> Tensor:
-        """Return the mean distance; 0 where there are no nodes."""
+        """Return the mean distance; 0 where there are no nodes. Per row ``[N]``."""
         ours, theirs = paired_features(student, teacher, "fitnet")
         regressor = self._regressor_for(ours, theirs)
         # Half precision under autocast could overflow in features that are finite themselves.
@@ -89,6 +92,8 @@ class FitNet(AbstractLoss):
             mapped, theirs = directions(mapped, dim=1), directions(theirs, dim=1)
         # A sum over one number, and not a mean of means: no nodes give 0 and not NaN.
         scale = 2 if self.reduction == "sum" else theirs.shape[1]
+        if self.per_row:
+            return (mapped - theirs).square().sum(dim=1) / scale
         return (mapped - theirs).square().sum() / (scale * max(len(theirs), 1))
 
     def _regressor_for(self, student: Tensor, teacher: Tensor) -> nn.Linear:

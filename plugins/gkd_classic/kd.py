@@ -46,6 +46,7 @@ class KD(AbstractLoss):
     Args:
         temperature: T, in units of the logits.
         task: says what the outputs mean; a distiller fills in its own.
+        per_row: return the divergence of each node, times T², in place of their mean.
 
     Raises:
         UnknownNameError: there is no such task.
@@ -71,17 +72,21 @@ class KD(AbstractLoss):
         self,
         temperature: Annotated[FiniteFloat, Field(gt=0)] = 4.0,
         task: str | Task = "single-label",
+        per_row: bool = False,
     ) -> None:
         super().__init__()
+        self.per_row = per_row
         self.temperature = temperature
         self.task = task
         made = task if isinstance(task, Task) else create("task", task)
         self.divergence = _DIVERGENCES[made.likelihood]
 
     def forward(self, student: View, teacher: View) -> Tensor:
-        """Return the mean divergence times T²; 0 where there are no nodes."""
+        """Return the mean divergence times T²; 0 where there are no nodes. Per row ``[N]``."""
         ours, theirs = paired_logits(student, teacher, "kd")
         per_node = self.divergence(ours / self.temperature, theirs / self.temperature)
+        if self.per_row:
+            return self.temperature**2 * per_node
         return per_node.sum() * (self.temperature**2 / max(len(per_node), 1))
 
     def extra_repr(self) -> str:
@@ -94,8 +99,7 @@ def categorical_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     # In log space: the probability of a class that the teacher rules out underflows, and 0 · log 0
     # is NaN.
     ours, theirs = log_softmax(student, dim=1), log_softmax(teacher, dim=1)
-    # Rounding can leave a sum of cancelling parts just below zero.
-    return (theirs.exp() * (theirs - ours)).sum(dim=1).clamp_min(0)
+    return _at_least_zero((theirs.exp() * (theirs - ours)).sum(dim=1))
 
 
 def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
@@ -103,7 +107,13 @@ def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     present = teacher.sigmoid() * (logsigmoid(teacher) - logsigmoid(student))
     # sigmoid(-x) is 1 - sigmoid(x) without the digits that the difference would lose.
     absent = (-teacher).sigmoid() * (logsigmoid(-teacher) - logsigmoid(-student))
-    return (present + absent).clamp_min(0).mean(dim=1)
+    return _at_least_zero(present + absent).mean(dim=1)
+
+
+def _at_least_zero(divergence: Tensor) -> Tensor:
+    # Rounding can leave a sum of cancelling parts just below zero. The gradient is right there,
+    # too: to clamp it would stop a student that is nearly there.
+    return divergence + (divergence.clamp_min(0) - divergence).detach()
 
 
 def gaussian_divergence(student: Tensor, teacher: Tensor) -> Tensor:

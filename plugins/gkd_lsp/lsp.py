@@ -53,7 +53,7 @@ VARIANTS: Mapping[str, Variant] = {
     ),
 }
 
-_OWN = ("kernel", "variant", "direction", "reduction")
+_OWN = ("kernel", "variant", "direction", "reduction", "per_row")
 
 
 class LSP(AbstractLoss):
@@ -75,11 +75,13 @@ class LSP(AbstractLoss):
             cosine and whose l2 is not squared.
         direction: overrides which structure comes first in the divergence.
         reduction: overrides what the sum is divided by, the nodes or the edges.
+        per_row: return the divergence of each node in place of their mean; N / E times that where
+            the sum is divided by the edges.
         **parameters: of the kernel, when it is given by name: ``sigma=1.0``.
 
     Shapes:
-        ``student.features`` ``[N, F]``, ``teacher.features`` ``[N, F']``; a scalar results, in
-        float32 when the student's features are in half precision.
+        ``student.features`` ``[N, F]``, ``teacher.features`` ``[N, F']``; a scalar results, or
+        ``[N]`` per row, in float32 when the student's features are in half precision.
 
     Raises:
         ParameterError: parameters beside a kernel object, or views over different numbers of
@@ -107,9 +109,11 @@ class LSP(AbstractLoss):
         variant: Literal["paper", "official-code", "joshi"] = "paper",
         direction: Direction | None = None,
         reduction: Reduction | None = None,
+        per_row: bool = False,
         **parameters: Any,
     ) -> None:
         super().__init__()
+        self.per_row = per_row
         published = VARIANTS[variant]
         self.variant = variant
         self.direction = direction or published.direction
@@ -119,7 +123,7 @@ class LSP(AbstractLoss):
 
     @eagerly
     def forward(self, student: View, teacher: View) -> Tensor:
-        """Return the loss, a scalar without gradient to the teacher.
+        """Return the loss, a scalar (per row ``[N]``) without gradient to the teacher.
 
         Args:
             student: features and graph.
@@ -150,9 +154,11 @@ class LSP(AbstractLoss):
         # Nodes without in-edges count, too: the weight of a term must not depend on how many
         # there are.
         count = graph.num_nodes if self.reduction == "node-mean" else graph.num_edges
-        return (divergence.sum() / max(count, 1)).to(
-            torch.promote_types(features.dtype, torch.float32)
-        )
+        if self.per_row:
+            value = divergence * (graph.num_nodes / max(count, 1))
+        else:
+            value = divergence.sum() / max(count, 1)
+        return value.to(torch.promote_types(features.dtype, torch.float32))
 
     def target(self, teacher: View) -> View:
         """Return the teacher's local structure, log of ``LS_ij`` ``[E]`` in place of its features.

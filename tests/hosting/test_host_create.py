@@ -141,7 +141,7 @@ def test_register_refuses_a_broken_plugin_and_keeps_the_record_out_of_use() -> N
     assert host.names("loss") == []
 
 
-@pytest.mark.parametrize("kind", ["loss", "kernel", "graph", "model", "dataset", "task"])
+@pytest.mark.parametrize("kind", ["loss", "kernel", "graph", "model", "dataset", "task", "weigher"])
 def test_every_hook_feeds_its_kind(kind: str) -> None:
     hooks = {
         "loss": "gkd_losses",
@@ -150,6 +150,7 @@ def test_every_hook_feeds_its_kind(kind: str) -> None:
         "model": "gkd_models",
         "dataset": "gkd_datasets",
         "task": "gkd_tasks",
+        "weigher": "gkd_weighers",
     }
     answer = gkd.hookimpl(lambda self: {"mine": object})
     host = create_host(discover=False)

@@ -54,6 +54,27 @@ def test_multi_label_has_the_gradient_of_the_cross_entropy_with_the_sigmoid(logi
     torch.testing.assert_close(gradient, expected)
 
 
+@pytest.mark.parametrize("gap", [0.1, 0.001])
+def test_near_the_teacher_the_gradient_is_the_difference_of_sigmoids(gap):
+    random = torch.Generator().manual_seed(0)
+    teacher = torch.randn(50, 20, generator=random)
+    student = (teacher + gap * torch.randn(50, 20, generator=random)).requires_grad_()
+    loss = KD(temperature=4.0, task="multi-label")
+    loss(View(logits=student), View(logits=teacher)).backward()
+    ours, theirs = ((logits.detach().double() / 4).sigmoid() for logits in (student, teacher))
+    expected = (ours - theirs) * 4 / teacher.numel()
+    error = (student.grad.double() - expected).norm() / expected.norm()
+    assert error < 1e-6 / gap  # what float32 leaves of a difference
+
+
+@pytest.mark.parametrize("task", ["single-label", "multi-label"])
+def test_a_value_per_row_has_the_mean_as_its_mean(logits, task):
+    views = [View(logits=each) for each in logits]
+    per_row = KD(task=task, per_row=True)(*views)
+    assert per_row.shape == (len(logits[0]),)
+    torch.testing.assert_close(per_row.mean(), KD(task=task)(*views))
+
+
 def test_a_high_temperature_matches_logits_as_equation_4_says(logits):
     student, teacher = (side - side.mean(dim=1, keepdim=True) for side in logits)
     expected = (student - teacher).square().sum(dim=1).mean().item() / (2 * 3)
