@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from itertools import chain
-from typing import NamedTuple
 from uuid import uuid4
 
 import torch
@@ -65,31 +65,20 @@ def component_key(component: object, parameters: Mapping[str, object] | None) ->
         parameters: that it was created with by name: then the name is the same in any process.
             None, or parameters that are objects, name the component itself while it lives.
     """
-    kind = type(component)
-    try:
-        content = json.dumps(parameters, sort_keys=True) if parameters is not None else None
-    except TypeError:
-        content = None
-    if content is None:
-        try:
-            content = _names.setdefault(component, uuid4().hex)
-        except TypeError:  # what cannot be weakly referenced is never found again
-            content = uuid4().hex
+    kind, content = type(component), uuid4().hex
+    with suppress(TypeError):  # what cannot be weakly referenced is never found again
+        content = _names.setdefault(component, content)
+    if parameters is not None:
+        with suppress(TypeError):
+            content = json.dumps(parameters, sort_keys=True)
     return f"{kind.__module__}.{kind.__qualname__}({content})"
 
 
 _names: MutableMapping[object, str] = WeakIdKeyDictionary()
 
 
-class Samples(NamedTuple):
-    """The samples of a batch: a name for each, and ``[B + 1]``, where the nodes of each begin."""
-
-    ids: tuple[str, ...]
-    ptr: Tensor
-
-
-def name_samples(batch: object) -> Samples:
-    """Return the names and places of the samples of a batch.
+def name_samples(batch: object) -> tuple[tuple[str, ...], Tensor]:
+    """Return a name for each sample of a batch, and where the nodes of each begin, ``[B + 1]``.
 
     Raises:
         DataError: the batch does not say where the nodes of each sample begin.
@@ -107,7 +96,7 @@ def name_samples(batch: object) -> Samples:
             f"teacher cache: the batch ({kind}) has {len(ptr) - 1} samples and {len(ids)} 'ids'; "
             "name the samples or pass teacher_cache=None"
         )
-    return Samples(ids, ptr)
+    return ids, ptr
 
 
 def sample_digests(

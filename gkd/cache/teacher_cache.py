@@ -11,6 +11,7 @@ from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gkd.cache.entries import Entry, EntryFiles
@@ -23,7 +24,7 @@ from gkd.cache.keys import (
 )
 from gkd.cache.slices import join_views, split_view
 from gkd.cache.store import Store
-from gkd.errors import ParameterError
+from gkd.errors import ParameterError, validated
 from gkd.loss import View
 
 Run = Callable[[], Mapping[str, View]]
@@ -82,13 +83,10 @@ class TeacherCache:
     TeacherCache(limit_bytes=1073741824, num_bytes=0, num_samples=0)
     """
 
+    @validated
     def __init__(
-        self, limit_bytes: int = 2**30, folder: str | Path | None = None, key: str = ""
+        self, limit_bytes: PositiveInt = 2**30, folder: str | Path | None = None, key: str = ""
     ) -> None:
-        if not isinstance(limit_bytes, int) or isinstance(limit_bytes, bool) or limit_bytes < 1:
-            raise ParameterError(
-                f"limit_bytes: expected a positive whole number, got {limit_bytes!r}"
-            )
         self.limit_bytes = limit_bytes
         self.folder = None if folder is None else Path(folder)
         for place in () if self.folder is None else (self.folder, *self.folder.parents):

@@ -269,7 +269,7 @@ def test_a_copy_starts_empty(copied) -> None:
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, True])
 def test_the_limit_must_be_a_number_of_bytes(limit: object) -> None:
-    with pytest.raises(ParameterError, match="limit_bytes: expected a positive whole number"):
+    with pytest.raises(ParameterError, match="'limit_bytes' must be int > 0, got"):
         TeacherCache(limit)
 
 
