@@ -195,13 +195,14 @@ class Distiller(nn.Module):
         tasks = {name: self._supervised(each, batch) for name, each in logits.items()}
         terms = {term.name: self._value(term, views[term.name], batch) for term in active}
         task_weight = self.task_schedule.weight_at(self.epoch)
-        task = total = tasks.pop(STUDENT)
-        for peer in tasks.values():
-            total = total + peer
+        total = tasks[STUDENT]
+        for name in self.peers:
+            total = total + tasks[name]
         total = total if task_weight == 1 else task_weight * total
         for name, value in terms.items():
             total = total + weights[name] * value
-        require_finite(task, terms, views, total, logits[STUDENT], self.epoch)
+        require_finite(tasks, terms, views, total, logits, self.epoch)
+        task = tasks.pop(STUDENT)
         compared = {term.name: term.student_view.tensor(outputs[term.student]) for term in active}
         self._number += torch.is_grad_enabled()
         return StepReport(total, task, terms, weights, logits[STUDENT], compared, tasks)
@@ -250,9 +251,11 @@ class Distiller(nn.Module):
         if self.teacher_cache is None:
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         complete = True
-        for name, teacher in self._teacher_views.items():
+        for name in self.teachers:
             arguments = self._inputs[name].arguments(batch)
-            complete &= teacher.remember(BatchNodes(batch), arguments, self.teacher_cache)
+            complete &= self._teacher_views[name].remember(
+                BatchNodes(batch), arguments, self.teacher_cache
+            )
         return complete
 
     def named_parameters(

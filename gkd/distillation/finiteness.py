@@ -10,21 +10,21 @@ from gkd.loss import View
 
 
 def require_finite(
-    task: Tensor,
+    tasks: Mapping[str, Tensor],
     terms: Mapping[str, Tensor],
     views: Mapping[str, tuple[View, Mapping[str, View]]],
     total: Tensor,
-    logits: Tensor,
+    logits: Mapping[str, Tensor],
     epoch: int,
 ) -> None:
     """Check one step's losses and the teachers' outputs.
 
     Args:
-        task: supervised loss.
+        tasks: supervised losses of the networks that learn, by name.
         terms: losses by term.
         views: by term, the student's view, and those of its teachers by name.
         total: weighted sum of the losses.
-        logits: of the student.
+        logits: of these networks.
         epoch: for the message.
 
     Raises:
@@ -47,9 +47,12 @@ def require_finite(
     if torch.stack(sums).isfinite().all():
         return
     faults = []
-    if not _finite(task):
-        cause = "" if _finite(logits) else f" (the student's {_count('logits', logits)})"
-        faults.append(f"the task loss is {task.item()}{cause}")
+    for name, task in tasks.items():
+        if not _finite(task):
+            finite = _finite(logits[name])
+            cause = "" if finite else f" (the {name}'s {_count('logits', logits[name])})"
+            whose = "" if len(tasks) == 1 else f" of {name!r}"
+            faults.append(f"the task loss{whose} is {task.item()}{cause}")
     for name, (student, of_term) in views.items():
         theirs = [
             source

@@ -35,6 +35,7 @@ class MovingAverage(nn.Module):
         self._averaged = AveragedModel(student, multi_avg_fn=averages, use_buffers=True)
         self._averaged.requires_grad_(False)
         self._seen: list[int] | None = None
+        self._updated = False
 
     @property
     def network(self) -> nn.Module:
@@ -45,6 +46,7 @@ class MovingAverage(nn.Module):
     def update(self, student: nn.Module) -> None:
         """Take in the student's weights."""
         self._averaged.update_parameters(student)
+        self._updated = True
 
     def require_updates(self, student: nn.Module) -> None:
         """Make sure that nobody forgot the average.
@@ -52,7 +54,7 @@ class MovingAverage(nn.Module):
         Raises:
             ParameterError: the student has moved since it was first looked at, but no update came.
         """
-        if self._averaged.n_averaged > 0:
+        if self._updated:
             return
         versions = [parameter._version for parameter in student.parameters()]
         self._seen = versions if self._seen is None else self._seen

@@ -45,9 +45,11 @@ class StepReport:
             ParameterError: the step was computed without gradients.
         """
         shares = {}
+        # No tensor of one network is behind the loss of another.
+        tasks = sum(self.peers.values(), self.task)
         for name, value in self.terms.items():
             term = self.weights[name] * _gradient_norm(value, self.compared[name])
-            task = _gradient_norm(self.task, self.compared[name])
+            task = _gradient_norm(tasks, self.compared[name])
             shares[name] = term / task if task > 0 else math.inf if term > 0 else 0.0
         return shares
 

@@ -66,6 +66,18 @@ class TestMutualLearning:
         assert not frozen.training
         assert not any(parameter.requires_grad for parameter in frozen.parameters())
 
+    def test_shares_of_the_gradient_are_taken_where_each_network_has_its_task(self) -> None:
+        batch, (peer, student) = batch_of(), networks()
+        distiller = distiller_of({"peer": peer.eval()}, student.eval(), *MUTUAL, trained=["peer"])
+        shares = distiller(batch).gradient_shares()
+        assert all(0 < share < 10 for share in shares.values())
+
+    def test_a_peer_that_is_not_finite_is_named(self) -> None:
+        batch, (peer, student) = batch_of(), networks()
+        peer.layers[0].weight.data[:] = torch.nan
+        with pytest.raises(gkd.NonFiniteError, match="the task loss of 'peer' is nan"):
+            distiller_of({"peer": peer}, student, *MUTUAL, trained=["peer"])(batch)
+
     def test_a_frozen_teacher_cannot_stand_for_the_student(self) -> None:
         term = gkd.Term("kd", student="t:", teacher="student:")
         with pytest.raises(gkd.TapError, match=r"no sub-module 't:'|'t:' is not a tap"):
@@ -155,6 +167,21 @@ class TestMovingAverage:
             distiller(batch)
         distiller.update_average()
         distiller(batch)
+
+    def test_a_cache_keeps_nothing_of_it(self) -> None:
+        sample = gkd.Sample(id="a", **vars(batch_of()))
+        cache, (teacher, student) = gkd.teacher_cache.TeacherCache(), networks()
+        terms = gkd.Term("kd", teacher="teacher:"), gkd.Term("kd", teacher="ema:")
+        distiller = distiller_of(teacher, student, *terms, ema=0.9, teacher_cache=cache)
+        batch = gkd.collate([sample])
+        assert distiller.remember(batch)
+        first = distiller(batch).terms["kd-2"]
+        with torch.no_grad():
+            for weight in student.parameters():
+                weight.add_(torch.randn_like(weight))
+        distiller.update_average()
+        assert distiller.eval()(batch).terms["kd-2"] != first
+        assert cache.num_samples == 1
 
     @pytest.mark.parametrize("decay", [0.0, 1.0, 2, "0.9"])
     def test_a_decay_out_of_its_range(self, decay: object) -> None:
