@@ -255,7 +255,7 @@ def taps_by_network(
         ParameterError: a tap does not say of which network it is.
 
     >>> taps_by_network(["a:layers.1", "b:"], ["a", "b"], None)
-    {'a': (Tap(path='layers.1', call=None, items=()),), 'b': ()}
+    {'a': (Tap(path='layers.1', call=None, items=(), input=False),), 'b': ()}
     """
     found: dict[str, tuple[Tap, ...]] = {}
     for text in [taps] if isinstance(taps, str | None) else taps:
@@ -264,7 +264,7 @@ def taps_by_network(
             tap = (Tap.parse(path),) if path else ()
         elif default is not None:
             name, tap = default, () if text is None else (Tap.parse(text),)
-        elif colon:
+        elif ":" in Tap.parse(text or "").path:
             raise UnknownNameError(f"no teacher {name!r}: {suggestion(name, networks)}")
         else:
             choices = [network for network in networks if network != STUDENT]

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.data.batch_attributes import attribute_names
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.errors import TapError
 from gkd.graph import Graph
 
-_TAP = re.compile(r"(?P<path>[^#\[\]]*)(#(?P<call>\d+))?(?P<items>(\[[^\[\]]+\])*)")
+_TAP = re.compile(
+    r"(?P<path>[^#\[\]]*?)(#(?P<call>\d+))?(?P<input>:input)?(?P<items>(\[[^\[\]]+\])*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A place in a network: a sub-module, one of its calls, an item of its output.
+    """A place in a network: a sub-module, one of its calls, an item of its output or its input.
 
     Args:
         path: name of the sub-module as in ``named_modules()``; empty for the network itself.
         call: which of several calls in one forward pass, from 0; None where there is one.
-        items: keys or positions that lead to the value inside a tuple or mapping.
+        items: positions, keys or fields that lead to the value inside an output; of an input, first
+            the position or the name of an argument.
+        input: whether what the sub-module is called with is meant: the first argument by position,
+            or the only one by name, where no item says which.
 
     >>> Tap.parse("encoder.layers.1")
-    Tap(path='encoder.layers.1', call=None, items=())
-    >>> Tap.parse("cell#2[hidden][0]")
-    Tap(path='cell', call=2, items=('hidden', '0'))
+    Tap(path='encoder.layers.1', call=None, items=(), input=False)
+    >>> Tap.parse("cell#2:input[hidden][0]")
+    Tap(path='cell', call=2, items=('hidden', '0'), input=True)
     """
 
     path: str
     call: int | None = None
     items: tuple[str, ...] = ()
+    input: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Tap:
-        """Read ``path``, ``path#call``, ``path[item]`` or ``path#call[item][item]``.
+        """Read ``path#call:input[item][item]``, of which all after the path may be missing.
 
         Raises:
             TapError: any other form.
@@ -50,14 +58,17 @@ class Tap:
         if match is None:
             raise TapError(
                 f"{text!r} is not a tap: expected the path of a sub-module, then #0 for the first "
-                "of several calls, then [0] or [key] for an item of its output"
+                "of several calls, then :input for what it is called with, then [0] or [key] for "
+                "an item"
             )
         call = None if match["call"] is None else int(match["call"])
-        return cls(match["path"], call, tuple(re.findall(r"\[([^\]]+)\]", match["items"])))
+        items = tuple(re.findall(r"\[([^\]]+)\]", match["items"]))
+        return cls(match["path"], call, items, match["input"] is not None)
 
     def __str__(self) -> str:
         call = "" if self.call is None else f"#{self.call}"
-        return f"{self.path}{call}{''.join(f'[{item}]' for item in self.items)}"
+        side = ":input" if self.input else ""
+        return f"{self.path}{call}{side}{''.join(f'[{item}]' for item in self.items)}"
 
 
 def item_of(output: object, items: tuple[str, ...], place: str) -> object:
@@ -80,6 +91,20 @@ def item_of(output: object, items: tuple[str, ...], place: str) -> object:
             raise TapError(f"{place}: no item [{item}]; {describe(output)} has {holds}")
         output = choices[item]
     return output
+
+
+def arguments_of(
+    module: nn.Module, positional: Sequence[object], named: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what a module is called with, by name and by position, as taps call it."""
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):  # of compiled code, nobody knows
+        parameters = []
+    in_order = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [parameter.name for parameter in parameters if parameter.kind in in_order]
+    by_position = {str(position): value for position, value in enumerate(positional)}
+    return dict(zip(names, positional, strict=False)) | dict(named) | by_position
 
 
 def features_of(value: object, place: str) -> Tensor:
@@ -175,12 +200,26 @@ class Captured:
         self._values: dict[Tap, object] = {}
         self._versions: dict[Tap, int | None] = {}
 
-    def record(self, tap: Tap, module: nn.Module, arguments: object, output: object) -> None:
+    def record_output(self, tap: Tap, module: nn.Module, inputs: object, output: object) -> None:
         """Keep the tapped item of ``output`` if this is the call that ``tap`` asks for."""
+        self._record(tap, output, tap.items)
+
+    def record_input(
+        self, tap: Tap, module: nn.Module, positional: tuple[object, ...], named: dict[str, object]
+    ) -> None:
+        """Keep the tapped one of the arguments if this is the call that ``tap`` asks for."""
+        arguments = arguments_of(module, positional, named)
+        if not tap.items and not positional and len(named) != 1:
+            choices = ", ".join(f"[{name}]" for name in arguments) or "nothing"
+            raise TapError(f"{self.place(tap)}: which input? It is called with {choices}")
+        only = "0" if positional else "".join(named)
+        self._record(tap, arguments, tap.items or (only,))
+
+    def _record(self, tap: Tap, values: object, items: tuple[str, ...]) -> None:
         call = self._calls[tap]
         self._calls[tap] = call + 1
         if call == (tap.call or 0):
-            value = item_of(output, tap.items, self.place(tap))
+            value = item_of(values, items, self.place(tap))
             self._values[tap] = value
             self._versions[tap] = _version(value)
         if self.num_calls == self._enough:
@@ -213,15 +252,15 @@ class Captured:
                 "gkd.taps.taps lists what can be tapped"
             )
         if calls <= (tap.call or 0) or (calls > 1 and tap.call is None):
-            choices = ", ".join(str(Tap(tap.path, i, tap.items)) for i in range(calls))
+            choices = ", ".join(str(replace(tap, call=i)) for i in range(calls))
             times = "once" if calls == 1 else f"{calls} times"
             raise TapError(f"{place} fired {times} in one forward pass; choose one of: {choices}")
         value = self._values[tap]
         if _version(value) != self._versions[tap]:
             raise TapError(
-                f"{place}: its output was changed in place afterwards (by an in-place activation "
-                "or +=), so its values are gone; tap the sub-module that makes the change, or "
-                "make the change out of place"
+                f"{place}: its {'input' if tap.input else 'output'} was changed in place "
+                "afterwards (by an in-place activation or +=), so its values are gone; tap the "
+                "sub-module that makes the change, or make the change out of place"
             )
         return value
 
@@ -255,7 +294,12 @@ def capture(
         # Hooks live for this one pass: they would be copied, pickled and compiled with the network.
         for tap in captured._calls:
             module = network.get_submodule(tap.path)
-            handles.append(module.register_forward_hook(partial(captured.record, tap)))
+            if tap.input:
+                record = partial(captured.record_input, tap)
+                handles.append(module.register_forward_pre_hook(record, with_kwargs=True))
+            else:
+                record = partial(captured.record_output, tap)
+                handles.append(module.register_forward_hook(record))
         with suppress(Complete):
             yield captured
     finally:
@@ -322,16 +366,39 @@ def taps(network: nn.Module, batch: object, inputs: Inputs = ("x", "edge_index")
     1 ReLU (4, 3) 0
     """
     calls: dict[str, list[dict[str, tuple[int, ...]]]] = {}
+    running: list[dict[str, tuple[int, ...]]] = []
+    # An argument that is another module's output, or the network's own input, is no news.
+    known: MutableMapping[Tensor, bool] = WeakIdKeyDictionary()
 
-    def record(path: str, module: nn.Module, arguments: object, output: object) -> None:
-        calls.setdefault(path, []).append(dict(_shapes(output)))
+    def note(value: object, place: str = "") -> dict[str, tuple[int, ...]]:
+        found = {}
+        for items, tensor in _tensors(value, place):
+            found[items], known[tensor] = tuple(tensor.shape), True
+        return found
+
+    def before(
+        path: str, module: nn.Module, positional: tuple[object, ...], named: dict[str, object]
+    ) -> None:
+        running.append({})
+        calls.setdefault(path, []).append(running[-1])
+        for number, (name, value) in enumerate(arguments_of(module, positional, named).items()):
+            plain = number == 0 and (positional or len(named) == 1)
+            if isinstance(value, Tensor) and value not in known:
+                running[-1].update(note(value, ":input" if plain else f":input[{name}]"))
+
+    def after(module: nn.Module, arguments: object, output: object) -> None:
+        running.pop().update(note(output))
 
     modules = [(p, m) for p, m in network.named_modules(remove_duplicate=False) if p]
     with ExitStack() as stack, evaluation_mode(network), torch.no_grad():
         for path, module in modules:
-            stack.callback(module.register_forward_hook(partial(record, path)).remove)
-        arguments = NetworkInputs(inputs, network, "network").arguments(batch)
-        network(*arguments.positional, **arguments.named)
+            pre = module.register_forward_pre_hook(partial(before, path), with_kwargs=True)
+            stack.callback(pre.remove)
+            post = module.register_forward_hook(after, always_call=True)  # also where one raises
+            stack.callback(post.remove)
+        called = NetworkInputs(inputs, network, "network").arguments(batch)
+        note([*called.positional, *called.named.values()])
+        network(*called.positional, **called.named)
     return [
         TapInfo(
             path=f"{path}{f'#{call}' if len(calls[path]) > 1 else ''}{items}",
@@ -366,14 +433,14 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def _shapes(
+def _tensors(
     output: object, items: str = "", inside: tuple[object, ...] = ()
-) -> Iterator[tuple[str, tuple[int, ...]]]:
+) -> Iterator[tuple[str, Tensor]]:
     if isinstance(output, Tensor):
-        yield items, tuple(output.shape)
+        yield items, output
     elif isinstance(output, Graph):
-        yield items, tuple(output.edge_index.shape)
+        yield items, output.edge_index
     if any(output is outer for outer in inside):  # objects may hold themselves
         return
     for item, value in items_in(output).items():
-        yield from _shapes(value, f"{items}[{item}]", (*inside, output))
+        yield from _tensors(value, f"{items}[{item}]", (*inside, output))

@@ -358,7 +358,7 @@ def graph_source(choice: GraphChoice | None) -> GraphSource:
         UnknownNameError: there is no such builder.
 
     >>> graph_source("tap:dynamic")
-    TappedGraph(tap=Tap(path='dynamic', call=None, items=()))
+    TappedGraph(tap=Tap(path='dynamic', call=None, items=(), input=False))
     """
     if choice is None:
         return BatchGraph(required=False)

@@ -203,7 +203,7 @@ def test_all_who_call_a_network_find_them(form: str, declared: str | None) -> No
     assert inference_time(network, dataset.test, ("x",)) > 0
     distances = feature_distances(network, sample, ("x",), "hidden", 0)
     assert torch.equal(distances, feature_distances(plain, sample, ("x",), "hidden", 0))
-    assert [info.path for info in taps(network, sample, ("x",))] == ["hidden", "out"]
+    assert [info.path for info in taps(network, sample, ("x",))] == ["hidden", "out:input", "out"]
 
 
 def test_what_holds_itself_can_be_listed() -> None:

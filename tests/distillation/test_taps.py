@@ -7,7 +7,7 @@ from torch import nn
 
 import gkd
 from gkd.distillation.taps import Tap, capture, taps
-from gkd.errors import TapError
+from gkd.errors import ParameterError, TapError
 
 
 def tapped(student: nn.Module, tap: str) -> torch.Tensor:
@@ -17,12 +17,17 @@ def tapped(student: nn.Module, tap: str) -> torch.Tensor:
     return loss.student.features
 
 
-@pytest.mark.parametrize("text", ["", "a.b", "a#0", "a[0]", "a[key][1]", "a.b#12[x]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "a.b", "a#0", "a[0]", "a[key][1]", "a.b#12[x]", "a:input", "a.b#1:input[x][0]", ":input"],
+)
 def test_a_tap_is_written_as_it_is_read(text: str) -> None:
     assert str(Tap.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["a#", "a#-1", "a[]", "a[0", "a[0]b", "a#x", "a[0]#1"])
+@pytest.mark.parametrize(
+    "text", ["a#", "a#-1", "a[]", "a[0", "a[0]b", "a#x", "a[0]#1", "a[0]:input"]
+)
 def test_a_malformed_tap_says_how_taps_are_written(text: str) -> None:
     with pytest.raises(TapError, match="is not a tap: expected the path"):
         Tap.parse(text)
@@ -216,6 +221,7 @@ def test_the_listing_has_every_tap_that_fires() -> None:
         ("layers.0", "Linear", (6, 4), 24),
         ("layers.1", "Linear", (6, 3), 15),
         ("norm", "BatchNorm1d", (6, 4), 8),
+        ("dropout:input", "Dropout", (6, 4), 0),
         ("dropout", "Dropout", (6, 4), 0),
     ]
     assert all(module.training for module in network.modules())
@@ -228,8 +234,10 @@ def test_the_listing_writes_calls_items_and_graphs_as_terms_do() -> None:
     network = Output(lambda x: (x, {"graph": graph}), calls=2)
     paths = {info.path: info.shape for info in taps(network, batch_of(), inputs=["x"])}
     assert paths == {
+        "inner#0:input": (6, 5),
         "inner#0[0]": (6, 5),
         "inner#0[1][graph]": (2, 2),
+        "inner#1:input": (6, 5),
         "inner#1[0]": (6, 5),
         "inner#1[1][graph]": (2, 2),
         "head": (6, 3),
@@ -240,3 +248,113 @@ def test_every_listed_tap_with_features_works_in_a_term() -> None:
     student = Output(lambda x: (x, {"b": x + 1}), calls=2)
     for info in taps(student, batch_of(), inputs=["x"]):
         assert tuple(tapped(student, info.path).shape) == info.shape
+
+
+class Calling(nn.Module):
+    """A network whose sub-module ``inner`` is called with what ``function`` makes of ``x``."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.stem, self.inner, self.head = nn.Linear(5, 5), Joining(), nn.Linear(5, 3)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        positional, named = self.function(self.stem(x))
+        return self.head(self.inner(*positional, **named))
+
+
+class Joining(nn.Module):
+    def forward(self, x, edge_attr=None, *, scale=None):
+        return x if edge_attr is None else x + edge_attr
+
+
+class TestInputs:
+    """Taps of what a sub-module is called with."""
+
+    @pytest.mark.parametrize(
+        ("function", "tap", "factor"),
+        [
+            (lambda h: ((2 * h,), {}), "inner:input", 2),
+            (lambda h: ((), {"x": 2 * h}), "inner:input", 2),
+            (lambda h: ((2 * h, 3 * h), {}), "inner:input", 2),
+            (lambda h: ((2 * h, 3 * h), {}), "inner:input[0]", 2),
+            (lambda h: ((2 * h, 3 * h), {}), "inner:input[1]", 3),
+            (lambda h: ((2 * h, 3 * h), {}), "inner:input[edge_attr]", 3),
+            (lambda h: ((2 * h,), {"edge_attr": 3 * h}), "inner:input[edge_attr]", 3),
+            (lambda h: ((2 * h,), {"scale": (h, {"a": 5 * h})}), "inner:input[scale][1][a]", 5),
+            (lambda h: ((2 * h,), {}), "inner#0:input", 2),
+        ],
+    )
+    def test_an_argument_by_position_or_name(self, function, tap: str, factor: int) -> None:
+        student = Calling(function)
+        torch.testing.assert_close(tapped(student, tap), factor * student.stem(batch_of().x))
+
+    @pytest.mark.parametrize(
+        ("function", "tap", "message"),
+        [
+            (
+                lambda h: ((), {"x": h, "edge_attr": h}),
+                "inner:input",
+                r"'inner:input': which input\? It is called with \[x\], \[edge_attr\]",
+            ),
+            (lambda h: ((h,), {}), "inner:input[1]", r"no item \[1\]; .* has items x, 0"),
+            (lambda h: ((h, None), {}), "inner:input[1]", "yields a NoneType, not a tensor"),
+        ],
+    )
+    def test_an_argument_that_is_not_there(self, function, tap: str, message: str) -> None:
+        with pytest.raises(TapError, match=message):
+            tapped(Calling(function), tap)
+
+    def test_what_is_changed_in_place_is_gone(self) -> None:
+        student = nn.Sequential(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Linear(4, 3))
+        with pytest.raises(TapError, match="'1:input': its input was changed in place"):
+            tapped(student, "1:input")
+
+    def test_gradients_reach_what_comes_before(self) -> None:
+        student = Calling(lambda h: ((h.relu(),), {}))
+        term = gkd.Term(Recorder(), student="inner:input", teacher="inner:input")
+        report = distiller_of(Calling(lambda h: ((h,), {})), student, term)(batch_of())
+        report.terms["recorder"].backward()
+        assert student.stem.weight.grad.abs().max() > 0
+
+    def test_hooks_are_removed(self) -> None:
+        student = Calling(lambda h: ((h,), {}))
+        tapped(student, "inner:input")
+        taps(student, batch_of(), ["x"])
+        assert all(
+            not module._forward_pre_hooks and not module._forward_hooks
+            for module in student.modules()
+        )
+
+    def test_a_teacher_may_be_named_before(self) -> None:
+        loss = Recorder()
+        teachers = {"a": Calling(lambda h: ((2 * h,), {})), "b": Network()}
+        term = gkd.Term(loss, teacher="a:inner:input")
+        distiller_of(teachers, Network(), term)(batch_of())
+        expected = 2 * teachers["a"].stem(batch_of().x)
+        torch.testing.assert_close(loss.teacher.features, expected)
+
+    def test_one_of_several_teachers_must_be_named_before(self) -> None:
+        teachers = {"a": Network(), "b": Network()}
+        with pytest.raises(ParameterError, match=r"write one of: 'a:norm:input', 'b:norm:input'"):
+            distiller_of(teachers, Network(), gkd.Term(Recorder(), teacher="norm:input"))
+
+    def test_the_pass_of_a_teacher_ends_before_the_module(self) -> None:
+        class Features(Recorder):
+            uses = ("features",)
+
+        teacher = Calling(lambda h: ((h,), {}))
+        calls = []
+        teacher.inner.register_forward_hook(lambda *_: calls.append(1))
+        term = gkd.Term(Features(), teacher="inner:input")
+        distiller = distiller_of(teacher, Network(), term)
+        for _ in range(3):
+            distiller(batch_of())
+        assert calls == [1]  # the first pass is a whole one
+
+    def test_the_listing_has_inputs_that_are_no_outputs(self) -> None:
+        student = Calling(lambda h: ((h.relu(),), {"edge_attr": h.exp(), "scale": h}))
+        listed = [info.path for info in taps(student, batch_of(), ["x"])]
+        assert listed == ["stem", "inner:input", "inner:input[edge_attr]", "inner", "head"]
+        for path in listed:
+            tapped(student, path)
