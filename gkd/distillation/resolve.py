@@ -210,8 +210,9 @@ def _resolved(
             "loss for several has a parameter 'teachers'"
         )
     _require_taps_used(loss, own, *theirs.values())
-    # Of some rows, a target must be made anew, unless each row has a value of its own.
-    keeps = len(theirs) == 1 and (loss.per_row or rows == Rows())
+    # Of some rows, a target must be made anew, unless each row has a value of its own. A weigher
+    # may look at what the loss needs no more.
+    keeps = len(theirs) == 1 and (loss.per_row or rows == Rows()) and weigher is None
     target = _target_key(term, loss, own, *theirs.values()) if keeps else None
     if connector is not None and len(own.feature_taps) != 1:
         raise ParameterError("a connector maps the features of one tap: name one for the student")

@@ -249,3 +249,28 @@ def test_remember_runs_the_teacher_alone() -> None:
     assert (cached.teacher_cache.misses, cached.teacher_cache.hits) == (2, 2)
     with pytest.raises(ParameterError, match="made without a teacher_cache"):
         distiller(None).remember(batch("ab"))
+
+
+class Norms(gkd.AbstractLoss):
+    """Difference of norms, of which a target keeps no features."""
+
+    uses = ("features",)
+    per_row = True
+    target_per_sample = True
+
+    def forward(self, student: gkd.View, teacher: gkd.View) -> Tensor:
+        known = teacher if teacher.features.shape[1] == 1 else self.target(teacher)
+        return (student.features.norm(dim=1) - known.features[:, 0]).square()
+
+    def target(self, teacher: gkd.View) -> gkd.View:
+        return gkd.View(features=teacher.features.norm(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize("weigher", [None, *gkd.names("weigher")])
+def test_a_weigher_sees_what_the_teacher_said(weigher: str | None) -> None:
+    term = gkd.Term(Norms(), weigher=weigher, **TAPS)
+    with_cache, without = distiller(TeacherCache(), term), distiller(None, term)
+    for names in ("ab", "cd", "abcd", "da"):
+        expected = without(batch(names)).terms["norms"]
+        torch.testing.assert_close(with_cache(batch(names)).terms["norms"], expected)
+    assert with_cache.teacher_cache.hits == 2
