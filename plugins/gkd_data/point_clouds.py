@@ -45,17 +45,20 @@ class Clouds:
             labels=self.labels[kept],
         )
 
-    def sample(self, index: int, positions: np.ndarray) -> Sample:
-        """Return cloud ``index`` as a sample, at ``positions`` made from its own."""
+    def sample(self, index: int, **positions: np.ndarray) -> Sample:
+        """Return cloud ``index`` as a sample, at positions made from its own."""
         return Sample(
             id=self.ids[index],
-            pos=torch.from_numpy(positions),
+            **{name: torch.from_numpy(array) for name, array in positions.items()},
             y=torch.from_numpy(self.labels[index : index + 1]),
         )
 
-    def samples(self, points: int) -> list[Sample]:
-        """Return every cloud as a sample of its first ``points`` points."""
-        return [self.sample(i, cloud[:points]) for i, cloud in enumerate(self.positions)]
+    def samples(self, points: int, names: Sequence[str] = ("pos",)) -> list[Sample]:
+        """Return every cloud as a sample of its first ``points`` points, under each of ``names``."""
+        return [
+            self.sample(i, **dict.fromkeys(names, cloud[:points]))
+            for i, cloud in enumerate(self.positions)
+        ]
 
 
 def unit_cloud(positions: np.ndarray, points: int, where: str) -> np.ndarray:
@@ -133,7 +136,9 @@ def hold_out(
     return clouds.subset(~chosen), clouds.subset(chosen)
 
 
-def augment_cloud(positions: np.ndarray, points: int, rng: np.random.Generator) -> np.ndarray:
+def augment_cloud(
+    positions: np.ndarray, points: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Return ``points`` of a cloud's points, in random order, scaled and shifted at random.
 
         p_i ← a ⊙ p_π(i) + b,   a ∈ U[2/3, 3/2]³,   b ∈ U[−0.2, 0.2]³,   π a random injection
@@ -144,19 +149,18 @@ def augment_cloud(positions: np.ndarray, points: int, rng: np.random.Generator) 
         rng: everything random is drawn from it.
 
     Returns:
-        float32 ``[n, 3]``.
+        ``pos``, and as ``original`` the same points where they were, both float32 ``[n, 3]``.
 
     Source: Wang et al., ACM TOG 2019, section 5.1, with the ranges of its public code; those of
     Klokov and Lempitsky, ICCV 2017.
 
-    >>> augment_cloud(np.zeros((9, 3), np.float32), 4, np.random.default_rng(0)).shape
+    >>> augment_cloud(np.zeros((9, 3), np.float32), 4, np.random.default_rng(0))["pos"].shape
     (4, 3)
     """
-    chosen = rng.permutation(len(positions))[:points]
+    original = positions[rng.permutation(len(positions))[:points]]
     scale = rng.uniform(*_SCALE, 3).astype(np.float32)
     shift = rng.uniform(-_SHIFT, _SHIFT, 3).astype(np.float32)
-    moved: np.ndarray = positions[chosen] * scale + shift
-    return moved
+    return {"pos": original * scale + shift, "original": original}
 
 
 class PointCloudDataset(InMemoryDataset):
@@ -164,7 +168,8 @@ class PointCloudDataset(InMemoryDataset):
 
     A sample has ``pos``, float32 ``[points, 3]``, and its class ``y``, int64 ``[1]``. Without
     augmentation it consists of the first points of its cloud; with it, training samples are
-    :class:`AugmentedSamples`.
+    :class:`AugmentedSamples`, and every sample also has ``original``, the points before they were
+    moved, for a network that should see these: ``inputs = { pos = "original", batch = "batch" }``.
 
     Args:
         train: clouds to train on.
@@ -193,9 +198,10 @@ class PointCloudDataset(InMemoryDataset):
         self.class_names = class_names
         self.num_classes = len(class_names)
         self.augmented = augment
+        names = ("pos", "original") if augment else ("pos",)
         self.train = AugmentedSamples(train, points, seed) if augment else train.samples(points)
-        self.validation = validation.samples(points)
-        self.test = test.samples(points)
+        self.validation = validation.samples(points, names)
+        self.test = test.samples(points, names)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch (from 0) for which training samples are drawn."""
@@ -235,4 +241,4 @@ class AugmentedSamples(Sequence[Sample]):
         place = range(len(self))[index]
         rng = random_state(self._seed, "augmentation", self.epoch, place)
         cloud = augment_cloud(self._clouds.positions[place], self._points, rng)
-        return self._clouds.sample(place, cloud)
+        return self._clouds.sample(place, **cloud)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from cloud_samples import everyone
 
-from gkd import ParameterError, Sample, UnknownNameError, collate, create
+from gkd import Distiller, ParameterError, Sample, Term, UnknownNameError, collate, create
 from gkd_data.shape_classes import SHAPES
 from gkd_data.shapes import Shapes
 
@@ -90,6 +90,22 @@ class TestDeterminism:
         assert not torch.equal(data.train[0].pos, before)
         data.set_epoch(0)
         assert torch.equal(data.train[0].pos, before)
+
+    def test_one_network_may_see_what_another_sees_augmented(self) -> None:
+        class Pooled(torch.nn.Linear):
+            def forward(self, pos, batch):
+                self.seen = pos
+                return super().forward(pos).unflatten(0, (-1, 32)).amax(1)
+
+        data = shapes(augment=True)
+        batch = collate([data.train[i] for i in range(3)])
+        student, teacher = Pooled(3, data.num_classes), Pooled(3, data.num_classes)
+        inputs = {"student": data.inputs, "teacher": {"pos": "original", "batch": "batch"}}
+        Distiller(teacher, student, [Term("kd")], task=data.task, inputs=inputs)(batch)
+        assert torch.equal(student.seen, batch.pos)
+        assert torch.equal(teacher.seen, batch.original)
+        assert not torch.equal(batch.pos, batch.original)
+        assert all(torch.equal(s.pos, s.original) for s in (*data.validation, *data.test))
 
 
 UPRIGHT = {"classes": ("cylinder", "torus"), "rotation": "none", "visible": 1.0}

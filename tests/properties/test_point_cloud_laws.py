@@ -104,7 +104,8 @@ def test_augmentation_scales_and_shifts_some_of_the_points(
     # Distinct ratios of distances tell which points were taken, whatever scale and shift.
     cloud = np.random.default_rng(size).uniform(-1, 1, (size, 3)).astype(np.float32)
     points = data.draw(st.integers(3, size))
-    moved = augment_cloud(cloud, points, np.random.default_rng(seed))
+    made = augment_cloud(cloud, points, np.random.default_rng(seed))
+    moved = made["pos"]
     assert moved.dtype == np.float32
     fits = []
     for chosen in itertools.permutations(range(size), 3):
@@ -116,6 +117,7 @@ def test_augmentation_scales_and_shifts_some_of_the_points(
     assert fits
     origins, scale, shift = fits[0]
     assert len(set(origins.tolist())) == points
+    np.testing.assert_array_equal(cloud[origins], made["original"])
     assert np.all((scale > 2 / 3 - 1e-3) & (scale < 3 / 2 + 1e-3))
     assert np.all(abs(shift) < 0.2 + 1e-3)
 
