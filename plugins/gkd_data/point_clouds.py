@@ -54,7 +54,7 @@ class Clouds:
         )
 
     def samples(self, points: int, names: Sequence[str] = ("pos",)) -> list[Sample]:
-        """Return every cloud as a sample of its first ``points`` points, under each of ``names``."""
+        """Return every cloud as a sample of its first ``points`` points, under these names."""
         return [
             self.sample(i, **dict.fromkeys(names, cloud[:points]))
             for i, cloud in enumerate(self.positions)
