@@ -31,10 +31,12 @@ class Term:
     ``path:input`` what the sub-module is called with (``path:input[1]``, ``path:input[name]`` for
     other arguments than the first). What is tapped is ``[N, F]``; a tensor of three or four axes is
     read as rows by its ``layout``, or where the batch's numbers of nodes and samples leave one
-    reading. Without taps the loss sees the logits alone. With several teachers, ``teacher`` begins with the name of one:
-    ``"tissue:layers.1"``, or ``"tissue:"`` for its logits. ``"student:layers.3"`` compares with
-    the student itself, ``"ema:"`` with its moving average. A list of taps gives the loss several
-    layers (``View.layers``), or several teachers where it names these.
+    reading. Without taps the loss sees the logits alone.
+
+    With several teachers, ``teacher`` begins with the name of one: ``"tissue:layers.1"``, or
+    ``"tissue:"`` for its logits. ``"student:layers.3"`` compares with the student itself,
+    ``"ema:"`` with its moving average. A list of taps gives the loss several layers
+    (``View.layers``), or several teachers where it names these.
 
     Args:
         loss: name of a loss, or a loss.
