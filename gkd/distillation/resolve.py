@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
 from gkd.distillation.connector import Connector
-from gkd.distillation.layout import Layout, LayoutChoice
+from gkd.distillation.layout import Layout
 from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.taps import Tap, describe, require_tap
 from gkd.distillation.task import Task
-from gkd.distillation.term import GraphChoice, Term, term_names
+from gkd.distillation.term import Term, term_names
 from gkd.distillation.views import (
     BatchGraph,
     NetworkTaps,
@@ -184,21 +184,10 @@ def _resolved(
     if more:
         raise ParameterError(f"student={term.student!r} names several networks, but one learns")
     teachers = taps_by_network(term.teacher, networks.all, _only_teacher(term, networks))
-    own = _view_source(
-        networks,
-        *student,
-        term.graph if term.student_graph is None else term.student_graph,
-        term.layout if term.student_layout is None else term.student_layout,
-    )
+    own = _view_source(term, "student", networks, *student)
     theirs = {
-        other: _view_source(
-            networks,
-            other,
-            taps,
-            term.graph if term.teacher_graph is None else term.teacher_graph,
-            term.layout if term.teacher_layout is None else term.teacher_layout,
-        )
-        for other, taps in teachers.items()
+        network: _view_source(term, "teacher", networks, network, taps)
+        for network, taps in teachers.items()
     }
     weigher = None if term.weigher is None else _component("weigher", term.weigher, task)
     rows = Rows.parse(term.rows)
@@ -224,7 +213,7 @@ def _resolved(
         student=student[0],
         student_view=own,
         teacher_views={
-            other: TeacherView(
+            network: TeacherView(
                 view.feature_taps,
                 view.graph,
                 loss,
@@ -233,7 +222,7 @@ def _resolved(
                 layout=view.layout,
                 label=view.label,
             )
-            for other, view in theirs.items()
+            for network, view in theirs.items()
         },
         rows=rows,
         weigher=weigher,
@@ -429,18 +418,17 @@ def _require_terms(terms: object) -> None:
 
 
 def _view_source(
-    networks: Networks,
-    name: str,
-    taps: tuple[Tap, ...],
-    graph: GraphChoice | None,
-    layout: LayoutChoice | None,
+    term: Term, side: str, networks: Networks, network: str, taps: tuple[Tap, ...]
 ) -> ViewSource:
+    """Return where a term's view of a network comes from, by what it says of that side or both."""
+    graph, layout = (getattr(term, f"{side}_{key}") for key in ("graph", "layout"))
+    layout = term.layout if layout is None else layout
     source = ViewSource(
         taps,
-        graph_source(graph),
+        graph_source(term.graph if graph is None else graph),
         layout=None if layout is None or not taps else Layout.parse(layout),
-        label=networks.label(name),
+        label=networks.label(network),
     )
     for needed in (*source.feature_taps, *source.graph_taps):
-        require_tap(networks.all[name], needed, networks.label(name))
+        require_tap(networks.all[network], needed, networks.label(network))
     return source
