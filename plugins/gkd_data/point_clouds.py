@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, overload
+from typing import Annotated, Any, overload
 
 import numpy as np
 import torch
@@ -47,11 +47,9 @@ class Clouds:
 
     def sample(self, index: int, **positions: np.ndarray) -> Sample:
         """Return cloud ``index`` as a sample, at positions made from its own."""
-        return Sample(
-            id=self.ids[index],
-            **{name: torch.from_numpy(array) for name, array in positions.items()},
-            y=torch.from_numpy(self.labels[index : index + 1]),
-        )
+        arrays = {**positions, "y": self.labels[index : index + 1]}
+        tensors: dict[str, Any] = {name: torch.from_numpy(a) for name, a in arrays.items()}
+        return Sample(id=self.ids[index], **tensors)
 
     def samples(self, points: int, names: Sequence[str] = ("pos",)) -> list[Sample]:
         """Return every cloud as a sample of its first ``points`` points, under these names."""
