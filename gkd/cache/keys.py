@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gkd.data.sample import is_edge_index
+from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
@@ -109,7 +109,8 @@ def sample_digests(
 
     Args:
         inputs: tensors by name. A name that ends in ``edge_index`` has edges, or a graph of just
-            these, one that begins with ``edge`` a row per edge, any other a row per node or sample.
+            these, other numbers of nodes columns, a name that begins with ``edge`` a row per edge,
+            any other a row per node or sample.
         ptr: int64 ``[B + 1]``, where each sample's nodes begin.
         edge_index: int64 ``[2, E]``, the edges that rows per edge belong to.
 
@@ -177,6 +178,8 @@ def _rows(
         raise ParameterError(f"teacher cache: input {name!r} has no rows to divide among samples")
     if is_edge_index(name):
         return _edges(value, ptr, samples)
+    if holds_nodes(name, value):
+        return _numbered(value if value.ndim > 1 else value.unsqueeze(0), ptr, samples)
     if name.startswith("edge") and edge_index is not None and len(value) == edge_index.shape[1]:
         edges, sample = _edges(edge_index, ptr, samples)
         return _folded(value) + _mixed(edges), sample
@@ -200,6 +203,15 @@ def _edges(edge_index: Tensor, ptr: Tensor, samples: Tensor) -> tuple[Tensor, Te
     sample = samples[edge_index[1]]
     source, target = edge_index - ptr[sample]
     return _mixed(source) + target, sample
+
+
+def _numbered(nodes: Tensor, ptr: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a number for each column ``[k, L]`` of numbers of nodes, whose order matters."""
+    sample = samples[nodes[0]]
+    begins = torch.bincount(sample, minlength=len(ptr)).roll(1).cumsum(0)
+    position = torch.arange(len(sample), device=sample.device) - begins[sample]
+    ends = torch.arange(len(nodes), device=nodes.device).unsqueeze(1)
+    return _mixed(nodes - ptr[sample] + _mixed(ends)).sum(0) + _mixed(position), sample
 
 
 def _folded(rows: Tensor) -> Tensor:

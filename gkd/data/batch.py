@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from gkd.data.sample import Sample, Tensors, is_edge_index
+from gkd.data.sample import Sample, Tensors, holds_nodes, is_edge_index
 from gkd.errors import DataError
 from gkd.graph.disjoint_union import remember_union
 
@@ -20,7 +20,7 @@ class Batch(Tensors):
     Args:
         tensors: the samples' tensors, concatenated, with ``batch`` and ``ptr``.
         ids: the samples' ids, ``B`` of them.
-        extents: rows (edges, for edge indices) that each sample has of each tensor.
+        extents: rows (columns, for numbers of nodes) that each sample has of each tensor.
     """
 
     def __init__(
@@ -45,8 +45,8 @@ class Batch(Tensors):
         columns: dict[str, Sequence[Tensor]] = {}
         for name, extents in self.extents.items():
             whole = getattr(self, name)
-            if is_edge_index(name):
-                parts = torch.split_with_sizes(whole, extents, dim=1)
+            if holds_nodes(name, whole):
+                parts = torch.split_with_sizes(whole, extents, dim=-1)
                 columns[name] = [part - start for part, start in zip(parts, starts, strict=False)]
             else:
                 columns[name] = torch.split_with_sizes(whole, extents)
@@ -64,7 +64,7 @@ class Batch(Tensors):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Concatenate samples into one batch, with edge indices offset by the nodes before them.
+    """Concatenate samples into one batch, with numbers of nodes offset by the nodes before them.
 
     Edges sorted by (target, source) in every sample are so in the batch. Where samples have many
     edges, the graph of the batch joins the structure of theirs, which is found once per sample.
@@ -92,14 +92,16 @@ def collate(samples: Sequence[Sample]) -> Batch:
     device: torch.device | None = None
     for name, first in samples[0].items():
         parts = [getattr(sample, name) for sample in samples]
-        dim = 1 if is_edge_index(name) else 0
+        numbered = holds_nodes(name, first)
+        dim = -1 if numbered else 0
         extents[name] = tuple(part.shape[dim] for part in parts)
-        if is_edge_index(name):
+        if numbered:
             # starts has one more entry than there are samples: where the last one ends.
             shifted = [part + start for part, start in zip(parts, starts, strict=False)]
             tensors[name] = torch.cat(shifted, dim)
-            # What was found out about the samples' graphs need not be found again for the batch.
-            remember_union(tensors[name], list(zip(parts, sizes, strict=True)))
+            if is_edge_index(name):
+                # What was found out about their graphs need not be found again for the batch.
+                remember_union(tensors[name], list(zip(parts, sizes, strict=True)))
         else:
             tensors[name] = torch.cat(parts, dim)
         device = first.device
@@ -116,9 +118,10 @@ def _check_alike(first: Sample, other: Sample) -> None:
         raise DataError(f"{pair}: one has {sorted(first.keys())}, the other {sorted(other.keys())}")
     for name, tensor in first.items():
         twin = getattr(other, name)
-        # Two edge indices always go together: a sample admits only int64 [2, E].
-        alike = tensor.dtype == twin.dtype and tensor.shape[1:] == twin.shape[1:]
-        if not alike and not is_edge_index(name):
+        # Of numbers of nodes a sample has as many columns as it likes, of all others rows.
+        numbered = holds_nodes(name, tensor) and holds_nodes(name, twin)
+        rest = slice(None, -1) if numbered else slice(1, None)
+        if tensor.dtype != twin.dtype or tensor.shape[rest] != twin.shape[rest]:
             raise DataError(
                 f"{pair}: {name} is {tensor.dtype} {list(tensor.shape)} in one, "
                 f"{twin.dtype} {list(twin.shape)} in the other"

@@ -72,13 +72,14 @@ class Sample(Tensors):
         id: name that stays the same from epoch to epoch; caches are keyed by it.
         num_nodes: number of nodes N; by default the length of ``x``, ``pos`` or ``y``, the first
             that is there.
-        tensors: the data. Edge indices are ``int64 [2, E]`` and their names end in ``edge_index``;
-            everything else has one row per node, edge or graph: ``x [N, F]``, ``pos [N, 3]``,
-            ``y [N, classes]``, ``y [1]``.
+        tensors: the data. Integers whose name holds ``index``, and ``face``, are numbers of nodes,
+            ``int64 [k, L]`` or ``[L]``, as in PyTorch Geometric; where the name ends in
+            ``edge_index`` they are edges, ``[2, E]``. Everything else has one row per node, edge or
+            graph: ``x [N, F]``, ``pos [N, 3]``, ``y [N, classes]``, ``y [1]``.
 
     Raises:
-        DataError: a value is not a tensor with rows, an edge index is malformed or points outside
-            of the nodes, or a name is one of the container's own.
+        DataError: a value is not a tensor with rows, numbers of nodes are malformed or point
+            outside of the nodes, or a name is one of the container's own.
 
     >>> sample = Sample(id="a", x=torch.zeros(3, 5), edge_index=torch.tensor([[0, 1], [1, 2]]))
     >>> sample
@@ -105,8 +106,8 @@ class Sample(Tensors):
             num_nodes = counted[0].shape[0]
         self.num_nodes = num_nodes
         for name, tensor in tensors.items():
-            if is_edge_index(name):
-                _check_edges(id, name, tensor, self.num_nodes)
+            if holds_nodes(name, tensor):
+                _check_nodes(id, name, tensor, self.num_nodes)
             elif name in _PER_NODE and tensor.shape[0] != self.num_nodes:
                 raise DataError(
                     f"sample {id!r}: {name} has {tensor.shape[0]} rows for {self.num_nodes} nodes"
@@ -117,18 +118,31 @@ class Sample(Tensors):
 
 
 def is_edge_index(name: str) -> bool:
-    """Whether a tensor of this name holds pairs of nodes, and counts from its sample's first."""
+    """Whether a tensor of this name holds edges, pairs of nodes."""
     return name.endswith("edge_index")
 
 
-def _check_edges(id: str, name: str, edges: Tensor, num_nodes: int) -> None:
-    if edges.dtype != torch.int64 or edges.ndim != 2 or edges.shape[0] != 2:
+def holds_nodes(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor holds numbers of nodes, which count from its sample's first.
+
+    PyTorch Geometric goes by the names, too.
+    """
+    integers = not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+    return is_edge_index(name) or name == "face" or ("index" in name and integers)
+
+
+def _check_nodes(id: str, name: str, nodes: Tensor, num_nodes: int) -> None:
+    form = "[2, E]" if is_edge_index(name) else "[k, L] or [L]"
+    fits = nodes.shape[:-1] == (2,) if is_edge_index(name) else nodes.ndim <= 2
+    if nodes.dtype != torch.int64 or not fits:
         raise DataError(
-            f"sample {id!r}: {name} must be int64 [2, E], not {edges.dtype} {list(edges.shape)}"
+            f"sample {id!r}: {name} must be int64 {form}, not {nodes.dtype} {list(nodes.shape)}"
+            + ("" if is_edge_index(name) else ", as its name says that it holds numbers of nodes")
         )
     # A node that does not exist would read beyond the features, or count from their end.
-    if edges.numel() and (int(edges.min()) < 0 or int(edges.max()) >= num_nodes):
+    if nodes.numel() and (int(nodes.min()) < 0 or int(nodes.max()) >= num_nodes):
         raise DataError(
-            f"sample {id!r}: {name} names nodes {int(edges.min())} to {int(edges.max())}, "
+            f"sample {id!r}: {name} names nodes {int(nodes.min())} to {int(nodes.max())}, "
             f"but there are {num_nodes} (numbered from 0)"
+            + ("" if is_edge_index(name) else "; what numbers no nodes needs another name")
         )

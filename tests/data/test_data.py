@@ -71,6 +71,18 @@ class TestSample:
                 {"x": torch.zeros(2, 1), "edge_index": torch.tensor([[-1], [1]])},
                 "names nodes -1 to 1",
             ),
+            (
+                {"x": torch.zeros(2, 1), "part_index": torch.tensor([5, 1])},
+                "part_index names nodes 1 to 5, .*; what numbers no nodes needs another name",
+            ),
+            (
+                {"x": torch.zeros(2, 1), "face": torch.zeros(3, 1)},
+                r"face must be int64 \[k, L\] or \[L\], not torch.float32 .*holds numbers of nodes",
+            ),
+            (
+                {"x": torch.zeros(2, 1), "pair_index": torch.zeros(2, 1, dtype=torch.int32)},
+                r"pair_index must be int64 \[k, L\] or \[L\], not torch.int32",
+            ),
         ],
     )
     def test_refuses_what_is_no_data(self, tensors: dict, message: str) -> None:
@@ -120,7 +132,7 @@ class TestCollate:
         assert batch.batch.tolist() == [0] * 5 + [1] * 5
         assert batch.ids == ("a", "b")
 
-    def test_offsets_every_edge_index_and_no_other_tensor(self) -> None:
+    def test_offsets_numbers_of_nodes_and_no_other_tensor(self) -> None:
         samples = [
             Sample(
                 id=id,
@@ -129,6 +141,8 @@ class TestCollate:
                 student_edge_index=torch.tensor([[1, 1], [0, 1]]),
                 edge_weight=torch.tensor([1.0]),
                 index=torch.tensor([0, 1]),
+                index_weight=torch.tensor([0.0, 1.0]),
+                count=torch.tensor([0, 1]),
             )
             for id in "ab"
         ]
@@ -136,7 +150,50 @@ class TestCollate:
         assert batch.edge_index.tolist() == [[0, 2], [1, 3]]
         assert batch.student_edge_index.tolist() == [[1, 1, 3, 3], [0, 1, 2, 3]]
         assert batch.edge_weight.tolist() == [1.0, 1.0]
-        assert batch.index.tolist() == [0, 1, 0, 1]
+        assert batch.index.tolist() == [0, 1, 2, 3]
+        assert batch.index_weight.tolist() == [0.0, 1.0, 0.0, 1.0]
+        assert batch.count.tolist() == [0, 1, 0, 1]
+
+    def test_numbers_of_nodes_are_those_of_pytorch_geometric(self) -> None:
+        data = pytest.importorskip("torch_geometric.data")
+
+        def tensors(nodes: int) -> dict[str, torch.Tensor]:
+            numbers = torch.arange(nodes)
+            return {
+                "x": torch.randn(nodes, 2),
+                "edge_index": torch.stack([numbers, numbers.roll(1)]),
+                "edge_label_index": torch.stack([numbers[1:], numbers[:-1]]),
+                "face": torch.stack([numbers[:1], numbers[1:2], numbers[2:3]]),
+                "assoc_index": torch.stack([numbers, numbers, numbers.flip(0)]),
+                "seed_index": numbers[:2],
+            }
+
+        parts = [tensors(4), tensors(3), tensors(5)]
+        theirs = data.Batch.from_data_list([data.Data(**part) for part in parts])
+        ours = collate([Sample(id=str(i), **part) for i, part in enumerate(parts)])
+        for name in parts[0]:
+            assert torch.equal(ours._tensors[name], theirs[name]), name
+        for part, sample in zip(parts, ours.split(), strict=True):
+            for name, tensor in part.items():
+                assert torch.equal(sample._tensors[name], tensor), name
+
+    @pytest.mark.parametrize(
+        ("name", "twin", "message"),
+        [
+            ("face", torch.zeros(2, 3, dtype=torch.int64), r"int64 \[3, 2\] in one, .* \[2, 3\]"),
+            (
+                "pair_index",
+                torch.zeros(4, dtype=torch.int64),
+                r"\[3, 2\] in one, .* \[4\]",
+            ),
+            ("pair_index", torch.zeros(3, 2), r"torch.int64 \[3, 2\] in one, torch.float32"),
+        ],
+    )
+    def test_numbers_of_nodes_that_differ_in_form(self, name: str, twin, message: str) -> None:
+        first = {"x": torch.zeros(4, 1), name: torch.zeros(3, 2, dtype=torch.int64)}
+        second = {"x": torch.zeros(4, 1), name: twin}
+        with pytest.raises(DataError, match=message):
+            collate([Sample(id="a", **first), Sample(id="b", **second)])
 
     def test_accepts_graphs_without_edges_and_without_nodes(self) -> None:
         empty = Sample(

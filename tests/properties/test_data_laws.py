@@ -20,6 +20,10 @@ def graph_samples(draw: st.DrawFn, max_nodes: int = 6) -> Sample:
         x=torch.randn(num_nodes, WIDTH),
         edge_index=torch.tensor(by_target, dtype=torch.int64).reshape(-1, 2).t().contiguous(),
         edge_weight=torch.randn(len(pairs)),
+        edge_label_index=torch.tensor(
+            draw(st.lists(st.tuples(node, node), max_size=3)) if num_nodes else [],
+            dtype=torch.int64,
+        ).reshape(2, -1),
         y=torch.zeros(1, dtype=torch.int64),
     )
 

@@ -150,6 +150,31 @@ def test_a_digest_does_not_depend_on_company_or_on_the_order_of_edges(sizes, see
         assert digest == first[name]
 
 
+@given(sizes, seeds, st.randoms(use_true_random=False))
+def test_numbers_of_nodes_have_a_digest_in_any_company(sizes, seed, random) -> None:
+    torch.manual_seed(seed)
+    pairs = [torch.randint(size, (2, 4)) for size in sizes]
+    known = [
+        gkd.Sample(id=str(i), x=torch.zeros(size, 1), pair_index=pair, seed_index=pair[0])
+        for i, (size, pair) in enumerate(zip(sizes, pairs, strict=True))
+    ]
+
+    def found(chosen: list[gkd.Sample]) -> dict[str, dict[str, int]]:
+        batch = gkd.collate(chosen)
+        inputs = {"pair_index": batch.pair_index, "seed_index": batch.seed_index}
+        return dict(zip(batch.ids, sample_digests(inputs, batch.ptr), strict=True))
+
+    first = found(known)
+    random.shuffle(known)
+    for id, digest in found(known[:2]).items():
+        assert digest == first[id]
+    for changed in (pairs[0].flip(0), pairs[0].flip(1), pairs[0].roll(1)):
+        sample = gkd.Sample(
+            id="0", x=torch.zeros(sizes[0], 1), pair_index=changed, seed_index=pairs[0][0]
+        )
+        assert (found([sample])["0"] == first["0"]) == torch.equal(changed, pairs[0])
+
+
 @given(sizes, seeds)
 def test_a_graph_has_the_digest_of_its_edges(sizes: list[int], seed: int) -> None:
     torch.manual_seed(seed)
