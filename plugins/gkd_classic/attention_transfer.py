@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gkd import AbstractLoss, View
 from gkd.errors import validated
+from gkd.functional.paired_rows import paired_features, sample_pointer
 from gkd.functional.segments import segment_max, segment_sum, spread
-from gkd_classic.paired_views import paired_features, sample_pointer
 
 
 class AttentionTransfer(AbstractLoss):
@@ -69,10 +69,12 @@ class AttentionTransfer(AbstractLoss):
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean distance over samples; 0 where there are no nodes."""
-        ours, theirs = paired_features(student, teacher, "at")
+        ours, theirs = paired_features(
+            student.require_features("at"), teacher.require_features("at"), "at"
+        )
         if not len(ours):  # no samples to take a mean of: 0, with a gradient
             return ours.sum()
-        pointer = sample_pointer(student, teacher, len(ours), "at")
+        pointer = sample_pointer(student.batch, teacher.batch, ours, "at")
         gap = self._map(ours, pointer) - self._map(theirs, pointer)
         distance = segment_sum(gap.square(), pointer)
         return (distance if self.squared else _root(distance)).mean()
@@ -86,7 +88,7 @@ class AttentionTransfer(AbstractLoss):
                 [0.9336]])
         """
         features = teacher.require_features("at")
-        pointer = sample_pointer(teacher, teacher, len(features), "at")
+        pointer = sample_pointer(teacher.batch, teacher.batch, features, "at")
         # The root undoes the power that forward takes again: one number for each node is kept in
         # place of all channels.
         channel = self._map(features, pointer).pow(1 / self.power)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError, validated
-from gkd_classic.paired_views import directions, paired_features
+from gkd.functional.paired_rows import directions, paired_features
 
 
 class FitNet(AbstractLoss):
@@ -76,14 +76,18 @@ class FitNet(AbstractLoss):
         # A second call, as after loading a checkpoint, must not draw the weights anew.
         if self.regressor is not None:
             return
-        ours, theirs = paired_features(student, teacher, "fitnet")
+        ours, theirs = paired_features(
+            student.require_features("fitnet"), teacher.require_features("fitnet"), "fitnet"
+        )
         self.regressor = nn.Linear(
             ours.shape[1], theirs.shape[1], self.bias, device=ours.device, dtype=ours.dtype
         )
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean distance; 0 where there are no nodes. Per row ``[N]``."""
-        ours, theirs = paired_features(student, teacher, "fitnet")
+        ours, theirs = paired_features(
+            student.require_features("fitnet"), teacher.require_features("fitnet"), "fitnet"
+        )
         regressor = self._regressor_for(ours, theirs)
         # Half precision under autocast could overflow in features that are finite themselves.
         with torch.autocast(ours.device.type, enabled=False):

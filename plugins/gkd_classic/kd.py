@@ -13,7 +13,7 @@ from torch.nn.functional import log_softmax, logsigmoid
 
 from gkd import AbstractLoss, Task, View, create
 from gkd.errors import validated
-from gkd_classic.paired_views import paired_logits
+from gkd.functional.paired_rows import at_least_zero, paired_logits
 
 
 class KD(AbstractLoss):
@@ -83,7 +83,9 @@ class KD(AbstractLoss):
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean divergence times T²; 0 where there are no nodes. Per row ``[N]``."""
-        ours, theirs = paired_logits(student, teacher, "kd")
+        ours, theirs = paired_logits(
+            student.require_logits("kd"), teacher.require_logits("kd"), "kd"
+        )
         per_node = self.divergence(ours / self.temperature, theirs / self.temperature)
         if self.per_row:
             return self.temperature**2 * per_node
@@ -99,7 +101,7 @@ def categorical_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     # In log space: the probability of a class that the teacher rules out underflows, and 0 · log 0
     # is NaN.
     ours, theirs = log_softmax(student, dim=1), log_softmax(teacher, dim=1)
-    return _at_least_zero((theirs.exp() * (theirs - ours)).sum(dim=1))
+    return at_least_zero((theirs.exp() * (theirs - ours)).sum(dim=1))
 
 
 def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
@@ -107,13 +109,7 @@ def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     present = teacher.sigmoid() * (logsigmoid(teacher) - logsigmoid(student))
     # sigmoid(-x) is 1 - sigmoid(x) without the digits that the difference would lose.
     absent = (-teacher).sigmoid() * (logsigmoid(-teacher) - logsigmoid(-student))
-    return _at_least_zero(present + absent).mean(dim=1)
-
-
-def _at_least_zero(divergence: Tensor) -> Tensor:
-    # Rounding can leave a sum of cancelling parts just below zero. The gradient is right there,
-    # too: to clamp it would stop a student that is nearly there.
-    return divergence + (divergence.clamp_min(0) - divergence).detach()
+    return at_least_zero(present + absent).mean(dim=1)
 
 
 def gaussian_divergence(student: Tensor, teacher: Tensor) -> Tensor:

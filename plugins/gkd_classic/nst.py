@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gkd import AbstractLoss, View
 from gkd.errors import ParameterError, validated
-from gkd_classic.paired_views import directions, paired_features, sample_pointer
+from gkd.functional.paired_rows import directions, paired_features, sample_pointer
 
 
 class NST(AbstractLoss):
@@ -81,10 +81,12 @@ class NST(AbstractLoss):
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean discrepancy over samples; 0 where there are no nodes."""
-        ours, theirs = paired_features(student, teacher, "nst")
+        ours, theirs = paired_features(
+            student.require_features("nst"), teacher.require_features("nst"), "nst"
+        )
         if not len(ours):  # no samples to take a mean of: 0, with a gradient
             return ours.sum()
-        sizes = sample_pointer(student, teacher, len(ours), "nst").diff().tolist()
+        sizes = sample_pointer(student.batch, teacher.batch, ours, "nst").diff().tolist()
         # Sums over nodes and channels need more digits than half precision has.
         with torch.autocast(ours.device.type, enabled=False):
             pairs = zip(torch.split(ours, sizes), torch.split(theirs, sizes), strict=True)

@@ -1,20 +1,28 @@
-"""What the losses of this plugin read from two views: tensors, samples, directions."""
+"""What a loss compares of two networks: rows of the same nodes, their samples, their directions."""
 
 import torch
 from torch import Tensor
 
-from gkd import View
 from gkd.errors import ParameterError
 
 
-def paired_logits(student: View, teacher: View, loss: str) -> tuple[Tensor, Tensor]:
+def paired_logits(student: Tensor, teacher: Tensor, loss: str) -> tuple[Tensor, Tensor]:
     """Logits ``[N, C]`` of both networks, at least float32, the teacher's detached.
 
+    Args:
+        student: logits of a view.
+        teacher: logits of the other.
+        loss: whose name messages begin with.
+
     Raises:
-        ParameterError: a view without logits, or logits of different shapes.
+        ParameterError: no matrices of floating point, or of different shapes.
+
+    >>> ours, theirs = paired_logits(torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.half), "kd")
+    >>> theirs.dtype
+    torch.float32
     """
-    ours = _matrix(student.require_logits(loss), loss, "the student's logits")
-    theirs = _matrix(teacher.require_logits(loss), loss, "the teacher's logits").detach()
+    ours = _matrix(student, loss, "the student's logits")
+    theirs = _matrix(teacher, loss, "the teacher's logits").detach()
     if ours.shape != theirs.shape:
         raise ParameterError(
             f"{loss}: expected logits of equal shapes [N, C], got {list(ours.shape)} from the "
@@ -23,14 +31,19 @@ def paired_logits(student: View, teacher: View, loss: str) -> tuple[Tensor, Tens
     return ours, theirs
 
 
-def paired_features(student: View, teacher: View, loss: str) -> tuple[Tensor, Tensor]:
-    """Features ``[N, F]`` of both networks, at least float32, the teacher's detached.
+def paired_features(student: Tensor, teacher: Tensor, loss: str) -> tuple[Tensor, Tensor]:
+    """Features ``[N, F]`` and ``[N, F']`` of both, at least float32, the teacher's detached.
+
+    Args:
+        student: features of a view.
+        teacher: features of the other.
+        loss: whose name messages begin with.
 
     Raises:
-        ParameterError: a view without features, or different numbers of nodes.
+        ParameterError: no matrices of floating point, or of different numbers of nodes.
     """
-    ours = _matrix(student.require_features(loss), loss, "the student's features")
-    theirs = _matrix(teacher.require_features(loss), loss, "the teacher's features").detach()
+    ours = _matrix(student, loss, "the student's features")
+    theirs = _matrix(teacher, loss, "the teacher's features").detach()
     if len(ours) != len(theirs):
         raise ParameterError(
             f"{loss}: expected features of the same nodes, got {len(ours)} rows from the student "
@@ -49,19 +62,30 @@ def _matrix(values: Tensor, loss: str, what: str) -> Tensor:
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def sample_pointer(student: View, teacher: View, num_nodes: int, loss: str) -> Tensor:
+def sample_pointer(
+    student: Tensor | None, teacher: Tensor | None, features: Tensor, loss: str
+) -> Tensor:
     """Row pointer ``[B+1]``: sample b owns the rows ``pointer[b]`` up to ``pointer[b+1]``.
 
     Samples without nodes are left out. Without a batch vector all rows are one sample.
 
+    Args:
+        student: batch vector of a view, the sample of each row, ascending; None for one sample.
+        teacher: batch vector of the other.
+        features: ``[N, F]``, rows of the samples.
+        loss: whose name messages begin with.
+
     Raises:
         ParameterError: a batch vector that is not ascending, not int64 or not of length N, or
             batch vectors that tell different samples.
+
+    >>> sample_pointer(torch.tensor([0, 0, 2]), None, torch.zeros(3, 1), "at")
+    tensor([0, 2, 3])
     """
-    batch = student.batch if student.batch is not None else teacher.batch
+    num_nodes = len(features)
+    batch = teacher if student is None else student
     if batch is None:
-        device = None if student.features is None else student.features.device
-        return torch.tensor([0, num_nodes], device=device)
+        return torch.tensor([0, num_nodes], device=features.device)
     if batch.shape != (num_nodes,) or batch.dtype != torch.int64:
         raise ParameterError(
             f"{loss}: expected a batch vector of int64 and shape [{num_nodes}], one sample number "
@@ -72,8 +96,7 @@ def sample_pointer(student: View, teacher: View, num_nodes: int, loss: str) -> T
             f"{loss}: expected an ascending batch vector, nodes of a sample in a row"
         )
     # The two views mostly carry the very same tensor, which needs no comparison.
-    other = teacher.batch
-    if other is not None and other is not batch and not torch.equal(other, batch):
+    if teacher is not None and teacher is not batch and not torch.equal(teacher, batch):
         raise ParameterError(f"{loss}: the batch vectors of student and teacher differ")
     # Not a bincount: samples without nodes have no map, and their mean would be 0 / 0.
     sizes = torch.unique_consecutive(batch, return_counts=True)[1]
@@ -96,3 +119,15 @@ def directions(features: Tensor, dim: int) -> Tensor:
     norm = torch.linalg.vector_norm(scaled, dim=dim, keepdim=True)
     unit: Tensor = scaled / norm.masked_fill(norm == 0, 1)
     return unit
+
+
+def at_least_zero(values: Tensor) -> Tensor:
+    """Return ``values``, at least 0, with the gradient of ``values`` everywhere.
+
+    For what is at least 0 but for rounding, which can leave a sum of cancelling parts just below.
+    The gradient is right there, too: to clamp it would stop a student that is nearly there.
+
+    >>> at_least_zero(torch.tensor([-1e-9, 0.5]))
+    tensor([0.0000, 0.5000])
+    """
+    return values + (values.clamp_min(0) - values).detach()
