@@ -13,6 +13,17 @@ _METHODS = frozenset({"keys", "items", "to", "pin_memory", "split"})  # would hi
 _PER_NODE = ("x", "pos")
 
 
+class _MissingTensorError(AttributeError):
+    # Steps ask for attributes that a batch may have, with a default: the search for the nearest
+    # name takes longer than all else in there, and is for those who read the message.
+    def __str__(self) -> str:
+        if self.name is None:  # raised anew, by a loader that had it in another process
+            return super().__str__()
+        tensors = self.obj.__dict__.get("_tensors", {})
+        hint = "" if self.name.startswith("_") else f": {suggestion(self.name, tensors)}"
+        return f"{type(self.obj).__name__} has no attribute {self.name!r}{hint}"
+
+
 class Tensors:
     """Named tensors as attributes; the base of :class:`Sample` and :class:`Batch`."""
 
@@ -25,8 +36,7 @@ class Tensors:
         # Guards copy and pickle, which look attributes up before __init__ has run.
         tensors: dict[str, Tensor] = self.__dict__.get("_tensors", {})
         if name not in tensors:
-            hint = "" if name.startswith("_") else f": {suggestion(name, tensors)}"
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+            raise _MissingTensorError(name=name, obj=self)
         return tensors[name]
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -45,6 +45,17 @@ class TestSample:
         with pytest.raises(AttributeError, match="did you mean 'edge_index'"):
             _ = path_graph("a", 3).edge_indx
 
+    def test_a_missing_attribute_names_the_nearest_from_a_loader_process(self) -> None:
+        loader = DataLoader(
+            [path_graph("a", 3)], collate_fn=lambda s: s[0].edge_indx, num_workers=1
+        )
+        with pytest.raises(AttributeError, match="did you mean 'edge_index'"):
+            next(iter(loader))
+
+    def test_asking_with_a_default_searches_for_no_name(self, monkeypatch) -> None:
+        monkeypatch.setattr("gkd.data.sample.suggestion", None)
+        assert getattr(path_graph("a", 3), "train_mask", None) is None
+
     @pytest.mark.parametrize(
         ("tensors", "message"),
         [
