@@ -51,5 +51,13 @@ class AbstractDataset(ABC):
     def test(self) -> Sequence[Sample]:
         """Samples to report on, and nothing else."""
 
+    def for_seed(self, seed: int) -> "AbstractDataset":
+        """Return the data of one seed of a run: itself, unless each seed splits the data anew.
+
+        Where it is another dataset, of the same task and sizes, the seed's students have a teacher
+        of their own, trained on the same data.
+        """
+        return self
+
     def set_epoch(self, epoch: int) -> None:  # noqa: B027  most datasets do not change
         """Say which epoch (from 0) the training samples are drawn for."""

@@ -158,12 +158,16 @@ def feature_spaces(directory: Path, methods: Sequence[str]) -> FeatureSpaces | N
     Raises:
         DataError: A file is not what training writes.
     """
-    teacher = _feature_space(directory / "teacher" / FEATURE_SPACE)
     folders = sorted(
         {path.parent.name for path in directory.glob(f"students/*/seed-*/{FEATURE_SPACE}")},
         key=lambda name: int(name.removeprefix("seed-")),
     )
-    if teacher is None or not folders:
+    if not folders:
+        return None
+    # Where each seed has data of its own, it has a teacher of its own, too.
+    own = directory / "teacher" / folders[0]
+    teacher = _feature_space((own if own.is_dir() else own.parent) / FEATURE_SPACE)
+    if teacher is None:
         return None
     found = {
         name: _feature_space(method_folder(directory, name) / folders[0] / FEATURE_SPACE)
@@ -262,13 +266,15 @@ def _protocol(
     selections = _listing(_selected(one) for one in trained) or "given weights"
     epochs = dict.fromkeys(f"{one.network} {one.epochs or '(given weights)'}" for one in finished)
     students = [one.seed for one in finished if one.network == "student"]
+    teachers = sum(one.network == "teacher" for one in finished)
+    covered = "seeds and of their splits" if teachers > 1 else "seeds, not of test data"
     protocol = {
         "dataset": str(recipe.get("dataset", {}).get("name", "unknown")),
         "epochs": ", ".join(epochs),
         "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),
-        "comparison": "paired by seed; an interval covers the choice of seeds, not of test data, "
-        "and is not corrected for the number of methods",
+        "comparison": f"paired by seed; an interval covers the choice of {covered}, and is not "
+        "corrected for the number of methods",
         "ms/sample": "inference on one sample at a time, median of repeated passes",
     }
     if "device" in environment:

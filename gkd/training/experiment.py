@@ -1,10 +1,12 @@
 """The parts of a recipe, built and tried out: dataset, models, distillers."""
 
+import copy
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from safetensors import SafetensorError
@@ -18,7 +20,7 @@ from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
 from gkd.errors import DataError, GkdError, ParameterError, RecipeError
-from gkd.evaluation.splits import require_separate_splits
+from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
@@ -37,6 +39,10 @@ class Experiment:
 
     Raises:
         RecipeError: the dataset cannot be made, or lacks data.
+
+    Attributes:
+        dataset: what is trained and tested on.
+        seed: whose data this is; None where it is that of all seeds.
     """
 
     def __init__(self, file: RecipeFile, host: Host) -> None:
@@ -48,12 +54,28 @@ class Experiment:
             host.component("dataset", recipe.name)
         with self.origins.context("dataset"):
             self.dataset: AbstractDataset = host.create("dataset", recipe.name, **recipe.params)
-            for split in ("train", "validation", "test"):
-                if len(getattr(self.dataset, split)) == 0:
-                    raise DataError(f"the dataset {recipe.name!r} has no {split} samples")
-            if self.dataset.rows:
-                require_separate_splits(self.dataset)
+            self._require_splits()
+        self.seed: int | None = None
         self.cache_policy = CachePolicy(self.recipe, self.dataset)
+
+    def _require_splits(self) -> None:
+        for split in SPLITS:
+            if len(getattr(self.dataset, split)) == 0:
+                raise DataError(f"the dataset {self.recipe.dataset.name!r} has no {split} samples")
+        if self.dataset.rows:
+            require_separate_splits(self.dataset)
+
+    def for_seed(self, seed: int) -> Self:
+        """Return the experiment on one seed's data: itself, where all seeds have the same."""
+        with self.origins.context("dataset"):
+            dataset = self.dataset.for_seed(seed)
+            if dataset is self.dataset:
+                return self
+            other = copy.copy(self)
+            other.dataset, other.seed = dataset, seed
+            other._require_splits()
+        other.cache_policy = replace(self.cache_policy, dataset=dataset)
+        return other
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
         """Training samples of epoch 0 in their own order, batched as for a student."""
@@ -65,11 +87,17 @@ class Experiment:
                 batch = collate([samples[index] for index in chosen])
             yield batch.to(device)
 
+    @property
+    def teacher_seed(self) -> int:
+        """Seed of the teacher's training: where each seed has a teacher, they differ."""
+        assert self.recipe.teacher is not None
+        return self.recipe.teacher.seed + (self.seed or 0)
+
     def teacher(self) -> nn.Module:
         """Teacher as initialised, or with the weights that the recipe names."""
         recipe = self.recipe.teacher
         assert recipe is not None
-        model = self._model(("teacher",), recipe, recipe.seed)
+        model = self._model(("teacher",), recipe, self.teacher_seed)
         if recipe.weights is not None:
             with self.origins.context("teacher", "weights"):
                 load_weights(model, Path(recipe.weights))

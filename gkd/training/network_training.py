@@ -66,16 +66,24 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which network of a run: ``network`` is ``"teacher"`` or ``"student"``."""
+    """Which network of a run.
+
+    Args:
+        network: ``"teacher"`` or ``"student"``.
+        method: that trains it; a teacher's is ``"teacher"``.
+        seed: of its training.
+        sole: whether it is the only one of its method.
+    """
 
     network: str
     method: str
     seed: int
+    sole: bool = False
 
     @property
     def title(self) -> str:
         """Name to show."""
-        return self.network if self.network == "teacher" else f"{self.method} seed {self.seed}"
+        return self.method if self.sole else f"{self.method} seed {self.seed}"
 
 
 class NetworkTraining:

@@ -72,23 +72,19 @@ class Run:
                 else:
                     self.directory.start(recipe, now)
                 self.say(f"run folder: {self.directory.folder}")
-            context = RunContext(
-                experiment.dataset,
-                self.devices,
-                recipe.precision,
-                self.console,
-                self.host.notify,
-                experiment.cache_policy.cache(self.directory.folder),
-                experiment.feature_space(),
-            )
-            teacher = self.teacher(experiment, context)
+            context, teacher = None, None
             # Seed by seed: a run that is stopped early has whole comparisons.
             for seed in recipe.seeds:
+                own = experiment.for_seed(seed)
+                # One teacher serves all seeds, unless each has data of its own.
+                if context is None or own is not experiment:
+                    context = self.context(own)
+                    teacher = self.teacher(own, context)
                 for method in recipe.methods:
                     if is_finished(self.directory.student(method.name, seed)):
                         self.console.print(f"{method.name} seed {seed}: finished before")
                     else:
-                        self.train_student(experiment, context, teacher, method, seed)
+                        self.train_student(own, context, teacher, method, seed)
             if self.first_process:
                 shutil.rmtree(self.directory.folder / FOLDER, ignore_errors=True)
 
@@ -96,16 +92,28 @@ class Run:
         """Print a line as it is: a path is neither markup nor wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
+    def context(self, experiment: Experiment) -> RunContext:
+        """Return what the networks of an experiment share."""
+        return RunContext(
+            experiment.dataset,
+            self.devices,
+            self.file.recipe.precision,
+            self.console,
+            self.host.notify,
+            experiment.cache_policy.cache(self.directory.folder),
+            experiment.feature_space(),
+        )
+
     def teacher(self, experiment: Experiment, context: RunContext) -> nn.Module | None:
         """Trained teacher, on the CPU; None where the recipe has none."""
         recipe = self.file.recipe.teacher
         if recipe is None:
             return None
-        folder = self.directory.teacher
+        folder = self.directory.teacher_of(experiment.seed)
         teacher = experiment.teacher()
-        identity = Identity("teacher", "teacher", recipe.seed)
+        identity = Identity("teacher", "teacher", experiment.teacher_seed, experiment.seed is None)
         if is_finished(folder):
-            self.console.print("teacher: finished before")
+            self.console.print(f"{identity.title}: finished before")
             load_weights(teacher, folder / "weights.safetensors")
         elif recipe.weights is not None:
             teacher.to(self.devices.torch_device)

@@ -61,8 +61,12 @@ class RunDirectory:
 
     @property
     def teacher(self) -> Path:
-        """Folder of the teacher."""
+        """Folder of the teacher, or of those of all seeds."""
         return self.folder / "teacher"
+
+    def teacher_of(self, seed: int | None) -> Path:
+        """Folder of the teacher of a seed that has its own; of all seeds', where that is None."""
+        return self.teacher if seed is None else self.teacher / f"seed-{seed}"
 
     def student(self, method: str, seed: int) -> Path:
         """Folder of the student that a method trains with a seed."""

@@ -1,5 +1,6 @@
 """nodes: one graph of one's own, or of the public node files, whose nodes are classified."""
 
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -42,7 +43,8 @@ class Nodes(InMemoryDataset):
 
     Args:
         file: the ``.npz`` file.
-        split: which of the official splits, or of the random ones.
+        split: which of the official splits, or of the random ones; ``"seed"``: each seed of a run
+            takes the one of its own number.
         setting: ``transductive``, ``inductive`` or ``production``.
         held_out_share: of the test nodes, rounded down, in the latter two.
         largest_component: leave out what the most nodes are not joined with.
@@ -67,7 +69,7 @@ class Nodes(InMemoryDataset):
     def __init__(
         self,
         file: str | Path,
-        split: NonNegativeInt = 0,
+        split: NonNegativeInt | Literal["seed"] = 0,
         setting: Literal["transductive", "inductive", "production"] = "transductive",
         held_out_share: Share = 0.2,
         largest_component: bool = False,
@@ -75,6 +77,19 @@ class Nodes(InMemoryDataset):
         train_per_class: PositiveInt = 20,
         validation_per_class: PositiveInt = 30,
     ) -> None:
+        self._of_split: partial[Nodes] | None = None
+        if split == "seed":
+            self._of_split = partial(
+                Nodes,
+                file,
+                setting=setting,
+                held_out_share=held_out_share,
+                largest_component=largest_component,
+                normalise=normalise,
+                train_per_class=train_per_class,
+                validation_per_class=validation_per_class,
+            )
+            split = 0
         path = Path(file).expanduser()
         found = read_node_file(path)
         everything = np.ones(len(found.labels), dtype=bool)
@@ -110,6 +125,10 @@ class Nodes(InMemoryDataset):
             self.test = [complete] if setting == "inductive" else [observed, complete]
         self.num_features = found.features.shape[1]
         self.num_classes = int(found.labels.max()) + 1
+
+    def for_seed(self, seed: int) -> "Nodes":
+        """Return the data with the split of that number, where the split is ``"seed"``."""
+        return self if self._of_split is None else self._of_split(split=seed)
 
 
 def _sample(

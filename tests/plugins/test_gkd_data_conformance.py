@@ -31,7 +31,7 @@ def _objects(folder: Path) -> dict[str, object]:
 
 def _nodes(folder: Path) -> dict[str, object]:
     file = node_archives.write(folder / "nodes.npz", node_archives.platonov())
-    return {"file": file, "setting": "production", "held_out_share": 0.4}
+    return {"file": file, "split": "seed", "setting": "production", "held_out_share": 0.4}
 
 
 FILES = {"ppi": _ppi, "modelnet40": _modelnet40, "nodes": _nodes, "objects": _objects}

@@ -135,6 +135,20 @@ def test_production_tests_on_both_graphs(tmp_path):
     assert not seen & unseen
 
 
+@pytest.mark.parametrize("make", [official, drawn])
+def test_each_seed_may_take_its_split(tmp_path, make):
+    data = make(tmp_path, split="seed", setting="inductive", held_out_share=0.4)
+    for seed in (0, 1):
+        own = data.for_seed(seed)
+        fixed = make(tmp_path, split=seed, setting="inductive", held_out_share=0.4)
+        assert fixed.for_seed(1) is fixed
+        for name, tensor in own.test[0].items():
+            assert torch.equal(tensor, getattr(fixed.test[0], name))
+        assert own.train[0].id == fixed.train[0].id
+    with pytest.raises(DataError, match="there is no split 7; its splits are 0 to 1"):
+        official(tmp_path, split="seed").for_seed(7)
+
+
 def test_samples_of_different_graphs_have_different_names(tmp_path):
     made = [official(tmp_path, split=s, setting=t) for s in (0, 1) for t in ("production",)]
     ids = [sample.id for data in made for sample in data.test]
@@ -287,7 +301,8 @@ def test_splits_that_cannot_be_had(tmp_path, make, options, message):
     ("options", "message"),
     [
         ({"setting": "induktive"}, "did you mean 'inductive'"),
-        ({"split": -1}, "'split' must be int >= 0, got -1"),
+        ({"split": -1}, "'split' must be int >= 0 .*, got -1"),
+        ({"split": "sed"}, "'split' must be .*'seed'.*, got 'sed'"),
         ({"held_out_share": 1.0}, "'held_out_share' must be 0 < float < 1"),
         ({"train_per_class": 0}, "'train_per_class' must be int > 0"),
     ],

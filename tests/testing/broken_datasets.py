@@ -178,6 +178,30 @@ class Augments(ChangesUnannounced):
     augmented = True
 
 
+class OtherClassesPerSeed(Tiny):
+    def for_seed(self, seed):
+        other = Tiny()
+        other.num_classes = 2 + seed
+        return other
+
+
+class DrawnPerSeed(Tiny):
+    def for_seed(self, seed):
+        return DrawnOnce()
+
+
+class TestsOnTrainingPerSeed(Tiny):
+    def for_seed(self, seed):
+        return TestsOnTraining()
+
+
+class SplitPerSeed(Tiny):
+    def for_seed(self, seed):
+        other = Tiny()
+        other.splits["test"] = [sample(f"seed{seed}", 30 + seed)]
+        return other
+
+
 class HoldsLambda(Tiny):
     def __init__(self):
         super().__init__()
@@ -215,6 +239,7 @@ BROKEN = {
     "same-data-for-the-same-parameters": [DrawnOnce],
     "random-state-left-alone": [DrawsInPassing],
     "epochs-change-what-is-declared": [ChangesUnannounced, NeverChanges, ChangesTheTest],
+    "seeds-share-the-description": [OtherClassesPerSeed, DrawnPerSeed, TestsOnTrainingPerSeed],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
 }

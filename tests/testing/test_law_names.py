@@ -96,6 +96,7 @@ NAMES = {
         "same-data-for-the-same-parameters",
         "random-state-left-alone",
         "epochs-change-what-is-declared",
+        "seeds-share-the-description",
         "pickles",
         "works-in-two-processes",
     ],

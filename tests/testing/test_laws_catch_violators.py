@@ -49,6 +49,7 @@ def test_a_law_catches_who_breaks_it(law: Law, component):
         *((kind, module.GOOD) for kind, module in MODULES.items()),
         ("model", broken_models.DeclaredNames),
         broken_datasets.Augments,
+        broken_datasets.SplitPerSeed,
     ],
     examples=EXAMPLES,
 )

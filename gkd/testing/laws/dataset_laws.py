@@ -220,6 +220,26 @@ def epochs_change_what_is_declared(subject: Subject) -> None:
     require_same(list(_first(data.train)), first, "in epoch 0 again")
 
 
+@law("dataset")
+def seeds_share_the_description(subject: Subject) -> None:
+    """A run compares networks over seeds, which must be of the same sizes and the same task."""
+    data: AbstractDataset = subject.specimen
+    for seed in (0, 1):
+        with fixed_seed(1):
+            own = data.for_seed(seed)
+        if own is data:
+            continue
+        for attribute in ("task", "num_features", "num_classes", "inputs", "rows", "augmented"):
+            here, there = getattr(own, attribute), getattr(data, attribute)
+            require(here == there, f"for seed {seed}, {attribute} is {here!r}, not {there!r}")
+        with fixed_seed(2):
+            require_same(some(data.for_seed(seed)), some(own), f"asked again for seed {seed}")
+        try:
+            require_separate_splits(own)
+        except DataError as error:
+            raise AssertionError(f"for seed {seed}, {error}") from error
+
+
 def _differ(one: Sample, other: Sample) -> bool:
     return not all(torch.equal(tensor, getattr(other, name)) for name, tensor in one.items())
 
