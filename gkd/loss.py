@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -155,6 +156,55 @@ class Step:
     batch: object
     generator: torch.Generator
     logits: SecondPass
+
+    @classmethod
+    def of(
+        cls,
+        view: View,
+        *,
+        labels: Tensor | None = None,
+        labelled: Tensor | None = None,
+        nodes: Tensor | None = None,
+        samples: Sequence[str] = (),
+        epoch: int = 0,
+        number: int = 0,
+        seed: int = 0,
+        logits: SecondPass | None = None,
+    ) -> Step:
+        """Return the step of a view, to call a loss that asks for one by hand.
+
+        Args:
+            view: of the student.
+            labels: of its rows.
+            labelled: rows whose labels may be used; None for all.
+            nodes: names of its rows, which the batch then has as ``n_id``; None for their numbers.
+            samples: names of the samples.
+            epoch: from 0.
+            number: of steps since the epoch began.
+            seed: of the generator.
+            logits: runs a network once more; None where there is no network.
+
+        >>> step = Step.of(View(logits=torch.zeros(2, 3)), labels=torch.tensor([0, 2]))
+        >>> step.labelled, step.nodes
+        (tensor([True, True]), tensor([0, 1]))
+        """
+
+        def without_networks(network: str = "student", /, **changed: object) -> Tensor:
+            raise ParameterError(f"step.logits({network!r}): this step was made without networks")
+
+        count, device = view.num_rows, view.device
+        everyone = torch.ones(count, dtype=torch.bool, device=device)
+        return cls(
+            labels=labels,
+            labelled=everyone if labelled is None else labelled,
+            nodes=torch.arange(count, device=device) if nodes is None else nodes,
+            samples=tuple(samples),
+            epoch=epoch,
+            number=number,
+            batch=SimpleNamespace(y=labels, n_id=nodes),
+            generator=torch.Generator(device).manual_seed(seed),
+            logits=logits or without_networks,
+        )
 
     def rows(self, rows: Tensor) -> Step:
         """Return what concerns some rows."""
