@@ -115,17 +115,20 @@ class Scores:
         return {name: float(value) for name, value in self.metrics.compute().items()}
 
     @torch.no_grad()
-    def __call__(self, network: nn.Module, split: str) -> dict[str, float]:
+    def __call__(
+        self, network: nn.Module, split: str, samples: Sequence[Sample] | None = None
+    ) -> dict[str, float]:
         """Score ``network`` in eval mode on the device it is on; its mode is restored.
 
         Args:
             network: to score.
             split: ``"train"``, ``"validation"`` or ``"test"``.
+            samples: some of the split; by default all.
 
         Raises:
             GkdError: logits or labels cannot be scored; names the samples.
         """
-        samples: Sequence[Sample] = getattr(self.dataset, split)
+        samples = getattr(self.dataset, split) if samples is None else samples
         device = next(network.parameters()).device
         self.reset()
         with evaluation_mode(network):

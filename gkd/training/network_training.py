@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,14 +200,19 @@ def describe(
     identity: Identity, network: nn.Module, dataset: AbstractDataset, scores: Scores
 ) -> dict[str, Any]:
     """Describe any network, trained here or given: size, speed, test metrics."""
+    test, metrics = scores(network, "test"), list(scores.described)
+    for part, samples in dataset.test_parts.items():
+        values = scores(network, "test", samples)
+        test |= {f"{name}_on_{part}": value for name, value in values.items()}
+        metrics += [replace(one, name=f"{one.name}_on_{part}") for one in scores.described]
     return {
         "network": identity.network,
         "method": identity.method,
         "seed": identity.seed,
         "parameters": parameter_count(network),
         "primary_metric": scores.main.name,
-        "metrics": [asdict(metric) for metric in scores.described],
-        "test": scores(network, "test"),
+        "metrics": [asdict(metric) for metric in metrics],
+        "test": test,
         "milliseconds_per_sample": inference_time(
             network, dataset.test, inputs_or(network, dataset.inputs)
         ),

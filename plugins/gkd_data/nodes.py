@@ -39,7 +39,7 @@ class Nodes(InMemoryDataset):
     In the ``inductive`` setting, a share of the test nodes and all their edges are absent from the
     graph to train and to validate on; these nodes test, on the whole graph. ``production`` trains
     the same and tests on all test nodes: those that the training graph has on that graph, the
-    others on the whole one.
+    others on the whole one; either part, ``observed`` and ``unseen``, is scored by itself, too.
 
     Args:
         file: the ``.npz`` file.
@@ -123,6 +123,8 @@ class Nodes(InMemoryDataset):
             complete = _sample(whole, found, everything, later, normalise)
             self.train = self.validation = [observed]
             self.test = [complete] if setting == "inductive" else [observed, complete]
+            if setting == "production":
+                self.test_parts = {"observed": [observed], "unseen": [complete]}
         self.num_features = found.features.shape[1]
         self.num_classes = int(found.labels.max()) + 1
 

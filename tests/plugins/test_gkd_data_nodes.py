@@ -133,6 +133,7 @@ def test_production_tests_on_both_graphs(tmp_path):
     seen, unseen = (set(s.n_id[s.test_mask].tolist()) for s in (observed, complete))
     assert seen | unseen == set(whole.n_id[whole.test_mask].tolist())
     assert not seen & unseen
+    assert data.test_parts == {"observed": [observed], "unseen": [complete]}
 
 
 @pytest.mark.parametrize("make", [official, drawn])

@@ -9,6 +9,8 @@ from tiny_plugin import Perceptron
 
 from gkd import AbstractDataset, Sample, hookimpl
 from gkd.errors import RecipeError
+from gkd.report.results import run_results
+from gkd.report.table import comparison_table
 
 MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
 
@@ -21,7 +23,13 @@ class OneGraph(AbstractDataset):
     num_classes = 3
     inputs = ("x",)
 
-    def __init__(self, held_out_labels: int = 0, rows: bool = True, overlap: bool = False) -> None:
+    def __init__(
+        self,
+        held_out_labels: int = 0,
+        rows: bool = True,
+        overlap: bool = False,
+        parts: bool = False,
+    ) -> None:
         random = torch.Generator().manual_seed(0)
         y = torch.arange(30) % 3
         x = torch.eye(3, 4)[y] + torch.randn(30, 4, generator=random)
@@ -33,6 +41,9 @@ class OneGraph(AbstractDataset):
         if rows:
             self.rows = MASKS
         self.graph = Sample(id="graph", x=x, y=y, **masks)
+        if parts:
+            last = torch.arange(30) >= 27
+            self.test_parts = {"last": [Sample(id="last", x=x, y=y, test_mask=last)]}
 
     @property
     def train(self):
@@ -82,6 +93,23 @@ def test_each_split_is_scored_on_its_rows(opened) -> None:
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["test"]["accuracy"] == pytest.approx(right[20:].float().mean().item())
     assert summary["validation"]["accuracy"] == pytest.approx(right[10:20].float().mean().item())
+
+
+def test_parts_of_the_test_split_are_scored_by_themselves_too(opened) -> None:
+    run = opened(*SETTINGS, "seeds=[0]", "dataset.parts=true")
+    run.train()
+    network = Perceptron(4, 3, width=3, dropout=0.3)
+    folder = run.directory.student("baseline", 0)
+    network.load_state_dict(load_file(folder / "weights.safetensors"))
+    data = OneGraph(parts=True)
+    with torch.no_grad():
+        right = (network.eval()(data.graph.x).argmax(1) == data.graph.y).float()
+    test = json.loads((folder / "summary.json").read_text())["test"]
+    assert test["accuracy_on_last"] == pytest.approx(right[27:].mean().item())
+    assert test["accuracy"] == pytest.approx(right[20:].mean().item())
+    table = comparison_table([run_results(run.directory.folder)])
+    assert "test accuracy, %" in table.header
+    assert "test accuracy on last, %" in table.header
 
 
 @pytest.mark.parametrize(
