@@ -192,7 +192,10 @@ class Distiller(nn.Module):
         active = [term for term in self.terms if weights[term.name] > 0]
         outputs, views = self._views(batch, active, self.teacher_cache)
         logits = {name: cast(Tensor, output.logits) for name, output in outputs.items()}
-        tasks = {name: self._supervised(each, batch) for name, each in logits.items()}
+        tasks = {
+            name: self._supervised(each, batch, self._generator("task", each.device))
+            for name, each in logits.items()
+        }
         terms = {term.name: self._value(term, views[term.name], batch) for term in active}
         task_weight = self.task_schedule.weight_at(self.epoch)
         total = tasks[STUDENT]
@@ -321,9 +324,6 @@ class Distiller(nn.Module):
         if taken is not None:
             labelled[:] = False
             labelled[taken] = True
-        # Its own generator: a term that draws must not change what the networks' dropout draws.
-        place = f"{torch.initial_seed()} {self.epoch} {self._number} {term.name}"
-        seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
         return Step(
             labels=getattr(batch, supervised.target, None),
             labelled=labelled,
@@ -334,9 +334,18 @@ class Distiller(nn.Module):
             epoch=self.epoch,
             number=self._number,
             batch=batch,
-            generator=torch.Generator(device).manual_seed(seed),
+            generator=self._generator(f"term {term.name}", device),
             logits=partial(self._second_pass, batch),
         )
+
+    def _generator(self, purpose: str, device: torch.device) -> torch.Generator:
+        """Return the generator of a purpose in this step.
+
+        Its own: what a term draws must not change what the networks' dropout draws.
+        """
+        place = f"{torch.initial_seed()} {self.epoch} {self._number} {purpose}"
+        seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
+        return torch.Generator(device).manual_seed(seed)
 
     def _second_pass(self, batch: object, network: str = STUDENT, /, **changed: object) -> Tensor:
         """Return the logits of a network on the batch with other inputs."""

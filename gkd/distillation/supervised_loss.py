@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gkd.distillation.rows import Rows, require_mask_used
@@ -23,14 +24,21 @@ class SupervisedLoss:
     target: str
     rows: Rows | None
 
-    def __call__(self, logits: Tensor, batch: object) -> Tensor:
+    def __call__(
+        self, logits: Tensor, batch: object, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Return the loss, a scalar.
+
+        Args:
+            logits: of the network.
+            batch: with the labels.
+            generator: of what the task draws.
 
         Raises:
             DataError: labels or mask are missing or do not fit the logits, or a mask of the
                 training rows goes unused.
         """
-        logits, y = self.task.examples(logits, batch, self.target)
+        logits, y = self.task.examples(logits, batch, self.target, generator)
         if self.rows is None:
             require_mask_used(batch)
         else:

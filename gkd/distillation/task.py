@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+import torch
 from torch import Tensor
 
 from gkd.data.batch_attributes import tensor_attribute
@@ -12,7 +13,7 @@ from gkd.data.batch_attributes import tensor_attribute
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
-Likelihood: TypeAlias = Literal["softmax", "sigmoid", "gaussian"]
+Likelihood: TypeAlias = Literal["softmax", "sigmoid", "gaussian", "embedding"]
 """What a network's outputs are the parameters of."""
 
 
@@ -26,13 +27,14 @@ class Task(ABC):
         likelihood: what the outputs mean, which distillation losses go by: ``"softmax"``, logits of
             C classes of which one is right (of a single column, the logit of class 1 against class
             0); ``"sigmoid"``, a logit for every label; ``"gaussian"``, means of normal variables of
-            one variance, in the units of the labels.
+            one variance, in the units of the labels; ``"embedding"``, vectors that predict nothing
+            by themselves.
         metric: name of the main metric, one of :meth:`metrics`, by which networks are selected and
             compared.
         target: attribute of a batch that holds the labels, unless a distiller names another.
 
     Example:
-        >>> import gkd, torch
+        >>> import gkd
         >>> task = gkd.create("task", "single-label")
         >>> task.loss(torch.zeros(1, 2), torch.tensor([1]))
         tensor(0.6931)
@@ -73,13 +75,30 @@ class Task(ABC):
             num_classes: width of the outputs.
         """
 
-    def examples(self, outputs: Tensor, batch: object, target: str) -> tuple[Tensor, Tensor]:
+    def rows(self, outputs: Tensor) -> Tensor:
+        """Return outputs as losses between networks compare them: a row per example, ``[N, C]``."""
+        return outputs[:, None] if outputs.ndim == 1 else outputs
+
+    def known(self, y: Tensor) -> Tensor:
+        """Say which labels are known, bool of the shape of ``y``; others count nowhere."""
+        return torch.ones_like(y, dtype=torch.bool)
+
+    def examples(
+        self,
+        outputs: Tensor,
+        batch: object,
+        target: str,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return what loss and metrics take of a batch: outputs and labels, a row per example.
 
         Args:
             outputs: what the network returned for the batch.
             batch: any object with attributes.
             target: the attribute with the labels.
+            generator: of what a task draws, on the device of the outputs: another in every step of
+                training, the same for all networks of a step. None in evaluation, where a task
+                draws the same every time.
 
         Raises:
             DataError: the batch lacks an attribute.

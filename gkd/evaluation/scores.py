@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from weakref import WeakKeyDictionary
 
 import torch
+import torchmetrics
 from torch import nn
 
 from gkd.data import AbstractDataset, Batch, Sample, collate
@@ -49,9 +50,10 @@ class Scores:
         self.precision = precision
         self.metrics = self.task.metrics(dataset.num_classes)
         self.described = [Metric.of(str(name), one) for name, one in self.metrics.items()]
-        for metric in self.metrics.values():
-            # The first process scores the whole split: others have nothing to add.
-            metric.distributed_available_fn = lambda: False
+        for metric in self.metrics.modules():  # those inside of others, too
+            if isinstance(metric, torchmetrics.Metric):
+                # The first process scores the whole split: others have nothing to add.
+                metric.distributed_available_fn = lambda: False
         self.main = self._main_metric()
         self._losses: list[tuple[torch.Tensor, int]] = []
         self._inputs: WeakKeyDictionary[nn.Module, NetworkInputs] = WeakKeyDictionary()

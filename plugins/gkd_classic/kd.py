@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
 from gkd import AbstractLoss, Task, View, create
-from gkd.errors import validated
+from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import at_least_zero, paired_logits
 
 
@@ -50,7 +50,8 @@ class KD(AbstractLoss):
 
     Raises:
         UnknownNameError: there is no such task.
-        ParameterError: in the call, views without logits or with logits of different shapes.
+        ParameterError: outputs of the task predict nothing; in the call, views without logits or
+            with logits of different shapes.
 
     Source:
         Equation 1 (temperature) and section 2 (T²). Multi-label as in Joshi et al., On
@@ -79,13 +80,18 @@ class KD(AbstractLoss):
         self.temperature = temperature
         self.task = task
         made = task if isinstance(task, Task) else create("task", task)
+        if made.likelihood not in _DIVERGENCES:
+            raise ParameterError(
+                f"kd compares predictions, and outputs of this task are {made.likelihood}s: "
+                "compare features, by a loss such as fitnet or lsp"
+            )
         self.divergence = _DIVERGENCES[made.likelihood]
+        self.rows = made.rows
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean divergence times T²; 0 where there are no nodes. Per row ``[N]``."""
-        ours, theirs = paired_logits(
-            student.require_logits("kd"), teacher.require_logits("kd"), "kd"
-        )
+        ours, theirs = (self.rows(view.require_logits("kd")) for view in (student, teacher))
+        ours, theirs = paired_logits(ours, theirs, "kd")
         per_node = self.divergence(ours / self.temperature, theirs / self.temperature)
         if self.per_row:
             return self.temperature**2 * per_node
@@ -97,7 +103,12 @@ class KD(AbstractLoss):
 
 
 def categorical_divergence(student: Tensor, teacher: Tensor) -> Tensor:
-    """KL(teacher ‖ student) of the softmax of logits ``[N, C]``, per node ``[N]``."""
+    """KL(teacher ‖ student) of the softmax of logits ``[N, C]``, per node ``[N]``.
+
+    A single column is the logit of class 1 against class 0.
+    """
+    if student.shape[1] == 1:
+        return bernoulli_divergence(student, teacher)
     # In log space: the probability of a class that the teacher rules out underflows, and 0 · log 0
     # is NaN.
     ours, theirs = log_softmax(student, dim=1), log_softmax(teacher, dim=1)

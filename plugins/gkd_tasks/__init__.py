@@ -11,6 +11,9 @@ def gkd_tasks() -> Mapping[str, str]:
     return {
         "single-label": "gkd_tasks.single_label:SingleLabel",
         "multi-label": "gkd_tasks.multi_label:MultiLabel",
+        "regression": "gkd_tasks.regression:Regression",
+        "segmentation": "gkd_tasks.segmentation:Segmentation",
+        "link-prediction": "gkd_tasks.link_prediction:LinkPrediction",
     }
 
 

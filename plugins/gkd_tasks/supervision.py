@@ -1,4 +1,4 @@
-"""What the tasks have in common: precision, words about tensors."""
+"""What the tasks have in common: precision, known labels, words about tensors."""
 
 import torch
 from torch import Tensor
@@ -11,13 +11,57 @@ def at_least_single(outputs: Tensor) -> Tensor:
     return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
 
 
-def check_logits(logits: Tensor, task: str) -> None:
-    """Raise :class:`DataError` unless ``logits`` are floating point of shape ``[N, C]``."""
-    if logits.ndim != 2 or not logits.is_floating_point() or logits.shape[1] == 0:
+def exact(values: Tensor) -> Tensor:
+    """Return values in float64, where the device knows it: Apple's does not."""
+    return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
+
+
+def class_logits(outputs: Tensor) -> Tensor:
+    """Logits ``[N, C]`` of classes; a single column ``[N]`` or ``[N, 1]`` is class 1 against 0.
+
+    >>> class_logits(torch.tensor([3.0]))
+    tensor([[0., 3.]])
+    """
+    if outputs.ndim == 2 and outputs.shape[1] != 1:
+        return outputs
+    column = outputs.reshape(-1, 1)
+    return torch.cat([torch.zeros_like(column), column], dim=1)
+
+
+def check_class_logits(outputs: Tensor, task: str) -> None:
+    """Expect floating point of shape ``[N, C]`` or ``[N]``; else raise :class:`DataError`."""
+    fits = outputs.ndim == 1 or (outputs.ndim == 2 and outputs.shape[1] > 0)
+    if not fits or not outputs.is_floating_point():
         raise DataError(
-            f"{task} logits: expected floating point of shape [N, C] with at least one class, "
-            f"got {form(logits)}"
+            f"{task} logits: expected floating point of shape [N, C] with at least one class, or "
+            f"[N] for two, got {form(outputs)}"
         )
+
+
+def check_classes(
+    y: Tensor, num_rows: int, num_classes: int, ignored: int | None, task: str
+) -> None:
+    """Expect int64 ``[N]`` or ``[N, 1]`` of class numbers; else raise :class:`DataError`."""
+    if y.shape not in ((num_rows,), (num_rows, 1)) or y.dtype != torch.int64:
+        raise DataError(
+            f"{task} targets: expected int64 of shape [{num_rows}] (one class number per row of "
+            f"the logits), got {form(y)}"
+        )
+    known = known_classes(y, ignored)
+    if known.any():
+        lowest, highest = (int(value) for value in y[known].aminmax())
+        if lowest < 0 or highest >= num_classes:
+            odd = lowest if lowest < 0 else highest
+            unless = f"; ignore_label={odd} leaves such rows out" if ignored is None else ""
+            raise DataError(
+                f"{task} targets: expected class numbers from 0 to {num_classes - 1} (the logits "
+                f"tell {num_classes} classes), got {lowest} to {highest}{unless}"
+            )
+
+
+def known_classes(y: Tensor, ignored: int | None) -> Tensor:
+    """Say which labels are not the ignored one, bool of the shape of ``y``."""
+    return torch.ones_like(y, dtype=torch.bool) if ignored is None else y != ignored
 
 
 def require_logits(logits: Tensor, expected: tuple[int, ...]) -> None:
@@ -34,6 +78,19 @@ def require_logits(logits: Tensor, expected: tuple[int, ...]) -> None:
         )
     if logits.isnan().any():
         raise NonFiniteError("logits hold NaN: no metric can be computed from them")
+
+
+def ranking_scores(logits: Tensor) -> Tensor:
+    """Map logits to numbers between 0 and 1 in the same order, float64.
+
+    torchmetrics takes scores of a batch that all lie in [0, 1] for probabilities, and puts others
+    through a sigmoid: batches would not compare. Nor does this map round large logits to 1, as a
+    sigmoid would.
+
+    >>> ranking_scores(torch.tensor([-1.0, 0.0, 1.0]))
+    tensor([0.2500, 0.5000, 0.7500], dtype=torch.float64)
+    """
+    return 0.5 + 0.5 * torch.nn.functional.softsign(exact(logits))
 
 
 def form(tensor: Tensor) -> str:

@@ -20,7 +20,9 @@ class Predictions:
     """
 
     def __init__(self, task: str | Task, temperature: float, weigher: str) -> None:
-        self.likelihood = (task if isinstance(task, Task) else create("task", task)).likelihood
+        made = task if isinstance(task, Task) else create("task", task)
+        self.likelihood = made.likelihood
+        self.rows = made.rows
         self.temperature = temperature
         self.weigher = weigher
         if self.likelihood not in ("softmax", "sigmoid"):
@@ -31,7 +33,7 @@ class Predictions:
 
     def of(self, teacher: View) -> Tensor:
         """Return ``[N, 1, C]``, the classes of each row; of labels ``[N, C, 2]``, yes and no."""
-        logits = teacher.require_logits(self.weigher).detach() / self.temperature
+        logits = self.rows(teacher.require_logits(self.weigher).detach()) / self.temperature
         if self.likelihood == "sigmoid" or logits.shape[1] == 1:
             return torch.stack([logits.sigmoid(), (-logits).sigmoid()], dim=2)
         return logits.softmax(1).unsqueeze(1)

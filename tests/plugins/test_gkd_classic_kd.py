@@ -94,3 +94,11 @@ def test_logits_of_different_shapes_are_refused():
     message = r"equal shapes \[N, C\], got \[2, 3\] from the student and \[2, 4\] from the teacher"
     with pytest.raises(ParameterError, match=message):
         value(torch.zeros(2, 3), torch.zeros(2, 4))
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_a_single_column_is_the_logit_of_class_1_against_class_0(shape):
+    torch.manual_seed(0)
+    ours, theirs = torch.randn(2, *shape, dtype=torch.float64)
+    two = [torch.stack([torch.zeros(6), z.flatten()], dim=1) for z in (ours, theirs)]
+    torch.testing.assert_close(value(ours, theirs, temperature=2.0), value(*two, temperature=2.0))

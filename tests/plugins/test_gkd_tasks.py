@@ -68,28 +68,23 @@ def test_no_nodes_give_zero_and_still_a_gradient(name):
 @pytest.mark.parametrize(
     ("name", "logits", "y", "message"),
     [
-        ("single-label", torch.zeros(4), torch.zeros(4).long(), r"shape \[N, C\].*got float32"),
+        ("single-label", torch.zeros(4, 1, 2), torch.zeros(4).long(), r"\[N, C\].*got float32"),
         ("single-label", torch.zeros(4, 0), torch.zeros(4).long(), "at least one class"),
         ("single-label", torch.zeros(4, 2).long(), torch.zeros(4).long(), "floating point"),
         ("single-label", torch.zeros(4, 2), torch.zeros(4), r"int64 of shape \[4\].*got float32"),
         ("single-label", torch.zeros(4, 2), torch.zeros(3).long(), r"shape \[4\].*shape \[3\]"),
-        ("single-label", torch.zeros(4, 2), torch.zeros(4, 1).long(), r"shape \[4, 1\]"),
+        ("single-label", torch.zeros(4, 2), torch.zeros(4, 2).long(), r"shape \[4, 2\]"),
+        ("single-label", torch.zeros(4), torch.full((4,), 2), "from 0 to 1 .*got 2 to 2"),
         ("single-label", torch.zeros(2, 2), torch.tensor([0, 2]), "from 0 to 1 .*got 0 to 2"),
-        ("single-label", torch.zeros(2, 2), torch.tensor([-100, 1]), "got -100 to 1"),
+        ("single-label", torch.zeros(2, 2), torch.tensor([-100, 1]), "ignore_label=-100 leaves"),
         ("multi-label", torch.zeros(4, 2), torch.zeros(4), r"shape \[4, 2\].*shape \[4\]"),
         ("multi-label", torch.zeros(1, 2), torch.tensor([[0.0, 2.0]]), "from 0 to 1, got 0 to 2"),
         ("multi-label", torch.zeros(1, 2), torch.tensor([[-1, 1]]), "got -1 to 1"),
-        ("multi-label", torch.zeros(1, 2), torch.tensor([[0.0, math.nan]]), "got nan"),
     ],
 )
 def test_unusable_labels_are_refused(name, logits, y, message):
     with pytest.raises(DataError, match=message):
         find_task(name).check(logits, y)
-
-
-def test_a_single_class_is_no_task():
-    with pytest.raises(DataError, match="at least two classes, got one"):
-        find_task("single-label").check(torch.zeros(3, 1), torch.zeros(3, dtype=torch.int64))
 
 
 def test_usable_labels_pass():
@@ -102,3 +97,62 @@ def test_usable_labels_pass():
 def test_they_are_there_by_name(name):
     assert type(gkd.create("task", name)) is TASKS[name]
     assert name in gkd.names("task")
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_a_single_column_is_the_logit_of_class_1_against_class_0(shape):
+    torch.manual_seed(0)
+    z, y = torch.randn(shape, dtype=torch.float64), torch.tensor([0, 1, 1, 0, 1, 0])
+    task = SingleLabel(metric="roc_auc")
+    task.check(z, y)
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(z.flatten(), y.double())
+    torch.testing.assert_close(task.loss(z, y), expected)
+    two = torch.stack([torch.zeros(6, dtype=torch.float64), z.flatten()], dim=1)
+    torch.testing.assert_close(task.loss(two, y[:, None]), expected)
+    one, other = task.metrics(1), task.metrics(2)
+    one.update(z.float(), y)
+    other.update(two.float(), y[:, None])
+    assert one.compute() == other.compute()
+
+
+def test_rows_of_the_ignored_label_count_nowhere():
+    torch.manual_seed(0)
+    logits, y = torch.randn(5, 3, requires_grad=True), torch.tensor([2, -1, 0, -1, 1])
+    task = SingleLabel(ignore_label=-1)
+    task.check(logits, y)
+    value = task.loss(logits, y)
+    torch.testing.assert_close(value, SingleLabel().loss(logits[y >= 0], y[y >= 0]))
+    value.backward()
+    assert (logits.grad[y < 0] == 0).all()
+    assert task.known(y).tolist() == [True, False, True, False, True]
+    assert task.loss(logits, torch.full((5,), -1)).item() == 0
+
+
+def test_labels_that_are_nan_count_nowhere():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([[1.0, math.nan], [0.0, 1.0], [math.nan, math.nan]])
+    task = MultiLabel()
+    task.check(logits, y)
+    value = task.loss(logits, y)
+    known = [(0, 0, 1.0), (1, 0, 0.0), (1, 1, 1.0)]
+    expected = sum(
+        torch.nn.functional.softplus(logits[i, c] * (1 - 2 * label)) for i, c, label in known
+    )
+    torch.testing.assert_close(value, expected / 3)
+    value.backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SingleLabel(metric="auc"), "'metric' must be 'accuracy' | .* got 'auc'"),
+        (lambda: SingleLabel(ignore_label=0.5), "'ignore_label' must be int | None, got 0.5"),
+        (lambda: MultiLabel(metric="accuracy"), "'metric' must be 'micro_f1' | "),
+    ],
+)
+def test_parameters_out_of_range_are_refused(make, message):
+    with pytest.raises(gkd.ParameterError, match=message):
+        make()

@@ -57,5 +57,5 @@ def _labels(task: Task, rows: int, classes: int, random: torch.Generator) -> Ten
             return torch.randint(classes, (rows,), generator=random)
         case "sigmoid":
             return (torch.rand(rows, classes, generator=random) < 0.5).float()
-        case "gaussian":
+        case _:
             return torch.randn(rows, classes, generator=random)
