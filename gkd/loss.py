@@ -104,6 +104,15 @@ class View:
             )
         return self.features
 
+    def require_layers(self, loss: str) -> tuple[Tensor, ...]:
+        """Return the layers; :class:`ParameterError` naming ``loss`` when there are none."""
+        if not self.layers:
+            raise ParameterError(
+                f"{loss} compares several layers, but a view without layers was given; "
+                "name a list of taps for the student and for the teacher"
+            )
+        return self.layers
+
     def require_graph(self, loss: str) -> Graph:
         """Return the graph; :class:`ParameterError` naming ``loss`` when there is none."""
         if self.graph is None:
@@ -238,8 +247,9 @@ class AbstractLoss(nn.Module, ABC):
     overrides those that do not fit, on the class or, where parameters decide, in ``__init__``.
 
     Attributes:
-        uses: what it needs of a view: ``"logits"``, ``"features"``, ``"graph"``. Where a loss says
-            so itself, a teacher whose logits nobody needs may stop at its last tap.
+        uses: what it needs of a view: ``"logits"``, ``"features"``, ``"graph"``; ``"layers"``, too,
+            where it compares several. Where a loss says so itself, a teacher whose logits nobody
+            needs may stop at its last tap.
         non_negative: whether it is at least 0 everywhere.
         zero_at_equality: whether it is 0 where the student's view equals the teacher's.
         different_widths: whether the features of student and teacher may differ in width.
