@@ -91,6 +91,16 @@ def test_the_largest_component(tmp_path, make):
         assert sample.train_mask.tolist() == platonov()["train_masks"][0][:16].tolist()
 
 
+def test_two_classes_are_compared_by_the_area_under_the_curve(tmp_path):
+    arrays = platonov()
+    assert official(tmp_path).task == {"name": "single-label", "metric": "accuracy"}
+    binary = write(tmp_path / "two.npz", {**arrays, "node_labels": np.arange(NODES) % 2})
+    assert Nodes(binary).task == {"name": "single-label", "metric": "roc_auc"}
+    assert Nodes(binary, metric="accuracy").task["metric"] == "accuracy"
+    seeds = Nodes(binary, split="seed", metric="accuracy")
+    assert seeds.for_seed(1).task == seeds.task
+
+
 def test_features_of_each_node_sum_to_one(tmp_path):
     arrays = platonov()
     arrays["node_features"][3] = 0
