@@ -1,6 +1,7 @@
 """nodes: one graph of one's own, or of the public node files, whose nodes are classified."""
 
-from functools import partial
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -80,76 +81,69 @@ class Nodes(InMemoryDataset):
         metric: Literal["accuracy", "mean_class_accuracy", "roc_auc", "average_precision"]
         | None = None,
     ) -> None:
-        self._of_split: partial[Nodes] | None = None
-        if split == "seed":
-            self._of_split = partial(
-                Nodes,
-                file,
-                setting=setting,
-                held_out_share=held_out_share,
-                largest_component=largest_component,
-                normalise=normalise,
-                train_per_class=train_per_class,
-                validation_per_class=validation_per_class,
-                metric=metric,
-            )
-            split = 0
         path = Path(file).expanduser()
         found = read_node_file(path)
+        if normalise:
+            total = np.abs(found.features).sum(1, keepdims=True)
+            found = replace(found, features=found.features / np.where(total == 0, 1, total))
         everything = np.ones(len(found.labels), dtype=bool)
         if largest_component:
             component = component_of_each(found.edges, len(everything))
             everything = component == np.bincount(component).argmax()
-        if found.masks:
-            official = official_split(found, split)
-            parts = {name: mask & everything for name, mask in official.items()}
-        else:
-            parts = drawn_split(found, everything, split, train_per_class, validation_per_class)
-        for name, mask in parts.items():
-            if not mask.any():
-                raise DataError(f"{found.where}: split {split} has no node for {name}")
-        whole = f"{path.stem}-{split}"
-        if setting == "transductive":
-            self.train = self.validation = self.test = [
-                _sample(whole, found, everything, parts, normalise)
-            ]
-        else:
-            hidden = held_out(parts["test"], split, held_out_share)
-            if not hidden.any() or not (parts["test"] & ~hidden).any():
-                raise DataError(
-                    f"{found.where}: {int(parts['test'].sum())} test nodes are too few to hold out "
-                    f"the share {held_out_share}"
-                )
-            seen = {**parts, "test": parts["test"] & ~hidden}
-            observed = _sample(f"{whole}-observed", found, everything & ~hidden, seen, normalise)
-            # The same graph, in which no other node tests: the others were scored without them.
-            later = {**parts, "test": hidden}
-            complete = _sample(whole, found, everything, later, normalise)
-            self.train = self.validation = [observed]
-            self.test = [complete] if setting == "inductive" else [observed, complete]
-            if setting == "production":
-                self.test_parts = {"observed": [observed], "unseen": [complete]}
+        self._name, self._file, self._nodes = path.stem, found, everything
+        self._setting, self._held_out_share = setting, held_out_share
+        self._per_class = train_per_class, validation_per_class
         self.num_features = found.features.shape[1]
         self.num_classes = int(found.labels.max()) + 1
         # Of two classes one is often rare, as mines are: accuracy would praise who never finds one.
         usual = "roc_auc" if self.num_classes == 2 else "accuracy"
         self.task = {"name": "single-label", "metric": metric or usual}
+        self._split_per_seed = split == "seed"
+        self._take(0 if split == "seed" else split)
 
     def for_seed(self, seed: int) -> "Nodes":
         """Return the data with the split of that number, where the split is ``"seed"``."""
-        return self if self._of_split is None else self._of_split(split=seed)
+        if not self._split_per_seed:
+            return self
+        other = copy(self)
+        other._take(seed)
+        return other
+
+    def _take(self, split: int) -> None:
+        """Assign the samples of one split."""
+        file, nodes = self._file, self._nodes
+        if file.masks:
+            parts = {name: mask & nodes for name, mask in official_split(file, split).items()}
+        else:
+            parts = drawn_split(file, nodes, split, *self._per_class)
+        for name, mask in parts.items():
+            if not mask.any():
+                raise DataError(f"{file.where}: split {split} has no node for {name}")
+        name = f"{self._name}-{split}"
+        if self._setting == "transductive":
+            self.train = self.validation = self.test = [_sample(name, file, nodes, parts)]
+            return
+        hidden = held_out(parts["test"], split, self._held_out_share)
+        if not hidden.any() or not (parts["test"] & ~hidden).any():
+            raise DataError(
+                f"{file.where}: {int(parts['test'].sum())} test nodes are too few to hold out the "
+                f"share {self._held_out_share}"
+            )
+        seen = {**parts, "test": parts["test"] & ~hidden}
+        observed = _sample(f"{name}-observed", file, nodes & ~hidden, seen)
+        # Of the whole graph only the hidden nodes test: the others are scored without them.
+        complete = _sample(name, file, nodes, {**parts, "test": hidden})
+        self.train = self.validation = [observed]
+        self.test = [complete]
+        if self._setting == "production":
+            self.test = [observed, complete]
+            self.test_parts = {"observed": [observed], "unseen": [complete]}
 
 
-def _sample(
-    id: str, file: NodeFile, kept: np.ndarray, parts: dict[str, np.ndarray], normalise: bool
-) -> Sample:
-    x = file.features[kept]
-    if normalise:
-        total = np.abs(x).sum(1, keepdims=True)
-        x = x / np.where(total == 0, 1, total)
+def _sample(id: str, file: NodeFile, kept: np.ndarray, parts: dict[str, np.ndarray]) -> Sample:
     return Sample(
         id=id,
-        x=torch.from_numpy(x),
+        x=torch.from_numpy(file.features[kept]),
         edge_index=torch.from_numpy(edges_among(file.edges, kept)),
         y=torch.from_numpy(file.labels[kept]),
         train_mask=torch.from_numpy(parts["train"][kept]),
