@@ -41,6 +41,7 @@ __all__ = [
     "ParameterError",
     "PluginError",
     "RecipeError",
+    "RowMemory",
     "Sample",
     "Step",
     "StepEvent",
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from gkd.distillation import schedule as schedule
     from gkd.distillation import taps as taps
     from gkd.distillation.distiller import Distiller
+    from gkd.distillation.row_memory import RowMemory
     from gkd.distillation.step_report import StepReport
     from gkd.distillation.task import Task
     from gkd.distillation.term import Term
@@ -89,6 +91,7 @@ else:
         "Distiller": "gkd.distillation.distiller",
         "Graph": "gkd.graph",
         "Host": "gkd.hosting.host",
+        "RowMemory": "gkd.distillation.row_memory",
         "Sample": "gkd.data",
         "Step": "gkd.loss",
         "StepEvent": "gkd.hosting.hookspecs",

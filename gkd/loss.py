@@ -154,6 +154,9 @@ class Step:
         generator: for random draws, on the device of the logits; the same for the same seed, epoch,
             number and term, and apart from all other randomness.
         logits: runs a network once more: ``step.logits("student", x=noisy)``.
+        keys: int64 ``[N]``, a number for each row, in every step the same and no other row's, by
+            ``n_id`` or by the names of the samples; None where the batch has neither.
+        teachers: names of the networks that the term compares with.
     """
 
     labels: Tensor | None
@@ -165,6 +168,8 @@ class Step:
     batch: object
     generator: torch.Generator
     logits: SecondPass
+    keys: Tensor | None = None
+    teachers: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -186,7 +191,7 @@ class Step:
             view: of the student.
             labels: of its rows.
             labelled: rows whose labels may be used; None for all.
-            nodes: names of its rows, which the batch then has as ``n_id``; None for their numbers.
+            nodes: names of its rows, by which they are known again; None for their numbers.
             samples: names of the samples.
             epoch: from 0.
             number: of steps since the epoch began.
@@ -213,6 +218,7 @@ class Step:
             batch=SimpleNamespace(y=labels, n_id=nodes),
             generator=torch.Generator(device).manual_seed(seed),
             logits=logits or without_networks,
+            keys=nodes,
         )
 
     def rows(self, rows: Tensor) -> Step:
@@ -224,7 +230,17 @@ class Step:
             labels=self.labels[rows] if per_row and self.labels is not None else self.labels,
             labelled=self.labelled[rows],
             nodes=self.nodes[rows],
+            keys=None if self.keys is None else self.keys[rows],
         )
+
+    def require_keys(self, loss: str) -> Tensor:
+        """Return the keys; :class:`ParameterError` naming ``loss`` when there are none."""
+        if self.keys is None:
+            raise ParameterError(
+                f"{loss} knows rows again, but the batch names neither its nodes (n_id, int64 with "
+                "a number for each node) nor its samples (ids)"
+            )
+        return self.keys
 
     def require_labels(self, loss: str) -> Tensor:
         """Return the labels; :class:`ParameterError` naming ``loss`` when there are none."""

@@ -25,6 +25,7 @@ from gkd.distillation.resolve import (
     resolve,
     term_context,
 )
+from gkd.distillation.row_keys import row_keys
 from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.step_report import StepReport
@@ -336,6 +337,8 @@ class Distiller(nn.Module):
             batch=batch,
             generator=self._generator(f"term {term.name}", device),
             logits=partial(self._second_pass, batch),
+            keys=row_keys(batch, count, device, view.batch),
+            teachers=tuple(term.teacher_views),
         )
 
     def _generator(self, purpose: str, device: torch.device) -> torch.Generator:

@@ -1,0 +1,51 @@
+"""Random numbers that go with names: the same for a name, whatever others it comes with."""
+
+import torch
+from torch import Tensor
+
+_STEP, _FIRST, _SECOND = (
+    number - 2**64 for number in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+
+
+def uniform_draws(names: Tensor, columns: int, seed: int) -> Tensor:
+    """Return numbers between 0 and 1, both left out, float64 ``[N, columns]``.
+
+    Numbers of other names, columns and seeds are independent, for all that statistics can tell:
+    they are a hash of the three. A generator would draw in the order of rows, so that what a row
+    gets would depend on the others.
+
+    Args:
+        names: int64 ``[N]``.
+        columns: how many numbers for each name.
+        seed: a whole number.
+
+    >>> draws = uniform_draws(torch.tensor([7, 9, 7]), columns=2, seed=0)
+    >>> bool((draws[0] == draws[2]).all()), bool((draws[0] == draws[1]).any())
+    (True, False)
+    """
+    places = torch.arange(1, columns + 1, device=names.device) * _STEP
+    bits = _mixed(_mixed(names + seed)[:, None] + places)
+    return (_shifted(bits, 11).double() + 0.5) * 2.0**-53
+
+
+def mixed_names(one: Tensor, other: Tensor) -> Tensor:
+    """Return a name for each pair of names, int64 in their shape; another for the pair reversed.
+
+    >>> one, other = torch.tensor([1, 2]), torch.tensor([2, 1])
+    >>> len(mixed_names(one, other).unique())
+    2
+    """
+    return _mixed(_mixed(one) + other)
+
+
+def _mixed(values: Tensor) -> Tensor:
+    # The finaliser of SplitMix64 (Steele, Lea, Flood 2014); products of int64 wrap around.
+    values = (values ^ _shifted(values, 30)) * _FIRST
+    values = (values ^ _shifted(values, 27)) * _SECOND
+    return values ^ _shifted(values, 31)
+
+
+def _shifted(values: Tensor, bits: int) -> Tensor:
+    # torch shifts the sign in; masked off, it is the shift of unsigned numbers.
+    return (values >> bits) & ((1 << (64 - bits)) - 1)
