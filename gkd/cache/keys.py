@@ -15,6 +15,7 @@ from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
+from gkd.graph.edge_index import edges_of_sparse
 
 NODES = "number of nodes"
 _PLACES = ("batch", "ptr")  # inputs that say where a sample lies in the batch, not what it is
@@ -108,9 +109,9 @@ def sample_digests(
     on any device, for any order of its edges.
 
     Args:
-        inputs: tensors by name. A name that ends in ``edge_index`` has edges, or a graph of just
-            these, other numbers of nodes columns, a name that begins with ``edge`` a row per edge,
-            any other a row per node or sample.
+        inputs: tensors by name; sparse matrices, as of :func:`edges_of_sparse`. A name that ends in
+            ``edge_index`` has edges, or a graph of just these, other numbers of nodes columns, a
+            name that begins with ``edge`` a row per edge, any other a row per node or sample.
         ptr: int64 ``[B + 1]``, where each sample's nodes begin.
         edge_index: int64 ``[2, E]``, the edges that rows per edge belong to.
 
@@ -174,6 +175,10 @@ def _rows(
 ) -> tuple[Tensor, Tensor]:
     """Return a number for each row of an input, and the sample that the row belongs to."""
     value = value.edge_index if isinstance(value, Graph) else value
+    sparse = edges_of_sparse(value)
+    if sparse is not None:
+        edges, sample = _edges(sparse[0], ptr, samples)
+        return edges if sparse[1] is None else _folded(sparse[1]) + _mixed(edges), sample
     if not isinstance(value, Tensor) or value.ndim == 0:
         raise ParameterError(f"teacher cache: input {name!r} has no rows to divide among samples")
     if is_edge_index(name):

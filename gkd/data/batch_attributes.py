@@ -6,6 +6,7 @@ from functools import cached_property
 from torch import Tensor
 
 from gkd.errors import DataError, suggestion
+from gkd.graph.edge_index import edges_of_sparse
 
 
 def attribute(batch: object, name: str, purpose: str) -> object:
@@ -57,6 +58,10 @@ def tensors(batch: object) -> dict[str, Tensor]:
     return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim}
 
 
+ADJACENCY = "adj_t"
+"""Where PyTorch Geometric's ``ToSparseTensor`` keeps the edges, in place of ``edge_index``."""
+
+
 class BatchNodes:
     """The nodes of a batch, looked up once for all that ask: networks, terms and the cache.
 
@@ -71,6 +76,7 @@ class BatchNodes:
         self.batch = batch
         samples = getattr(batch, "batch", None)
         self.samples = samples if isinstance(samples, Tensor) else None
+        self._edges: dict[str, Tensor] = {}
 
     @cached_property
     def number(self) -> int | None:
@@ -107,6 +113,27 @@ class BatchNodes:
         """Positions and features of more than two axes, by name: those of nodes of samples."""
         values = {name: getattr(self.batch, name, None) for name in ("pos", "x")}
         return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim > 2}
+
+    def edges(self, name: str) -> Tensor | None:
+        """Return the edges ``[2, E]`` in an attribute, None where the batch has none.
+
+        Raises:
+            DataError: it holds something else, or a sparse matrix that may lie either way.
+        """
+        # One tensor for all who ask: what a graph finds out about its edges goes by the tensor.
+        if name in self._edges:
+            return self._edges[name]
+        value = getattr(self.batch, name, None)
+        sparse = edges_of_sparse(value)
+        if sparse is None:
+            return None if value is None else tensor_attribute(self.batch, name, "graph")
+        if not name.endswith("_t"):
+            raise DataError(
+                f"graph: batch.{name} is a sparse matrix, and nothing tells whether its rows are "
+                f"the edges' sources or targets; give them as 'edge_index', or as '{name}_t', "
+                "whose rows are the targets"
+            )
+        return self._edges.setdefault(name, sparse[0])
 
 
 class ChangedBatch:

@@ -107,6 +107,11 @@ class Sample(Tensors):
             if not isinstance(tensor, Tensor) or tensor.ndim == 0:
                 what = "a number" if isinstance(tensor, Tensor) else type(tensor).__name__
                 raise DataError(f"sample {id!r}: {name} must be a tensor with rows, not {what}")
+            if tensor.layout != torch.strided:
+                raise DataError(
+                    f"sample {id!r}: {name} is a sparse tensor; give its edges as edge_index, and "
+                    "their values as another tensor"
+                )
         if num_nodes is None:
             counted = [tensors[name] for name in (*_PER_NODE, "y") if name in tensors]
             if not counted:

@@ -153,8 +153,8 @@ class TeacherViews:
         content = dict(arguments.content)
         for end in self._views.values():
             if end.target is not None and isinstance(end.graph, BatchGraph):
-                edges = getattr(nodes.batch, end.graph.name, None)
-                if isinstance(edges, Tensor) and end.graph.name not in content:
+                edges = end.graph.edges(nodes)
+                if edges is not None and end.graph.name not in content:
                     content[f"{end.graph.name}: edge_index"] = edges
         for name, value in content.items():
             if is_edge_index(name) and isinstance(value, Tensor) and nodes.number is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
-from gkd.data.batch_attributes import BatchNodes, tensor_attribute
+from gkd.data.batch_attributes import ADJACENCY, BatchNodes, tensor_attribute
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.layout import Layout
 from gkd.distillation.logits import logits_of
@@ -285,30 +285,38 @@ class GraphSource(ABC):
 @final
 @dataclass(frozen=True)
 class BatchGraph(GraphSource):
-    """An edge index of the batch.
+    """An edge index of the batch, or a sparse adjacency matrix.
 
     Args:
         name: attribute of the batch.
-        required: whether it must be there and fit; otherwise there is no graph.
+        required: whether it must be there and fit; otherwise ``adj_t`` stands for it, and where
+            that is missing, too, there is no graph.
     """
 
     name: str = "edge_index"
     required: bool = True
 
+    def edges(self, nodes: BatchNodes) -> Tensor | None:
+        """Return the edges of the batch, if there are any."""
+        edges = nodes.edges(self.name)
+        return nodes.edges(ADJACENCY) if edges is None and not self.required else edges
+
     def graph(self, view: View, nodes: BatchNodes, outputs: NetworkOutputs) -> Graph | None:
         """Return the batch's graph; only on request for views without features."""
+        edges = self.edges(nodes)
         if not self.required:
-            missing = getattr(nodes.batch, self.name, None) is None
-            if missing or view.features is None or nodes.number not in {None, len(view.features)}:
+            others = view.features is None or nodes.number not in {None, len(view.features)}
+            if edges is None or others:
                 return None
-        edge_index = tensor_attribute(nodes.batch, self.name, "graph")
+        if edges is None:
+            edges = tensor_attribute(nodes.batch, self.name, "graph")  # it explains
         number = len(_rows(view)) if nodes.number is None else nodes.number
-        return _over_rows(Graph.of(edge_index, number), view, self.name)
+        return _over_rows(Graph.of(edges, number), view, self.name)
 
     def of_batch(self, nodes: BatchNodes) -> Graph | None:
         """Return the graph over the batch's nodes, if there is one."""
-        edge_index, number = getattr(nodes.batch, self.name, None), nodes.number
-        return None if edge_index is None or number is None else Graph.of(edge_index, number)
+        edges, number = self.edges(nodes), nodes.number
+        return None if edges is None or number is None else Graph.of(edges, number)
 
 
 @final

@@ -33,6 +33,43 @@ def check_edge_index(edge_index: object, num_nodes: object) -> None:
     )
 
 
+def edges_of_sparse(adjacency: object) -> tuple[Tensor, Tensor | None] | None:
+    """Return the edges and values of a transposed adjacency matrix; None for what is not sparse.
+
+    An entry in row i and column j is an edge from j to i, as in PyTorch Geometric's ``adj_t``.
+
+    Args:
+        adjacency: sparse tensor of torch (COO, CSR or CSC), or anything whose ``coo()`` gives rows,
+            columns and values, as torch_sparse's ``SparseTensor``.
+
+    >>> edges_of_sparse(torch.tensor([[0.0, 2.0], [0.0, 0.0]]).to_sparse())
+    (tensor([[1],
+            [0]]), tensor([2.]))
+    """
+    values: Tensor | None
+    if not isinstance(adjacency, Tensor):
+        coo = getattr(adjacency, "coo", None)
+        if not callable(coo):
+            return None
+        row, column, values = coo()
+    elif adjacency.layout == torch.sparse_coo and adjacency.ndim == 2:
+        matrix = adjacency.coalesce()
+        (row, column), values = matrix.indices(), matrix.values()
+    elif adjacency.layout == torch.sparse_csr and adjacency.ndim == 2:
+        row, column = _unpacked(adjacency.crow_indices()), adjacency.col_indices()
+        values = adjacency.values()
+    elif adjacency.layout == torch.sparse_csc and adjacency.ndim == 2:
+        row, column = adjacency.row_indices(), _unpacked(adjacency.ccol_indices())
+        values = adjacency.values()
+    else:
+        return None
+    return torch.stack([column, row]).to(torch.int64), values
+
+
+def _unpacked(pointer: Tensor) -> Tensor:
+    return torch.arange(len(pointer) - 1, device=pointer.device).repeat_interleave(pointer.diff())
+
+
 def coalesce(edge_index: Tensor, num_nodes: int) -> Tensor:
     """Return the edges sorted by (target, source), each once; the same memory if they are.
 
