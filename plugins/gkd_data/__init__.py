@@ -1,4 +1,4 @@
-"""Datasets: PPI, ModelNet, files of node classification, objects of one's own, two generated."""
+"""Datasets: PPI, ModelNet, files of node classification, objects of one's own; four generated."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,10 @@ def gkd_datasets() -> Mapping[str, str]:
     return {
         "communities": "gkd_data.communities:Communities",
         "modelnet40": "gkd_data.modelnet:ModelNet40",
+        "molecules": "gkd_data.molecules:Molecules",
         "nodes": "gkd_data.nodes:Nodes",
         "objects": "gkd_data.objects:Objects",
+        "parts": "gkd_data.parts:Parts",
         "ppi": "gkd_data.ppi:PPI",
         "shapes": "gkd_data.shapes:Shapes",
     }

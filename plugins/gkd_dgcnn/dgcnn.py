@@ -1,4 +1,4 @@
-"""The dynamic graph CNN that classifies point clouds."""
+"""The dynamic graph CNN that classifies point clouds, or their points."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -50,8 +50,10 @@ class DGCNN(nn.Module):
 
     The embedding is a linear map of every point with batch normalisation and LeakyReLU, the pool
     the maximum and the mean over each cloud, the head linear layers with batch normalisation,
-    LeakyReLU and dropout in between. Taps: ``layers.l`` for ``h^{l+1}``, ``graphs.l`` for the
-    graph that layer l runs on, ``embedding`` for the points' last features.
+    LeakyReLU and dropout in between. Where every point is classified (``per_point``), the head sees
+    of each what its cloud was pooled to, beside :math:`[h^1, \dots, h^L]`. Taps: ``layers.l`` for
+    ``h^{l+1}``, ``graphs.l`` for the graph that layer l runs on, ``embedding`` for the points' last
+    features.
 
     Args:
         in_channels: width of the input, 3 for coordinates.
@@ -61,6 +63,7 @@ class DGCNN(nn.Module):
         head: widths of the hidden layers after pooling.
         k: number of neighbours, the point itself among them.
         dropout: probability of dropping a feature after each hidden layer of the head.
+        per_point: classify every point, as in segmentation, in place of every cloud.
 
     Raises:
         ParameterError: from ``forward``, inputs that do not fit, or a single cloud in training.
@@ -93,7 +96,10 @@ class DGCNN(nn.Module):
     torch.Size([2, 40])
     """
 
-    example_parameters = ({"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4},)
+    example_parameters = (
+        {"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4},
+        {"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4, "per_point": True},
+    )
 
     @validated
     def __init__(
@@ -105,13 +111,15 @@ class DGCNN(nn.Module):
         head: tuple[PositiveInt, ...] = (512, 256),
         k: PositiveInt = 20,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+        per_point: bool = False,
     ) -> None:
         super().__init__()
+        self.per_point = per_point
         self.in_channels, self.out_channels = in_channels, out_channels
         self.graphs = nn.ModuleList(NearestNeighbours(k) for _ in channels)
         self.layers = nn.ModuleList(EdgeConv(*pair) for pair in pairwise((in_channels, *channels)))
         self.embedding = nn.Sequential(*_normalised_linear(sum(channels), embedding))
-        widths = [2 * embedding, *head]
+        widths = [2 * embedding + (sum(channels) if per_point else 0), *head]
         hidden: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise(widths)):
             # A bias before batch normalisation does nothing, but the published counts include it in
@@ -126,7 +134,7 @@ class DGCNN(nn.Module):
                 module.reset_parameters()
 
     def forward(self, pos: Tensor, batch: Tensor | None = None) -> Tensor:
-        """Return the logits, ``[B, out_channels]``.
+        """Return the logits of every cloud ``[B, out_channels]``, or point ``[N, out_channels]``.
 
         Args:
             pos: ``[N, in_channels]``, the points of all clouds.
@@ -136,7 +144,8 @@ class DGCNN(nn.Module):
         require_features(self, pos, self.in_channels, "pos")
         bounds = _bounds(batch, len(pos))
         # torch would complain of one value per channel, somewhere in the head.
-        if self.training and len(bounds) == 2 and len(self.head) > 1:
+        single = len(bounds) == 2 and not self.per_point
+        if self.training and single and len(self.head) > 1:
             raise ParameterError(
                 "DGCNN needs at least two clouds in a batch in training: its batch normalisation "
                 "after pooling has one value for each cloud"
@@ -146,8 +155,12 @@ class DGCNN(nn.Module):
         for graph, layer in zip(self.graphs, self.layers, strict=True):
             features = layer(features, graph(features, batch))
             outputs.append(features)
-        points = self.embedding(torch.cat(outputs, dim=1))
-        logits: Tensor = self.head(cloud_pool(points, bounds))
+        joined = torch.cat(outputs, dim=1)
+        pooled = cloud_pool(self.embedding(joined), bounds)
+        if self.per_point:
+            sizes = torch.tensor(bounds, device=pos.device).diff()
+            pooled = torch.cat([pooled.repeat_interleave(sizes, dim=0), joined], dim=1)
+        logits: Tensor = self.head(pooled)
         return logits
 
 

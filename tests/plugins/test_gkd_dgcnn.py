@@ -10,7 +10,7 @@ from gkd.distillation.taps import taps
 from gkd.errors import DataError, ParameterError
 from gkd.graph import Graph
 from gkd.hosting.host import create_host
-from gkd_dgcnn.dgcnn import DGCNN
+from gkd_dgcnn.dgcnn import DGCNN, cloud_pool
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 STUDENT = {"channels": (32, 32, 64), "embedding": 128, "head": (256,), "k": 10}
@@ -275,3 +275,24 @@ def test_nan_in_a_cloud_names_the_sample():
     pos[15, 1] = torch.nan
     with pytest.raises(DataError, match="sample 1"):
         small()(pos, BATCH)
+
+
+def test_every_point_gets_logits_of_its_own_cloud_and_of_itself():
+    network = warmed(small(per_point=True))
+    pos = clouds()
+    logits = network(pos, BATCH)
+    assert logits.shape == (sum(SIZES), 4)
+    features, outputs = pos, []
+    for graph, layer in zip(network.graphs, network.layers, strict=True):
+        features = layer(features, graph(features, BATCH))
+        outputs.append(features)
+    joined = torch.cat(outputs, dim=1)
+    pooled = cloud_pool(network.embedding(joined), [0, 12, 42, 46])
+    expected = network.head(torch.cat([pooled[BATCH], joined], dim=1))
+    torch.testing.assert_close(logits, expected)
+
+
+def test_a_single_cloud_trains_point_by_point():
+    network = small(per_point=True).train()
+    network(clouds()[:12]).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
