@@ -63,6 +63,15 @@ def test_a_compiled_gat():
     )
 
 
+@pytest.mark.parametrize("name", ["gcn", "sage", "gin"])
+@pytest.mark.parametrize("pool", ["none", "mean"])
+def test_compiled_graph_networks(name, pool):
+    network = gkd.create("model", name, in_channels=3, out_channels=2, hidden_channels=4, pool=pool)
+    same_result_and_gradient(
+        lambda x: network(x, EDGES), lambda x: compiled(network)(x, EDGES), torch.randn(5, 3)
+    )
+
+
 def test_a_compiled_dgcnn():
     network = gkd.create(
         "model", "dgcnn", in_channels=3, out_channels=2, channels=[4, 4], embedding=8, head=[4], k=3
