@@ -1,6 +1,5 @@
 """Terms bound to the networks that they compare."""
 
-import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from torch import Tensor, nn
 from gkd.cache.keys import component_key
 from gkd.distillation.connector import Connector
 from gkd.distillation.layout import Layout
+from gkd.distillation.loss_call import asked_by, loss_value, row_weights
 from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
-from gkd.distillation.taps import Tap, describe, require_tap
+from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.task import Task
 from gkd.distillation.term import Term, term_names
 from gkd.distillation.views import (
@@ -29,7 +29,6 @@ from gkd.hosting.host import create, current_host
 from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
 
 STUDENT = "student"
-_ASKED = ("step", "teachers")  # what a loss may ask for beside two views
 
 
 @dataclass(frozen=True)
@@ -129,26 +128,13 @@ class ResolvedTerm:
             step = None if step is None else step.rows(rows)
         if self.connector is not None:
             student = self.connector(student, teachers)
-        teacher = next(iter(teachers.values()))
-        offered = {"step": step, "teachers": teachers}
-        value: Tensor = self.loss(
-            student=student, teacher=teacher, **{name: offered[name] for name in self.asks}
-        )
-        shape = [len(compared)] if self.loss.per_row else []
-        if list(getattr(value, "shape", [None])) != shape:
-            expected = f"a value for each of {len(compared)} rows" if shape else "a scalar tensor"
-            raise ParameterError(f"the loss gave {describe(value)}, not {expected}")
-        if not shape:
+        value = loss_value(self.loss, student, teachers, step, self.asks)
+        if not self.loss.per_row:
             return value
         if self.weigher is not None:
             assert step is not None
-            weights = self.weigher(student, teacher, step).detach()
-            if list(weights.shape) != shape:
-                raise ParameterError(
-                    f"the weigher gave {describe(weights)}, not a weight for each of "
-                    f"{len(compared)} rows"
-                )
-            value = weights * value
+            teacher = next(iter(teachers.values()))
+            value = row_weights(self.weigher, student, teacher, step) * value
         return (value if rows is None else value[rows]).mean()
 
 
@@ -192,7 +178,7 @@ def _resolved(
     weigher = None if term.weigher is None else _component("weigher", term.weigher, task)
     rows = Rows.parse(term.rows)
     loss = _loss(term, task, rows, weighed=weigher is not None)
-    asks = _asked_by(loss)
+    asks = asked_by(loss)
     if len(theirs) > 1 and "teachers" not in asks:
         raise ParameterError(
             f"teacher={term.teacher!r} names several teachers, but this loss compares with one; a "
@@ -275,24 +261,6 @@ def _only_teacher(term: Term, networks: Networks) -> str | None:
             "with the student itself"
         )
     return None
-
-
-def _asked_by(loss: AbstractLoss) -> Collection[str]:
-    """Return what the loss's ``forward`` takes beside two views.
-
-    Raises:
-        ParameterError: it needs something that there is not.
-    """
-    parameters = inspect.signature(loss.forward).parameters.values()
-    named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    for parameter in named:
-        known = parameter.name in (STUDENT, "teacher", *_ASKED)
-        if not known and parameter.default is parameter.empty:
-            raise ParameterError(
-                f"the loss's forward asks for {parameter.name!r}; beside student and teacher it "
-                f"can have {' and '.join(_ASKED)}; {suggestion(parameter.name, _ASKED)}"
-            )
-    return [parameter.name for parameter in named if parameter.name in _ASKED]
 
 
 def network_taps(

@@ -61,9 +61,17 @@ def _tensors(named: Sample | Batch) -> str:
 def _list_values(values: Mapping[str, Any]) -> str:
     lines = [
         f"{name}: {text}" if "\n" not in text else f"{name}:\n{indent(text, '  ')}"
-        for name, text in ((n, description(v)) for n, v in values.items() if v is not None)
+        for name, text in ((n, description(v)) for n, v in values.items() if _is_there(v))
     ]
     return "\n".join(lines)
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None and not (isinstance(value, tuple | Mapping) and not value)
+
+
+def _number(values: tuple[Any, ...]) -> str:
+    return _list_values({str(index): value for index, value in enumerate(values)})
 
 
 _DESCRIPTIONS: Mapping[Any, Callable[[Any], str]] = {
@@ -73,4 +81,5 @@ _DESCRIPTIONS: Mapping[Any, Callable[[Any], str]] = {
     Batch: _tensors,
     torch.dtype: lambda dtype: str(dtype).removeprefix("torch."),
     Mapping: _list_values,
+    tuple: _number,
 }

@@ -1,5 +1,6 @@
 """Every law catches a component that breaks it, and lets one pass that does not."""
 
+import asking_losses
 import broken_datasets
 import broken_graphs
 import broken_kernels
@@ -50,6 +51,7 @@ def test_a_law_catches_who_breaks_it(law: Law, component):
         ("model", broken_models.DeclaredNames),
         broken_datasets.Augments,
         broken_datasets.SplitPerSeed,
+        *asking_losses.GOOD,
     ],
     examples=EXAMPLES,
 )

@@ -1,18 +1,16 @@
 """The laws of losses."""
 
-import io
-import pickle
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from gkd.cache.slices import join_views
+from gkd.distillation.loss_call import asked_by, loss_value
 from gkd.errors import GkdError
 from gkd.graph import Graph
-from gkd.loss import AbstractLoss, View
+from gkd.loss import View
 from gkd.testing.law import law, unless_declared
 from gkd.testing.laws.cases import (
     FULLS,
@@ -27,12 +25,13 @@ from gkd.testing.laws.cases import (
 )
 from gkd.testing.laws.loss_calls import (
     build_loss,
+    cast_problem,
     generic_problem,
     map_problem,
-    map_tensors,
-    only,
-    parts,
+    problem_on,
+    problems,
     value_of,
+    values_of,
     with_leaves,
 )
 from gkd.testing.laws.requirements import (
@@ -48,44 +47,40 @@ from gkd.testing.laws.requirements import (
     require_unmodified,
 )
 from gkd.testing.memory_watch import MemoryWatch
-from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
-from gkd.testing.strategies.loss_problems import VIEW_PARTS, LossProblem, loss_problems
+from gkd.testing.strategies.loss_problems import (
+    VIEW_PARTS,
+    LossProblem,
+    map_tensors,
+    parts,
+    with_parts,
+)
 from gkd.testing.subject import Subject
-
-
-def problems(subject: Subject, *, smooth: bool = False) -> SearchStrategy[LossProblem]:
-    """Return problems of what the loss declares to use."""
-    loss: AbstractLoss = subject.specimen
-    return loss_problems(loss.uses, different_widths=loss.different_widths, smooth=smooth)
 
 
 @law("loss", problems=problems)
 def finite_and_scalar(subject: Subject, problem: LossProblem) -> None:
-    """A training step descends on one finite number."""
-    value = value_of(build_loss(subject, problem), problem)
-    require(isinstance(value, Tensor), f"it returns {type(value).__name__}, not a tensor")
-    require(value.ndim == 0, f"its shape is {list(value.shape)}, not that of a scalar")
-    require_finite(value, "the loss")
+    """A training step descends on one finite number, or on the mean of one for each row."""
+    require_finite(values_of(build_loss(subject, problem), problem), "the loss")
 
 
 @law("loss", problems=problems, exemption=unless_declared("non_negative"))
 def non_negative(subject: Subject, problem: LossProblem) -> None:
     """A distance below zero would reward being wrong."""
-    value = value_of(build_loss(subject, problem), problem).item()
+    value = values_of(build_loss(subject, problem), problem).min().item()
     require(value >= 0, f"the loss is {value:.6g}")
 
 
 @law(
     "loss",
-    problems=lambda subject: loss_problems(subject.specimen.uses, agreeing=True),
+    problems=lambda subject: problems(subject, agreeing=True),
     exemption=unless_declared("zero_at_equality"),
 )
 def zero_at_equality(subject: Subject, problem: LossProblem) -> None:
     """A student that equals its teacher has nothing left to learn."""
-    value = value_of(build_loss(subject, problem), problem).item()
+    value = values_of(build_loss(subject, problem), problem).abs().max().item()
     # Rounding in float64 stays far below that; a loss that is not 0 is far above.
-    require(abs(value) <= 1e-9, f"the loss of a student that equals its teacher is {value:.6g}")
+    require(value <= 1e-9, f"the loss of a student that equals its teacher is {value:.6g}")
 
 
 def _without_edges(problem: LossProblem) -> LossProblem:
@@ -94,7 +89,7 @@ def _without_edges(problem: LossProblem) -> LossProblem:
             return view
         return replace(view, graph=Graph(view.graph.edge_index[:, :0], view.graph.num_nodes))
 
-    return LossProblem(bare(problem.student), bare(problem.teacher))
+    return problem.with_views({name: bare(view) for name, view in problem.views.items()})
 
 
 @law("loss", problems=lambda subject: problems(subject).map(_without_edges))
@@ -102,7 +97,7 @@ def isolated_nodes_and_empty_edges(subject: Subject, problem: LossProblem) -> No
     """Batches contain nodes, and whole graphs, without any edge."""
     student = map_tensors(problem.student, lambda tensor: tensor.clone().requires_grad_())
     loss = build_loss(subject, problem)
-    value = value_of(loss, LossProblem(student, problem.teacher))
+    value = value_of(loss, replace(problem, student=student))
     require_finite(value, "the loss without edges")
     if value.requires_grad:
         torch.autograd.backward(value)
@@ -123,7 +118,7 @@ def _for_equal_widths(subject: Subject) -> str:
 
 @law(
     "loss",
-    problems=lambda subject: loss_problems(subject.specimen.uses).filter(_of_different_widths),
+    problems=lambda subject: problems(subject, different_widths=True).filter(_of_different_widths),
     exemption=_for_equal_widths,
 )
 def different_widths(subject: Subject, problem: LossProblem) -> None:
@@ -136,7 +131,6 @@ def different_widths(subject: Subject, problem: LossProblem) -> None:
             f"features of different widths raise {type(error).__name__} ({error}); a loss that "
             "needs equal widths declares different_widths = False"
         ) from error
-    require(value.ndim == 0, f"its shape is {list(value.shape)}, not that of a scalar")
     require_finite(value, "the loss")
 
 
@@ -162,9 +156,7 @@ def invariant_to_edge_order(subject: Subject, case: Reordered[LossProblem]) -> N
     loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
     graph = Graph(case.edge_index, _graph(problem).num_nodes)
-    other = LossProblem(
-        replace(problem.student, graph=graph), replace(problem.teacher, graph=graph)
-    )
+    other = problem.with_views({n: replace(v, graph=graph) for n, v in problem.views.items()})
     require_close(value_of(loss, other), expected, "other order of edges")
 
 
@@ -172,34 +164,61 @@ def _nodes(problem: LossProblem) -> tuple[int, Tensor | None]:
     return len(next(iter(parts(problem.student).values()))), problem.student.batch
 
 
-@law("loss", problems=lambda subject: node_relabellings(problems(subject), _nodes))
+def _draws(subject: Subject) -> str:
+    """Exempt a loss that draws from the step: by the numbers of the nodes."""
+    if "step" not in asked_by(subject.specimen):
+        return ""
+    problem = generic_problem(subject)
+    step = problem.new_step()
+    assert step is not None
+    before = step.generator.get_state()
+    try:
+        loss = build_loss(subject, problem)
+        loss_value(loss, problem.student, problem.teachers, step, asked_by(loss))
+    except Exception:  # other laws tell
+        return ""
+    drew = not torch.equal(before, step.generator.get_state())
+    return "it draws at random, from step.generator" if drew else ""
+
+
+@law(
+    "loss",
+    problems=lambda subject: node_relabellings(problems(subject), _nodes),
+    exemption=_draws,
+)
 def invariant_to_node_relabelling(subject: Subject, case: Relabelled[LossProblem]) -> None:
     """Numbers of nodes are names: they carry no meaning."""
     problem, order = case.problem, case.order
     loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
-    other = LossProblem(_in_order(problem.student, order), _in_order(problem.teacher, order))
-    require_close(value_of(loss, other), expected, "other order of nodes")
+    require_close(value_of(loss, _in_order(problem, order)), expected, "other order of nodes")
 
 
-def _in_order(view: View, order: Tensor) -> View:
-    view = map_tensors(view, lambda tensor: tensor[order])
-    if view.graph is None:
-        return view
-    edges = order.argsort()[view.graph.edge_index]
-    return replace(view, graph=Graph(edges, view.graph.num_nodes))
+def _in_order(problem: LossProblem, order: Tensor) -> LossProblem:
+    def view_in_order(view: View) -> View:
+        view = map_tensors(view, lambda tensor: tensor[order])
+        if view.graph is None:
+            return view
+        edges = order.argsort()[view.graph.edge_index]
+        return replace(view, graph=Graph(edges, view.graph.num_nodes))
+
+    other = problem.with_views({n: view_in_order(view) for n, view in problem.views.items()})
+    return other if other.step is None else replace(other, step=other.step.in_order(order))
 
 
 @law("loss", problems=problems)
 def inputs_unmodified(subject: Subject, problem: LossProblem) -> None:
     """Other terms, and the backward pass, read the same tensors."""
     tensors: dict[str, Tensor] = {}
-    for side, view in (("student", problem.student), ("teacher", problem.teacher)):
+    for side, view in problem.views.items():
         tensors |= {f"the {side}'s {name}": tensor for name, tensor in parts(view).items()}
         if view.graph is not None:
             tensors[f"the {side}'s edge_index"] = view.graph.edge_index
         if view.batch is not None:
             tensors[f"the {side}'s batch"] = view.batch
+    if problem.step is not None:
+        facts = {field.name: getattr(problem.step, field.name) for field in fields(problem.step)}
+        tensors |= {f"the step's {n}": v for n, v in facts.items() if isinstance(v, Tensor)}
     before = {name: tensor.clone() for name, tensor in tensors.items()}
     value_of(build_loss(subject, problem), problem)
     require_unmodified(before, tensors)
@@ -220,14 +239,22 @@ class Lacking:
 
 @st.composite
 def _lacking_problems(draw: st.DrawFn, subject: Subject) -> Lacking:
-    missing = draw(st.sampled_from([part for part in VIEW_PARTS if part in subject.specimen.uses]))
-    remaining = [part for part in VIEW_PARTS if part != missing]
-    return Lacking(missing, draw(loss_problems(remaining)))
+    uses = subject.specimen.uses
+    needed = [part for part in VIEW_PARTS if part in uses]
+    if "layers" in uses:  # the last of them are the features
+        needed.remove("features")
+    labels = ["labels"] if "step" in asked_by(subject.specimen) else []
+    missing = draw(st.sampled_from([*needed, *labels]))
+    remaining = [part for part in VIEW_PARTS if part in uses or part != "layers"]
+    problem = draw(problems(subject, [part for part in remaining if part != missing]))
+    if missing == "labels" and problem.step is not None:
+        problem = replace(problem, step=replace(problem.step, labels=None))
+    return Lacking(missing, problem)
 
 
 @law("loss", problems=_lacking_problems, share=0.5)
 def says_what_is_missing(subject: Subject, case: Lacking) -> None:
-    """Who forgot a tap or a graph must read which one."""
+    """Who forgot a tap, a graph or labels must read which."""
     try:
         value_of(build_loss(subject, case.problem), case.problem)
     except GkdError as error:
@@ -235,31 +262,35 @@ def says_what_is_missing(subject: Subject, case: Lacking) -> None:
         require(named, f"without {case.missing} the message does not name it: {error}")
         return
     except Exception as error:
+        where = "Step" if case.missing == "labels" else "View"
         raise AssertionError(
             f"without {case.missing} it raises {type(error).__name__} ({error}); "
-            f"View.require_{case.missing} explains it"
+            f"{where}.require_{case.missing} explains it"
         ) from error
-    raise AssertionError(f"it declares that it uses {case.missing}, but did without")
+    if case.missing != "labels":  # which a loss may do without
+        raise AssertionError(f"it declares that it uses {case.missing}, but did without")
 
 
 @law("loss", problems=problems)
 def target_stands_for_the_teacher(subject: Subject, problem: LossProblem) -> None:
     """A cached target replaces the teacher, so it must give the same loss."""
+    problem = replace(problem, others={})  # of several teachers nothing is precomputed
     loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
-    replaced = LossProblem(problem.student, loss.target(problem.teacher))
+    replaced = replace(problem, teacher=loss.target(problem.teacher))
     require_close(value_of(loss, replaced), expected, "with target(teacher)")
 
 
 @law("loss", problems=problems, exemption=unless_declared("target_per_sample"))
 def targets_of_samples_make_that_of_a_batch(subject: Subject, problem: LossProblem) -> None:
     """Targets are kept by sample, and samples meet in other batches in the next epoch."""
+    problem = replace(problem, others={})
     loss, teacher = build_loss(subject, problem), problem.teacher
     expected = value_of(loss, problem)
     # By the code that the cache itself joins with.
     joined = join_views([loss.target(view) for view in _samples(teacher)])
     target = replace(joined, graph=teacher.graph, batch=teacher.batch)
-    value = value_of(loss, LossProblem(problem.student, target))
+    value = value_of(loss, replace(problem, teacher=target))
     require_close(value, expected, "with the targets of the samples")
 
 
@@ -295,7 +326,7 @@ def gradient_reaches_the_student(subject: Subject, problem: LossProblem) -> None
 @law("loss")
 def gradient_step_lowers_the_loss(subject: Subject) -> None:
     """Following the gradient must bring the student nearer to the teacher."""
-    problem = with_leaves(generic_problem(subject.specimen))
+    problem = with_leaves(generic_problem(subject))
     loss = build_loss(subject, problem)
     value = value_of(loss, problem)
     require(value.requires_grad, "the loss has no gradient")
@@ -309,7 +340,7 @@ def gradient_step_lowers_the_loss(subject: Subject) -> None:
             problem.student,
             lambda z: z.detach() - size * z.grad / z.grad.norm(),  # type: ignore[operator,union-attr]
         )
-        return LossProblem(student, problem.teacher)
+        return replace(problem, student=student)
 
     # Of several sizes, as nothing is known of the curvature: one step may be too far for a steep
     # loss, another too short to show.
@@ -324,14 +355,8 @@ def gradcheck_in_float64(subject: Subject, problem: LossProblem) -> None:
     named = parts(problem.student)
 
     def value(*tensors: Tensor) -> Tensor:
-        given = dict(zip(named, tensors, strict=True))
-        view = View(
-            logits=given.get("logits"),
-            features=given.get("features"),
-            graph=problem.student.graph,
-            batch=problem.student.batch,
-        )
-        return value_of(loss, LossProblem(view, problem.teacher))
+        student = with_parts(problem.student, dict(zip(named, tensors, strict=True)))
+        return value_of(loss, replace(problem, student=student))
 
     require_right_gradient(value, list(named.values()))
 
@@ -343,15 +368,17 @@ def no_gradient_to_the_teacher(subject: Subject, problem: LossProblem) -> None:
     value = value_of(build_loss(subject, problem), problem)
     if value.requires_grad:
         torch.autograd.backward(value)
-    for name, tensor in parts(problem.teacher).items():
-        got = tensor.grad is not None and bool(torch.any(tensor.grad != 0))
-        require(not got, f"the teacher's {name} get a gradient; detach them")
+    for teacher, view in problem.teachers.items():
+        for name, tensor in parts(view).items():
+            got = tensor.grad is not None and bool(torch.any(tensor.grad != 0))
+            which = "teacher" if teacher == "teacher" else f"{teacher} teacher"
+            require(not got, f"the {which}'s {name} get a gradient; detach them")
 
 
 @law("loss", problems=lambda subject: in_precision(problems(subject), HALVES, SCALES))
 def half_precision_under_autocast(subject: Subject, case: InPrecision[LossProblem]) -> None:
     """Networks train in mixed precision, where squares of ordinary features overflow."""
-    problem = with_leaves(map_problem(case.problem, case.cast))
+    problem = with_leaves(cast_problem(case.problem, case.cast))
     with torch.autocast("cpu", case.dtype):
         value = value_of(build_loss(subject, problem), problem)
     require_finite(value, f"the loss in {case.dtype}")
@@ -367,7 +394,7 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision[LossProble
 @law("loss", problems=lambda subject: in_precision(problems(subject), FULLS), share=0.5)
 def dtype_preserved(subject: Subject, case: InPrecision[LossProblem]) -> None:
     """Terms are added up: one of another type would change the others'."""
-    problem = map_problem(case.problem, case.cast)
+    problem = cast_problem(case.problem, case.cast)
     value = value_of(build_loss(subject, problem), problem)
     require(value.dtype == case.dtype, f"{case.dtype} views give a loss in {value.dtype}")
 
@@ -385,104 +412,33 @@ def device_preserved(subject: Subject, problem: LossProblem) -> None:
             torch.autograd.backward(value)
     device = accelerator()
     if device is not None:
-        there = LossProblem(*(_move(v, device) for v in (problem.student, problem.teacher)))
+        there = _moved(problem, device)
         value = value_of(build_loss(subject, there).to(device), there)
         require(value.device.type == device.type, f"views on {device} give {value.device}")
         require_finite(value, f"the loss on {device}")
 
 
-def _move(view: View, device: torch.device) -> View:
-    def move(tensor: Tensor) -> Tensor:
-        return tensor.detach().float().to(device)
+def _moved(problem: LossProblem, device: torch.device) -> LossProblem:
+    def moved(view: View) -> View:
+        graph = None if view.graph is None else view.graph.to(device)
+        batch = None if view.batch is None else view.batch.to(device)
+        return replace(view, graph=graph, batch=batch)
 
-    graph = None if view.graph is None else view.graph.to(device)
-    batch = None if view.batch is None else view.batch.to(device)
-    return replace(map_tensors(view, move), graph=graph, batch=batch)
+    problem = map_problem(problem, lambda tensor: tensor.detach().float().to(device))
+    there = problem.with_views({name: moved(view) for name, view in problem.views.items()})
+    return there if there.step is None else replace(there, step=there.step.to(device))
 
 
 @law("loss", exemption=unless_declared("bounded_memory"))
 def bounded_memory(subject: Subject) -> None:
     """Graphs have many more edges than nodes: features gathered for each do not fit."""
     widths = (WIDTH, 2 * WIDTH if subject.specimen.different_widths else WIDTH)
-    student, teacher = (_large_view(subject.specimen, width) for width in widths)
-    problem = with_leaves(LossProblem(student, teacher))
+    random = torch.Generator().manual_seed(0)
+    problem = problem_on(subject, random_graph(), widths, 16, random)
+    problem = with_leaves(cast_problem(problem, Tensor.float))
     loss = build_loss(subject, problem)
     with MemoryWatch() as watch:
         value = value_of(loss, problem)
         if value.requires_grad:
             torch.autograd.backward(value)
     require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {max(widths)}")
-
-
-def _large_view(loss: AbstractLoss, width: int) -> View:
-    random = torch.Generator().manual_seed(width)
-    view = View(
-        logits=torch.randn(NODES, 16, generator=random),
-        features=torch.randn(NODES, width, generator=random),
-        graph=random_graph(),
-    )
-    return only(view, loss.uses)
-
-
-@law("loss", problems=problems, share=0.5)
-def deterministic_under_a_seed(subject: Subject, problem: LossProblem) -> None:
-    """A run can be repeated only if everything random comes from its seed."""
-    first, second = (_value_and_gradients(subject, problem) for _ in range(2))
-    for one, other in zip(first, second, strict=True):
-        require(torch.equal(one, other), f"the same seed gives {one.tolist()} and {other.tolist()}")
-
-
-def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]:
-    problem = with_leaves(problem)
-    value = value_of(build_loss(subject, problem), problem, seed=1)
-    if value.requires_grad:
-        torch.autograd.backward(value)
-    gradients = [tensor.grad for tensor in parts(problem.student).values()]
-    return [value.detach(), *(gradient for gradient in gradients if gradient is not None)]
-
-
-@law("loss")
-def state_dict_round_trip(subject: Subject) -> None:
-    """A resumed run continues from what the checkpoint holds, and from nothing else."""
-    problem = generic_problem(subject.specimen)
-    trained = _train_one_step(subject, problem)
-    file = io.BytesIO()
-    torch.save(trained.state_dict(), file)
-    file.seek(0)
-    # From another seed: what the state dict leaves out would agree by chance otherwise.
-    resumed = build_loss(subject, problem, seed=1)
-    resumed.load_state_dict(torch.load(file, weights_only=True))
-    require_close(
-        value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
-    )
-
-
-def _train_one_step(subject: Subject, problem: LossProblem) -> AbstractLoss:
-    """Return a loss that has made a step, so that its state is not that of a new one."""
-    problem = with_leaves(problem)
-    loss = build_loss(subject, problem)
-    value = value_of(loss, problem)
-    parameters = [parameter for parameter in loss.parameters() if parameter.requires_grad]
-    if value.requires_grad and parameters:
-        torch.autograd.backward(value)
-        torch.optim.SGD(parameters, lr=0.1).step()
-        loss.zero_grad()
-    return loss
-
-
-@law("loss")
-def pickles(subject: Subject) -> None:
-    """Launchers, checkpoints and data loaders send components by pickle."""
-    problem = generic_problem(subject.specimen)
-    loss = _train_one_step(subject, problem)
-    copy = pickle.loads(pickle.dumps(loss))
-    require_close(value_of(copy, problem), value_of(loss, problem), "after pickling")
-
-
-@law("loss")
-def works_in_two_processes(subject: Subject) -> None:
-    """Several processes train together, and none sees the others' memory."""
-    problem = generic_problem(subject.specimen)
-    loss = _train_one_step(subject, problem)
-    there = call_elsewhere(value_of, loss, problem)
-    require_close(there, value_of(loss, problem), "in another process")

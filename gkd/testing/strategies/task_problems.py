@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gkd.distillation.task import Task
+from gkd.testing.strategies.labels import labels_of
 
 
 @dataclass(frozen=True)
@@ -48,14 +49,4 @@ def task_problems(draw: st.DrawFn, task: Task, *, min_rows: int = 1) -> TaskProb
         outputs, y = example(rows, classes, random)
         return TaskProblem(outputs.double(), y, classes)
     outputs = torch.randn(rows, classes, generator=random, dtype=torch.float64)
-    return TaskProblem(outputs, _labels(task, rows, classes, random), classes)
-
-
-def _labels(task: Task, rows: int, classes: int, random: torch.Generator) -> Tensor:
-    match task.likelihood:
-        case "softmax":
-            return torch.randint(classes, (rows,), generator=random)
-        case "sigmoid":
-            return (torch.rand(rows, classes, generator=random) < 0.5).float()
-        case _:
-            return torch.randn(rows, classes, generator=random)
+    return TaskProblem(outputs, labels_of(task.likelihood, rows, classes, random), classes)

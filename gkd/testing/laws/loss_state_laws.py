@@ -1,0 +1,85 @@
+"""The laws of losses about what they keep, draw and send."""
+
+import io
+import pickle
+
+import torch
+from torch import Tensor
+
+from gkd.loss import AbstractLoss
+from gkd.testing.law import law
+from gkd.testing.laws.loss_calls import (
+    build_loss,
+    generic_problem,
+    problems,
+    value_of,
+    with_leaves,
+)
+from gkd.testing.laws.requirements import require, require_close
+from gkd.testing.other_process import call_elsewhere
+from gkd.testing.strategies.loss_problems import LossProblem, parts
+from gkd.testing.subject import Subject
+
+
+@law("loss", problems=problems, share=0.5)
+def deterministic_under_a_seed(subject: Subject, problem: LossProblem) -> None:
+    """A run can be repeated only if everything random comes from its seed."""
+    first, second = (_value_and_gradients(subject, problem) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        require(torch.equal(one, other), f"the same seed gives {one.tolist()} and {other.tolist()}")
+
+
+def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]:
+    problem = with_leaves(problem)
+    value = value_of(build_loss(subject, problem), problem, seed=1)
+    if value.requires_grad:
+        torch.autograd.backward(value)
+    gradients = [tensor.grad for tensor in parts(problem.student).values()]
+    return [value.detach(), *(gradient for gradient in gradients if gradient is not None)]
+
+
+@law("loss")
+def state_dict_round_trip(subject: Subject) -> None:
+    """A resumed run continues from what the checkpoint holds, and from nothing else."""
+    problem = generic_problem(subject)
+    trained = _train_one_step(subject, problem)
+    file = io.BytesIO()
+    torch.save(trained.state_dict(), file)
+    file.seek(0)
+    # From another seed: what the state dict leaves out would agree by chance otherwise.
+    resumed = build_loss(subject, problem, seed=1)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    require_close(
+        value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
+    )
+
+
+def _train_one_step(subject: Subject, problem: LossProblem) -> AbstractLoss:
+    """Return a loss that has made a step, so that its state is not that of a new one."""
+    problem = with_leaves(problem)
+    loss = build_loss(subject, problem)
+    value = value_of(loss, problem)
+    parameters = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    if value.requires_grad and parameters:
+        torch.autograd.backward(value)
+        torch.optim.SGD(parameters, lr=0.1).step()
+        loss.zero_grad()
+    return loss
+
+
+@law("loss")
+def pickles(subject: Subject) -> None:
+    """Launchers, checkpoints and data loaders send components by pickle."""
+    problem = generic_problem(subject)
+    loss = _train_one_step(subject, problem)
+    copy = pickle.loads(pickle.dumps(loss))
+    require_close(value_of(copy, problem), value_of(loss, problem), "after pickling")
+
+
+@law("loss")
+def works_in_two_processes(subject: Subject) -> None:
+    """Several processes train together, and none sees the others' memory."""
+    problem = generic_problem(subject)
+    loss = _train_one_step(subject, problem)
+    there = call_elsewhere(value_of, loss, problem)
+    require_close(there, value_of(loss, problem), "in another process")
