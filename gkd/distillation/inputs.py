@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from torch import nn
+from torch.utils._pytree import tree_unflatten
 
 from gkd.data.batch_attributes import attribute, tensors
 from gkd.errors import ParameterError, suggestion
@@ -68,6 +69,7 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         self._optional: set[str | None] = set()
         self._renamed: dict[str, str] = {}  # attribute -> parameter of another name, in order
         self._label = label
+        self._exported: list[str] = []
         if self._whole:
             return
         if not _is_inputs(inputs):
@@ -85,6 +87,7 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         _require_places(named, parameters, label)
         self._places = list(named.items())
         self._optional = {p.name for p in parameters if p.default is not p.empty}
+        self._exported = _exported_in_order(network, parameters)
 
     def arguments(self, batch: object) -> Arguments:
         """Return what the network is called with for ``batch``.
@@ -111,6 +114,7 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
                 positional.append(value)
             else:
                 named[parameter] = value
+        positional += [named.pop(parameter) for parameter in self._exported if parameter in named]
         return Arguments(tuple(positional), named, content)
 
 
@@ -171,6 +175,15 @@ def _parameters(network: nn.Module) -> list[inspect.Parameter]:
         return list(inspect.signature(inner.forward).parameters.values())
     except (TypeError, ValueError):  # of compiled code, nobody knows
         return [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL)]
+
+
+def _exported_in_order(network: nn.Module, parameters: Sequence[inspect.Parameter]) -> list[str]:
+    """Return the parameters of a module of torch.export that it takes by position alone."""
+    form = getattr(network, "_in_spec", None)
+    if form is None:
+        return []
+    in_order, _ = tree_unflatten(range(form.num_leaves), form)
+    return [parameter.name for parameter in parameters[: len(in_order)]]
 
 
 def _go_in_order(inputs: Sequence[str], parameters: Sequence[inspect.Parameter]) -> bool:

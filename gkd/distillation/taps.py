@@ -311,12 +311,17 @@ def require_tap(network: nn.Module, tap: Tap, name: str) -> None:
     """Check that ``network`` has the tapped sub-module.
 
     Raises:
-        TapError: it has not; the message names the nearest paths.
+        TapError: it has not, and the message names the nearest paths; or it is TorchScript.
     """
-    paths = [path for path, _ in network.named_modules(remove_duplicate=False)]
-    if tap.path in paths:
+    modules = dict(network.named_modules(remove_duplicate=False))
+    if isinstance(modules.get(tap.path), torch.jit.ScriptModule):
+        raise TapError(
+            f"{name}: tap {str(tap)!r} is in TorchScript, which runs outside of Python and cannot "
+            "be looked into; give the module that it was made of, or compare logits alone"
+        )
+    if tap.path in modules:
         return
-    paths.remove("")
+    paths = [path for path in modules if path]
     if not paths:
         raise TapError(f"{name}: no sub-module {tap.path!r}; the network has no sub-modules")
     nearest = get_close_matches(tap.path, paths, n=5, cutoff=0.0)
@@ -389,7 +394,11 @@ def taps(network: nn.Module, batch: object, inputs: Inputs = ("x", "edge_index")
     def after(module: nn.Module, arguments: object, output: object) -> None:
         running.pop().update(note(output))
 
-    modules = [(p, m) for p, m in network.named_modules(remove_duplicate=False) if p]
+    modules = [
+        (path, module)
+        for path, module in network.named_modules(remove_duplicate=False)
+        if path and not isinstance(module, torch.jit.ScriptModule)  # which takes no hooks
+    ]
     with ExitStack() as stack, evaluation_mode(network), torch.no_grad():
         for path, module in modules:
             pre = module.register_forward_pre_hook(partial(before, path), with_kwargs=True)
@@ -412,6 +421,14 @@ def taps(network: nn.Module, batch: object, inputs: Inputs = ("x", "edge_index")
     ]
 
 
+def switch_to_evaluation(network: nn.Module) -> None:
+    """Put a network into evaluation mode, unless it has the mode that it was exported in."""
+    # Modules of torch.export refuse; what torch.jit.freeze made has no modes any more.
+    with suppress(NotImplementedError):
+        if hasattr(network, "training"):
+            network.eval()
+
+
 @contextmanager
 def evaluation_mode(network: nn.Module) -> Iterator[None]:
     """Put a network into evaluation mode, and every module back into its own mode afterwards.
@@ -424,8 +441,8 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
     [True, False]
     """
     # Not train() at the end: it would level a frozen normalisation with the rest.
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
+    modes = [(m, m.training) for m in network.modules() if hasattr(m, "training")]
+    switch_to_evaluation(network)
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from gkd.distillation.resolve import (
     network_taps,
     term_context,
 )
+from gkd.distillation.taps import switch_to_evaluation
 from gkd.distillation.views import BatchGraph, network_outputs
 from gkd.errors import ParameterError, suggestion
 from gkd.graph.graph import recall_graph
@@ -75,7 +76,9 @@ def networks_by_name(
             )
     fixed = {name: module for name, module in teacher.items() if name not in trained}
     for module in fixed.values():
-        module.requires_grad_(False).eval()
+        for parameter in module.parameters():  # TorchScript modules have no requires_grad_
+            parameter.requires_grad_(False)
+        switch_to_evaluation(module)
     if average is not None:
         fixed[AVERAGE] = average.network
     learning = {name: teacher[name] for name in trained}
@@ -175,7 +178,7 @@ class TeacherViews:
 
     @contextmanager
     def _answers(self) -> Iterator[None]:
-        self.teacher.eval()  # each time: the user's code may have switched it back
+        switch_to_evaluation(self.teacher)  # each time: the user's code may have switched it back
         with torch.no_grad():
             yield
 
