@@ -17,6 +17,7 @@ from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task
 from gkd.errors import GkdError, PluginError, suggestion
 from gkd.evaluation.metric import Metric
+from gkd.evaluation.soft_targets import soft_target_metrics
 
 
 class Scores:
@@ -26,11 +27,12 @@ class Scores:
         dataset: its task, number of classes and inputs.
         batch_size: samples per forward pass.
         precision: context that the forward passes of a call run in, such as Lightning's autocast.
+        soft_targets: whether to measure how sure the network is, too, and how rightly so.
 
     Attributes:
         main: the metric by which networks are compared.
         monitor: its name, as validation logs it.
-        described: all metrics.
+        described: all metrics of the task.
 
     Raises:
         PluginError: the task has no such main metric, or it does not say which way is up.
@@ -41,6 +43,7 @@ class Scores:
         dataset: AbstractDataset,
         batch_size: int,
         precision: Callable[[], AbstractContextManager[object]] = nullcontext,
+        soft_targets: bool = False,
     ) -> None:
         self.task = find_task(dataset.task)
         self.monitor = f"validation/{self.task.metric}"
@@ -50,6 +53,8 @@ class Scores:
         self.precision = precision
         self.metrics = self.task.metrics(dataset.num_classes)
         self.described = [Metric.of(str(name), one) for name, one in self.metrics.items()]
+        if soft_targets:
+            self.metrics.add_metrics({**soft_target_metrics(self.task)})
         for metric in self.metrics.modules():  # those inside of others, too
             if isinstance(metric, torchmetrics.Metric):
                 # The first process scores the whole split: others have nothing to add.

@@ -263,7 +263,10 @@ def _protocol(
     if not finished:
         return {}
     trained = [one for one in finished if one.epochs]
-    selections = _listing(_selected(one) for one in trained) or "given weights"
+    rules = {one.network: _selected(one) for one in trained}
+    selections = _listing(rules.values()) or "given weights"
+    if len(set(rules.values())) > 1:
+        selections = ", ".join(f"of the {network} {rule}" for network, rule in rules.items())
     epochs = dict.fromkeys(f"{one.network} {one.epochs or '(given weights)'}" for one in finished)
     students = [one.seed for one in finished if one.network == "student"]
     teachers = sum(one.network == "teacher" for one in finished)

@@ -44,6 +44,9 @@ class Summary(BaseModel):
         best_epoch: Epoch its weights are from: the selected one.
         selection: Which epoch that is, ``"the epoch with the best validation accuracy"``; in old
             summaries what it is the best by, ``"validation accuracy"``.
+        training: Of a teacher, metrics on the training rows, its mean largest probability
+            (``confidence``), what a guess has of it (``uniform_confidence``), and its expected
+            calibration error.
         validation: Metrics on the validation split, shares as fractions.
         training_seconds: Wall-clock time of the whole training.
         seconds_per_epoch: Wall-clock time of one epoch.
@@ -64,6 +67,7 @@ class Summary(BaseModel):
     epochs: int | None = None
     best_epoch: int | None = None
     selection: str | None = None
+    training: dict[str, Number] = {}
     validation: dict[str, Number] = {}
     training_seconds: float | None = None
     seconds_per_epoch: float | None = None

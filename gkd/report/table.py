@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
+from statistics import fmean
 from typing import TypeVar
 
 from gkd.evaluation.metric import Metric
+from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, judgement
 from gkd.report.comparison import Comparison, Row
 from gkd.report.formats import (
     difference,
@@ -125,8 +127,8 @@ def verdicts(run: Results) -> list[str]:
 
 
 def gaps(run: Results) -> list[str]:
-    """Sentences on what is missing, unpaired or not a number."""
-    found = []
+    """Sentences on what is missing, unpaired or not a number, and on targets that teach nothing."""
+    found = soft_targets(run)
     if run.missing:
         found.append(f"This run is not finished; missing: {', '.join(run.missing)}.")
     for one in run.comparisons:
@@ -151,9 +153,42 @@ def gaps(run: Results) -> list[str]:
     return found
 
 
+def soft_targets(run: Results) -> list[str]:
+    """One sentence per teacher whose soft targets teach hardly anything."""
+    teachers = [one for one in run.networks if one.network == "teacher"]
+    found = []
+    for one in teachers:
+        whose = "the teacher" if len(teachers) == 1 else f"the teacher of seed {one.seed}"
+        if warning := judgement(one.training):
+            found.append(f"On the training rows, soft targets of {whose} are {warning}.")
+    return found
+
+
+def taught(run: Results) -> str:
+    """Write what the teachers are like on the training rows, the mean over them."""
+    teachers = [one.training for one in run.networks if one.network == "teacher" and one.training]
+    if not teachers:
+        return ""
+
+    def mean(name: str) -> float:
+        return fmean(one.get(name, math.nan) for one in teachers)
+
+    unit = " %" if run.primary.share else ""
+    value = metric_value(run.primary, mean(run.primary_metric))
+    words = [f"{metric_name(run.primary_metric)} {value}{unit}"]
+    if CONFIDENCE in teachers[0]:
+        words += [
+            f"mean largest probability {mean(CONFIDENCE):.3f} (a guess: {mean(UNIFORM):.3f})",
+            f"expected calibration error {mean(CALIBRATION):.3f}",
+        ]
+    return ", ".join(words)
+
+
 def protocol(run: Results) -> list[tuple[str, str]]:
     """Label and text of everything that says how the numbers came about."""
     entries = list(run.protocol.items())
+    if words := taught(run):
+        entries.append(("teacher on the training rows", words))
     if run.hardware:
         entries.append(("hardware", flat(run.hardware)))
     if run.versions:

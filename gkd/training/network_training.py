@@ -23,6 +23,7 @@ from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import inputs_or
 from gkd.evaluation.cost import inference_time, parameter_count
 from gkd.evaluation.scores import Scores
+from gkd.evaluation.soft_targets import CONFIDENCE, UNIFORM, uniform_confidence
 from gkd.files import write_atomically, write_json
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
@@ -206,6 +207,11 @@ def describe(
         test |= {f"{name}_on_{part}": value for name, value in values.items()}
         metrics += [replace(one, name=f"{one.name}_on_{part}") for one in scores.described]
     return {
+        **(
+            {"training": teaching(network, dataset, scores)}
+            if identity.network == "teacher"
+            else {}
+        ),
         "network": identity.network,
         "method": identity.method,
         "seed": identity.seed,
@@ -217,6 +223,16 @@ def describe(
             network, dataset.test, inputs_or(network, dataset.inputs)
         ),
     }
+
+
+def teaching(network: nn.Module, dataset: AbstractDataset, scores: Scores) -> dict[str, float]:
+    """Return what a teacher is like on the training rows: its metrics, how sure it is."""
+    dataset.set_epoch(0)
+    found = Scores(dataset, scores.batch_size, scores.precision, soft_targets=True)
+    values = found(network, "train")
+    if CONFIDENCE in values:
+        values[UNIFORM] = uniform_confidence(found.task, dataset.num_classes)
+    return values
 
 
 def write_network(folder: Path, network: nn.Module, summary: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Running a recipe from the first check to the last network."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from torch import distributed, nn
 
 from gkd.errors import GkdError
 from gkd.evaluation.scores import Scores
+from gkd.evaluation.soft_targets import judgement
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe
@@ -127,8 +129,12 @@ class Run:
             assert recipe.training is not None
             distiller = experiment.task_distiller(teacher)
             NetworkTraining(identity, folder, distiller, recipe.training, context).run()
-        if context.feature_space is not None and self.first_process:
-            context.feature_space.write_trained(folder, teacher)
+        if self.first_process:
+            summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+            if warning := judgement(summary.get("training", {})):
+                self.say(f"{identity.title}: its soft targets are {warning}")
+            if context.feature_space is not None:
+                context.feature_space.write_trained(folder, teacher)
         return teacher.cpu()
 
     def train_student(

@@ -148,3 +148,29 @@ def test_runs_of_different_metrics_say_both_units(tmp_path: Path) -> None:
     header = comparison_table(runs).header
     assert "Δ to baseline, points or MAE" in header
     assert "validation" in network_table(runs).header
+
+
+def test_a_teacher_s_targets_are_described_and_called_what_they_are(tmp_path: Path) -> None:
+    training = {
+        "micro_f1": 0.991, "confidence": 0.504, "uniform_confidence": 0.5, "calibration_error": 0.02
+    }  # fmt: skip
+    done = [summary("teacher", 0, 0.9, training=training), summary("baseline", 0, 0.9)]
+    run = run_results(write_run(tmp_path / "run", done, seeds=(0,), methods=("baseline",)))
+    assert ("teacher on the training rows",
+        "micro F1 99.10 %, mean largest probability 0.504 (a guess: 0.500), "
+        "expected calibration error 0.020") in protocol(run)  # fmt: skip
+    (note,) = gaps(run)
+    assert note.startswith("On the training rows, soft targets of the teacher are near uniform (")
+
+
+def test_runs_of_before_say_nothing_of_their_teacher_s_targets(run: Results) -> None:
+    assert gaps(run) == []
+    assert "teacher on the training rows" not in dict(protocol(run))
+
+
+def test_teacher_and_students_may_be_selected_by_different_rules(tmp_path: Path) -> None:
+    teacher = summary("teacher", 0, 0.9, selection="the last epoch", primary_metric="micro_f1")
+    run = run_results(write_run(tmp_path / "run", [teacher, summary("baseline", 0, 0.9)]))
+    assert run.protocol["selection"].startswith(
+        "of the teacher the last epoch, of the student the epoch with the best validation micro_f1;"
+    )

@@ -322,3 +322,21 @@ terms = [{ loss = "mapped", student = "hidden", teacher = "hidden" }]
     assert [len(weight) for weight in sizes.values()] == [3, 7]
     with pytest.raises(RecipeError, match=r"methods.2.student: .*'widht'.*did you mean 'width'"):
         opened("methods.wide.student.params={widht = 3}", out="other").train()
+
+
+def test_a_teacher_says_what_it_is_like_on_the_training_rows(train_once, host):
+    run = train_once()
+    found = summary(run, "teacher")
+    experiment = Experiment(run.file, host)
+    network = experiment.teacher().eval()
+    network.load_state_dict(load_file(run.directory.teacher / "weights.safetensors"))
+    samples = experiment.dataset.train
+    logits = torch.cat([network(sample.x) for sample in samples])
+    y = torch.cat([sample.y for sample in samples])
+    training = found["training"]
+    assert training["accuracy"] == pytest.approx((logits.argmax(1) == y).float().mean().item())
+    expected = logits.softmax(1).amax(1).mean().item()
+    assert training["confidence"] == pytest.approx(expected, rel=1e-5)
+    assert training["uniform_confidence"] == pytest.approx(1 / 3)
+    assert 0 <= training["calibration_error"] <= 1
+    assert "training" not in summary(run, "students", "baseline", "seed-0")
