@@ -166,7 +166,8 @@ class TeacherCache:
         if unsure:
             made = run()
             for key in unsure:
-                _require_equal(views[key], made[key], source.label)
+                if not _agree(views[key], made[key]):
+                    raise _unkept(source.label, random=not _agree(made[key], run()[key]))
             known.store.independent.update(unsure)
         return views
 
@@ -225,7 +226,8 @@ class _Known(NamedTuple):
     complete: bool
 
 
-def _require_equal(kept: View, made: View, label: str) -> None:
+def _agree(kept: View, made: View) -> bool:
+    """Whether two views are the same but for rounding."""
     for field in ("logits", "features", "edge_values"):
         ours, theirs = getattr(kept, field), getattr(made, field)
         if ours is None or theirs is None:
@@ -234,7 +236,17 @@ def _require_equal(kept: View, made: View, label: str) -> None:
         # no more digits than outputs have, which targets in double precision are made of.
         digits = max(torch.finfo(theirs.dtype).eps, torch.finfo(torch.float32).eps)
         if (ours - theirs).abs().mean() > digits**0.5 * theirs.abs().mean():
-            raise ParameterError(
-                f"teacher cache: the outputs of the {label} for a sample depend on the other "
-                "samples in the batch, so they cannot be kept; pass teacher_cache=None"
-            )
+            return False
+    return True
+
+
+def _unkept(label: str, random: bool) -> ParameterError:
+    why = (
+        "are drawn at random, also in evaluation mode"
+        if random
+        else "for a sample depend on the other samples in the batch"
+    )
+    return ParameterError(
+        f"teacher cache: the outputs of the {label} {why}, so they cannot be kept; pass "
+        "teacher_cache=None"
+    )

@@ -1,5 +1,6 @@
 """Teachers: frozen, in evaluation mode, without gradients; and what terms see of them."""
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from gkd.distillation.resolve import (
     term_context,
 )
 from gkd.distillation.taps import switch_to_evaluation
-from gkd.distillation.views import BatchGraph, network_outputs
+from gkd.distillation.views import BatchGraph, NetworkOutputs, network_outputs
 from gkd.errors import ParameterError, suggestion
 from gkd.graph.graph import recall_graph
 from gkd.loss import View
@@ -29,6 +30,12 @@ from gkd.loss import View
 SOLE_TEACHER = "teacher"
 AVERAGE = "ema"
 """Name of the moving average of the student's weights, where there is one."""
+
+_ROUNDING = 1e-3
+_AT_RANDOM = (
+    "answers at random, also in evaluation mode: two runs on one batch differ (dropout without "
+    "training=self.training, noise, or random sampling)"
+)
 
 
 def networks_by_name(
@@ -118,6 +125,8 @@ class TeacherViews:
         # Where no term needs the logits, a pass may end with the last tap.
         ends_there = bool(taps.captured) and not any(end.needs_logits for end in ends)
         self._taps = replace(taps, partial=ends_there)
+        self._random: bool | None = None  # nobody knows before the first run
+        self._told = False
 
     def term_views(
         self,
@@ -136,7 +145,14 @@ class TeacherViews:
                 content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
                 entries = cache.views(self._source, nodes.batch, content, run)
             else:
-                outputs = network_outputs(self.teacher, arguments, self._taps)
+                outputs = self._outputs(arguments)
+                if self._random and not self._told:
+                    self._told = True
+                    warnings.warn(
+                        f"the {self.label} {_AT_RANDOM}; terms compare with another draw in every "
+                        "step",
+                        stacklevel=2,
+                    )
             for name, end in wanted.items():
                 with term_context(name):
                     if cache is not None:
@@ -169,18 +185,60 @@ class TeacherViews:
 
     def _run(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, View]:
         """Run the teacher, and return what a cache keeps of the batch, by key."""
-        outputs = network_outputs(self.teacher, arguments, self._taps)
+        outputs = self._outputs(arguments)
+        if self._random:
+            raise ParameterError(
+                f"teacher cache: the {self.label} {_AT_RANDOM}; its outputs cannot be kept: pass "
+                "teacher_cache=None, in a recipe [teacher] cache = false"
+            )
         entries: dict[str, View] = {}
         for name, end in self._views.items():
             with term_context(name):
                 entries |= end.cache_entries(nodes, outputs)
         return entries
 
+    def _outputs(self, arguments: Arguments) -> NetworkOutputs:
+        """Run the teacher; the first time, find out whether it answers at random."""
+        if self._random is not None:
+            return network_outputs(self.teacher, arguments, self._taps)
+        device = next((p.device for p in self.teacher.parameters()), torch.device("cpu"))
+        before = _random_states(device)
+        outputs = network_outputs(self.teacher, arguments, self._taps)
+        self._random = False
+        # A second run is made of those alone that have drawn numbers, and takes none of the user's.
+        if not all(map(torch.equal, before, _random_states(device))):
+            others = [] if device.type == "cpu" else [device]
+            kind = "cuda" if device.type == "cpu" else device.type
+            with torch.random.fork_rng(others, device_type=kind):
+                again = network_outputs(self.teacher, arguments, self._taps)
+            self._random = not _alike(outputs, again)
+        return outputs
+
     @contextmanager
     def _answers(self) -> Iterator[None]:
         switch_to_evaluation(self.teacher)  # each time: the user's code may have switched it back
         with torch.no_grad():
             yield
+
+
+def _random_states(device: torch.device) -> list[Tensor]:
+    """Return the states of the generators that modules draw from."""
+    states = [torch.get_rng_state()]
+    if device.type != "cpu" and hasattr(torch.get_device_module(device), "get_rng_state"):
+        states.append(torch.get_device_module(device).get_rng_state(device))
+    return states
+
+
+def _alike(one: NetworkOutputs, other: NetworkOutputs) -> bool:
+    """Whether two runs gave the same, but for the order of sums."""
+    pairs = [(one.features[tap], other.features[tap]) for tap in one.features]
+    if one.logits is not None and other.logits is not None:
+        pairs.append((one.logits, other.logits))
+    return all(
+        ours.shape == theirs.shape
+        and bool((ours - theirs).abs().mean() <= _ROUNDING * theirs.abs().mean())
+        for ours, theirs in pairs
+    )
 
 
 def _require_separate(name: str, teacher: nn.Module, student: nn.Module) -> None:
