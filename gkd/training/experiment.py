@@ -230,10 +230,12 @@ class Experiment:
             teacher = self.teacher().to(device)
             with self._first_batch("teacher"):
                 self.task_distiller(teacher)(batch)
+        # In memory, as nothing is to remain: what cannot be kept per sample shows here, too.
+        cache = TeacherCache() if self.cache_policy.refusal is None else None
         for index, method in enumerate(recipe.methods):
             student = self.student(recipe.seeds[0], method).to(device)
             peers = self.peers(recipe.seeds[0], method)
-            distiller = self.distiller(method, student, teacher, peers).to(device)
+            distiller = self.distiller(method, student, teacher, peers, cache).to(device)
             with self._first_batch("methods", index):
                 self.prepare(distiller, recipe.seeds[0], device)
                 distiller(batch)

@@ -13,7 +13,9 @@ import tomlkit
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from tiny_plugin import Perceptron
 
+from gkd import hookimpl
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import RecipeError
 from gkd.training import cache_policy, lightning_module
@@ -104,6 +106,29 @@ def test_a_recipe_that_insists_on_the_cache_is_refused_where_it_cannot_be(opened
     with pytest.raises(RecipeError, match=message):
         run.train()
     assert not run.directory.folder.exists()
+
+
+class Drawing(Perceptron):
+    """Drops features in every mode."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.nn.functional.dropout(x, 0.5))
+
+
+class Drawings:
+    @hookimpl
+    def gkd_models(self):
+        return {"drawing": Drawing}
+
+
+@pytest.mark.filterwarnings("ignore:the teacher answers at random:UserWarning")
+def test_a_random_teacher_is_refused_before_it_is_trained(opened, host) -> None:
+    host.register(Drawings())
+    run = opened('teacher.name="drawing"', "seeds=[0]")
+    with pytest.raises(RecipeError, match=r"methods\.1: .*answers at random.*cache = false"):
+        run.train()
+    assert not run.directory.folder.exists()
+    opened('teacher.name="drawing"', "seeds=[0]", "teacher.cache=false").train()
 
 
 @pytest.fixture
