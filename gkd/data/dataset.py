@@ -25,9 +25,9 @@ class AbstractDataset(ABC):
         rows: mask of the samples that holds the rows of a split, where a split is not all rows of
             its samples: ``{"train": "train_mask", "validation": "val_mask", "test": "test_mask"}``,
             each named as :class:`gkd.Term` names rows. Splits may then have samples in common.
-        test_parts: test samples that are scored by themselves, too, by the name of the part:
-            ``accuracy`` of ``{"unseen": [...]}`` is reported as ``accuracy_on_unseen``, besides
-            that on the whole split.
+        test_parts: test samples that are scored by themselves, too, by the name of the part: the
+            task's main metric of ``{"unseen": [...]}`` is reported as ``accuracy_on_unseen``,
+            besides the accuracy on the whole split.
         augmented: whether a training sample differs from epoch to epoch, so that nothing computed
             from it may be kept.
     """

@@ -203,9 +203,8 @@ def describe(
     """Describe any network, trained here or given: size, speed, test metrics."""
     test, metrics = scores(network, "test"), list(scores.described)
     for part, samples in dataset.test_parts.items():
-        values = scores(network, "test", samples)
-        test |= {f"{name}_on_{part}": value for name, value in values.items()}
-        metrics += [replace(one, name=f"{one.name}_on_{part}") for one in scores.described]
+        metrics.append(replace(scores.main, name=f"{scores.main.name}_on_{part}"))
+        test[metrics[-1].name] = scores(network, "test", samples)[scores.main.name]
     return {
         **(
             {"training": teaching(network, dataset, scores)}

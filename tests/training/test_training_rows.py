@@ -107,6 +107,7 @@ def test_parts_of_the_test_split_are_scored_by_themselves_too(opened) -> None:
     test = json.loads((folder / "summary.json").read_text())["test"]
     assert test["accuracy_on_last"] == pytest.approx(right[27:].mean().item())
     assert test["accuracy"] == pytest.approx(right[20:].mean().item())
+    assert set(test) == {"accuracy", "accuracy_on_last", "mean_class_accuracy"}
     table = comparison_table([run_results(run.directory.folder)])
     assert "test accuracy, %" in table.header
     assert "test accuracy on last, %" in table.header
