@@ -9,12 +9,37 @@ from gkd.errors import DataError, suggestion
 from gkd.graph.edge_index import edges_of_sparse
 
 
+def value_of(batch: object, name: str) -> object:
+    """Return ``batch.name``, None where there is none; see :func:`attribute`."""
+    value = getattr(batch, name, None)
+    if value is None and "." in name and _types(batch):
+        kind, _, name = name.rpartition(".")
+        if kind in map(_written, _types(batch)):
+            # Of several names the middle one does not tell which edges are meant.
+            path = tuple(kind.split("__")) if "__" in kind else kind
+            value = getattr(batch[path], name, None)  # type: ignore[index]
+    return value
+
+
+def _types(batch: object) -> list[object]:
+    """Return the types of nodes and edges of a batch that keeps them apart."""
+    if not hasattr(batch, "__getitem__"):
+        return []
+    return [*getattr(batch, "node_types", []), *getattr(batch, "edge_types", [])]
+
+
+def _written(kind: object) -> str:
+    return "__".join(kind) if isinstance(kind, tuple) else str(kind)
+
+
 def attribute(batch: object, name: str, purpose: str) -> object:
     """Return ``batch.name``.
 
     Args:
         batch: any object with attributes.
-        name: attribute to read; None counts as missing, as in PyTorch Geometric.
+        name: attribute to read; None counts as missing, as in PyTorch Geometric. Where nodes are
+            of several types, as in its ``HeteroData``, ``"paper.x"`` is that of one type, and
+            ``"author__writes__paper.edge_index"`` that of one type of edges.
         purpose: what it is needed for, for the message.
 
     Raises:
@@ -26,10 +51,13 @@ def attribute(batch: object, name: str, purpose: str) -> object:
     Traceback (most recent call last):
     gkd.errors.DataError: target: the batch (SimpleNamespace) has no 'z'; available: x, y
     """
-    value = getattr(batch, name, None)
+    value = value_of(batch, name)
     if value is None:
         names = attribute_names(batch)
-        if isinstance(batch, Mapping) and not all(hasattr(batch, str(key)) for key in batch):
+        paths = [path for path in names if path.endswith(f".{name}")]
+        if paths:
+            hint = f"its nodes are of several types: name one, {' or '.join(map(repr, paths))}"
+        elif isinstance(batch, Mapping) and not all(hasattr(batch, str(key)) for key in batch):
             hint = "a dict has keys, not attributes: pass types.SimpleNamespace(**batch)"
         else:
             hint = suggestion(name, names)
@@ -47,6 +75,9 @@ def tensor_attribute(batch: object, name: str, purpose: str) -> Tensor:
 
 def attribute_names(batch: object) -> list[str]:
     """Names of the data that ``batch`` holds."""
+    if types := _types(batch):
+        stores = {_written(kind): batch[kind] for kind in types}  # type: ignore[index]
+        return [f"{kind}.{name}" for kind, store in stores.items() for name in dict(store)]
     keys = getattr(batch, "keys", None)
     names = keys() if callable(keys) else getattr(batch, "__dict__", {})
     return [str(name) for name in names if not str(name).startswith("_")]
@@ -54,7 +85,7 @@ def attribute_names(batch: object) -> list[str]:
 
 def tensors(batch: object) -> dict[str, Tensor]:
     """Return the tensors with rows that ``batch`` holds, by name."""
-    values = {name: getattr(batch, name, None) for name in attribute_names(batch)}
+    values = {name: value_of(batch, name) for name in attribute_names(batch)}
     return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim}
 
 
@@ -85,6 +116,8 @@ class BatchNodes:
         The rows of a dense ``x`` or ``pos``, ``[B, N, F]``, are samples: a number that counts them
         tells of no nodes, unless the samples are known to be another number.
         """
+        if _types(self.batch):  # each type has its own
+            return None
         # When it is asked for: PyTorch Geometric warns where it has to guess.
         for name in ("num_nodes", "batch", "x", "pos"):
             value = getattr(self.batch, name, None)
@@ -123,7 +156,7 @@ class BatchNodes:
         # One tensor for all who ask: what a graph finds out about its edges goes by the tensor.
         if name in self._edges:
             return self._edges[name]
-        value = getattr(self.batch, name, None)
+        value = value_of(self.batch, name)
         sparse = edges_of_sparse(value)
         if sparse is None:
             return None if value is None else tensor_attribute(self.batch, name, "graph")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes, ChangedBatch
+from gkd.data.batch_attributes import BatchNodes, ChangedBatch, value_of
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.logits import logits_by_network
@@ -326,7 +326,7 @@ class Distiller(nn.Module):
             labelled[:] = False
             labelled[taken] = True
         return Step(
-            labels=getattr(batch, supervised.target, None),
+            labels=value_of(batch, supervised.target),
             labelled=labelled,
             nodes=nodes
             if isinstance(nodes, Tensor) and len(nodes) == count

@@ -10,7 +10,7 @@ from typing import TypeAlias, cast
 from torch import nn
 from torch.utils._pytree import tree_unflatten
 
-from gkd.data.batch_attributes import attribute, tensors
+from gkd.data.batch_attributes import attribute, tensors, value_of
 from gkd.errors import ParameterError, suggestion
 
 Inputs: TypeAlias = str | Sequence[str] | Mapping[str, str]
@@ -100,12 +100,12 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
             return Arguments((batch,), {}, tensors(batch))
         positional, named, content = [], {}, {}
         for parameter, name in self._places:
-            if parameter in self._optional and getattr(batch, name, None) is None:
+            if parameter in self._optional and value_of(batch, name) is None:
                 continue
             value = content[name] = attribute(batch, name, "inputs")
             if parameter is None:
                 place = self._renamed.get(name)
-                if place is not None and getattr(batch, place, None) is not None:
+                if place is not None and value_of(batch, place) is not None:
                     raise ParameterError(
                         f"{self._label}: inputs: {name!r} would go to the parameter {place!r}, for "
                         "which the batch has an attribute; name that, or say "

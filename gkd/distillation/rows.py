@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gkd.data.batch_attributes import attribute, tensor_attribute
+from gkd.data.batch_attributes import attribute, attribute_names, tensor_attribute, value_of
 from gkd.errors import DataError, ParameterError
 
 ALL = "all"
@@ -128,8 +128,10 @@ def require_mask_used(batch: object) -> None:
         DataError: it brings a mask of the training rows, so that labels to select or to test on
             would train.
     """
-    for name in _TRAINING_MASKS:
-        mask = getattr(batch, name, None)
+    # Where nodes are of several types, those of each.
+    typed = [n for n in attribute_names(batch) if n.rpartition(".")[2] in _TRAINING_MASKS]
+    for name in (*_TRAINING_MASKS, *typed):
+        mask = value_of(batch, name)
         if isinstance(mask, Tensor):
             split = "[0]" if mask.ndim == 2 else ""
             seeds = ", mask='seeds' for a sampled batch" if hasattr(batch, "batch_size") else ""
