@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
@@ -9,7 +10,7 @@ from gkd.errors import DataError, suggestion
 from gkd.graph.edge_index import edges_of_sparse
 
 
-def value_of(batch: object, name: str) -> object:
+def value_of(batch: object, name: str) -> Any:
     """Return ``batch.name``, None where there is none; see :func:`attribute`."""
     value = getattr(batch, name, None)
     if value is None and "." in name and _types(batch):
