@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -179,6 +179,7 @@ class Step:
         labels: Tensor | None = None,
         labelled: Tensor | None = None,
         nodes: Tensor | None = None,
+        inputs: Mapping[str, Tensor] = MappingProxyType({}),
         samples: Sequence[str] = (),
         epoch: int = 0,
         number: int = 0,
@@ -192,6 +193,7 @@ class Step:
             labels: of its rows.
             labelled: rows whose labels may be used; None for all.
             nodes: names of its rows, by which they are known again; None for their numbers.
+            inputs: attributes of the batch beside labels and names.
             samples: names of the samples.
             epoch: from 0.
             number: of steps since the epoch began.
@@ -215,7 +217,7 @@ class Step:
             samples=tuple(samples),
             epoch=epoch,
             number=number,
-            batch=SimpleNamespace(y=labels, n_id=nodes),
+            batch=SimpleNamespace(y=labels, n_id=nodes, **inputs),
             generator=torch.Generator(device).manual_seed(seed),
             logits=logits or without_networks,
             keys=nodes,

@@ -170,15 +170,15 @@ def _resolved(
     if more:
         raise ParameterError(f"student={term.student!r} names several networks, but one learns")
     teachers = taps_by_network(term.teacher, networks.all, _only_teacher(term, networks))
-    own = _view_source(term, "student", networks, *student)
-    theirs = {
-        network: _view_source(term, "teacher", networks, network, taps)
-        for network, taps in teachers.items()
-    }
     weigher = None if term.weigher is None else _component("weigher", term.weigher, task)
     rows = Rows.parse(term.rows)
     loss = _loss(term, task, rows, weighed=weigher is not None)
     asks = asked_by(loss)
+    own = _view_source(term, "student", networks, loss, *student)
+    theirs = {
+        network: _view_source(term, "teacher", networks, loss, network, taps)
+        for network, taps in teachers.items()
+    }
     if len(theirs) > 1 and "teachers" not in asks:
         raise ParameterError(
             f"teacher={term.teacher!r} names several teachers, but this loss compares with one; a "
@@ -386,14 +386,22 @@ def _require_terms(terms: object) -> None:
 
 
 def _view_source(
-    term: Term, side: str, networks: Networks, network: str, taps: tuple[Tap, ...]
+    term: Term,
+    side: str,
+    networks: Networks,
+    loss: AbstractLoss,
+    network: str,
+    taps: tuple[Tap, ...],
 ) -> ViewSource:
     """Return where a term's view of a network comes from, by what it says of that side or both."""
     graph, layout = (getattr(term, f"{side}_{key}") for key in ("graph", "layout"))
+    graph = term.graph if graph is None else graph
     layout = term.layout if layout is None else layout
+    # Logits are not always of nodes: a loss that does not say so gets no graph with them.
+    compares = not taps and "graph" in (declared_uses(loss) or ())
     source = ViewSource(
         taps,
-        graph_source(term.graph if graph is None else graph),
+        BatchGraph() if graph is None and compares else graph_source(graph),
         layout=None if layout is None or not taps else Layout.parse(layout),
         label=networks.label(network),
     )

@@ -96,7 +96,7 @@ class CRD(AbstractLoss):
         self.temperature, self.momentum = temperature, momentum
         self.heads = self.memory = None
         # Logarithm of c, for the student's vectors and for the teacher's.
-        self.register_buffer("log_scales", torch.zeros(2, dtype=torch.float64))
+        self.register_buffer("log_scales", torch.zeros(2))
 
     def build(self, student: View, teacher: View) -> None:
         """Create maps and banks for these widths; those that exist stay, with what they hold."""
@@ -116,7 +116,7 @@ class CRD(AbstractLoss):
         with torch.no_grad():
             vectors = self._vectors(ours, theirs)
             scales = [_log_mean(each, spread / self.temperature) for each in vectors]
-        self.log_scales = torch.stack(scales).double()
+        self.log_scales = torch.stack(scales)
 
     def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
         """Return the mean over nodes; 0 where there are none. Per row ``[N]``."""

@@ -187,3 +187,24 @@ def test_what_has_a_default_need_not_be_there() -> None:
             return scale * student.logits.square().mean()
 
     distiller_of(Network(), nn.Linear(5, 3), gkd.Term(Optional()))(batch_of())
+
+
+def test_logits_come_with_the_batchs_graph_where_a_loss_says_so() -> None:
+    class Keeps(gkd.AbstractLoss):
+        uses = ("logits", "graph")
+
+        def forward(self, student, teacher):
+            self.graphs = student.graph, teacher.graph
+            return student.logits.square().mean()
+
+    class Silent(Keeps):
+        uses = ("logits",)
+
+    batch, loss, silent = batch_of(), Keeps(), Silent()
+    distiller_of(Network(), Network(), gkd.Term(loss), gkd.Term(silent))(batch)
+    expected = gkd.Graph(batch.edge_index, 6)
+    assert loss.graphs == (expected, expected)
+    assert silent.graphs == (None, None)
+    del batch.edge_index
+    with pytest.raises(DataError, match=r"graph: the batch .* has no 'edge_index'"):
+        distiller_of(Network(), Network(), gkd.Term(loss))(batch)
