@@ -268,6 +268,9 @@ class AbstractLoss(nn.Module, ABC):
         uses: what it needs of a view: ``"logits"``, ``"features"``, ``"graph"``; ``"layers"``, too,
             where it compares several. Where a loss says so itself, a teacher whose logits nobody
             needs may stop at its last tap.
+        without_gradient: of these, what it only looks at in the student's view.
+        exact_gradient: whether its gradient is its slope; it is not where something that follows
+            from the student, such as a weight, counts as a constant.
         non_negative: whether it is at least 0 everywhere.
         zero_at_equality: whether it is 0 where the student's view equals the teacher's.
         different_widths: whether the features of student and teacher may differ in width.
@@ -280,6 +283,8 @@ class AbstractLoss(nn.Module, ABC):
     """
 
     uses: tuple[str, ...] = ("features", "graph")
+    without_gradient: tuple[str, ...] = ()
+    exact_gradient: bool = True
     non_negative: bool = True
     zero_at_equality: bool = True
     different_widths: bool = True

@@ -104,8 +104,8 @@ class ReviewKD(AbstractLoss):
         if self.hops:
             graph = student.require_graph("reviewkd").union(teacher.require_graph("reviewkd"))
         if len(rows) < 2:  # batch normalisation would refuse
-            nothing: Tensor = 0 * sum((p.sum() for p in stages.parameters()), rows.sum())
-            return nothing
+            learned = [*stages.parameters(), *(ours for ours, _ in layers)]
+            return 0 * torch.stack([tensor.sum() for tensor in learned]).sum()
         pointer = sample_pointer(student.batch, teacher.batch, rows, "reviewkd")
         fused: Tensor | None = None
         distances = []

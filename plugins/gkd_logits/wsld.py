@@ -60,6 +60,7 @@ class WSLD(AbstractLoss):
 
     uses = ("logits",)
     zero_at_equality = False
+    exact_gradient = False  # the weights are constants to it
 
     @validated
     def __init__(

@@ -67,6 +67,7 @@ class MSKD(AbstractLoss):
     """
 
     uses: tuple[str, ...] = ("logits", "features", "graph")
+    exact_gradient = False  # the attention is a constant to it
 
     @validated
     def __init__(
@@ -91,6 +92,7 @@ class MSKD(AbstractLoss):
             )
         self._asks_step = "step" in inspect.signature(self.loss.forward).parameters
         self.uses = tuple(dict.fromkeys([*self.loss.uses, "logits"]))
+        self.without_gradient = () if "logits" in self.loss.uses else ("logits",)
         self.non_negative = self.loss.non_negative
         self.zero_at_equality = self.loss.zero_at_equality
         self.different_widths = self.loss.different_widths
@@ -126,7 +128,9 @@ class MSKD(AbstractLoss):
         pairs = [
             paired_logits(logits, view.require_logits("mskd"), "mskd") for view in teachers.values()
         ]
-        scores = torch.stack([_SCORES[self.attention](*pair) for pair in pairs])
+        # Dot products of confident logits leave the range of half precision.
+        with torch.autocast(logits.device.type, enabled=False):
+            scores = torch.stack([_SCORES[self.attention](*pair) for pair in pairs])
         return scores.softmax(dim=0) if self.attention == "node" else _relative(scores)
 
     def extra_repr(self) -> str:

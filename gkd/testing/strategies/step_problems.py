@@ -95,6 +95,8 @@ class StepProblem:
             batch=batch,
             generator=torch.Generator(self.x.device).manual_seed(self.seed),
             logits=logits,
+            keys=self.nodes,
+            teachers=tuple(views)[1:],
         )
 
 
