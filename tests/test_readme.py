@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import torch
 
 import gkd
 from gkd.testing import check_loss
@@ -17,8 +18,8 @@ def _blocks(language: str) -> list[str]:
     return [text for tag, text in BLOCKS if tag == language]
 
 
-def test_the_readme_shows_a_loop_a_plugin_and_its_entry_point() -> None:
-    assert [tag for tag, _ in BLOCKS] == ["python", "python", "toml"]
+def test_the_readme_shows_loops_a_plugin_and_its_entry_point() -> None:
+    assert [tag for tag, _ in BLOCKS] == ["python", "python", "python", "toml"]
 
 
 def test_the_loop_trains_a_student(capsys: pytest.CaptureFixture[str]) -> None:
@@ -29,10 +30,23 @@ def test_the_loop_trains_a_student(capsys: pytest.CaptureFixture[str]) -> None:
     assert "'kd'" in printed
 
 
+def test_networks_of_a_users_own_are_distilled_as_they_are() -> None:
+    names: dict[str, object] = {}
+    exec(compile(_blocks("python")[1], "README.md", "exec"), names)
+    assert set(names["report"].terms) == {"kd", "at"}
+    student, batch = names["mine"].student, names["batch"]
+    assert torch.equal(names["report"].logits, student(batch.x)[1])
+    assert student.hidden.weight.grad.abs().max() > 0
+    weighted = vars(batch) | {"edge_weight": torch.zeros(batch.edge_index.shape[1])}
+    assert not torch.equal(
+        names["mine"](type(batch)(**weighted)).terms["kd"], names["report"].terms["kd"]
+    )
+
+
 def test_the_plugin_provides_its_loss() -> None:
     plugin = type("gkd_brier", (), {})()
     names: dict[str, object] = {"__name__": "gkd_brier"}
-    exec(compile(_blocks("python")[1], "README.md", "exec"), names)
+    exec(compile(_blocks("python")[2], "README.md", "exec"), names)
     plugin.gkd_losses = names["gkd_losses"]
     check_loss(plugin.gkd_losses()["brier"])
     host = gkd.create_host(discover=False)
