@@ -60,6 +60,12 @@ def _check_weigher(value: Any) -> Any:
     raise ValueError("should be the name of a weigher, or {name = ..., ...}")
 
 
+def _check_task(value: Any) -> Any:
+    if value is None or isinstance(value, str) or (isinstance(value, dict) and "name" in value):
+        return value
+    raise ValueError("should be the name of a task, or {name = ..., ...}")
+
+
 def _check_inputs(value: Any) -> Any:
     names = value.values() if isinstance(value, dict) else value
     known = isinstance(names, list | type({}.values())) and all(isinstance(n, str) for n in names)
@@ -80,6 +86,7 @@ Weight = Annotated[Any, AfterValidator(_check_weight)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
 Taps = str | Annotated[list[str], Field(min_length=1)] | None
 Weigher = Annotated[Any, AfterValidator(_check_weigher)]
+TaskChoice = Annotated[Any, AfterValidator(_check_task)]
 GraphSource = Annotated[Any, AfterValidator(_check_graph)]
 LogitsPlace = Annotated[str | None, Field(pattern=r"^(\[[^\[\]]+\])+$")]
 LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
@@ -286,13 +293,15 @@ class Recipe(Part):
     """A teacher, and students trained by several methods from the same seeds.
 
     The baseline, the student trained without distillation, is added where no method is called
-    ``baseline``.
+    ``baseline``. ``task``, a name or a table of a name and parameters, takes the place of the
+    dataset's own: another loss of the same labels, or another main metric.
     """
 
     title: str = ""
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [0]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     dataset: DatasetRecipe
+    task: TaskChoice = None
     teacher: TeacherRecipe | None = None
     student: StudentRecipe
     training: TrainingRecipe
@@ -345,6 +354,10 @@ class Recipe(Part):
 def component_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str, str]]:
     """Every name of a component in a recipe: the path of its key, its kind, the name itself."""
     yield ("dataset", "name"), "dataset", recipe.dataset.name
+    if isinstance(recipe.task, dict):
+        yield ("task", "name"), "task", recipe.task["name"]
+    elif recipe.task is not None:
+        yield ("task",), "task", recipe.task
     if recipe.teacher is not None:
         yield ("teacher", "name"), "model", recipe.teacher.name
     yield ("student", "name"), "model", recipe.student.name

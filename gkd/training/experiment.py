@@ -17,6 +17,7 @@ from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import NetworkInputs, inputs_or
+from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
 from gkd.errors import DataError, GkdError, ParameterError, RecipeError
@@ -55,6 +56,7 @@ class Experiment:
         with self.origins.context("dataset"):
             self.dataset: AbstractDataset = host.create("dataset", recipe.name, **recipe.params)
             self._require_splits()
+        self._take_task()
         self.seed: int | None = None
         self.cache_policy = CachePolicy(self.recipe, self.dataset)
 
@@ -65,6 +67,14 @@ class Experiment:
         if self.dataset.rows:
             require_separate_splits(self.dataset)
 
+    def _take_task(self) -> None:
+        """Let the recipe's task take the place of the dataset's own, and make sure of either."""
+        place = "dataset" if self.recipe.task is None else "task"
+        with self.origins.context(place), self.host.activated():
+            if self.recipe.task is not None:
+                self.dataset.task = self.recipe.task
+            find_task(self.dataset.task)
+
     def for_seed(self, seed: int) -> Self:
         """Return the experiment on one seed's data: itself, where all seeds have the same."""
         with self.origins.context("dataset"):
@@ -74,6 +84,7 @@ class Experiment:
             other = copy.copy(self)
             other.dataset, other.seed = dataset, seed
             other._require_splits()
+        other._take_task()
         other.cache_policy = replace(self.cache_policy, dataset=dataset)
         return other
 

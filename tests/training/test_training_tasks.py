@@ -3,12 +3,17 @@
 import json
 
 import pytest
+import torch
 from rich.console import Console
+from tiny_plugin import RECIPE, TinyPlugin
+from torchmetrics import MeanMetric, MetricCollection
 
+import gkd
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.report import write_report
 from gkd.training.devices import Devices
+from gkd.training.experiment import Experiment
 from gkd.training.recipe_run import open_run
 
 TINY = {
@@ -48,3 +53,86 @@ def test_shipped_recipes_of_other_tasks_train_and_report(tmp_path, name):
     for one in results["comparisons"]:
         gain = one["mean"] > 0 if metric == "mean_iou" else one["mean"] < 0
         assert ("did not beat" in one["verdict"]) != gain
+
+
+class Halved(gkd.Task):
+    """Half the cross entropy, told by the share of errors: a third party's task."""
+
+    likelihood = "softmax"
+    metric = "errors"
+
+    def __init__(self, factor: float = 0.5) -> None:
+        self.factor = factor
+
+    def loss(self, outputs, y):
+        return self.factor * torch.nn.functional.cross_entropy(outputs, y)
+
+    def check(self, outputs, y):
+        if len(outputs) != len(y):
+            raise gkd.DataError("lengths differ")
+
+    def metrics(self, num_classes):
+        return MetricCollection({"errors": Errors()})
+
+
+class Errors(MeanMetric):
+    """Share of rows whose largest logit is another's."""
+
+    higher_is_better = False
+    plot_lower_bound = 0.0
+    plot_upper_bound = 1.0
+
+    def update(self, outputs, y):
+        super().update((outputs.argmax(1) != y).float())
+
+
+class ThirdParty:
+    @gkd.hookimpl
+    def gkd_tasks(self):
+        return {"halved": Halved}
+
+
+@pytest.mark.parametrize("task", ['"halved"', '{ name = "halved", factor = 0.25 }'])
+def test_a_recipe_may_name_a_third_party_s_task(tmp_path, task):
+    host = create_host()
+    host.register(TinyPlugin())
+    host.register(ThirdParty())
+    path = tmp_path / "tiny.toml"
+    kd = '[[methods]]\nname = "kd"\nterms = [{ loss = "kd" }]\n'
+    path.write_text(f"task = {task}\n{RECIPE}{kd}")
+    file = read_recipe(path, ["seeds=[0]"])
+    run = open_run(file, host, Devices("cpu"), Console(quiet=True), out=tmp_path / "run")
+    run.train()
+    results = write_report(tmp_path / "run")
+    assert results["primary_metric"] == "errors"
+    baseline = run.directory.student("baseline", 0)
+    found = json.loads((baseline / "summary.json").read_text())
+    values = [row["validation/errors"] for row in found["history"] if "validation/errors" in row]
+    assert found["validation"]["errors"] == min(values)
+    assert "test errors, % ↓" in (tmp_path / "run" / "table.md").read_text()
+    assert "kd" in {one["method"] for one in results["comparisons"]}
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ('"singel-label"', r"tiny.toml:1: task: no task is called 'singel-label'; did you mean"),
+        ('{ name = "multilabel" }', r"tiny.toml:1: task.name: no task is called 'multilabel'"),
+        ('{ name = "single-label", metrik = "x" }', r"tiny.toml:1: task: .*did you mean 'metric'"),
+        ("3", r"tiny.toml:1: task: should be the name of a task"),
+    ],
+)
+def test_a_wrong_task_is_said_to_be_where_it_is(tmp_path, task, message):
+    path = tmp_path / "tiny.toml"
+    path.write_text(f"task = {task}\n{RECIPE}")
+    host = create_host(discover=False)
+    host.register(TinyPlugin())
+
+    def read() -> None:
+        file = read_recipe(path)
+        file.check_components(host)
+        with host.activated():
+            Experiment(file, host)
+
+    with pytest.raises(gkd.RecipeError, match=message):
+        read()
