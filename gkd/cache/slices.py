@@ -61,10 +61,21 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
 
 
 def join_views(views: Sequence[View]) -> View:
-    """Return the view of the batch that samples make up; undoes :func:`split_view`."""
+    """Return the view of the batch that samples make up; undoes :func:`split_view`.
+
+    Raises:
+        ParameterError: they do not go together, as where each is padded to another length.
+    """
     parts: dict[str, Any] = {}
     for name, join in _JOINS.items():
         there = [part for view in views if (part := getattr(view, name)) is not None]
+        shapes = {tuple(part.shape[1:]) for part in there if isinstance(part, Tensor)}
+        if len(shapes) > 1:
+            raise ParameterError(
+                f"teacher cache: {name} of samples have other sizes {sorted(shapes)} than their "
+                "rows, as where samples are padded to the largest of their batch, so they cannot "
+                "be put together; pass teacher_cache=None"
+            )
         if there:
             parts[name] = there[0] if len(there) == 1 else join(there)
     return View(**parts)

@@ -232,6 +232,8 @@ def _agree(kept: View, made: View) -> bool:
         ours, theirs = getattr(kept, field), getattr(made, field)
         if ours is None or theirs is None:
             continue
+        if ours.shape != theirs.shape:
+            return False
         # Means, because a near-tie between neighbours may fall differently in another batch; and
         # no more digits than outputs have, which targets in double precision are made of.
         digits = max(torch.finfo(theirs.dtype).eps, torch.finfo(torch.float32).eps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from math import prod
 
 import torch
@@ -16,7 +16,11 @@ _DIMENSIONS = (2, 3)  # of space, which positions have
 
 
 def tapped_rows(
-    features: Tensor, nodes: BatchNodes, layout: Layout | None, place: str
+    features: Tensor,
+    nodes: BatchNodes,
+    layout: Layout | None,
+    place: str,
+    known: MutableMapping[str, Layout] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return the rows ``[N, F]`` of a tapped tensor, and the sample of each.
 
@@ -25,6 +29,8 @@ def tapped_rows(
         nodes: of the batch that the network ran on.
         layout: what the axes are; None for what the batch says of them.
         place: what messages call the tensor.
+        known: what earlier batches left as the one layout, by place, which this one is added to:
+            sizes that coincide in one batch do not in another.
 
     Returns:
         The samples are None where the rows are not the batch's nodes.
@@ -34,7 +40,7 @@ def tapped_rows(
         DataError: the mask of the layout is missing or does not fit.
     """
     if layout is None and features.ndim > 2:
-        layout = _recognise(features, nodes, place)
+        layout = _recognise(features, nodes, place, {} if known is None else known)
     if layout is None:
         return features, samples_of_rows(len(features), nodes)
     axes = layout.form.split()
@@ -68,21 +74,29 @@ def samples_of_rows(num_rows: int, nodes: BatchNodes) -> Tensor | None:
     return nodes.samples if fits else None
 
 
-def _recognise(features: Tensor, nodes: BatchNodes, place: str) -> Layout:
+def _recognise(
+    features: Tensor, nodes: BatchNodes, place: str, known: MutableMapping[str, Layout]
+) -> Layout:
     """Return the one layout that the batch's numbers of nodes and samples allow."""
     shape = tuple(features.shape)
-    readings: dict[object, Layout] = {}
-    for layout in _readings(shape, nodes):
-        readings.setdefault((layout.mask, layout.reads_as(shape)), layout)
-    if len(readings) == 1:
-        return next(iter(readings.values()))
+    readings = list(_readings(shape, nodes))
+    if place in known:
+        readings = [layout for layout in readings if layout.form == known[place].form]
+    # Of layouts that make the same rows the first will do, but is not what the axes are.
+    different = {(layout.mask, layout.reads_as(shape)): layout for layout in reversed(readings)}
+    if len(different) == 1:
+        if len(readings) == 1:
+            known.setdefault(place, readings[0])
+        return readings[0]
     counts = ((nodes.number, "nodes"), (nodes.num_samples, "samples"))
-    known = " in ".join(
+    said = " in ".join(
         f"{'an unknown number of' if count is None else count} {name}" for count, name in counts
     )
-    several = " or ".join(repr(str(layout)) for layout in readings.values())
+    several = " or ".join(repr(str(layout)) for layout in [*different.values()][::-1])
+    if place in known:
+        several = several or f"no {known[place].form!r}, which it was before"
     raise TapError(
-        f"{place} yields a tensor of shape {list(shape)}, which for a batch of {known} may be "
+        f"{place} yields a tensor of shape {list(shape)}, which for a batch of {said} may be "
         f"{several or 'none of the layouts there are'}; {ADVICE}"
     )
 

@@ -110,6 +110,9 @@ class ViewSource:
     graph: GraphSource
     layout: Layout | None = field(default=None, kw_only=True)
     label: str = field(default="network", kw_only=True)
+    _recognised: dict[str, Layout] = field(
+        default_factory=dict, kw_only=True, compare=False, repr=False
+    )
 
     @property
     def tap(self) -> Tap | None:
@@ -160,7 +163,8 @@ class ViewSource:
             layers = []
             for tap in self.feature_taps:
                 place = f"{self.label}: tap {str(tap)!r}"
-                features, samples = tapped_rows(outputs.features[tap], nodes, self.layout, place)
+                tapped = outputs.features[tap]
+                features, samples = tapped_rows(tapped, nodes, self.layout, place, self._recognised)
                 layers.append(features)
             view = View(logits=outputs.logits, features=features, batch=samples)
             if len(layers) > 1:

@@ -260,6 +260,20 @@ class HeadedNetwork(nn.Module):
         return self.head(self.attention(x, edge_index).flatten(1).relu())
 
 
+def test_what_one_batch_tells_serves_where_sizes_coincide_in_another() -> None:
+    loss = Recorder()
+    student = Output(lambda x: x.view(2, -1, 5).transpose(1, 2))  # channels first
+    distiller = distiller_of(Output(lambda x: x), student, gkd.Term(loss, student="inner"))
+    batches = [flat([size, size], y=torch.zeros(2 * size).long()) for size in (3, 5)]
+    with pytest.raises(TapError, match="'B N F' or 'B C N'"):
+        distiller(batches[1])
+    for batch in batches:
+        distiller(batch)
+        torch.testing.assert_close(loss.student.features, batch.x)
+    with pytest.raises(TapError, match="may be no 'B C N', which it was before"):
+        distiller(flat([6], y=torch.zeros(6).long()))
+
+
 class TestHeads:
     """Terms between layers that keep their heads apart."""
 
@@ -403,3 +417,60 @@ class TestChannelsFirst:
             rows = teacher.second(teacher.first(batch.pos).relu()).transpose(1, 2).flatten(0, 1)
             torch.testing.assert_close(loss.teacher.features, rows)
         assert distiller.teacher_cache.hits == 1
+
+
+class Padding(nn.Module):
+    """Pads samples to the largest of their batch, ``[B, N, F]``, as many dense networks do."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.inner, self.head = nn.Linear(5, width), nn.Linear(width, 3)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        dense = x.new_zeros(*mask.shape, 5)
+        dense[mask] = x
+        return self.head(self.inner(dense).relu())[mask]
+
+
+class TestPadding:
+    """Terms between samples that are padded to the largest of their batch."""
+
+    def batch(self, names: str) -> SimpleNamespace:
+        sizes = [{"a": 2, "b": 4, "c": 3, "d": 4}[name] for name in names]
+        batch = flat(sizes, ids=tuple(names))
+        batch.x = torch.cat([torch.full((size, 5), float(size)) for size in sizes])
+        batch.mask = torch.arange(max(sizes)) < torch.tensor(sizes).unsqueeze(1)
+        batch.y = torch.zeros(len(batch.x), dtype=torch.int64)
+        return batch
+
+    def distiller(self, loss: gkd.AbstractLoss, **options: object) -> gkd.Distiller:
+        layout = options.pop("layout", None)
+        term = gkd.Term(loss, student="inner", teacher="inner", layout=layout)
+        torch.manual_seed(0)
+        return distiller_of(Padding(7), Padding(6), term, inputs=("x", "mask"), **options)
+
+    @pytest.mark.parametrize("layout", [None, {"form": "B N F", "mask": "mask"}])
+    def test_a_term_compares_nodes(self, layout) -> None:
+        loss = Recorder()
+        distiller = self.distiller(loss, layout=layout)
+        for names in ("abc", "ca", "b", "bd"):
+            batch = self.batch(names)
+            distiller(batch)
+            for view, network in (
+                (loss.student, distiller.student),
+                (loss.teacher, distiller.teachers["teacher"]),
+            ):
+                torch.testing.assert_close(view.features, network.inner(batch.x))
+                assert torch.equal(view.batch, batch.batch)
+
+    def test_a_cache_says_where_padding_cannot_be_kept(self) -> None:
+        distiller = self.distiller(Recorder(), teacher_cache=TeacherCache())
+        distiller(self.batch("bd"))
+        distiller(self.batch("bd"))
+        distiller(self.batch("c"))
+        with pytest.raises(ParameterError, match="padded to the largest of their batch"):
+            distiller(self.batch("bc"))
+        distiller = self.distiller(Recorder(), teacher_cache=TeacherCache())
+        distiller(self.batch("ab"))
+        with pytest.raises(ParameterError, match="for a sample depend on the other samples"):
+            distiller(self.batch("a"))
