@@ -26,7 +26,8 @@ def _types(batch: object) -> list[object]:
     """Return the types of nodes and edges of a batch that keeps them apart."""
     if not hasattr(batch, "__getitem__"):
         return []
-    return [*getattr(batch, "node_types", []), *getattr(batch, "edge_types", [])]
+    kinds = (getattr(batch, name, None) for name in ("node_types", "edge_types"))
+    return [kind for each in kinds if isinstance(each, list) for kind in each]
 
 
 def _written(kind: object) -> str:
