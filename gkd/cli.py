@@ -63,7 +63,9 @@ def options(
 def components(
     kind: Annotated[
         str | None,
-        typer.Argument(help="loss, kernel, graph, model, dataset or task; all when left out."),
+        typer.Argument(
+            help="loss, kernel, graph, model, dataset, task or weigher; all when left out."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -205,7 +207,7 @@ def bench(
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Of the distribution: gkd-my-loss.")],
     kind: Annotated[
-        str, typer.Option(help="loss, kernel, graph, model, dataset or task.")
+        str, typer.Option(help="loss, kernel, graph, model, dataset, task or weigher.")
     ] = "loss",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the project; by default NAME, here.")

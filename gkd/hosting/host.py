@@ -271,7 +271,7 @@ def current_host() -> Host:
 
 
 def names(kind: str) -> list[str]:
-    """Return the names of the components of ``kind``: loss, kernel, graph, model, dataset or task.
+    """Return the names of the components of ``kind``: loss, kernel, graph, model, and so on.
 
     A name that two plugins offer is listed as ``distribution:name`` of each.
 
@@ -289,7 +289,7 @@ def create(kind: str, name: str, /, **parameters: Any) -> Any:
     """Return a new component of ``kind``, made by the plugin that provides ``name``.
 
     Args:
-        kind: loss, kernel, graph, model, dataset or task.
+        kind: loss, kernel, graph, model, dataset, task or weigher.
         name: short, or ``distribution:name`` where two plugins offer the short one.
         **parameters: of the component; checked against its signature.
 

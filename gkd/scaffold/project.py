@@ -18,7 +18,7 @@ def new_project(name: str, kind: str = "loss", folder: Path | None = None) -> tu
 
     Args:
         name: of the distribution.
-        kind: loss, kernel, graph, model, dataset or task.
+        kind: loss, kernel, graph, model, dataset, task or weigher.
         folder: of the project, new or empty; by default ``name`` in the working directory.
 
     Raises:

@@ -40,6 +40,7 @@ from gkd.testing.conformance import (
     check_loss,
     check_model,
     check_task,
+    check_weigher,
 )
 from gkd.testing.law import Law, LawViolation
 from gkd.testing.laws import laws
@@ -60,6 +61,7 @@ __all__ = [
     "check_loss",
     "check_model",
     "check_task",
+    "check_weigher",
     "laws",
     "parametrize_with_checks",
     "selected",

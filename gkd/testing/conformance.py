@@ -118,7 +118,7 @@ def check(
     """Check a component against every law of its kind.
 
     Args:
-        kind: loss, kernel, graph, model, dataset or task.
+        kind: loss, kernel, graph, model, dataset, task or weigher.
         component: a class, a function that makes the component, or the name of an installed one
             (``"name"`` or ``"distribution:name"``).
         expected_failures: laws that it is known to break, with the reason; a law listed here that
@@ -199,3 +199,4 @@ check_graph_builder = partial(check, "graph")
 check_model = partial(check, "model")
 check_dataset = partial(check, "dataset")
 check_task = partial(check, "task")
+check_weigher = partial(check, "weigher")

@@ -1,8 +1,8 @@
 """Components under test: how to make one, what it declares, and which ones a name stands for.
 
 Losses and kernels declare what they are like by the attributes of :class:`gkd.AbstractLoss` and
-:class:`gkd.AbstractKernel`. Graph builders and models have no base class; they may set these
-attributes, on the class or in ``__init__``:
+:class:`gkd.AbstractKernel`. Graph builders and models have no base class; these and weighers may
+set the following attributes, on the class or in ``__init__``:
 
 ===================== ======= ===========================================================
 graph builder         default
@@ -18,6 +18,12 @@ inputs                None    attributes of the batch that ``forward`` takes, in
                               None reads the names of its parameters
 bounded_memory        True    no tensor with a row of features for every edge, or with an
                               entry for every pair of nodes
+===================== ======= ===========================================================
+
+===================== ======= ===========================================================
+weigher               default
+===================== ======= ===========================================================
+bounded_memory        True    as for a model
 ===================== ======= ===========================================================
 
 Any factory may list ``example_parameters``, see :func:`example_parameters`.
@@ -52,7 +58,7 @@ class Subject:
     """A component under test.
 
     Args:
-        kind: loss, kernel, graph, model, dataset or task.
+        kind: loss, kernel, graph, model, dataset, task or weigher.
         name: for reports; with the parameters that differ from the defaults.
         factory: the class or function.
         make: calls it, with parameters by keyword.
@@ -125,7 +131,7 @@ def subject(
     """Return a component as a subject.
 
     Args:
-        kind: loss, kernel, graph, model, dataset or task.
+        kind: loss, kernel, graph, model, dataset, task or weigher.
         component: a class, a function that makes it, or the name of an installed one.
         params: what it is made with; None takes the first of its ``example_parameters``, where it
             declares any.
@@ -183,7 +189,7 @@ def kind_of(component: Any) -> str:
     Raises:
         ParameterError: it does not: an ``nn.Module`` may be a model or a graph builder.
     """
-    telling = ("loss", "kernel", "dataset", "task")
+    telling = ("loss", "kernel", "dataset", "task", "weigher")
     if isinstance(component, type):
         for kind in telling:
             if issubclass(component, KINDS[kind].product):

@@ -189,6 +189,67 @@ class Unlearned(Norms):
         self.idle = nn.Linear(2, 2)
 
 
+class OutOfOrder(Norms):
+    """A value per row, the largest first."""
+
+    per_row = True
+
+    def forward(self, student, teacher):
+        gap = (self.sums(student) - self.sums(teacher).detach()).square()
+        return gap.sort(descending=True).values
+
+
+class SumOverRows(Norms):
+    """A mean, but a sum where rows are weighed."""
+
+    def __init__(self, per_row: bool = False):
+        super().__init__()
+        self.per_row = per_row
+
+    def forward(self, student, teacher):
+        gap = (self.sums(student) - self.sums(teacher).detach()).square()
+        return gap * len(gap) if self.per_row else gap.mean()
+
+
+class ReadsAllLabels(Norms):
+    def forward(self, student, teacher, *, step):
+        right = step.require_labels("norms") == 0
+        return super().forward(student, teacher) * (1 + right.double().mean().to(student.features))
+
+
+class DrawsElsewhere(Norms):
+    def forward(self, student, teacher, *, step):
+        return super().forward(student, teacher) * torch.rand((), device=student.features.device)
+
+
+class DrawsInVain(Norms):
+    """Draws what it does not use, but others' draws change."""
+
+    def forward(self, student, teacher, *, step):
+        torch.rand(1, device=student.features.device)
+        return super().forward(student, teacher)
+
+
+class Queue(Norms):
+    """Remembers the last sums, and forgets in a checkpoint where it was."""
+
+    zero_at_equality = False
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("memory", torch.zeros(4))
+        self.place = 0
+
+    def forward(self, student, teacher):
+        ours = self.sums(student)
+        memory = self.memory.to(ours.dtype) * torch.arange(4, device=ours.device)
+        value = (ours.mean() - memory.mean()).square()
+        with torch.no_grad():
+            self.memory[self.place] = self.sums(self.held(teacher)).mean()
+        self.place = (self.place + 1) % 4
+        return value
+
+
 GOOD = Norms
 BROKEN = {
     "finite-and-scalar": [PerNode],
@@ -212,6 +273,11 @@ BROKEN = {
     "bounded-memory": [Gathers],
     "deterministic-under-a-seed": [Unseeded],
     "state-dict-round-trip": [Unregistered],
+    "goes-on-equal-after-a-resume": [Queue],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "values-go-with-their-rows": [OutOfOrder],
+    "all-rows-make-the-loss": [SumOverRows],
+    "labels-of-other-rows-play-no-part": [ReadsAllLabels],
+    "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain],
 }

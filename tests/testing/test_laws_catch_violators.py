@@ -7,6 +7,7 @@ import broken_kernels
 import broken_losses
 import broken_models
 import broken_tasks
+import broken_weighers
 import pytest
 
 from gkd import testing
@@ -20,6 +21,7 @@ MODULES = {
     "model": broken_models,
     "dataset": broken_datasets,
     "task": broken_tasks,
+    "weigher": broken_weighers,
 }
 LAWS = {(kind, law.name): law for kind in MODULES for law in testing.laws(kind)}
 VIOLATORS = [

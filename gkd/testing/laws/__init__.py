@@ -14,7 +14,7 @@ _MODULES = sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
 def laws(kind: str) -> tuple[Law, ...]:
-    """Return the laws of a kind of component: loss, kernel, graph, model, dataset or task.
+    """Return the laws of a kind of component: loss, kernel, graph, model, dataset, task or weigher.
 
     Raises:
         UnknownNameError: there is no such kind.

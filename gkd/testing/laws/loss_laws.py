@@ -1,13 +1,13 @@
 """The laws of losses."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
 from gkd.cache.slices import join_views
-from gkd.distillation.loss_call import asked_by, loss_value
+from gkd.distillation.loss_call import asked_by
 from gkd.errors import GkdError
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, View
@@ -25,14 +25,22 @@ from gkd.testing.laws.cases import (
 )
 from gkd.testing.laws.loss_calls import (
     build_loss,
-    cast_problem,
+    draws,
     generic_problem,
-    map_problem,
-    problem_on,
+    problem_for,
     problems,
     value_of,
     values_of,
+)
+from gkd.testing.laws.problem_changes import (
+    cast_problem,
+    in_order,
+    moved_to,
+    nodes_of,
+    on_graph,
+    tensors_of,
     with_leaves,
+    without_edges,
 )
 from gkd.testing.laws.requirements import (
     EDGES,
@@ -83,16 +91,7 @@ def zero_at_equality(subject: Subject, problem: LossProblem) -> None:
     require(value <= 1e-9, f"the loss of a student that equals its teacher is {value:.6g}")
 
 
-def _without_edges(problem: LossProblem) -> LossProblem:
-    def bare(view: View) -> View:
-        if view.graph is None:
-            return view
-        return replace(view, graph=Graph(view.graph.edge_index[:, :0], view.graph.num_nodes))
-
-    return problem.with_views({name: bare(view) for name, view in problem.views.items()})
-
-
-@law("loss", problems=lambda subject: problems(subject).map(_without_edges))
+@law("loss", problems=lambda subject: problems(subject).map(without_edges))
 def isolated_nodes_and_empty_edges(subject: Subject, problem: LossProblem) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
     student = map_tensors(problem.student, lambda tensor: tensor.clone().requires_grad_())
@@ -156,69 +155,26 @@ def invariant_to_edge_order(subject: Subject, case: Reordered[LossProblem]) -> N
     loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
     graph = Graph(case.edge_index, _graph(problem).num_nodes)
-    other = problem.with_views({n: replace(v, graph=graph) for n, v in problem.views.items()})
-    require_close(value_of(loss, other), expected, "other order of edges")
-
-
-def _nodes(problem: LossProblem) -> tuple[int, Tensor | None]:
-    return len(next(iter(parts(problem.student).values()))), problem.student.batch
-
-
-def _draws(subject: Subject) -> str:
-    """Exempt a loss that draws from the step: by the numbers of the nodes."""
-    if "step" not in asked_by(subject.specimen):
-        return ""
-    problem = generic_problem(subject)
-    step = problem.new_step()
-    assert step is not None
-    before = step.generator.get_state()
-    try:
-        loss = build_loss(subject, problem)
-        loss_value(loss, problem.student, problem.teachers, step, asked_by(loss))
-    except Exception:  # other laws tell
-        return ""
-    drew = not torch.equal(before, step.generator.get_state())
-    return "it draws at random, from step.generator" if drew else ""
+    require_close(value_of(loss, on_graph(problem, graph)), expected, "other order of edges")
 
 
 @law(
     "loss",
-    problems=lambda subject: node_relabellings(problems(subject), _nodes),
-    exemption=_draws,
+    problems=lambda subject: node_relabellings(problems(subject), nodes_of),
+    exemption=draws,
 )
 def invariant_to_node_relabelling(subject: Subject, case: Relabelled[LossProblem]) -> None:
     """Numbers of nodes are names: they carry no meaning."""
     problem, order = case.problem, case.order
     loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
-    require_close(value_of(loss, _in_order(problem, order)), expected, "other order of nodes")
-
-
-def _in_order(problem: LossProblem, order: Tensor) -> LossProblem:
-    def view_in_order(view: View) -> View:
-        view = map_tensors(view, lambda tensor: tensor[order])
-        if view.graph is None:
-            return view
-        edges = order.argsort()[view.graph.edge_index]
-        return replace(view, graph=Graph(edges, view.graph.num_nodes))
-
-    other = problem.with_views({n: view_in_order(view) for n, view in problem.views.items()})
-    return other if other.step is None else replace(other, step=other.step.in_order(order))
+    require_close(value_of(loss, in_order(problem, order)), expected, "other order of nodes")
 
 
 @law("loss", problems=problems)
 def inputs_unmodified(subject: Subject, problem: LossProblem) -> None:
     """Other terms, and the backward pass, read the same tensors."""
-    tensors: dict[str, Tensor] = {}
-    for side, view in problem.views.items():
-        tensors |= {f"the {side}'s {name}": tensor for name, tensor in parts(view).items()}
-        if view.graph is not None:
-            tensors[f"the {side}'s edge_index"] = view.graph.edge_index
-        if view.batch is not None:
-            tensors[f"the {side}'s batch"] = view.batch
-    if problem.step is not None:
-        facts = {field.name: getattr(problem.step, field.name) for field in fields(problem.step)}
-        tensors |= {f"the step's {n}": v for n, v in facts.items() if isinstance(v, Tensor)}
+    tensors = tensors_of(problem)
     before = {name: tensor.clone() for name, tensor in tensors.items()}
     value_of(build_loss(subject, problem), problem)
     require_unmodified(before, tensors)
@@ -422,33 +378,22 @@ def device_preserved(subject: Subject, problem: LossProblem) -> None:
             torch.autograd.backward(value)
     device = accelerator()
     if device is not None:
-        there = _moved(problem, device)
+        there = moved_to(problem, device)
         value = value_of(build_loss(subject, there).to(device), there)
         require(value.device.type == device.type, f"views on {device} give {value.device}")
         require_finite(value, f"the loss on {device}")
 
 
-def _moved(problem: LossProblem, device: torch.device) -> LossProblem:
-    def moved(view: View) -> View:
-        graph = None if view.graph is None else view.graph.to(device)
-        batch = None if view.batch is None else view.batch.to(device)
-        return replace(view, graph=graph, batch=batch)
-
-    problem = map_problem(problem, lambda tensor: tensor.detach().float().to(device))
-    there = problem.with_views({name: moved(view) for name, view in problem.views.items()})
-    return there if there.step is None else replace(there, step=there.step.to(device))
-
-
 @law("loss", exemption=unless_declared("bounded_memory"))
 def bounded_memory(subject: Subject) -> None:
     """Graphs have many more edges than nodes: features gathered for each do not fit."""
-    widths = (WIDTH, 2 * WIDTH if subject.specimen.different_widths else WIDTH)
     random = torch.Generator().manual_seed(0)
-    problem = problem_on(subject, random_graph(), widths, 16, random)
+    problem = problem_for(subject, random_graph(), (WIDTH, 2 * WIDTH), 16, random)
     problem = with_leaves(cast_problem(problem, Tensor.float))
     loss = build_loss(subject, problem)
     with MemoryWatch() as watch:
         value = value_of(loss, problem)
         if value.requires_grad:
             torch.autograd.backward(value)
-    require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {max(widths)}")
+    width = max(tensor.shape[1] for tensor in parts(problem.teacher).values())
+    require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {width}")

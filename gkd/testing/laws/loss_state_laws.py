@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,12 +14,15 @@ from gkd.testing.laws.loss_calls import (
     generic_problem,
     problems,
     value_of,
-    with_leaves,
+    values_of,
 )
+from gkd.testing.laws.problem_changes import with_leaves
 from gkd.testing.laws.requirements import require, require_close
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.strategies.loss_problems import LossProblem, parts
 from gkd.testing.subject import Subject
+
+_STEPS = 3  # before and after a resume
 
 
 @law("loss", problems=problems, share=0.5)
@@ -43,28 +47,58 @@ def state_dict_round_trip(subject: Subject) -> None:
     """A resumed run continues from what the checkpoint holds, and from nothing else."""
     problem = generic_problem(subject)
     trained = _train_one_step(subject, problem)
+    resumed = _resumed(subject, trained, problem)
+    require_close(
+        value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
+    )
+
+
+def _resumed(subject: Subject, loss: AbstractLoss, problem: LossProblem) -> AbstractLoss:
+    """Return a new loss with the state of another, as a checkpoint has it."""
     file = io.BytesIO()
-    torch.save(trained.state_dict(), file)
+    torch.save(loss.state_dict(), file)
     file.seek(0)
     # From another seed: what the state dict leaves out would agree by chance otherwise.
     resumed = build_loss(subject, problem, seed=1)
     resumed.load_state_dict(torch.load(file, weights_only=True))
-    require_close(
-        value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
-    )
+    return resumed
 
 
 def _train_one_step(subject: Subject, problem: LossProblem) -> AbstractLoss:
     """Return a loss that has made a step, so that its state is not that of a new one."""
     problem = with_leaves(problem)
     loss = build_loss(subject, problem)
-    value = value_of(loss, problem)
+    value = values_of(loss, problem).mean()
     parameters = [parameter for parameter in loss.parameters() if parameter.requires_grad]
     if value.requires_grad and parameters:
         torch.autograd.backward(value)
         torch.optim.SGD(parameters, lr=0.1).step()
         loss.zero_grad()
     return loss
+
+
+@law("loss")
+def goes_on_equal_after_a_resume(subject: Subject) -> None:
+    """A memory whose next place is not saved fills otherwise after a resume."""
+    problem = generic_problem(subject)
+    loss = build_loss(subject, problem)
+    for number in range(_STEPS):
+        values_of(loss, _step(subject, number))
+    resumed = _resumed(subject, loss, problem)
+    for number in range(_STEPS, 2 * _STEPS):
+        problem = _step(subject, number)
+        for each in (loss, resumed):
+            values_of(each, problem)
+        what = f"{number - _STEPS + 1} steps after loading the state dict"
+        require_close(value_of(resumed, problem), value_of(loss, problem), what)
+
+
+def _step(subject: Subject, number: int) -> LossProblem:
+    """Return a step of an epoch, each other than the last."""
+    problem = generic_problem(subject, seed=number)
+    if problem.step is None:
+        return problem
+    return replace(problem, step=replace(problem.step, number=number, seed=number))
 
 
 @law("loss")

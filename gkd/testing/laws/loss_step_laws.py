@@ -1,0 +1,101 @@
+"""The laws of losses that have a value per row, or ask for the step."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gkd.distillation.loss_call import asked_by
+from gkd.hosting.parameters import signature_of
+from gkd.testing.law import law, unless_declared
+from gkd.testing.laws.cases import Relabelled, node_relabellings
+from gkd.testing.laws.loss_calls import (
+    buffers_kept,
+    build_loss,
+    draws,
+    problems,
+    value_of,
+    values_of,
+)
+from gkd.testing.laws.problem_changes import in_order, nodes_of, with_other_labels
+from gkd.testing.laws.requirements import require, require_close
+from gkd.testing.strategies.loss_problems import LossProblem
+from gkd.testing.subject import Subject, fixed_seed
+
+
+def _without_rows(subject: Subject) -> str:
+    return unless_declared("per_row")(subject) or draws(subject)
+
+
+@law(
+    "loss",
+    problems=lambda subject: node_relabellings(problems(subject), nodes_of),
+    exemption=_without_rows,
+)
+def values_go_with_their_rows(subject: Subject, case: Relabelled[LossProblem]) -> None:
+    """The engine takes and weighs a node's value by the node's row: it must be of that node."""
+    loss = build_loss(subject, case.problem)
+    with buffers_kept(loss):
+        expected = values_of(loss, case.problem)[case.order]
+    with buffers_kept(loss):
+        values = values_of(loss, in_order(case.problem, case.order))
+    require_close(values, expected, "other order of nodes")
+
+
+def _without_choice(subject: Subject) -> str:
+    chosen = "per_row" in signature_of(subject.factory).parameters
+    return "" if chosen else "it has no parameter per_row"
+
+
+@law("loss", problems=problems, exemption=_without_choice)
+def all_rows_make_the_loss(subject: Subject, problem: LossProblem) -> None:
+    """A term that takes all rows, or weighs them by 1, is the term that does neither."""
+    whole, rows = (
+        value_of(build_loss(chosen, problem), problem)
+        for chosen in (
+            replace(subject, params={**subject.params, "per_row": per_row})
+            for per_row in (False, True)
+        )
+    )
+    require_close(rows, whole, "the mean of its values with per_row = True")
+
+
+def _without_step(subject: Subject) -> str:
+    return "" if "step" in asked_by(subject.specimen) else "it does not ask for the step"
+
+
+@law("loss", problems=problems, exemption=_without_step)
+def labels_of_other_rows_play_no_part(subject: Subject, problem: LossProblem) -> None:
+    """Labels to select and to test on must not train; step.labelled tells them apart."""
+    loss = build_loss(subject, problem)
+    what = "with other labels where step.labelled is False"
+    require_close(value_of(loss, with_other_labels(problem)), value_of(loss, problem), what)
+
+
+@law("loss", problems=problems, exemption=_without_step)
+def draws_from_the_step_alone(subject: Subject, problem: LossProblem) -> None:
+    """What a loss draws elsewhere changes what dropout draws, and no resume brings it back."""
+    loss = build_loss(subject, problem)
+    first, second = (value_of(loss, problem, seed) for seed in (0, 1))
+    require(
+        torch.equal(first, second),
+        f"the same step gives {first.item()} and {second.item()} under another global seed; draw "
+        "with generator=step.generator",
+    )
+    with fixed_seed(0), buffers_kept(loss):
+        before = _global_states()
+        values_of(loss, problem, seed=None)
+        after = _global_states()
+        for name, state in before.items():
+            require(torch.equal(state, after[name]), f"it draws from the global state of {name}")
+
+
+def _global_states() -> dict[str, Tensor]:
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002  components may use it
+    return {
+        "torch": torch.default_generator.get_state(),
+        "numpy": torch.tensor([*state["key"].tolist(), state["pos"]]),
+        "random": torch.tensor(random.getstate()[1]),
+    }
