@@ -4,9 +4,14 @@ import json
 
 import pytest
 import torch
+from rich.console import Console
 from test_training_resume import STEPS_PER_EPOCH, TEACHER_STEPS, assert_equal, everything
 
 from gkd.errors import RecipeError
+from gkd.hosting.host import create_host
+from gkd.recipe.file import read_recipe
+from gkd.training.devices import Devices
+from gkd.training.recipe_run import open_run
 
 METHODS = """
 
@@ -68,3 +73,19 @@ def test_peers_and_averages_train_and_are_resumed_exactly(opened, plugin) -> Non
 def test_mistakes_are_found_before_training(opened, setting, message) -> None:
     with pytest.raises((RecipeError, LookupError), match=message):
         opened(setting).train()
+
+
+def test_the_shipped_recipe_of_mutual_learning_teaches_both_ways(tmp_path) -> None:
+    settings = ["dataset.nodes=40", "seeds=[0]", "training.epochs=2", "teacher.training.epochs=1"]
+    file = read_recipe("mutual", settings)
+    console = Console(quiet=True)
+    run = open_run(file, create_host(), Devices("cpu"), console, out=tmp_path / "run")
+    run.train()
+    folder = tmp_path / "run" / "students" / "mutual" / "seed-0"
+    rows = json.loads((folder / "summary.json").read_text())["history"]
+    for row in rows:
+        assert row["term/kd"] > 0
+        assert row["term/kd-2"] > 0
+        # Two networks of one kind: their divergences and their tasks' losses are alike.
+        assert row["term/kd"] == pytest.approx(row["term/kd-2"], rel=0.2)
+    assert rows[-1]["task/other"] < rows[0]["task/other"]
