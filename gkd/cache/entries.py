@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gkd.cache.keys import tensor_bytes
+from gkd.cache.keys import checksum
 from gkd.files import write_atomically
 from gkd.graph import Graph
 from gkd.loss import View
@@ -77,7 +77,7 @@ class EntryFiles:
         tensors = {key: value.contiguous() for key, value in entry.tensors.items()}
         about = {
             "key": name,
-            "checksum": _checksum(tensors),
+            "checksum": checksum(tensors),
             "num_nodes": None if graph is None else graph.num_nodes,
             "digest": dict(entry.digest),
             "company": list(entry.company),
@@ -106,7 +106,7 @@ class EntryFiles:
                 about = json.loads(file.metadata()["about"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             # Once per process: the checksum reads the whole file, and a hit should not.
-            intact = name in self._intact or about["checksum"] == _checksum(tensors)
+            intact = name in self._intact or about["checksum"] == checksum(tensors)
             if about["key"] != name or not intact:
                 return None
             self._intact.add(name)
@@ -119,11 +119,3 @@ class EntryFiles:
     def _place(self, id: str, key: str) -> tuple[str, Path]:
         name = json.dumps([self._content, key, id])  # whatever characters they have
         return name, self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.safetensors"
-
-
-def _checksum(tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor_bytes(tensor))
-    return digest.hexdigest()

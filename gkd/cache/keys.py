@@ -49,6 +49,15 @@ def tensor_bytes(tensor: Tensor) -> memoryview:
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
 
 
+def checksum(tensors: Mapping[str, Tensor]) -> str:
+    """Return a hash of the names, types, shapes and values of some tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor_bytes(tensor))
+    return digest.hexdigest()
+
+
 def autocast_dtype(device: str) -> torch.dtype | None:
     """Return what autocast computes in on a kind of device, None where it is off."""
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
+from gkd.errors import DataError
 from gkd.recipe.file import read_recipe
 
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143  # as shells number the signals
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
 
     Raises:
         GkdError: something about the recipe, the data or the options is wrong.
-        typer.Exit: interrupted by Ctrl-C; how to resume has been printed.
+        typer.Exit: interrupted by Ctrl-C or SIGTERM; how to resume has been printed.
     """
     file = read_recipe(recipe, options.all_settings)
     # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
@@ -63,6 +64,7 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
     from gkd.training.devices import Devices
     from gkd.training.environment import command_line
     from gkd.training.recipe_run import open_run
+    from gkd.training.termination import Terminated
 
     if options.threads is not None:
         import torch
@@ -75,7 +77,14 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         if run.first_process:
             print_table(write_report(run.directory.folder))
             run.say(f"report: {run.directory.folder / 'report.html'}")
-    except KeyboardInterrupt:
+    except OSError as error:
+        place = error.filename or run.directory.folder
+        raise DataError(
+            f"{place}: {error.strerror or error}; what was trained is kept, and "
+            f"--resume --out {run.directory.folder} goes on with it"
+        ) from error
+    except KeyboardInterrupt as interrupt:
+        terminated = isinstance(interrupt, Terminated)
         if run.first_process:
             folder = run.directory.folder
             how = " before anything was trained"
@@ -83,5 +92,6 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
                 out = [] if options.out else ["--out", str(folder)]
                 resume = [] if options.resume else ["--resume"]
                 how = f"; resume with:\n  {command_line(*out, *resume)}"
-            typer.echo(f"\ninterrupted{how}", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
+            what = "terminated" if terminated else "interrupted"
+            typer.echo(f"\n{what}{how}", err=True)
+        raise typer.Exit(_TERMINATED if terminated else _INTERRUPTED) from None

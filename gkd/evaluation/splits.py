@@ -1,7 +1,7 @@
 """Whether the splits of a dataset are apart: nothing that is tested on may have been trained on."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -41,11 +41,26 @@ def require_separate_splits(dataset: AbstractDataset) -> None:
                 )
 
 
+def fingerprint(dataset: AbstractDataset) -> str:
+    """Return a short name of the content of a dataset's splits, of the training split in epoch 0.
+
+    It tells whether a run goes on with the data that it began with.
+    """
+    dataset.set_epoch(0)
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        samples = getattr(dataset, split)
+        digest.update(f"{split} {len(samples)}".encode())
+        for sample in (samples[index] for index in range(len(samples))):
+            digest.update(_content(sample, sample.keys()).encode())
+    return digest.hexdigest()[:16]
+
+
 def _rows(dataset: AbstractDataset, split: str) -> Iterator[tuple[Sample, int, object]]:
     """Yield every row of a split, or every sample where splits are of samples, with a name."""
     samples = getattr(dataset, split)
     for sample in (samples[index] for index in range(len(samples))):
-        content = _content(sample, dataset)
+        content = _content(sample, dataset.inputs)
         if not dataset.rows:
             yield sample, 0, content
             continue
@@ -56,9 +71,9 @@ def _rows(dataset: AbstractDataset, split: str) -> Iterator[tuple[Sample, int, o
             yield sample, row, (content, row) if nodes is None else nodes[row]
 
 
-def _content(sample: Sample, dataset: AbstractDataset) -> str:
+def _content(sample: Sample, names: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for name in dataset.inputs:
+    for name in names:
         if name in sample and isinstance(value := getattr(sample, name), torch.Tensor):
             digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
             digest.update(tensor_bytes(value))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from gkd.errors import DataError
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.metric import Metric
+from gkd.files import read_sealed_json, read_sealed_text
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, with_current_names
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.summary import Summary, name_of, summaries
@@ -184,9 +185,11 @@ def _read_files(directory: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Text and content of a run's recipe, and its environment, empty where it has none."""
     path = directory / _RECIPE
     try:
-        text = path.read_text(encoding="utf-8")
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        text = read_sealed_text(path)
         recipe = tomllib.loads(text)
-    except OSError as error:
+    except FileNotFoundError as error:
         near = nearest_run(directory)
         hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
         raise DataError(
@@ -196,11 +199,7 @@ def _read_files(directory: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
         raise DataError(f"{path} is not TOML: {error}") from error
     recipe["methods"] = with_current_names(recipe.get("methods", []))
     path = directory / _ENVIRONMENT
-    try:
-        environment = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    return text, recipe, environment if isinstance(environment, dict) else {}
+    return text, recipe, read_sealed_json(path) if path.is_file() else {}
 
 
 def _current_summaries(directory: Path, methods: list[str]) -> list[Summary]:
@@ -281,7 +280,10 @@ def _protocol(
         "ms/sample": "inference on one sample at a time, median of repeated passes",
     }
     if "device" in environment:
-        place = f"{environment.get('devices', 1)} × {environment['device']}"
+        places = [environment, *environment.get("resumed", [])]
+        place = ", then ".join(
+            dict.fromkeys(f"{e.get('devices', 1)} × {e.get('device', '?')}" for e in places)
+        )
         protocol["device"] = f"{place}, precision {recipe.get('precision', '32-true')}"
     if "command" in environment:
         protocol["command"] = str(environment["command"])

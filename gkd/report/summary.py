@@ -1,6 +1,5 @@
 """The summary that training leaves of every finished network."""
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 
 from gkd.errors import DataError, mistakes
 from gkd.evaluation.metric import Metric
+from gkd.files import read_sealed_json
 
 FILE_NAME = "summary.json"
 
@@ -84,12 +84,10 @@ def read_summary(path: Path) -> Summary:
     """Read one ``summary.json``.
 
     Raises:
-        DataError: The file is not JSON, or a key is missing or of the wrong type.
+        DataError: The file is damaged, or a key is missing or of the wrong type.
     """
     try:
-        return Summary.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
+        return Summary.model_validate(read_sealed_json(path))
     except ValidationError as error:
         place, sentence = next(mistakes(error, Summary))
         where = ".".join(map(str, place)) or "the whole file"

@@ -1,8 +1,9 @@
 """The best and the last checkpoint of a network, each whole at any moment."""
 
+from io import BytesIO
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
@@ -16,6 +17,8 @@ from gkd.recipe.model import TrainingRecipe
 from gkd.training.epoch_selection import Selection
 from gkd.training.learning_rate import learning_rate_factor
 
+BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that replace their predecessor in one move.
@@ -27,8 +30,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write a checkpoint."""
-        write_atomically(Path(path), lambda partial: torch.save(checkpoint, partial))
+        """Write a checkpoint; the last one but one is kept beside it."""
+        place = Path(path)
+        former = place.with_name(PREVIOUS) if place.name == LAST else None
+        write_atomically(place, lambda partial: _save(checkpoint, partial), former)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -45,7 +50,7 @@ class BestCheckpoint(ModelCheckpoint):
         # between repeats the epoch, and finds the same best again.
         super().__init__(
             folder,
-            filename="best",
+            filename=Path(BEST).stem,
             monitor=selection.monitor,
             mode="min" if selection.metric and selection.metric.lower_is_better else "max",
             save_on_train_epoch_end=False,
@@ -92,7 +97,10 @@ class LastCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+            folder,
+            filename=Path(LAST).stem,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         )
 
 
@@ -103,13 +111,43 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DataError: it is missing or damaged.
     """
     try:
+        # Torch does not look at the checksums of the archive that a checkpoint is.
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise BadZipFile(f"{damaged} has another checksum")
         checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, EOFError, RuntimeError, UnpicklingError) as error:
+    except Exception as error:  # of a damaged file, anything
         raise DataError(
-            f"checkpoint {path} cannot be read ({type(error).__name__}); delete {path.parent} to "
-            "train that network anew"
+            f"checkpoint {path} cannot be read ({type(error).__name__}: {error})"
         ) from error
     return checkpoint
+
+
+def resume_point(folder: Path) -> tuple[Path | None, list[str]]:
+    """Return the checkpoint that a network is gone on with, and what to tell of damaged ones.
+
+    Args:
+        folder: of the network.
+
+    Returns:
+        The last one; the one before it where that is damaged; None to begin anew.
+    """
+    told: list[str] = []
+    for path in (folder / LAST, folder / PREVIOUS):
+        try:
+            if path.exists() and read_checkpoint(path):
+                read_checkpoint(folder / BEST)  # what it was selected against
+                return path, told
+        except DataError as error:
+            told.append(f"{error}; going on from the one before it, or anew")
+    return None, told
+
+
+def _save(checkpoint: dict[str, Any], path: Path) -> None:
+    buffer = BytesIO()  # a disk that is full would be torch's own error, without its name
+    torch.save(checkpoint, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def upgrade_checkpoint(checkpoint: dict[str, Any], monitor: str, training: TrainingRecipe) -> None:

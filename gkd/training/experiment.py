@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from gkd.cache.teacher_cache import TeacherCache
@@ -29,6 +27,7 @@ from gkd.training.cache_policy import CachePolicy
 from gkd.training.devices import Devices
 from gkd.training.feature_space_recorder import FeatureSpace
 from gkd.training.seeds import derived_seed, set_random_state
+from gkd.training.weights import load_weights
 
 
 class Experiment:
@@ -271,19 +270,3 @@ class Experiment:
                     f"the first batch raised {type(error).__name__}: {error} "
                     f"[{frame.filename}:{frame.lineno}]"
                 ) from error
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a model.
-
-    Raises:
-        DataError: the file is missing or damaged, or of another model.
-    """
-    try:
-        state: Mapping[str, torch.Tensor] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"weights {path} cannot be read: {error}") from error
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise DataError(f"weights {path} are of another model: {error}") from error

@@ -14,24 +14,27 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from safetensors.torch import save_file
 from torch import nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import inputs_or
+from gkd.errors import DataError
 from gkd.evaluation.cost import inference_time, parameter_count
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import CONFIDENCE, UNIFORM, uniform_confidence
-from gkd.files import write_atomically, write_json
+from gkd.files import read_sealed_json, write_sealed_json
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
 from gkd.training.checkpoints import (
+    BEST,
+    PREVIOUS,
     AtomicCheckpointIO,
     BestCheckpoint,
     LastCheckpoint,
     read_checkpoint,
+    resume_point,
 )
 from gkd.training.data_module import DataModule
 from gkd.training.devices import Devices
@@ -40,6 +43,10 @@ from gkd.training.epoch_selection import Selection
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import progress
+from gkd.training.termination import KeepTermination
+from gkd.training.weights import read_weights, write_weights
+
+SUMMARY, WEIGHTS = "summary.json", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -125,16 +132,13 @@ class NetworkTraining:
         training, seed, context = self.training, self.identity.seed, self.context
         module = DistillationModule(self.distiller, training, seed, self.scores, context.observers)
         data = DataModule(context.dataset, training.batch_size, seed, training.workers)
-        last = self.folder / "last.ckpt"
+        last, damage = resume_point(self.folder)
+        for line in damage:
+            context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)
         with quiet_lightning(), interruptible():
             trainer = self.trainer()
-            begun = last.is_file()
-            if begun:
-                read_checkpoint(last)  # a damaged one is explained, not left to Lightning
-            trainer.fit(
-                module, datamodule=data, ckpt_path=last if begun else None, weights_only=True
-            )
-            module.load_state_dict(read_checkpoint(self.folder / "best.ckpt")["state_dict"])
+            trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            module.load_state_dict(read_checkpoint(self.folder / BEST)["state_dict"])
             if trainer.is_global_zero:
                 self.scores.precision = trainer.precision_plugin.forward_context
                 self.write_result(module.peak_memory_bytes)
@@ -163,6 +167,7 @@ class NetworkTraining:
                 BestCheckpoint(self.folder, self.selection),
                 LastCheckpoint(self.folder),
                 progress(self.identity.title, context.console),
+                KeepTermination(),
             ],
             plugins=[AtomicCheckpointIO()],
             logger=loggers,
@@ -236,14 +241,24 @@ def teaching(network: nn.Module, dataset: AbstractDataset, scores: Scores) -> di
 
 def write_network(folder: Path, network: nn.Module, summary: dict[str, Any]) -> None:
     """Write the weights, then the summary, whose presence says that the network is finished."""
-    state = {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
-    write_atomically(folder / "weights.safetensors", lambda partial: save_file(state, partial))
-    write_json(folder / "summary.json", summary)
+    write_weights(folder / WEIGHTS, network)
+    write_sealed_json(folder / SUMMARY, summary)
+    (folder / PREVIOUS).unlink(missing_ok=True)
 
 
 def is_finished(folder: Path) -> bool:
     """Whether the network of a folder needs no more training."""
-    return (folder / "summary.json").is_file()
+    return (folder / SUMMARY).is_file()
+
+
+def damage_of(folder: Path) -> str | None:
+    """Return what is wrong with the files of a finished network, None where nothing is."""
+    try:
+        read_sealed_json(folder / SUMMARY)
+        read_weights(folder / WEIGHTS)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 @contextmanager
@@ -276,7 +291,7 @@ def interruptible() -> Iterator[None]:
         yield
     except SystemExit as leaving:
         if isinstance(leaving.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
+            raise leaving.__context__ from None
         raise
     finally:
         if in_main_thread:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,22 +14,27 @@ from torch import distributed, nn
 from gkd.errors import GkdError
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import judgement
+from gkd.evaluation.splits import fingerprint
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe
 from gkd.training.cache_policy import FOLDER
 from gkd.training.devices import Devices
 from gkd.training.environment import environment
-from gkd.training.experiment import Experiment, load_weights
+from gkd.training.experiment import Experiment
 from gkd.training.network_training import (
     Identity,
     NetworkTraining,
     RunContext,
+    damage_of,
     describe,
     is_finished,
     write_network,
 )
-from gkd.training.run_directory import RunDirectory, new_folder, newest_folder
+from gkd.training.run_directory import RunDirectory, new_folders, newest_folder
+from gkd.training.run_lock import locked
+from gkd.training.termination import terminable
+from gkd.training.weights import load_weights
 
 _FOLDER = "GKD_RUN_FOLDER"
 
@@ -64,16 +69,24 @@ class Run:
             KeyboardInterrupt: the user interrupted; training again goes on.
         """
         recipe = self.file.recipe
-        with self.host.activated(), shared_folder(self.directory.folder, self.devices.count):
+        with ExitStack() as stack:
+            stack.enter_context(self.host.activated())
+            stack.enter_context(terminable())
+            if self.resumed and self.first_process:
+                stack.enter_context(locked(self.directory.folder))
             experiment = Experiment(self.file, self.host)
             experiment.dry_run(self.devices)
             if self.first_process:
-                now = environment(self.host, self.devices, recipe.seeds)
+                data = fingerprint(experiment.dataset)
+                now = environment(self.host, self.devices, recipe.seeds) | {"data": data}
                 if self.resumed:
-                    self.directory.resume(now)
+                    if told := self.directory.resume(now):
+                        self.say(told)
                 else:
                     self.directory.start(recipe, now)
+                    stack.enter_context(locked(self.directory.folder))
                 self.say(f"run folder: {self.directory.folder}")
+            stack.enter_context(shared_folder(self.directory.folder, self.devices.count))
             context, teacher = None, None
             # Seed by seed: a run that is stopped early has whole comparisons.
             for seed in recipe.seeds:
@@ -83,7 +96,7 @@ class Run:
                     context = self.context(own)
                     teacher = self.teacher(own, context)
                 for method in recipe.methods:
-                    if is_finished(self.directory.student(method.name, seed)):
+                    if self.finished(self.directory.student(method.name, seed)):
                         self.console.print(f"{method.name} seed {seed}: finished before")
                     else:
                         self.train_student(own, context, teacher, method, seed)
@@ -93,6 +106,19 @@ class Run:
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def finished(self, folder: Path) -> bool:
+        """Whether a network needs no more training; one whose files are damaged is told, and does.
+
+        Its checkpoints, where they are whole, finish it at once.
+        """
+        if not is_finished(folder):
+            return False
+        damage = damage_of(folder)
+        if damage is not None and self.first_process:
+            self.say(f"{damage}; this network is finished again from its last checkpoint")
+            (folder / "summary.json").unlink()
+        return damage is None
 
     def context(self, experiment: Experiment) -> RunContext:
         """Return what the networks of an experiment share."""
@@ -114,7 +140,7 @@ class Run:
         folder = self.directory.teacher_of(experiment.seed)
         teacher = experiment.teacher()
         identity = Identity("teacher", "teacher", experiment.teacher_seed, experiment.seed is None)
-        if is_finished(folder):
+        if self.finished(folder):
             self.console.print(f"{identity.title}: finished before")
             load_weights(teacher, folder / "weights.safetensors")
         elif recipe.weights is not None:
@@ -202,6 +228,7 @@ def open_run(
         directory = RunDirectory(out or newest_folder(file.name))
         directory.check_recipe(file.recipe)
     else:
-        directory = RunDirectory(out or new_folder(file.name))
+        folders = iter((out,)) if out else new_folders(file.name)
+        directory = RunDirectory(next(folders), folders)
         directory.check_new()
     return Run(file, host, directory, devices, console, resume)

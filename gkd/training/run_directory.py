@@ -1,17 +1,26 @@
 """The folder of a run: where it is, what is in it, whether it may be gone on with."""
 
-import json
+import os
+import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from pydantic import ValidationError
 
-from gkd.errors import RecipeError
-from gkd.files import write_json, write_text
+from gkd.errors import DataError, RecipeError
+from gkd.files import (
+    read_sealed_json,
+    read_sealed_text,
+    remove_partial_files,
+    write_sealed_json,
+    write_sealed_text,
+)
 from gkd.recipe.file import resolved_toml
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 
@@ -22,11 +31,11 @@ _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
 
 
-def new_folder(name: str, runs: Path = RUNS) -> Path:
-    """Folder that is not there yet, named after the recipe and the time."""
+def new_folders(name: str, runs: Path = RUNS) -> Iterator[Path]:
+    """Yield folders named after the recipe and the time that are not there yet."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    candidates = [runs / stem, *(runs / f"{stem}-{number}" for number in range(2, 1000))]
-    return next(folder for folder in candidates if not folder.exists())
+    candidates = chain([runs / stem], (runs / f"{stem}-{number}" for number in count(2)))
+    return (folder for folder in candidates if not folder.exists())
 
 
 def newest_folder(name: str, runs: Path = RUNS) -> Path:
@@ -54,10 +63,12 @@ class RunDirectory:
 
     Args:
         folder: made by :meth:`start`.
+        others: to be taken in its place where another run is quicker to make it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, others: Iterator[Path] | None = None) -> None:
         self.folder = folder
+        self._others = iter(()) if others is None else others
 
     @property
     def teacher(self) -> Path:
@@ -84,22 +95,63 @@ class RunDirectory:
             raise RecipeError(f"--out {self.folder}: already there; {choice} a new folder")
 
     def start(self, recipe: Recipe, environment: dict[str, Any]) -> None:
-        """Make the folder, with the environment and the resolved recipe in it."""
-        write_json(self.folder / _ENVIRONMENT, environment)
-        write_text(self.folder / _RECIPE, resolved_toml(recipe))
+        """Make the folder, with the environment and the resolved recipe in it.
 
-    def resume(self, environment: dict[str, Any]) -> None:
-        """Note that the run goes on, in an environment that may be another.
+        It comes into being whole, and to one run alone: it is filled under another name.
 
         Raises:
-            RecipeError: the note of the first environment cannot be read.
+            RecipeError: another run made it meanwhile, or it cannot be made.
+        """
+        try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            made = Path(mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
+        except OSError as error:
+            raise RecipeError(
+                f"{self.folder}: cannot be made: {error.strerror} ({error.filename})"
+            ) from error
+        try:
+            made.chmod(0o777 & ~_umask())  # a temporary folder is its owner's alone
+            write_sealed_json(made / _ENVIRONMENT, environment)
+            write_sealed_text(made / _RECIPE, resolved_toml(recipe))
+            while True:
+                try:
+                    made.rename(self.folder)  # takes the place of an empty folder, of no other
+                    return
+                except OSError as error:
+                    another = next(self._others, None)
+                    if another is None or not self.folder.exists():
+                        raise RecipeError(
+                            f"{self.folder}: another run made it meanwhile; name a new folder"
+                        ) from error
+                    self.folder = another
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+
+    def resume(self, environment: dict[str, Any]) -> str | None:
+        """Note that the run goes on, in an environment that may be another.
+
+        Returns:
+            What to tell of a note of the first environment that cannot be read: it is put aside.
+
+        Raises:
+            RecipeError: the run's data were others.
         """
         path = self.folder / _ENVIRONMENT
         try:
-            first = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise RecipeError(f"--resume: {path} is missing or damaged: {error}") from error
-        write_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})
+            first, told = read_sealed_json(path), None
+        except DataError as error:
+            first, told = {}, f"{error}; that the data are the same cannot be checked"
+            if path.exists():
+                path.replace(path.with_name(f"damaged-{_ENVIRONMENT}"))
+        then, now = (noted.get("data") for noted in (first, environment))
+        if None not in (then, now) and then != now:
+            raise RecipeError(
+                f"--resume: the data are not those of the run in {self.folder}: they were {then}, "
+                f"and are {now}; bring them back, or start a new run"
+            )
+        remove_partial_files(self.folder)
+        write_sealed_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})
+        return told
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Make sure that the run in the folder is one of ``recipe``.
@@ -111,8 +163,8 @@ class RunDirectory:
         if not path.is_file():
             raise RecipeError(f"--resume: {self.folder} is not a run: it has no {_RECIPE}")
         try:
-            then = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            then = tomllib.loads(read_sealed_text(path))
+        except tomllib.TOMLDecodeError as error:
             raise RecipeError(f"--resume: {path} is damaged: {error}") from error
         with suppress(ValidationError):  # what the recipe left out has since become a setting
             then = tomllib.loads(resolved_toml(Recipe.model_validate(then)))
@@ -123,6 +175,13 @@ class RunDirectory:
                 f"--resume: the recipe is not that of the run in {self.folder}:\n{listing}\n"
                 f"resume with `gkd run {path} --out {self.folder} --resume`, or start a new run"
             )
+
+
+def _umask() -> int:
+    """Return the process's mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _changes(then: Any, now: Any, path: str = "") -> list[str]:

@@ -1,5 +1,6 @@
 """``gkd run``, ``demo``, ``reproduce`` and ``taps`` with the shipped plugins."""
 
+import errno
 import json
 import os
 import signal
@@ -93,12 +94,28 @@ def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
+    def full(checkpoint: object, path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gkd.training.checkpoints._save", full)
+    out = tmp_path / "run"
+    assert gkd("run", "communities", "--out", out, *SMALL_SETTINGS) == 2
+    told = capsys.readouterr().err
+    assert f"No space left on device; what was trained is kept, and --resume --out {out}" in told
+    assert "Traceback" not in told
+
+
 def _heed_interrupts():
     # What a shell starts in the background ignores them, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_real_interrupt_leaves_a_resumable_run(tmp_path, number, code, word):
     out = tmp_path / "run"
     command = [
         sys.executable,
@@ -127,10 +144,10 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path):
     last = out / "students" / "baseline" / "seed-0" / "last.ckpt"
     while not last.is_file() and process.poll() is None:  # the line comes first
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 130, errors
-    assert "interrupted; resume with:" in errors
+    assert process.returncode == code, errors
+    assert f"{word}; resume with:" in errors
     assert "--resume" in errors
     assert "Traceback" not in errors
     assert (out / "teacher" / "summary.json").is_file()

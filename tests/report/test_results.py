@@ -81,7 +81,7 @@ def test_selection_by_different_metrics_does_not_mix(tmp_path: Path) -> None:
 
 def test_a_broken_recipe_or_environment_is_named(run_dir: Path) -> None:
     (run_dir / "environment.json").write_text("{", encoding="utf-8")
-    with pytest.raises(DataError, match=r"environment\.json is not JSON"):
+    with pytest.raises(DataError, match=r"environment\.json is damaged"):
         run_results(run_dir)
     (run_dir / "environment.json").unlink()
     (run_dir / "recipe.toml").write_text("title = ", encoding="utf-8")

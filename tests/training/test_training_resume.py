@@ -2,13 +2,18 @@
 
 import json
 import shutil
+from io import StringIO
 
 import pytest
+import tiny_plugin
 import torch
+from rich.console import Console
 from safetensors.torch import load_file
 
-from gkd.errors import DataError, RecipeError
-from gkd.training.run_directory import new_folder, newest_folder
+import gkd
+from gkd.errors import RecipeError
+from gkd.files import read_sealed_text
+from gkd.training.run_directory import new_folders, newest_folder
 
 STEPS_PER_EPOCH = 3
 TEACHER_STEPS = 2 * STEPS_PER_EPOCH
@@ -105,7 +110,7 @@ def test_a_run_from_before_the_baseline_was_called_so_is_resumed(opened, plugin)
     folder = cut.directory.folder
     (folder / "students" / "baseline").rename(folder / "students" / "alone")
     recipe = folder / "recipe.toml"
-    recipe.write_text(recipe.read_text().replace('name = "baseline"', 'name = "alone"'))
+    recipe.write_text(read_sealed_text(recipe).replace('name = "baseline"', 'name = "alone"'))
     opened("seeds=[0]", out="cut", resume=True).train()
     assert (folder / "students" / "alone" / "seed-0" / "summary.json").is_file()
     assert not (folder / "students" / "baseline").exists()
@@ -159,11 +164,11 @@ def failing_after(save, times):
     """``save``, which after some calls leaves half a file and fails."""
     calls = iter(range(times))
 
-    def saved(value, path, *arguments, **named):
+    def saved(value, file, *arguments, **named):
         if next(calls, None) is None:
-            path.write_bytes(b"half a checkpoint")
+            file.write(b"half a checkpoint")
             raise OSError("disk full")
-        save(value, path, *arguments, **named)
+        save(value, file, *arguments, **named)
 
     return saved
 
@@ -198,14 +203,77 @@ def test_only_the_summary_was_missing(finished, plugin):
     assert_equal(before, everything(finished))
 
 
+def damage(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "emptied":
+        content = b""
+    elif how == "cut":
+        content = content[: len(content) // 2]
+    elif path.suffix == ".ckpt":  # a bit of a weight; much of the file is padding
+        weights = torch.load(path, weights_only=True)["state_dict"]
+        some = next(iter(weights.values())).numpy().tobytes()
+        content[content.index(some) + 3] ^= 0x10
+    else:
+        content[-len(content) // 3] ^= 0x10
+    path.unlink()  # tensors that the test has read may still lie in the file
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["emptied", "cut", "flipped"])
 @pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
-@pytest.mark.parametrize("content", [b"", b"nonsense"])
-def test_a_damaged_checkpoint_is_named(finished, name, content):
-    folder = finished.directory.student("mapped", 0)
-    (folder / "summary.json").unlink()
-    (folder / name).write_bytes(content)
-    with pytest.raises(DataError, match=rf"{name} cannot be read.*delete .*mapped/seed-0"):
-        finished.train()
+def test_the_checkpoint_before_a_damaged_one_is_used(
+    opened, train_once, plugin, tmp_path, name, how
+):
+    whole = train_once("seeds=[4]")
+    plugin.interrupt_at = TEACHER_STEPS + 3 * STEPS_PER_EPOCH + 1
+    cut = opened("seeds=[4]", out="cut")
+    with pytest.raises(KeyboardInterrupt):
+        cut.train()
+    damage(cut.directory.student("baseline", 4) / name, how)
+    heard = Console(file=StringIO(), width=300)
+    resumed = opened("seeds=[4]", out="cut", resume=True, console=heard)
+    resumed.train()
+    assert f"{name} cannot be read" in heard.file.getvalue()
+    assert_equal(everything(whole), everything(resumed))
+
+
+@pytest.mark.parametrize("how", ["emptied", "cut", "flipped"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "summary.json"])
+@pytest.mark.parametrize("network", ["teacher", "student"])
+def test_a_finished_network_whose_files_are_damaged_is_finished_again(
+    finished, plugin, name, how, network
+):
+    before = everything(finished)
+    directory = finished.directory
+    folder = directory.teacher if network == "teacher" else directory.student("mapped", 0)
+    damage(folder / name, how)
+    finished.train()
+    assert plugin.events == []  # the last checkpoint has it all
+    assert_equal(before, everything(finished))
+
+
+def test_other_data_than_those_of_the_run_are_refused(opened, plugin):
+    plugin.interrupt_at = TEACHER_STEPS
+    with pytest.raises(KeyboardInterrupt):
+        opened().train()
+    before = tiny_plugin.Blobs.sample
+
+    def inverted(self, split, index, noise=0):
+        sample = before(self, split, index, noise)
+        tensors = {**dict(sample.items()), "y": 2 - sample.y}
+        return gkd.Sample(id=sample.id, **tensors)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tiny_plugin.Blobs, "sample", inverted)
+        with pytest.raises(RecipeError, match="the data are not those of the run"):
+            opened(resume=True).train()
+
+
+def test_what_a_killed_process_was_writing_is_removed(finished):
+    partial = finished.directory.teacher / ".last.ckpt.123.partial"
+    partial.write_bytes(b"half")
+    finished.train()
+    assert not partial.exists()
 
 
 @pytest.fixture
@@ -248,7 +316,7 @@ def test_the_newest_run_is_by_name(tmp_path):
 def test_folders_of_one_second_differ(tmp_path):
     folders = set()
     for _ in range(3):
-        folder = new_folder("tiny", tmp_path)
+        folder = next(new_folders("tiny", tmp_path))
         folder.mkdir()
         folders.add(folder)
     assert len(folders) == 3
@@ -271,12 +339,17 @@ def test_every_resumption_is_noted(opened, begun, tmp_path):
 
 
 def test_damaged_runs_are_explained(opened, begun, tmp_path):
-    (tmp_path / "run" / "environment.json").write_text("{")
-    with pytest.raises(RecipeError, match=r"environment.json is missing or damaged"):
-        opened(resume=True).train()
     (tmp_path / "run" / "recipe.toml").write_text("= 3")
     with pytest.raises(RecipeError, match=r"recipe.toml is damaged"):
         opened(resume=True)
+
+
+def test_a_damaged_note_of_the_environment_is_put_aside(opened, begun, tmp_path):
+    (tmp_path / "run" / "environment.json").write_text("{")
+    heard = Console(file=StringIO(), width=200)
+    opened(resume=True, console=heard).train()
+    assert "environment.json is damaged" in heard.file.getvalue()
+    assert (tmp_path / "run" / "damaged-environment.json").read_text() == "{"
 
 
 def test_mistakes_leave_no_folder(opened, tmp_path):

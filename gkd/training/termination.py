@@ -1,0 +1,43 @@
+"""SIGTERM, by which schedulers and shells end a process, treated as Ctrl-C is."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end."""
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise :class:`Terminated` on SIGTERM; the handler of before is put back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class KeepTermination(Callback):
+    """Puts the handler back that Lightning replaces when it begins to train.
+
+    Lightning's would let the epoch go on, then return as if the training had come to its end.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put it back, where there was one."""
+        handler = trainer._signal_connector._original_handlers.get(signal.SIGTERM)
+        if handler is _raise:
+            signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,60 @@
+"""Weights of networks in safetensors files, with a checksum."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gkd.cache.keys import checksum
+from gkd.errors import DataError
+from gkd.files import write_atomically
+
+
+def write_weights(path: Path, network: nn.Module) -> None:
+    """Write the weights of a network, with their checksum among the file's metadata."""
+    # Transposed or shared weights, which the format has no word for, become plain ones.
+    state = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in network.state_dict().items()
+    }
+    metadata = {"checksum": checksum(state)}
+    write_atomically(path, lambda partial: save_file(state, partial, metadata=metadata))
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, on the CPU.
+
+    Raises:
+        DataError: the file is missing, damaged, or not what was written.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"weights {path} cannot be read: {error}") from error
+    if metadata.get("checksum", checksum(tensors)) != checksum(tensors):
+        raise DataError(f"weights {path} are damaged: their content is not what was written")
+    return tensors
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a model.
+
+    Raises:
+        DataError: the file is missing or damaged, of another model, or holds NaN or infinity.
+    """
+    state, own = read_weights(path), model.state_dict()
+    for name, tensor in state.items():
+        if name in own and tensor.is_floating_point() != own[name].is_floating_point():
+            raise DataError(
+                f"weights {path}: {name} is {tensor.dtype}, but the model's is {own[name].dtype}"
+            )
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise DataError(f"weights {path}: {name} holds NaN or infinity")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise DataError(f"weights {path} are of another model: {error}") from error
