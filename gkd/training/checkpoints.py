@@ -80,7 +80,8 @@ class BestCheckpoint(ModelCheckpoint):
         epoch for the best one of a run that was moved.
         """
         path, score = self.format_checkpoint_name({}), state_dict["best_model_score"]
-        if score is not None:
+        # Another metric's score, of a run begun when the default was another, compares with none.
+        if score is not None and state_dict.get("monitor", self.monitor) == self.monitor:
             self.best_model_score = self.kth_value = score
             self.best_k_models = {path: score}
             self.best_model_path = self.kth_best_model_path = path

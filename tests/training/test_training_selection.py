@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from gkd.evaluation.metric import Metric
 from gkd.recipe.file import read_recipe
+from gkd.training.checkpoints import BestCheckpoint
 from gkd.training.epoch_selection import LOSS, Selection
 
 ACCURACY, ERROR = Metric("accuracy"), Metric("mae", higher_is_better=False, share=False)
@@ -96,3 +97,12 @@ def test_the_validation_loss_is_that_of_all_rows(opened, host):
 def test_an_unknown_rule_names_the_nearest(tmp_path):
     with pytest.raises(Exception, match="'best-los'; did you mean 'best-loss'"):
         read_recipe("demo", ["training.selection=best-los"])
+
+
+def test_a_score_of_another_metric_is_not_gone_on_with(tmp_path):
+    score = torch.tensor(0.9)
+    checkpoint = BestCheckpoint(tmp_path, Selection(LOSS))
+    checkpoint.load_state_dict({"monitor": "validation/accuracy", "best_model_score": score})
+    assert checkpoint.best_model_score is None
+    checkpoint.load_state_dict({"monitor": "validation/loss", "best_model_score": score})
+    assert checkpoint.best_model_score == score

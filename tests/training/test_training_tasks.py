@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 from tiny_plugin import RECIPE, TinyPlugin
 from torchmetrics import MeanMetric, MetricCollection
 
@@ -53,6 +54,27 @@ def test_shipped_recipes_of_other_tasks_train_and_report(tmp_path, name):
     for one in results["comparisons"]:
         gain = one["mean"] > 0 if metric == "mean_iou" else one["mean"] < 0
         assert ("did not beat" in one["verdict"]) != gain
+
+
+def test_links_between_embeddings_are_learned_the_same_each_time(tmp_path):
+    settings = [
+        *("task=link-prediction", "seeds=[0]", "training.epochs=2", "teacher.training.epochs=1"),
+        *("dataset.nodes=30", "dataset.train_graphs=3", "dataset.validation_graphs=1"),
+        *("dataset.test_graphs=1", "dataset.degree=4", "dataset.classes=8"),
+        'methods=[{name="lsp", terms=[{loss="lsp", student="layers.1", teacher="layers.1"}]}]',
+    ]
+    weights = []
+    for name in ("one", "other"):
+        file = read_recipe("communities", settings)
+        run = open_run(
+            file, create_host(), Devices("cpu"), Console(quiet=True), out=tmp_path / name
+        )
+        run.train()
+        weights.append(load_file(run.directory.student("lsp", 0) / "weights.safetensors"))
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    results = write_report(tmp_path / "one")
+    assert results["primary_metric"] == "roc_auc"
+    assert {"hits@10", "mrr", "average_precision"} <= results["rows"][0]["test"].keys()
 
 
 class Halved(gkd.Task):
