@@ -14,6 +14,9 @@ PER_ROW = {
     "kd": {},
     "lsp": {**SAME_TAPS, "params": {"kernel": "rbf"}},
     "fitnet": SAME_TAPS,
+    "dkd": {},
+    "wsld": {},
+    "mskd": SAME_TAPS,
 }
 
 
