@@ -135,6 +135,16 @@ def test_the_listing_of_a_model() -> None:
     assert listed["convs.0"].parameters == 5 * 6 + 3 * 6
 
 
+def test_heads_before_they_are_joined_are_rows_of_nodes() -> None:
+    torch.manual_seed(0)
+    teacher, student = model(pyg.GAT, heads=2), model(pyg.GAT, heads=2)
+    values = [
+        distiller(teacher, student, gkd.Term("at", student=tap, teacher=tap))(graph()).terms["at"]
+        for tap in ("convs.0", "convs.0.aggr_module")  # what the bias, 0, is added to
+    ]
+    torch.testing.assert_close(*values)
+
+
 def test_sequential_models_with_their_generated_forward() -> None:
     student = pyg.Sequential(
         "x, edge_index",

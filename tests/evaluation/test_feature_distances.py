@@ -27,6 +27,21 @@ def test_distances_are_those_of_the_tapped_features():
     assert found[4] == 0
 
 
+class Heads(nn.Module):
+    def forward(self, pos):
+        return torch.stack([pos, 2 * pos], dim=1)
+
+
+@pytest.mark.parametrize("layout", [None, "N H F"])
+def test_features_of_heads_lie_side_by_side(layout):
+    one = sample()
+    found = feature_distances(nn.Sequential(Heads()), one, ["pos"], "0", 4, layout)
+    features = torch.cat([one.pos, 2 * one.pos], dim=1).double()
+    assert found.tolist() == pytest.approx((features - features[4]).norm(dim=1).tolist())
+    with pytest.raises(TapError, match="yields 12 rows for a sample of 6 nodes"):
+        feature_distances(nn.Sequential(Heads()), one, ["pos"], "0", 4, "B N F")
+
+
 def test_the_network_runs_in_evaluation_mode_and_gets_its_own_mode_back():
     net = network().train()
     first, second = (feature_distances(net, sample(), ["pos"], "2", 0) for _ in range(2))

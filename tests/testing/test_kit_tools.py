@@ -169,7 +169,19 @@ class Silent(nn.Module):
         return x + batch[:, None]
 
 
-@pytest.mark.parametrize("kind", [Choosy, Renaming, Whole, Silent])
+class Declaring(nn.Module):
+    logits = "[1]"
+
+    def forward(self, x, batch):
+        return batch, x + batch[:, None]
+
+
+class Named(nn.Module):
+    def forward(self, x, batch):
+        return {"logits": x + batch[:, None], "batch": batch}
+
+
+@pytest.mark.parametrize("kind", [Choosy, Renaming, Whole, Silent, Declaring, Named])
 def test_models_are_called_as_they_declare(kind):
     model, batch = kind(), collate([Sample(id=name, x=torch.ones(2, 3)) for name in "ab"])
     assert logits_of(model, batch)[:, 0].tolist() == [1, 1, 2, 2]

@@ -9,6 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from gkd.data import Batch, Sample, collate
+from gkd.distillation import logits
 from gkd.distillation.inputs import WHOLE, Inputs, NetworkInputs, inputs_or
 from gkd.testing.strategies.samples import CONTENTS, batches
 from gkd.testing.subject import Subject, fixed_seed
@@ -86,8 +87,8 @@ def logits_of(
     inputs = NetworkInputs(_inputs(model), model, "model")
     arguments = inputs.arguments(with_tensors(batch, numbers))
     with fixed_seed(seed):
-        output: Tensor = model(*arguments.positional, **arguments.named)
-    return output
+        output = model(*arguments.positional, **arguments.named)
+    return logits.logits_of(output, logits.declared_logits(model), "the model")
 
 
 def evaluation_model(
