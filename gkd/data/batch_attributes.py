@@ -143,6 +143,11 @@ class BatchNodes:
             return None
         return int(self.samples[-1]) + 1 if len(self.samples) else 0
 
+    def samples_of(self, num_rows: int) -> Tensor | None:
+        """Return the sample of each of some rows; None where these are not the batch's nodes."""
+        fits = self.samples is not None and self.samples.shape == (num_rows,)
+        return self.samples if fits else None
+
     @property
     def dense(self) -> dict[str, Tensor]:
         """Positions and features of more than two axes, by name: those of nodes of samples."""

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes, ChangedBatch, value_of
+from gkd.data.batch_attributes import BatchNodes, ChangedBatch
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.logits import logits_by_network
@@ -25,9 +23,9 @@ from gkd.distillation.resolve import (
     resolve,
     term_context,
 )
-from gkd.distillation.row_keys import row_keys
 from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
+from gkd.distillation.step import Moment, make_step
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.distillation.taps import evaluation_mode
@@ -36,7 +34,7 @@ from gkd.distillation.teachers import AVERAGE, TeacherViews, networks_by_name
 from gkd.distillation.term import Term
 from gkd.distillation.views import NetworkOutputs, network_outputs
 from gkd.errors import ParameterError, UnknownNameError, suggestion
-from gkd.loss import Step, View
+from gkd.loss import View
 
 Compared = tuple[View, dict[str, View]]
 """Views of one term: of what learns, and of what it is compared with, by name."""
@@ -137,7 +135,6 @@ class Distiller(nn.Module):
         self.task = find_task(task)
         self.task_schedule = schedule_from(task_weight)
         self.teacher_cache = teacher_cache
-        self.epoch = 0
         self.terms = resolve(terms, networks, task if isinstance(task, str) else self.task)
         self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
         self.weighers = nn.ModuleDict(
@@ -145,6 +142,7 @@ class Distiller(nn.Module):
         )
         rows = None if mask is None else Rows.parse(mask)
         self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
+        self._moment = Moment()
         given = {STUDENT: student, **self.teachers, **self.peers}
         places = logits_by_network(logits, given)
         places[AVERAGE] = places[STUDENT]
@@ -169,14 +167,13 @@ class Distiller(nn.Module):
     @property
     def epoch(self) -> int:
         """Epoch that weight schedules read."""
-        return self._epoch
+        return self._moment.epoch
 
     @epoch.setter
     def epoch(self, epoch: int) -> None:
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise ParameterError(f"epoch: expected a whole number from 0 on, got {epoch!r}")
-        self._epoch = epoch
-        self._number = 0
+        self._moment = Moment(epoch)
 
     def forward(self, batch: object) -> StepReport:
         """Run the networks on ``batch`` and compute every loss whose weight is above 0.
@@ -191,13 +188,14 @@ class Distiller(nn.Module):
         weights = {term.name: term.schedule.weight_at(self.epoch) for term in self.terms}
         # A term of weight 0 costs nothing, and cannot spoil the step by a NaN times 0.
         active = [term for term in self.terms if weights[term.name] > 0]
-        outputs, views = self._views(batch, active, self.teacher_cache)
+        nodes = BatchNodes(batch)
+        outputs, views = self._views(nodes, active, self.teacher_cache)
         logits = {name: cast(Tensor, output.logits) for name, output in outputs.items()}
         tasks = {
-            name: self._supervised(each, batch, self._generator("task", each.device))
+            name: self._supervised(each, batch, self._moment.generator("task", each.device))
             for name, each in logits.items()
         }
-        terms = {term.name: self._value(term, views[term.name], batch) for term in active}
+        terms = {term.name: self._value(term, views[term.name], nodes) for term in active}
         task_weight = self.task_schedule.weight_at(self.epoch)
         total = tasks[STUDENT]
         for name in self.peers:
@@ -208,7 +206,8 @@ class Distiller(nn.Module):
         require_finite(tasks, terms, views, total, logits, self.epoch)
         task = tasks.pop(STUDENT)
         compared = {term.name: term.student_view.tensor(outputs[term.student]) for term in active}
-        self._number += torch.is_grad_enabled()
+        if torch.is_grad_enabled():
+            self._moment = replace(self._moment, number=self._moment.number + 1)
         return StepReport(total, task, terms, weights, logits[STUDENT], compared, tasks)
 
     def prepare(self, batch: object) -> Self:
@@ -224,7 +223,7 @@ class Distiller(nn.Module):
             # Adapters take the dtype of the networks, not that of autocast.
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch.autocast(device, enabled=False))
-            _, views = self._views(batch, self.terms, None)
+            _, views = self._views(BatchNodes(batch), self.terms, None)
             # In one order, so that a seed gives one adapter.
             for term in sorted(self.terms, key=lambda term: term.name):
                 if term.name in self._unbuilt:
@@ -277,11 +276,10 @@ class Distiller(nn.Module):
                 yield name, parameter
 
     def _views(
-        self, batch: object, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
+        self, nodes: BatchNodes, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
     ) -> tuple[dict[str, NetworkOutputs], dict[str, Compared]]:
         """Return the outputs of what learns, and the views of each term."""
-        arguments = {name: inputs.arguments(batch) for name, inputs in self._inputs.items()}
-        nodes = BatchNodes(batch)
+        arguments = {name: inputs.arguments(nodes.batch) for name, inputs in self._inputs.items()}
         wanted = {term.name for term in terms}
         # Teachers first: their activations are gone before the student's pile up. The average
         # moves with every step, so that nothing of it can be kept.
@@ -311,44 +309,20 @@ class Distiller(nn.Module):
             views[term.name] = student, teachers
         return outputs, views
 
-    def _value(self, term: ResolvedTerm, views: Compared, batch: object) -> Tensor:
+    def _value(self, term: ResolvedTerm, views: Compared, nodes: BatchNodes) -> Tensor:
+        step, student = None, views[0]
         with term_context(term.name):
-            step = self._step(term, views[0], batch) if term.needs_step else None
-            return term.value(*views, batch, step)
-
-    def _step(self, term: ResolvedTerm, view: View, batch: object) -> Step:
-        """Return what the term's loss may know beside its views."""
-        count, device = view.num_rows, view.device
-        supervised, nodes = self._supervised, getattr(batch, "n_id", None)
-        labelled = torch.ones(count, dtype=torch.bool, device=device)
-        taken = None if supervised.rows is None else supervised.rows.of(batch, count)
-        if taken is not None:
-            labelled[:] = False
-            labelled[taken] = True
-        return Step(
-            labels=value_of(batch, supervised.target),
-            labelled=labelled,
-            nodes=nodes
-            if isinstance(nodes, Tensor) and len(nodes) == count
-            else torch.arange(count, device=device),
-            samples=tuple(getattr(batch, "ids", ())),
-            epoch=self.epoch,
-            number=self._number,
-            batch=batch,
-            generator=self._generator(f"term {term.name}", device),
-            logits=partial(self._second_pass, batch),
-            keys=row_keys(batch, count, device, view.batch),
-            teachers=tuple(term.teacher_views),
-        )
-
-    def _generator(self, purpose: str, device: torch.device) -> torch.Generator:
-        """Return the generator of a purpose in this step.
-
-        Its own: what a term draws must not change what the networks' dropout draws.
-        """
-        place = f"{torch.initial_seed()} {self.epoch} {self._number} {purpose}"
-        seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
-        return torch.Generator(device).manual_seed(seed)
+            if term.needs_step:
+                step = make_step(
+                    self._moment,
+                    term.name,
+                    list(term.teacher_views),
+                    student,
+                    nodes,
+                    self._supervised,
+                    self._second_pass,
+                )
+            return term.value(*views, nodes.batch, step)
 
     def _second_pass(self, batch: object, network: str = STUDENT, /, **changed: object) -> Tensor:
         """Return the logits of a network on the batch with other inputs."""

@@ -42,7 +42,7 @@ def tapped_rows(
     if layout is None and features.ndim > 2:
         layout = _recognise(features, nodes, place, {} if known is None else known)
     if layout is None:
-        return features, samples_of_rows(len(features), nodes)
+        return features, nodes.samples_of(len(features))
     axes = layout.form.split()
     if features.ndim != len(axes):
         raise TapError(
@@ -51,7 +51,7 @@ def tapped_rows(
         )
     rows = layout.rows(features)
     if not layout.per_sample:
-        return rows, samples_of_rows(len(rows), nodes)
+        return rows, nodes.samples_of(len(rows))
     count = len(features)
     each = len(rows) // max(count, 1)
     samples = _by_sample(count, each, features.device)
@@ -66,12 +66,6 @@ def tapped_rows(
         )
     chosen = mask.flatten()
     return rows[chosen], samples[chosen]
-
-
-def samples_of_rows(num_rows: int, nodes: BatchNodes) -> Tensor | None:
-    """Return the sample of each row; None where the rows are not the batch's nodes."""
-    fits = nodes.samples is not None and nodes.samples.shape == (num_rows,)
-    return nodes.samples if fits else None
 
 
 def _recognise(
@@ -144,7 +138,7 @@ def _dense_numbers(nodes: BatchNodes) -> set[int]:
 
 def _agree(count: int, num_samples: int, nodes: BatchNodes) -> bool:
     """Whether samples of equal size are what the batch says."""
-    vector = samples_of_rows(count, nodes)
+    vector = nodes.samples_of(count)
     if vector is None:
         return True
     return torch.equal(vector, _by_sample(num_samples, count // num_samples, vector.device))

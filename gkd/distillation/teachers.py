@@ -81,6 +81,11 @@ def networks_by_name(
                 f"trained: expected a list of teachers' names, got {trained!r}; "
                 f"{suggestion(name, teacher)}"
             )
+        if not any(parameter.requires_grad for parameter in teacher[name].parameters()):
+            raise ParameterError(
+                f"trained: no parameter of {name!r} requires a gradient, so that it cannot learn; "
+                "another distiller may have frozen it: give it a copy, or requires_grad_(True)"
+            )
     fixed = {name: module for name, module in teacher.items() if name not in trained}
     for module in fixed.values():
         for parameter in module.parameters():  # TorchScript modules have no requires_grad_

@@ -16,7 +16,7 @@ from gkd.data.batch_attributes import ADJACENCY, BatchNodes, tensor_attribute
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.layout import Layout
 from gkd.distillation.logits import logits_of
-from gkd.distillation.tapped_rows import samples_of_rows, tapped_rows
+from gkd.distillation.tapped_rows import tapped_rows
 from gkd.distillation.taps import Tap, capture, features_of, graph_of
 from gkd.distillation.term import GraphBuilder, GraphChoice
 from gkd.errors import ParameterError, TapError
@@ -237,7 +237,7 @@ class TeacherView(ViewSource):
             return self.view(nodes, outputs, graph)
         target = entries[self.target]
         rows = target.features
-        samples = None if rows is None else samples_of_rows(len(rows), nodes)
+        samples = None if rows is None else nodes.samples_of(len(rows))
         return replace(target, batch=samples, graph=cast(BatchGraph, self.graph).of_batch(nodes))
 
     @property

@@ -12,7 +12,8 @@ from torch import Tensor, distributed, multiprocessing
 
 import gkd
 from gkd import RowMemory, Step, View
-from gkd.distillation.row_keys import row_keys
+from gkd.data.batch_attributes import BatchNodes
+from gkd.distillation.step import row_keys
 from gkd.errors import ParameterError
 
 CPU = torch.device("cpu")
@@ -99,13 +100,13 @@ def test_processes_that_train_together_have_one_memory(tmp_path):
 class TestKeys:
     def test_the_batchs_own_names_of_nodes(self):
         batch = SimpleNamespace(n_id=torch.tensor([8, 6]), ids=("a",))
-        assert row_keys(batch, 2, CPU).tolist() == [8, 6]
+        assert row_keys(BatchNodes(batch), 2, CPU).tolist() == [8, 6]
 
     def test_samples_and_the_places_in_them(self):
         def keys(*ids: str, sizes: tuple[int, ...]) -> list[int]:
             samples = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(sizes))
             batch = SimpleNamespace(batch=samples, ids=ids)
-            return row_keys(batch, len(samples), CPU).tolist()
+            return row_keys(BatchNodes(batch), len(samples), CPU).tolist()
 
         a, b = keys("a", sizes=(3,)), keys("b", sizes=(2,))
         assert keys("b", "a", sizes=(2, 3)) == [*b, *a]
@@ -113,8 +114,8 @@ class TestKeys:
 
     def test_whole_graphs(self):
         batch = SimpleNamespace(batch=torch.tensor([0, 0, 1]), ids=("a", "b"))
-        one = row_keys(SimpleNamespace(batch=torch.tensor([0]), ids=("b",)), 1, CPU)
-        assert row_keys(batch, 2, CPU)[1] == one[0]
+        one = row_keys(BatchNodes(SimpleNamespace(batch=torch.tensor([0]), ids=("b",))), 1, CPU)
+        assert row_keys(BatchNodes(batch), 2, CPU)[1] == one[0]
 
     @pytest.mark.parametrize(
         "batch",
@@ -126,7 +127,7 @@ class TestKeys:
         ],
     )
     def test_rows_without_names(self, batch):
-        assert row_keys(batch, 3, CPU) is None
+        assert row_keys(BatchNodes(batch), 3, CPU) is None
 
     def test_a_step_has_those_of_its_rows(self):
         class Keeps(gkd.AbstractLoss):

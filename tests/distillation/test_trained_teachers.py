@@ -88,6 +88,11 @@ class TestMutualLearning:
         with pytest.raises(ParameterError, match="trained: expected a list of teachers' names"):
             distiller_of({"peer": Network()}, Network(), trained=trained)
 
+    def test_one_that_is_frozen_cannot_learn(self) -> None:
+        peer = Network().requires_grad_(False)
+        with pytest.raises(ParameterError, match="no parameter of 'peer' requires a gradient"):
+            distiller_of({"peer": peer}, Network(), trained=["peer"])
+
     @pytest.mark.parametrize("name", ["student", "ema"])
     def test_names_that_mean_something_else(self, name: str) -> None:
         with pytest.raises(ParameterError, match="neither 'student' nor 'ema'"):
