@@ -129,7 +129,7 @@ class TrainingRecipe(Part):
         validate_every: epochs between two validations; the last epoch is always validated.
         selection: whose epoch's network is kept: ``"best"``, of the best main metric on the
             validation split; ``"best-loss"``, of the lowest supervised loss there; ``"last"``. Of
-            equal epochs it is the last.
+            equal epochs it is the last. The default's reasons: ``results/README.md``.
         workers: processes that prepare batches; 0 prepares them between the steps, which is
             faster unless a sample takes long to read.
     """
