@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from gkd import hookimpl
+from gkd import hookimpl, lazy_getattr
 
 
 @hookimpl
@@ -14,3 +14,6 @@ def gkd_weighers() -> Mapping[str, str]:
         "degree": "gkd_weighers.degree:Degree",
         "homophily": "gkd_weighers.homophily:Homophily",
     }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_weighers)
