@@ -11,6 +11,7 @@ from gkd.cache.keys import component_key
 from gkd.distillation.connector import Connector
 from gkd.distillation.layout import Layout
 from gkd.distillation.loss_call import asked_by, loss_value, row_weights
+from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule, schedule_from
 from gkd.distillation.taps import Tap, require_tap
@@ -100,6 +101,11 @@ class ResolvedTerm:
         self.loss.to(student.device)
 
     @property
+    def remembers(self) -> bool:
+        """Whether the loss keeps something of rows, which processes share."""
+        return any(isinstance(module, RowMemory) for module in self.loss.modules())
+
+    @property
     def needs_step(self) -> bool:
         """Whether anyone asks for the step."""
         return "step" in self.asks or self.weigher is not None
@@ -120,8 +126,10 @@ class ResolvedTerm:
         """
         compared = student.require_logits("rows") if student.features is None else student.features
         rows = self.rows.of(batch, len(compared))
-        if rows is not None and not len(rows):
-            return 0.0 * compared.sum()  # such as a sampled batch without a labelled row
+        # Such as a sampled batch without a labelled row. What remembers rows is called even so:
+        # other processes have some, and wait for its part.
+        if rows is not None and not len(rows) and not self.remembers:
+            return 0.0 * compared.sum()
         if rows is not None and not self.loss.per_row:
             student = student.rows(rows)
             teachers = {name: view.rows(rows) for name, view in teachers.items()}
@@ -135,7 +143,8 @@ class ResolvedTerm:
             assert step is not None
             teacher = next(iter(teachers.values()))
             value = row_weights(self.weigher, student, teacher, step) * value
-        return (value if rows is None else value[rows]).mean()
+        value = value if rows is None else value[rows]
+        return value.sum() / max(len(value), 1)
 
 
 def resolve(terms: Sequence[Term], networks: Networks, task: str | Task) -> list[ResolvedTerm]:

@@ -165,3 +165,23 @@ class TestMistakes:
     def test_rows_that_are_none(self) -> None:
         with pytest.raises(ParameterError, match="names no rows"):
             gkd.Term(Each(), rows="m[")
+
+
+@pytest.mark.parametrize("loss", ["crd", "krd"])
+def test_a_loss_that_remembers_is_called_without_rows_too(loss, networks, monkeypatch) -> None:
+    """Other processes may have rows, and wait for what this one has."""
+    batch = batch_of()
+    batch.n_id, batch.m = torch.arange(6), torch.zeros(6, dtype=torch.bool)
+    calls = []
+    gathered = gkd.RowMemory._gathered
+    monkeypatch.setattr(
+        gkd.RowMemory, "_gathered", lambda *given: calls.append(1) or gathered(*given)
+    )
+    teacher, student = networks
+    taps = SAME_TAPS if loss == "crd" else {}
+    distiller = distiller_of(teacher, student, gkd.Term(loss, rows="m", **taps)).prepare(batch)
+    calls.clear()
+    report = distiller(batch)
+    assert calls
+    assert report.terms[loss] == 0
+    report.total.backward()
