@@ -109,7 +109,7 @@ def test_an_unknown_kind_exits_with_2(run: Run) -> None:
     assert (outcome.status, outcome.out) == (2, "")
     assert outcome.err == (
         "error: no kind of component is called 'los'; did you mean 'loss'? "
-        "Available: dataset, graph, kernel, loss, model, task\n"
+        f"Available: {', '.join(sorted(doctor.KINDS))}\n"
     )
 
 
