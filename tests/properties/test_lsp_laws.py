@@ -43,8 +43,9 @@ def value(loss: LSP, graph: Graph, student: Tensor, teacher: Tensor) -> float:
     return loss(View(features=student, graph=graph), View(features=teacher, graph=graph)).item()
 
 
-def close(expected: float, rel: float = 1e-9) -> object:
-    return pytest.approx(expected, rel=rel, abs=1e-12)
+def close(expected: float, rel: float = 1e-9, kernel: str = "") -> object:
+    # A distance that is not squared is the root of one that is: of equal rows, that of rounding.
+    return pytest.approx(expected, rel=rel, abs=1e-6 if kernel == "l2 unsquared" else 1e-12)
 
 
 @given(kernel=KERNEL_NAMES, problem=problems(), direction=DIRECTIONS, reduction=REDUCTIONS)
@@ -113,7 +114,7 @@ def test_rotating_all_features_does_not_matter(kernel, problem, data):
     loss = LSP(KERNELS[kernel])
     rotated = (z @ data.draw(rotations(z.shape[1])) for z in (student, teacher))
     expected = value(loss, graph, student, teacher)
-    assert value(loss, graph, *rotated) == close(expected, rel=1e-6)
+    assert value(loss, graph, *rotated) == close(expected, rel=1e-6, kernel=kernel)
 
 
 @given(kernel=PER_NODE, first=problems(min_nodes=1), second=problems(min_nodes=1), data=st.data())
@@ -127,7 +128,7 @@ def test_a_batch_is_the_mean_of_its_graphs_weighted_by_nodes(kernel, first, seco
     loss = LSP(KERNELS[kernel])
     together = value(loss, batch, *(torch.cat(z) for z in zip(first[1:], second[1:], strict=True)))
     apart = offset * value(loss, *first) + count * value(loss, *second)
-    assert together == close(apart / (offset + count))
+    assert together == close(apart / (offset + count), kernel=kernel)
 
 
 @given(kernel=KERNEL_NAMES, problem=problems(), direction=DIRECTIONS)
