@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gkd import View
@@ -82,6 +82,7 @@ def test_kd_is_positive_away_from_the_teacher(make, temperature, teacher, where)
 @given(temperature=temperatures, logits=logit_pairs(), shift=st.floats(-100, 100))
 def test_single_label_kd_ignores_a_constant_added_to_all_logits(temperature, logits, shift):
     student, teacher = logits
+    assume(student.shape[1] > 1)  # a single column is a logit against 0
     expected = value(KD(temperature), student, teacher)
     assert value(KD(temperature), student + shift, teacher) == pytest.approx(expected, abs=1e-9)
 

@@ -44,7 +44,7 @@ class Tiny(AbstractDataset):
 
 
 class OtherTask(Tiny):
-    task = "regression"
+    task = "regresion"
 
 
 class NoTask(Tiny):
@@ -114,7 +114,9 @@ class HoldsNaN(Tiny):
 
 
 class UnknownClass(Tiny):
-    num_classes = 1
+    def __init__(self):
+        super().__init__()
+        self.splits["test"][0] = sample("odd", 7, y=torch.tensor([0, 1, 2, 1]))
 
 
 class NoLabels(Tiny):
