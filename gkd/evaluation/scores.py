@@ -104,6 +104,7 @@ class Scores:
             if split in self.rows:
                 outputs, y = taken_rows(self.rows[split], batch, outputs, y)
             self.metrics.to(outputs.device).update(outputs, y)
+            self.task.check(outputs, y)  # a loss may take what fits for granted
             self._losses.append((self.task.loss(outputs, y), len(y)))
         except GkdError as error:
             named = ", ".join(map(repr, batch.ids[:3])) + (", ..." if len(batch.ids) > 3 else "")

@@ -6,10 +6,10 @@ from contextlib import nullcontext
 import pytest
 import torch
 from tiny_plugin import Blobs, Perceptron
-from torchmetrics import MeanSquaredError, MetricCollection
+from torchmetrics import MeanMetric, MeanSquaredError, MetricCollection
 
 import gkd
-from gkd import Sample
+from gkd import DataError, Sample, Task
 from gkd.errors import NonFiniteError, ParameterError, PluginError
 from gkd.evaluation.scores import Scores
 
@@ -95,3 +95,31 @@ def test_a_main_metric_must_be_there_and_say_which_way_is_up():
     dataset.task = Odd("mse")
     with pytest.raises(PluginError, match="main metric 'mse' does not say whether higher"):
         Scores(dataset, 1)
+
+
+def test_labels_that_a_third_partys_loss_would_choke_on_are_checked_first():
+    class Means(MeanMetric):
+        higher_is_better = False
+
+        def update(self, outputs, y):
+            super().update(outputs.mean())
+
+    class Strict(Task):
+        likelihood, metric = "softmax", "mean"
+
+        def check(self, outputs, y):
+            if int(y.max()) > 2:
+                raise DataError("a class that there is not")
+
+        def loss(self, outputs, y):
+            return torch.eye(3)[y].sub(outputs).square().mean()
+
+        def metrics(self, num_classes):
+            return MetricCollection({"mean": Means()})
+
+    dataset = Kept()
+    dataset.task = Strict()
+    dataset.test[0].y[0] = 7
+    network = Perceptron(dataset.num_features, dataset.num_classes)
+    with pytest.raises(DataError, match="a class that there is not"):
+        Scores(dataset, 1)(network, "test")
