@@ -120,6 +120,12 @@ def test_modules_do_not_import_one_another_in_circles() -> None:
     # that Python never meets is still one for whoever reads the two files.
     imports = {module: _core_imports(module, for_types=True) - {module} for module in CORE}
     assert list(TopologicalSorter(imports).static_order())
+    of_plugins = {
+        module: {source for source, _ in _imports(module, for_types=True)}
+        & PLUGINS.keys() - {module}
+        for module in PLUGINS
+    }
+    assert list(TopologicalSorter(of_plugins).static_order())
 
 
 def test_few_files_stand_loose_and_each_has_a_name_of_its_own() -> None:

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from gkd import Task
 from gkd.errors import DataError, validated
-from gkd_tasks.supervision import at_least_single, form
+from gkd_tasks.supervision import at_least_single, columns, form
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
@@ -80,8 +80,3 @@ class Regression(Task):
         from gkd_tasks.regression_metrics import regression_metrics
 
         return MetricCollection({**regression_metrics(num_classes)}, compute_groups=False)
-
-
-def columns(values: Tensor) -> Tensor:
-    """Return ``[N, D]`` of ``[N, D]`` or ``[N]``."""
-    return values[:, None] if values.ndim == 1 else values

@@ -5,8 +5,7 @@ from torchmetrics import MeanAbsoluteError, MeanSquaredError, Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from gkd_tasks.prepared import Prepared
-from gkd_tasks.regression import columns
-from gkd_tasks.supervision import exact, require_logits
+from gkd_tasks.supervision import columns, exact, require_logits
 
 
 def regression_metrics(num_outputs: int) -> dict[str, Metric]:

@@ -16,6 +16,11 @@ def exact(values: Tensor) -> Tensor:
     return values.to(torch.float32 if values.device.type == "mps" else torch.float64)
 
 
+def columns(values: Tensor) -> Tensor:
+    """Return ``[N, D]`` of ``[N, D]`` or ``[N]``."""
+    return values[:, None] if values.ndim == 1 else values
+
+
 def class_logits(outputs: Tensor) -> Tensor:
     """Logits ``[N, C]`` of classes; a single column ``[N]`` or ``[N, 1]`` is class 1 against 0.
 
