@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from gkd.errors import GkdError
+from gkd.errors import GkdError, printable
 from gkd.recipe.shipped import reproduction, reproductions
 
 app = typer.Typer(
@@ -258,5 +258,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments)
     except GkdError as error:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo("\n".join([str(error), *getattr(error, "__notes__", ())]), err=True)
+        words = [str(error), *getattr(error, "__notes__", ())]
+        typer.echo(printable("\n".join(words)), err=True)
         sys.exit(2)

@@ -73,6 +73,19 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? Available: {listing}" if near else f"available: {listing}"
 
 
+def printable(text: str) -> str:
+    r"""Return a text as a terminal may have it: what would steer it is written out.
+
+    Names of plugins, and what files hold, may be anybody's.
+
+    >>> printable("a name\x1b[2J\nand more")
+    'a name\\x1b[2J\nand more'
+    """
+    return "".join(
+        c if c.isprintable() or c in "\n\t\u00a0\u202f\u2009" else ascii(c)[1:-1] for c in text
+    )
+
+
 def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Check the arguments of ``function`` by their annotations, whenever it is called.
 

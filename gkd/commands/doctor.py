@@ -11,7 +11,7 @@ from importlib import metadata
 import torch
 
 from gkd.commands.listing import plugin_row, print_json, quietly
-from gkd.errors import GkdError, PluginError, suggestion
+from gkd.errors import GkdError, PluginError, printable, suggestion
 from gkd.functional.sparse import has_sparse_products
 from gkd.hosting.host import create_host
 from gkd.hosting.kinds import KINDS
@@ -179,10 +179,10 @@ def show_diagnosis(*, as_json: bool) -> bool:
         **found.variables,
     }
     width = max(map(len, facts))
-    print("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items()))
+    print(printable("\n".join(f"{name:<{width}}  {value}" for name, value in facts.items())))
     for heading, advices in (("problem", found.problems), ("hint", found.hints)):
         for advice in advices:
-            print(f"\n{heading}: {advice.finding}\n    {advice.action}")
+            print(printable(f"\n{heading}: {advice.finding}\n    {advice.action}"))
     if not found.problems:
         print("\nhealthy")
     return not found.problems

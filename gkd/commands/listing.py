@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
-from gkd.errors import PluginError
+from gkd.errors import PluginError, printable
 from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.parameters import readable_signature
@@ -133,6 +133,6 @@ def print_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -
     for heading in columns:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(str(row[key])) for key in columns.values()))
+        table.add_row(*(Text(printable(str(row[key]))) for key in columns.values()))
     # Elsewhere than on a terminal a row stays one line, for grep.
     Console(width=None if sys.stdout.isatty() else 10_000).print(table)

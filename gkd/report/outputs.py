@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gkd.errors import printable
 from gkd.files import write_atomically, write_text
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
@@ -77,5 +78,5 @@ def _markdown_table(table: Table) -> str:
 
 def _escape(text: str) -> str:
     # An underscore inside a word, as in micro_f1, means nothing to Markdown.
-    one_line = " ".join(text.split())
+    one_line = printable(" ".join(text.split()))
     return re.sub(r"[\\`*|<\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", one_line)

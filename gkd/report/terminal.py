@@ -7,6 +7,7 @@ from rich.console import Console, JustifyMethod
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from gkd.errors import printable
 from gkd.report.results import Results
 from gkd.report.table import Table, comparison_table, gaps, protocol, run_names, verdicts
 
@@ -33,29 +34,33 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
     for name in _LEAST_NEEDED:  # until no cell has to wrap
         if sum(_widths(shown)) + _GAP * (len(shown.header) - 1) > console.width:
             shown = shown.without(name)
-    console.print(Text(title, "bold"))
+    console.print(_text(title, "bold"))
     grid = RichTable(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for column, (heading, width) in enumerate(zip(shown.header, _widths(shown), strict=True)):
         justify: JustifyMethod = "left" if column < shown.labels else "right"
-        grid.add_column(Text(heading), justify=justify, width=width, vertical="bottom")
+        grid.add_column(_text(heading), justify=justify, width=width, vertical="bottom")
     for row in shown.body:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*map(_text, row))
     console.print(grid)
     if left_out := [name for name in table.header if name not in shown.header]:
-        console.print(Text(f"too wide for this terminal: {', '.join(left_out)}", "dim"))
+        console.print(_text(f"too wide for this terminal: {', '.join(left_out)}", "dim"))
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:
-            console.print(Text(f"{run.title} ({name})", "bold"))
+            console.print(_text(f"{run.title} ({name})", "bold"))
         console.print()
         for one, sentence in zip(run.comparisons, verdicts(run), strict=True):
-            console.print(Text(sentence, _STYLES[one.outcome]))
+            console.print(_text(sentence, _STYLES[one.outcome]))
         for sentence in gaps(run):
-            console.print(Text(sentence, "yellow"))
+            console.print(_text(sentence, "yellow"))
         console.print()
         entries = RichTable.grid(padding=(0, 2, 0, 0))
         for key, text in protocol(run):
-            entries.add_row(Text(key, "dim"), Text(text, "dim"))
+            entries.add_row(_text(key, "dim"), _text(text, "dim"))
         console.print(entries)
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(printable(text), style)
 
 
 def _widths(table: Table) -> list[int]:

@@ -287,3 +287,15 @@ def test_a_fault_of_ours_keeps_its_traceback(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr(listing, "show_plugins", fail)
     with pytest.raises(ZeroDivisionError):
         main(["plugins"])
+
+
+def test_a_name_does_not_steer_the_terminal(run: Run, site: Site) -> None:
+    outcome = run("components", "loss\x1b[2J")
+    assert outcome.status == 2
+    assert "\x1b[2J" not in outcome.err
+    assert r"loss\x1b[2J" in outcome.err
+    site.add("bad-plugin", 'raise ValueError("\\x1b[2J")')
+    for command in ("plugins", "doctor"):
+        told = run(command)
+        assert "bad" in told.out
+        assert "\x1b[2J" not in told.out + told.err

@@ -1,5 +1,6 @@
 """Markdown, HTML and terminal: the same content, safely written."""
 
+import io
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -180,3 +181,14 @@ def test_print_table_takes_what_write_report_returns(
     output = capsys.readouterr().out
     assert "95.70 ± 0.10" in output
     assert "lsp beat the baseline by 0.39 points" in output
+
+
+def test_what_a_run_holds_does_not_steer_a_terminal(tmp_path: Path) -> None:
+    folder = complete_run(tmp_path / "run")
+    results = run_results(folder).model_copy(update={"title": "a\x1b[2Jtitle\u202e"})
+    stream = io.StringIO()
+    print_runs([results], Console(file=stream, width=200))
+    for text in (stream.getvalue(), markdown([results])):
+        assert "\x1b[2J" not in text
+        assert "\u202e" not in text
+        assert "title" in text
