@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,7 @@ class Archive:
         """Return the content of a JSON file; :class:`DataError` when it is not JSON."""
         try:
             return json.loads(self.content(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{self.where(name)} is not valid JSON: {error}") from error
 
     def array(self, name: str, ndim: int) -> np.ndarray:
@@ -124,7 +125,8 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
     try:
         # Unpickling a foreign file could run its code.
         array = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    # NumPy reads the header by Python's own parser, which has errors of its own for damage.
+    except (ValueError, EOFError, OSError, SyntaxError, TokenError, MemoryError) as error:
         raise DataError(f"{where} is not a complete .npy array: {error}") from error
     # np.load opens .npz archives as well, which are no array.
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from gkd_data.point_clouds import Clouds, unit_cloud
 
 CLASSES = "shape_names.txt"
 LISTS = {"train": "train_files.txt", "test": "test_files.txt"}
+_LARGEST_RATIO = 1100  # deflate, which packs best of what HDF5 has, reaches 1,032
 
 
 def read_class_names(archive: Archive) -> tuple[str, ...]:
@@ -108,15 +110,20 @@ def read_shard(archive: Archive, name: str, num_classes: int) -> tuple[np.ndarra
     import h5py  # slow to import, and needed here alone
 
     where = archive.where(name)
-    content = io.BytesIO(archive.content(name))
+    content = archive.content(name)
     try:
-        with h5py.File(content, "r") as file:
-            absent = [
-                key for key in ("data", "label") if not isinstance(file.get(key), h5py.Dataset)
-            ]
+        with h5py.File(io.BytesIO(content), "r") as file:
+            links = {key: file.get(key, getlink=True) for key in ("data", "label")}
+            # Through any other link lies another file, or nothing.
+            absent = [key for key, link in links.items() if not isinstance(link, h5py.HardLink)]
+            absent = absent or [k for k in links if not isinstance(file[k], h5py.Dataset)]
             if absent:
                 raise DataError(f"{where} has no {' and no '.join(absent)}; it has {sorted(file)}")
+            for key in links:
+                _require_own(file[key], key, where, len(content))
             data, label = file["data"][()], file["label"][()]
+    except DataError:
+        raise
     # h5py reports damage as whatever its C library calls it.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{where} is not a complete HDF5 file: {error}") from error
@@ -129,6 +136,21 @@ def read_shard(archive: Archive, name: str, num_classes: int) -> tuple[np.ndarra
     if len(data) == 0:
         raise DataError(f"{where} holds no object")
     return data, _labels(where, label, len(data), num_classes)
+
+
+def _require_own(dataset: Any, key: str, where: str, file_size: int) -> None:
+    """Make sure that a data set lies in its file, before anything is allocated for it.
+
+    Raises:
+        DataError: it takes its numbers from other files, or announces more than the file can hold.
+    """
+    if dataset.is_virtual or dataset.external:
+        raise DataError(f"{where}: {key} takes its numbers from other files, which are not opened")
+    announced = dataset.size * dataset.dtype.itemsize
+    if announced > _LARGEST_RATIO * file_size:
+        raise DataError(
+            f"{where}: {key} announces {announced} bytes, more than a file of {file_size} can hold"
+        )
 
 
 def _labels(where: str, label: np.ndarray, objects: int, num_classes: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gkd import DataError
-from gkd_data.archive import Archive
+from gkd_data.archive import Archive, npy_array
 
 CONTENT = b"atoms and bonds " * 8
 METHODS = {
@@ -78,3 +78,18 @@ def test_says_what_is_missing_and_what_is_there(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=f"{tmp_path} lacks a, z; {listing}"):
         Archive(tmp_path, ["z", "a"])
+
+
+@pytest.mark.parametrize(
+    "header", [b"{'descr': '<f4', 'fortran_order': False, 'shape': (2", b"'''", b"(" * 300, b"\xff"]
+)
+def test_a_damaged_header_of_an_array_is_explained(header: bytes) -> None:
+    content = b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header + b"\n"
+    with pytest.raises(DataError, match=r"a\.npy is not a complete \.npy array"):
+        npy_array(content, "a.npy", ndim=1)
+
+
+def test_json_that_is_nested_too_deep_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match="is not valid JSON"):
+        Archive(tmp_path, ["a.json"]).json("a.json")

@@ -155,3 +155,48 @@ class TestDamagedFiles:
         archive.write_bytes(archive.read_bytes()[:-100])
         with pytest.raises(DataError, match="not a complete zip archive"):
             dataset(archive)
+
+
+def elsewhere(folder: Path) -> None:
+    """Another file, whose numbers are nobody's business."""
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["data"] = np.random.default_rng(0).uniform(size=(10, 16, 3)).astype(np.float32)
+    (folder / "bytes.bin").write_bytes(bytes(10 * 16 * 3 * 4))
+
+
+def virtual(file: h5py.File, folder: Path) -> None:
+    layout = h5py.VirtualLayout((10, 16, 3), np.float32)
+    layout[:] = h5py.VirtualSource(folder / "other.h5", "data", (10, 16, 3))
+    file.create_virtual_dataset("data", layout)
+
+
+def external(file: h5py.File, folder: Path) -> None:
+    place = [(str(folder / "bytes.bin"), 0, 10 * 16 * 3 * 4)]
+    file.create_dataset("data", (10, 16, 3), np.float32, external=place)
+
+
+def linked(file: h5py.File, folder: Path) -> None:
+    file["data"] = h5py.ExternalLink(str(folder / "other.h5"), "data")
+
+
+def endless(file: h5py.File, folder: Path) -> None:
+    file.create_dataset("data", (2**20, 2**12, 3), np.float32, chunks=(1, 2**12, 3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (virtual, "data takes its numbers from other files"),
+        (external, "data takes its numbers from other files"),
+        (linked, "has no data; it has"),
+        (endless, "data announces 51539607552 bytes, more than a file of"),
+    ],
+)
+def test_shards_that_reach_beyond_their_file(folder, make, message) -> None:
+    elsewhere(folder)
+    (folder / "ply_data_train1.h5").unlink()
+    with h5py.File(folder / "ply_data_train1.h5", "w") as file:
+        file["label"] = np.zeros((10, 1), np.uint8)
+        make(file, folder)
+    with pytest.raises(DataError, match=message):
+        dataset(folder)
