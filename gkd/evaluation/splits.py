@@ -1,11 +1,9 @@
 """Whether the splits of a dataset are apart: nothing that is tested on may have been trained on."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-import torch
-
-from gkd.cache.keys import tensor_bytes
+from gkd.cache.keys import checksum
 from gkd.data import AbstractDataset, Sample
 from gkd.distillation.rows import Rows
 from gkd.errors import DataError, suggestion
@@ -52,7 +50,7 @@ def fingerprint(dataset: AbstractDataset) -> str:
         samples = getattr(dataset, split)
         digest.update(f"{split} {len(samples)}".encode())
         for sample in (samples[index] for index in range(len(samples))):
-            digest.update(_content(sample, sample.keys()).encode())
+            digest.update(checksum(dict(sample.items())).encode())
     return digest.hexdigest()[:16]
 
 
@@ -60,7 +58,7 @@ def _rows(dataset: AbstractDataset, split: str) -> Iterator[tuple[Sample, int, o
     """Yield every row of a split, or every sample where splits are of samples, with a name."""
     samples = getattr(dataset, split)
     for sample in (samples[index] for index in range(len(samples))):
-        content = _content(sample, dataset.inputs)
+        content = checksum({n: t for n, t in sample.items() if n in dataset.inputs})
         if not dataset.rows:
             yield sample, 0, content
             continue
@@ -69,12 +67,3 @@ def _rows(dataset: AbstractDataset, split: str) -> Iterator[tuple[Sample, int, o
         nodes = sample.n_id.tolist() if "n_id" in sample else None
         for row in rows:
             yield sample, row, (content, row) if nodes is None else nodes[row]
-
-
-def _content(sample: Sample, names: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for name in names:
-        if name in sample and isinstance(value := getattr(sample, name), torch.Tensor):
-            digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
-            digest.update(tensor_bytes(value))
-    return digest.hexdigest()

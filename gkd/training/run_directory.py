@@ -1,6 +1,5 @@
 """The folder of a run: where it is, what is in it, whether it may be gone on with."""
 
-import os
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -8,8 +7,8 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
+from uuid import uuid4
 
 from pydantic import ValidationError
 
@@ -103,14 +102,13 @@ class RunDirectory:
             RecipeError: another run made it meanwhile, or it cannot be made.
         """
         try:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            made = Path(mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
+            made = self.folder.with_name(f".{self.folder.name}-{uuid4().hex}")
+            made.mkdir(parents=True)
         except OSError as error:
             raise RecipeError(
                 f"{self.folder}: cannot be made: {error.strerror} ({error.filename})"
             ) from error
         try:
-            made.chmod(0o777 & ~_umask())  # a temporary folder is its owner's alone
             write_sealed_json(made / _ENVIRONMENT, environment)
             write_sealed_text(made / _RECIPE, resolved_toml(recipe))
             while True:
@@ -175,13 +173,6 @@ class RunDirectory:
                 f"--resume: the recipe is not that of the run in {self.folder}:\n{listing}\n"
                 f"resume with `gkd run {path} --out {self.folder} --resume`, or start a new run"
             )
-
-
-def _umask() -> int:
-    """Return the process's mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _changes(then: Any, now: Any, path: str = "") -> list[str]:

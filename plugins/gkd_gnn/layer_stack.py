@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gkd import Graph, ParameterError
+from gkd.functional.network_input import graph_over, require_features
 from gkd_gnn.pooling import Pool, pool_graphs
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -165,19 +166,7 @@ class LayerStack(nn.Module):
 
     def check_features(self, x: Tensor) -> None:
         """Raise :class:`ParameterError` unless ``x`` is ``[N, in_channels]`` in a fitting dtype."""
-        name = type(self).__name__
-        if x.dim() != 2 or x.shape[1] != self.in_channels:
-            raise ParameterError(
-                f"{name} needs x of shape [N, {self.in_channels}], got {list(x.shape)}"
-            )
-        # Under autocast every floating dtype is cast anyway. Outside, torch would complain of a
-        # matrix product somewhere inside a layer.
-        expected = next(self.parameters()).dtype
-        mixed = x.is_floating_point() and torch.is_autocast_enabled(x.device.type)
-        if x.dtype != expected and not mixed:
-            raise ParameterError(
-                f"{name}'s parameters are {expected}, but x is {x.dtype}: convert x, or the network"
-            )
+        require_features(self, x, self.in_channels)
 
     def graph_of(self, edge_index: Tensor, x: Tensor) -> Graph:
         """Return the graph of the nodes of ``x``, having checked both.
@@ -186,11 +175,7 @@ class LayerStack(nn.Module):
             ParameterError: features or edges that do not fit, or that lie on two devices.
         """
         self.check_features(x)
-        # Remembered with the tensor: teacher, student and losses share one sorting of the batch.
-        graph = Graph.of(edge_index, len(x))
-        if graph.device != x.device:
-            raise ParameterError(f"x is on {x.device}, but edge_index is on {graph.device}")
-        return graph
+        return graph_over(x, edge_index)
 
 
 def normalisation(name: Norm, channels: int) -> nn.Module:
