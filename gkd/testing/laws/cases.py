@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
+from gkd.errors import GkdError
+from gkd.testing.laws.requirements import require
 from gkd.testing.strategies.graphs import relabellings
 
 Problem = TypeVar("Problem")
@@ -43,6 +45,39 @@ class Relabelled(Generic[Problem]):
 
     problem: Problem
     order: Tensor
+
+
+@dataclass(frozen=True)
+class Lacking(Generic[Problem]):
+    """A problem whose views, or whose step, lack a part.
+
+    Attributes:
+        missing: the part.
+        problem: without it.
+    """
+
+    missing: str
+    problem: Problem
+
+
+def is_explained(missing: str, call: Callable[[], object]) -> bool:
+    """Whether ``call`` ends with an error that names the part that is missing; not if it ends well.
+
+    Raises:
+        AssertionError: it ends with any other.
+    """
+    try:
+        call()
+    except GkdError as error:
+        require(missing in str(error), f"without {missing} the message does not name it: {error}")
+        return True
+    except Exception as error:
+        where = "Step" if missing == "labels" else "View"
+        raise AssertionError(
+            f"without {missing} it raises {type(error).__name__} ({error}); "
+            f"{where}.require_{missing} explains it"
+        ) from error
+    return False
 
 
 @dataclass(frozen=True)

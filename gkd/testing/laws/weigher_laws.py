@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +11,6 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor
 
 from gkd.distillation.loss_call import row_weights
-from gkd.errors import GkdError
 from gkd.graph import Graph
 from gkd.loss import AbstractWeigher
 from gkd.testing.law import law, unless_declared
@@ -19,10 +18,12 @@ from gkd.testing.laws.cases import (
     HALVES,
     SCALES,
     InPrecision,
+    Lacking,
     Relabelled,
     Reordered,
     edge_reorderings,
     in_precision,
+    is_explained,
     node_relabellings,
 )
 from gkd.testing.laws.loss_calls import buffers_kept
@@ -129,21 +130,8 @@ def inputs_unmodified(subject: Subject, problem: LossProblem) -> None:
     require_unmodified(before, tensors)
 
 
-@dataclass(frozen=True)
-class Lacking:
-    """A problem whose views, or whose step, lack a part.
-
-    Attributes:
-        missing: the part.
-        problem: without it.
-    """
-
-    missing: str
-    problem: LossProblem
-
-
 @st.composite
-def _lacking_problems(draw: st.DrawFn, subject: Subject) -> Lacking:
+def _lacking_problems(draw: st.DrawFn, subject: Subject) -> Lacking[LossProblem]:
     missing = draw(st.sampled_from([*_PARTS, "labels"]))
     problem = draw(problems(subject))
     if missing == "labels":
@@ -155,19 +143,9 @@ def _lacking_problems(draw: st.DrawFn, subject: Subject) -> Lacking:
 
 
 @law("weigher", problems=_lacking_problems)
-def says_what_is_missing(subject: Subject, case: Lacking) -> None:
+def says_what_is_missing(subject: Subject, case: Lacking[LossProblem]) -> None:
     """Who forgot a tap, a graph or labels must read which; a weigher may do without."""
-    try:
-        weights_of(subject.create(), case.problem)
-    except GkdError as error:
-        named = case.missing in str(error)
-        require(named, f"without {case.missing} the message does not name it: {error}")
-    except Exception as error:
-        where = "Step" if case.missing == "labels" else "View"
-        raise AssertionError(
-            f"without {case.missing} it raises {type(error).__name__} ({error}); "
-            f"{where}.require_{case.missing} explains it"
-        ) from error
+    is_explained(case.missing, lambda: weights_of(subject.create(), case.problem))
 
 
 @law("weigher", problems=problems)
