@@ -55,7 +55,9 @@ class Devices:
         """Device of this process."""
         if self.kind == "cpu":
             return torch.device("cpu")
-        return torch.device(self.kind, int(os.environ.get("LOCAL_RANK", 0)))
+        # A process that computes by itself may find the number of another program's.
+        number = os.environ.get("LOCAL_RANK", 0) if self.count > 1 else 0
+        return torch.device(self.kind, int(number))
 
     def check(self, batch_size: int, precision: str) -> None:
         """Make sure that a batch can be shared out, and that the precision can be had.

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import LightningEnvironment
 from rich.console import Console
 from torch import nn
 
@@ -146,6 +148,9 @@ class NetworkTraining:
     def trainer(self) -> Trainer:
         """Lightning's trainer for this network."""
         context, callbacks = self.context, []
+        if context.devices.count == 1:
+            # Lightning took it from the environment, where a scheduler's may stand.
+            rank_zero_only.rank = 0  # type: ignore[attr-defined]  # it is a function's attribute
         if context.feature_space is not None and self.identity.network != "teacher":
             callbacks = [FeatureSpaceRecorder(context.feature_space, self.folder)]
         loggers = []
@@ -169,7 +174,8 @@ class NetworkTraining:
                 progress(self.identity.title, context.console),
                 KeepTermination(),
             ],
-            plugins=[AtomicCheckpointIO()],
+            # Named, or a scheduler's variables in the environment would choose another.
+            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
             logger=loggers,
             enable_progress_bar=context.console.is_terminal,
             enable_model_summary=False,

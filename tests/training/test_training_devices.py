@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 
 from gkd.errors import ParameterError
 from gkd.report.summary import summaries
@@ -58,6 +59,26 @@ def test_batches_and_precisions_that_do_not_fit():
     with pytest.raises(ParameterError, match="16-mixed needs a GPU"):
         Devices("cpu").check(2, "16-mixed")
     Devices("cpu", 2).check(4, "bf16-mixed")
+
+
+SCHEDULERS = {
+    "slurm": {"SLURM_NTASKS": "2", "SLURM_PROCID": "1", "SLURM_JOB_NAME": "gkd"},
+    "ranks": {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "NODE_RANK": "1"},
+    "lsf": {"LSB_JOBID": "1", "LSB_DJOB_RANKFILE": "none", "JSM_NAMESPACE_SIZE": "2"},
+}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_schedulers_do_not_steer_a_run_on_one_device(opened, monkeypatch, scheduler):
+    for name, value in SCHEDULERS[scheduler].items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(rank_zero_only, "rank", 1)  # as Lightning reads it when it is imported
+    run = opened("seeds=[0]", "training.epochs=1")
+    run.train()
+    assert rank_zero_only.rank == 0
+    found = summaries(run.directory.folder)
+    assert [summary.method for summary in found] == ["baseline", "mapped", "teacher"]
+    assert Devices("cuda").torch_device == torch.device("cuda", 0)
 
 
 def test_two_processes_train_one_run(recipe_path, tmp_path):
