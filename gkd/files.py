@@ -5,9 +5,12 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gkd.errors import DataError
+
+if TYPE_CHECKING:  # most of what reads and writes files has no tensors
+    from torch import Tensor
 
 _SEAL = "sha256"
 _COMMENT = f"# {_SEAL} "
@@ -99,6 +102,47 @@ def read_sealed_text(path: Path) -> str:
     if seal.strip() != hashlib.sha256(text.encode()).hexdigest():
         raise DataError(f"{path} is damaged: its content is not what was written")
     return text
+
+
+def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically.
+
+    With more than one entry of metadata, equal files may differ in the order of these.
+    """
+    from safetensors.torch import save_file
+
+    plain = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    write_atomically(path, lambda partial: save_file(plain, partial, metadata=dict(metadata)))
+
+
+def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, "Tensor"], dict[str, str]]:
+    """Return the tensors of a safetensors file, and its metadata.
+
+    On the CPU tensors are mapped into memory, and read from the disk as they are used.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def checksum(tensors: Mapping[str, "Tensor"]) -> str:
+    """Return a hash of the names, types, shapes and values of some tensors, in any order."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        plain = tensor.detach().cpu().contiguous().flatten()
+        digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _digest(value: Mapping[str, Any]) -> str:

@@ -6,12 +6,14 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from gkd.cache.keys import checksum
-from gkd.files import write_atomically
+from gkd.cache.slices import tensors_of
+from gkd.errors import DataError
+from gkd.files import checksum, read_tensors, write_tensors
 from gkd.graph import Graph
 from gkd.loss import View
 
@@ -36,9 +38,7 @@ class Entry:
     @property
     def tensors(self) -> dict[str, Tensor]:
         """Tensors of the view, by name; of a graph its edges."""
-        names = ("logits", "features", "edge_values")
-        named = {n: part for n in names if (part := getattr(self.view, n)) is not None}
-        graph = self.view.graph
+        named, graph = tensors_of(self.view), self.view.graph
         return named if graph is None else named | {"edge_index": graph.edge_index}
 
     @property
@@ -70,14 +70,11 @@ class EntryFiles:
 
     def write(self, id: str, key: str, entry: Entry) -> bool:
         """Write an entry of a sample; return whether the disk had room for it."""
-        from safetensors.torch import save_file
-
         name, path = self._place(id, key)
         graph = entry.view.graph
-        tensors = {key: value.contiguous() for key, value in entry.tensors.items()}
         about = {
             "key": name,
-            "checksum": checksum(tensors),
+            "checksum": checksum(entry.tensors),
             "num_nodes": None if graph is None else graph.num_nodes,
             "digest": dict(entry.digest),
             "company": list(entry.company),
@@ -86,8 +83,7 @@ class EntryFiles:
             self._folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self._folder).free < entry.num_bytes + _LEFT_FREE:
                 return False
-            metadata = {"about": json.dumps(about)}
-            write_atomically(path, lambda partial: save_file(tensors, partial, metadata=metadata))
+            write_tensors(path, entry.tensors, {"about": json.dumps(about)})
         except OSError:
             return False
         self._intact.discard(name)  # whoever reads it next finds out
@@ -98,22 +94,20 @@ class EntryFiles:
 
         None where there is no such file, or it is damaged.
         """
-        from safetensors import SafetensorError, safe_open
-
         name, path = self._place(id, key)
         try:
-            with safe_open(path, framework="pt", device=str(self._device)) as file:
-                about = json.loads(file.metadata()["about"])
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors, metadata = read_tensors(path, str(self._device))
+            about = json.loads(metadata["about"])
             # Once per process: the checksum reads the whole file, and a hit should not.
             intact = name in self._intact or about["checksum"] == checksum(tensors)
             if about["key"] != name or not intact:
                 return None
             self._intact.add(name)
-            edges, nodes = tensors.pop("edge_index", None), about["num_nodes"]
-            graph = None if edges is None else Graph(edges, nodes)
-            return Entry(View(graph=graph, **tensors), about["digest"], tuple(about["company"]))
-        except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+            parts: dict[str, Any] = dict(tensors)
+            edges = parts.pop("edge_index", None)
+            parts["graph"] = None if edges is None else Graph(edges, about["num_nodes"])
+            return Entry(View(**parts), about["digest"], tuple(about["company"]))
+        except (DataError, ValueError, TypeError, KeyError):
             return None
 
     def _place(self, id: str, key: str) -> tuple[str, Path]:

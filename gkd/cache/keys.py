@@ -13,6 +13,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.errors import DataError, ParameterError
+from gkd.files import checksum
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.graph.edge_index import edges_of_sparse
@@ -37,25 +38,8 @@ def weights_fingerprint(teacher: nn.Module) -> object:
 
 def weights_hash(teacher: nn.Module) -> str:
     """Hash of a teacher's modules and of the content of its weights, the same in any process."""
-    digest = hashlib.sha256(repr((type(teacher).__module__, teacher)).encode())
-    for name, tensor in _tensors(teacher):
-        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor_bytes(tensor))
-    return digest.hexdigest()
-
-
-def tensor_bytes(tensor: Tensor) -> memoryview:
-    """Return the bytes of a tensor's values, in order."""
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data
-
-
-def checksum(tensors: Mapping[str, Tensor]) -> str:
-    """Return a hash of the names, types, shapes and values of some tensors."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor_bytes(tensor))
-    return digest.hexdigest()
+    about = [type(teacher).__module__, repr(teacher), checksum(dict(_tensors(teacher)))]
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:

@@ -13,12 +13,16 @@ from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.loss import View
 
+_TENSORS = ("logits", "features", "edge_values")
 _JOINS: Mapping[str, Callable[[list[Any]], object]] = {
-    "logits": torch.cat,
-    "features": torch.cat,
+    **dict.fromkeys(_TENSORS, torch.cat),
     "graph": DisjointUnion,
-    "edge_values": torch.cat,
 }
+
+
+def tensors_of(view: View) -> dict[str, Tensor]:
+    """Return the tensors that are kept of a view, by name."""
+    return {name: part for name in _TENSORS if (part := getattr(view, name)) is not None}
 
 
 def split_view(view: View, ptr: Tensor, place: str) -> list[View]:

@@ -22,7 +22,7 @@ from gkd.cache.keys import (
     weights_fingerprint,
     weights_hash,
 )
-from gkd.cache.slices import join_views, split_view
+from gkd.cache.slices import join_views, split_view, tensors_of
 from gkd.cache.store import Store
 from gkd.errors import ParameterError, validated
 from gkd.loss import View
@@ -228,10 +228,9 @@ class _Known(NamedTuple):
 
 def _agree(kept: View, made: View) -> bool:
     """Whether two views are the same but for rounding."""
-    for field in ("logits", "features", "edge_values"):
-        ours, theirs = getattr(kept, field), getattr(made, field)
-        if ours is None or theirs is None:
-            continue
+    others = tensors_of(made)
+    for name, ours in tensors_of(kept).items():
+        theirs = others.get(name, ours)
         if ours.shape != theirs.shape:
             return False
         # Means, because a near-tie between neighbours may fall differently in another batch; and

@@ -3,10 +3,10 @@
 import hashlib
 from collections.abc import Iterator
 
-from gkd.cache.keys import checksum
 from gkd.data import AbstractDataset, Sample
 from gkd.distillation.rows import Rows
 from gkd.errors import DataError, suggestion
+from gkd.files import checksum
 
 SPLITS = ("train", "validation", "test")
 

@@ -3,13 +3,10 @@
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from gkd.cache.keys import checksum
 from gkd.errors import DataError
-from gkd.files import write_atomically
+from gkd.files import checksum, read_tensors, write_tensors
 
 
 def write_weights(path: Path, network: nn.Module) -> None:
@@ -19,8 +16,7 @@ def write_weights(path: Path, network: nn.Module) -> None:
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in network.state_dict().items()
     }
-    metadata = {"checksum": checksum(state)}
-    write_atomically(path, lambda partial: save_file(state, partial, metadata=metadata))
+    write_tensors(path, state, {"checksum": checksum(state)})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -30,11 +26,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         DataError: the file is missing, damaged, or not what was written.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        raise DataError(f"weights {path} cannot be read: {error}") from error
+        tensors, metadata = read_tensors(path)
+    except DataError as error:
+        raise DataError(f"weights {error}") from error
     written = metadata.get("checksum")  # weights from elsewhere have none
     if written is not None and written != checksum(tensors):
         raise DataError(f"weights {path} are damaged: their content is not what was written")
