@@ -44,11 +44,16 @@ class Perceptron(nn.Module):
     """Two layers with batch norm and dropout: state and randomness that a resumption can lose."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, width: int = 4, dropout: float = 0.0
+        self,
+        in_channels: int,
+        out_channels: int,
+        width: int = 4,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
         self.hidden = nn.Linear(in_channels, width)
-        self.norm = nn.BatchNorm1d(width)
+        self.norm = nn.BatchNorm1d(width) if batch_norm else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(width, out_channels)
 

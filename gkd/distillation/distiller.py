@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data.batch_attributes import BatchNodes, ChangedBatch
+from gkd.data.shared_batch import own_share
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
+from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.logits import logits_by_network
 from gkd.distillation.moving_average import MovingAverage
 from gkd.distillation.resolve import (
@@ -81,6 +83,8 @@ class Distiller(nn.Module):
 
     Attributes:
         epoch: epoch that weight schedules read, a whole number from 0 on; set it in your loop.
+        seed: of what losses draw, by default that of torch; to be set where several processes that
+            are seeded differently compute one loss.
 
     Raises:
         TapError: a tap does not exist, never fires, fires several times, or yields no features.
@@ -173,7 +177,16 @@ class Distiller(nn.Module):
     def epoch(self, epoch: int) -> None:
         if not isinstance(epoch, int) or isinstance(epoch, bool) or epoch < 0:
             raise ParameterError(f"epoch: expected a whole number from 0 on, got {epoch!r}")
-        self._moment = Moment(epoch)
+        self._moment = Moment(epoch, seed=self._moment.seed)
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of what losses draw."""
+        return self._moment.seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self._moment = replace(self._moment, seed=seed)
 
     def forward(self, batch: object) -> StepReport:
         """Run the networks on ``batch`` and compute every loss whose weight is above 0.
@@ -232,6 +245,21 @@ class Distiller(nn.Module):
         self._unbuilt = set()
         return self
 
+    def outputs(self, name: str, batch: object) -> NetworkOutputs:
+        """Run a network as it is on ``batch``, and return what terms may need of it.
+
+        Args:
+            name: ``"student"``, or that of a teacher.
+            batch: whole, or a part of one.
+        """
+        arguments = self._inputs[name].arguments(batch)
+        return network_outputs(self._networks.all[name], arguments, self._taps[name])
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """All networks by name, ``"student"`` first."""
+        return self._networks.all
+
     def update_average(self) -> None:
         """Take the student's weights into their moving average.
 
@@ -255,9 +283,8 @@ class Distiller(nn.Module):
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         complete = True
         for name in self.teachers:
-            arguments = self._inputs[name].arguments(batch)
             complete &= self._teacher_views[name].remember(
-                BatchNodes(batch), arguments, self.teacher_cache
+                BatchNodes(batch), self._inputs[name], self.teacher_cache
             )
         return complete
 
@@ -279,19 +306,19 @@ class Distiller(nn.Module):
         self, nodes: BatchNodes, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
     ) -> tuple[dict[str, NetworkOutputs], dict[str, Compared]]:
         """Return the outputs of what learns, and the views of each term."""
-        arguments = {name: inputs.arguments(nodes.batch) for name, inputs in self._inputs.items()}
+        batch, share = nodes.batch, own_share(nodes.batch)
         wanted = {term.name for term in terms}
         # Teachers first: their activations are gone before the student's pile up. The average
         # moves with every step, so that nothing of it can be kept.
         fixed = {
             name: teacher.term_views(
-                nodes, arguments[name], wanted, None if name == AVERAGE else cache
+                nodes, self._inputs[name], wanted, None if name == AVERAGE else cache
             )
             for name, teacher in self._teacher_views.items()
         }
         outputs = {
-            name: network_outputs(network, arguments[name], self._taps[name])
-            for name, network in {STUDENT: self.student, **self.peers}.items()
+            name: gather_outputs(self.outputs(name, share), batch)
+            for name in (STUDENT, *self.peers)
         }
         views = {}
         for term in terms:

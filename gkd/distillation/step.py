@@ -17,17 +17,23 @@ _APART = 0x9E3779B97F4A7C15 - 2**64  # odd, so that no two nodes of a sample get
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When a step is: its epoch, and its number in the epoch, both from 0."""
+    """When a step is: its epoch, and its number in the epoch, both from 0.
+
+    Attributes:
+        seed: of what is drawn; None for that of torch.
+    """
 
     epoch: int = 0
     number: int = 0
+    seed: int | None = None
 
     def generator(self, purpose: str, device: torch.device) -> torch.Generator:
         """Return the generator of a purpose in this step.
 
         Its own: what a term draws must not change what the networks' dropout draws.
         """
-        place = f"{torch.initial_seed()} {self.epoch} {self.number} {purpose}"
+        start = torch.initial_seed() if self.seed is None else self.seed
+        place = f"{start} {self.epoch} {self.number} {purpose}"
         seed = int.from_bytes(hashlib.sha256(place.encode()).digest()[:7], "big")
         return torch.Generator(device).manual_seed(seed)
 

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from gkd.cache.teacher_cache import Source, TeacherCache
 from gkd.data.batch_attributes import BatchNodes
 from gkd.data.sample import is_edge_index
-from gkd.distillation.inputs import Arguments
+from gkd.data.shared_batch import own_share
+from gkd.distillation.inputs import Arguments, NetworkInputs
+from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.moving_average import MovingAverage
 from gkd.distillation.resolve import (
     STUDENT,
@@ -136,21 +138,30 @@ class TeacherViews:
     def term_views(
         self,
         nodes: BatchNodes,
-        arguments: Arguments,
+        inputs: NetworkInputs,
         names: Collection[str],
         cache: TeacherCache | None,
     ) -> dict[str, View]:
-        """Return the views of those of the terms ``names`` that compare with this teacher."""
+        """Return the views of those of the terms ``names`` that compare with this teacher.
+
+        Args:
+            nodes: of the batch.
+            inputs: what the teacher is called with.
+            names: of terms.
+            cache: where to find what is kept of whole batches; None to run the teacher.
+        """
         wanted = {name: end for name, end in self._views.items() if name in names}
         if not wanted:
             return {}
         views = {}
         with self._answers():
             if cache is not None:
+                arguments = inputs.arguments(nodes.batch)
                 content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
                 entries = cache.views(self._source, nodes.batch, content, run)
             else:
-                outputs = self._outputs(arguments)
+                own = self._outputs(inputs.arguments(own_share(nodes.batch)))
+                outputs = gather_outputs(own, nodes.batch)
                 if self._random and not self._told:
                     self._told = True
                     warnings.warn(
@@ -166,8 +177,9 @@ class TeacherViews:
                         views[name] = end.view(nodes, outputs)
         return views
 
-    def remember(self, nodes: BatchNodes, arguments: Arguments, cache: TeacherCache) -> bool:
+    def remember(self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache) -> bool:
         """Have ``cache`` keep what all terms need of a batch; False where there is no room."""
+        arguments = inputs.arguments(nodes.batch)
         with self._answers():
             content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
             return cache.remember(self._source, nodes.batch, content, run)

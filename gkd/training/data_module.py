@@ -8,50 +8,44 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gkd.data import AbstractDataset, Sample, collate
+from gkd.data.shared_batch import SharedBatch
 from gkd.training.seeds import derived_seed, set_random_state
 
 
 class DataModule(LightningDataModule):
-    """The dataset's training samples, shared out among the processes, and its validation split.
+    """The dataset's training samples, whose batches the processes share, and its validation split.
 
     Args:
         dataset: what to train and to validate on.
         batch_size: samples per step, over all processes together.
         seed: of the order.
         workers: processes that prepare batches.
-        drop_last: whether a last batch of fewer samples is left out.
     """
 
     def __init__(
-        self,
-        dataset: AbstractDataset,
-        batch_size: int,
-        seed: int,
-        workers: int = 0,
-        drop_last: bool = False,
+        self, dataset: AbstractDataset, batch_size: int, seed: int, workers: int = 0
     ) -> None:
         super().__init__()
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
-        self.drop_last = drop_last
 
     def train_dataloader(self) -> "DataLoader[Sample]":
         """Loader whose sampler Lightning tells the epoch."""
         assert self.trainer is not None
-        rank, processes = self.trainer.global_rank, self.trainer.world_size
-        sampler = EpochSampler(self.dataset, self.seed, rank, processes)
+        processes = self.trainer.world_size
+        shared = partial(SharedBatch, rank=self.trainer.global_rank, processes=processes)
+        sampler = EpochSampler(self.dataset, self.seed)
         # Lightning starts the workers of the first epoch, a resumed one included, before it tells
         # the sampler which it is; `current_epoch` still is the one that the checkpoint ended.
         done = self.trainer.fit_loop.epoch_progress.current
         sampler.set_epoch(done.processed)  # type: ignore[attr-defined]  # its annotation is narrow
         return DataLoader(
             _TrainingSamples(self.dataset),
-            batch_size=self.batch_size // processes,
+            batch_size=self.batch_size,
             sampler=sampler,
-            drop_last=self.drop_last,
-            collate_fn=collate,
+            collate_fn=collate if processes == 1 else shared,
             num_workers=self.workers,
             worker_init_fn=partial(_seed_worker, sampler),
             # A loader draws a seed for its workers; from a generator of its own, so that the
@@ -71,7 +65,7 @@ class DataModule(LightningDataModule):
 
 def _seed_worker(sampler: "EpochSampler", worker: int) -> None:
     # Workers start anew in every epoch, after the sampler and the data set were told of it.
-    set_random_state(derived_seed(sampler.seed, "worker", sampler.epoch, sampler.rank, worker))
+    set_random_state(derived_seed(sampler.seed, "worker", sampler.epoch, worker))
 
 
 class _TrainingSamples(Dataset[Sample]):
@@ -96,18 +90,11 @@ class EpochSampler(Sampler[int]):
     Args:
         dataset: its training samples are ordered; it is told every epoch.
         seed: of the run.
-        rank: which of the ``world_size`` processes this one is.
-        world_size: processes that share the samples; the first ones are repeated where the
-            samples do not divide evenly, so that all take equally many steps.
     """
 
-    def __init__(
-        self, dataset: AbstractDataset, seed: int, rank: int = 0, world_size: int = 1
-    ) -> None:
+    def __init__(self, dataset: AbstractDataset, seed: int) -> None:
         self.dataset = dataset
         self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -116,11 +103,8 @@ class EpochSampler(Sampler[int]):
         self.dataset.set_epoch(epoch)
 
     def __len__(self) -> int:
-        return -(-len(self.dataset.train) // self.world_size)
+        return len(self.dataset.train)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, "order", self.epoch))
-        order = torch.randperm(len(self.dataset.train), generator=generator)
-        everyone = len(self) * self.world_size
-        shared = order.repeat(-(-everyone // len(order)))[:everyone]
-        return iter(shared[self.rank :: self.world_size].tolist())
+        return iter(torch.randperm(len(self), generator=generator).tolist())

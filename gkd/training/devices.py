@@ -60,14 +60,14 @@ class Devices:
         return torch.device(self.kind, int(number))
 
     def check(self, batch_size: int, precision: str) -> None:
-        """Make sure that a batch can be shared out, and that the precision can be had.
+        """Make sure that a batch has something for every device, and that the precision can be had.
 
         Raises:
             ParameterError: one of them is not so.
         """
-        if batch_size % self.count:
+        if batch_size < self.count:
             raise ParameterError(
-                f"a batch_size of {batch_size} is not divisible by {self.count} devices"
+                f"{self.count} devices cannot share a batch of {batch_size}: raise batch_size"
             )
         if precision == "16-mixed" and self.kind == "cpu":
             raise ParameterError(

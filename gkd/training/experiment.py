@@ -2,7 +2,7 @@
 
 import copy
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +22,12 @@ from gkd.errors import DataError, GkdError, ParameterError, RecipeError
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
-from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe, TrainingRecipe
+from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
 from gkd.training.cache_policy import CachePolicy
 from gkd.training.devices import Devices
 from gkd.training.feature_space_recorder import FeatureSpace
 from gkd.training.seeds import derived_seed, set_random_state
+from gkd.training.sharing import differences, require_repeatable
 from gkd.training.weights import load_weights
 
 
@@ -89,15 +90,13 @@ class Experiment:
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
         """Training samples of epoch 0 in their own order, batched as for a student."""
-        size, count = self.recipe.training.batch_size, len(self.dataset.train)
-        for start in range(0, count, size):
-            yield self._batch(range(start, min(start + size, count)), device)
-
-    def _batch(self, indices: Iterable[int], device: torch.device) -> Batch:
+        samples, size = self.dataset.train, self.recipe.training.batch_size
         self.dataset.set_epoch(0)
-        samples = self.dataset.train
-        with self.origins.context("dataset"):
-            return collate([samples[index] for index in indices]).to(device)
+        for start in range(0, len(samples), size):
+            chosen = range(start, min(start + size, len(samples)))
+            with self.origins.context("dataset"):
+                batch = collate([samples[index] for index in chosen])
+            yield batch.to(device)
 
     @property
     def teacher_seed(self) -> int:
@@ -220,85 +219,67 @@ class Experiment:
             NetworkInputs(inputs_or(model, self.dataset.inputs), model, str(path[-1]))
         return model
 
-    def dry_run(self, devices: Devices) -> None:
-        """Take two batches through the teacher and through every method, and throw all away.
+    def dry_run(self, devices: Devices) -> list[str]:
+        """Take one batch through the teacher and through every method, and throw all away.
 
-        Mistakes show here, before hours of training. The second batch has as few samples as the
-        last of an epoch, where that has fewer than the others.
+        Mistakes show here, before hours of training.
+
+        Returns:
+            What the user should know before it begins.
 
         Raises:
             RecipeError: something fails, at the place of the recipe that asked for it.
         """
         recipe, device = self.recipe, devices.torch_device
+        notes: list[str] = []
+        if devices.count > 1:
+            with self.origins.context("dataset"):
+                require_repeatable(self.dataset)
         with self.origins.context("training"):
-            self._check_training(recipe.training, devices)
+            devices.check(recipe.training.batch_size, recipe.precision)
         batch = next(self.batches(device))
         teacher = None
         if recipe.teacher is not None:
             if recipe.teacher.training is not None:
                 with self.origins.context("teacher", "training"):
-                    self._check_training(recipe.teacher.training, devices)
+                    devices.check(recipe.teacher.training.batch_size, recipe.precision)
             with self.origins.context("teacher", "cache"):
                 self.cache_policy.check()
             teacher = self.teacher().to(device)
-            with self._trying("the first batch", "teacher"):
-                self.task_distiller(teacher)(batch)
-            if recipe.teacher.training is not None:
+            with self._first_batch("teacher"):
                 distiller = self.task_distiller(teacher)
-                self._try_last_batch(distiller, recipe.teacher.training, devices, "teacher")
+                distiller(batch)
+                if recipe.teacher.training is not None:
+                    notes += differences(distiller, batch, devices.count)
         # In memory, as nothing is to remain: what cannot be kept per sample shows here, too.
         cache = TeacherCache() if self.cache_policy.refusal is None else None
         for index, method in enumerate(recipe.methods):
             student = self.student(recipe.seeds[0], method).to(device)
             peers = self.peers(recipe.seeds[0], method)
             distiller = self.distiller(method, student, teacher, peers, cache).to(device)
-            with self._trying("the first batch", "methods", index):
+            with self._first_batch("methods", index):
                 self.prepare(distiller, recipe.seeds[0], device)
                 distiller(batch)
-            self._try_last_batch(distiller, recipe.training, devices, "methods", index)
+                notes += differences(distiller, batch, devices.count)
         if (space := self.feature_space()) is not None:
             assert teacher is not None
-            with self._trying("the first batch", "feature_space", "teacher"):
+            with self._first_batch("feature_space", "teacher"):
                 space.seen_by(teacher, "teacher")
-            with self._trying("the first batch", "feature_space", "student"):
+            with self._first_batch("feature_space", "student"):
                 space.seen_by(self.student(recipe.seeds[0]).to(device), "student")
-
-    def _check_training(self, training: TrainingRecipe, devices: Devices) -> None:
-        devices.check(training.batch_size, self.recipe.precision)
-        count = len(self.dataset.train)
-        if training.drop_last and count < training.batch_size:
-            raise ParameterError(
-                f"drop_last: a batch_size of {training.batch_size} is more than the {count} "
-                "training samples, so that every batch would be left out"
-            )
-
-    def _try_last_batch(
-        self, distiller: Distiller, training: TrainingRecipe, devices: Devices, *path: str | int
-    ) -> None:
-        """Take a batch like the last of an epoch through ``distiller``."""
-        count, size = len(self.dataset.train), training.batch_size
-        left = count % size
-        if not left or training.drop_last:
-            return
-        where = "teacher.training" if path[0] == "teacher" else "training"
-        what = f"the last batch of an epoch ({left} of {count} samples, in batches of {size})"
-        with self._trying(what, *path, advice=f"; {where}.drop_last = true leaves it out"):
-            # With fewer samples than devices each takes all of them.
-            distiller(self._batch(range(left // devices.count or left), devices.torch_device))
+        return [*dict.fromkeys(notes)]
 
     @contextmanager
-    def _trying(self, what: str, *path: str | int, advice: str = "") -> Iterator[None]:
+    def _first_batch(self, *path: str | int) -> Iterator[None]:
         """Add the place of ``path`` to any error, to those of others' code where they happened."""
         with self.origins.context(*path):
             try:
                 yield
-            except GkdError as error:
-                if advice:
-                    raise RecipeError(f"{what}: {error}{advice}") from error
+            except GkdError:
                 raise
             except Exception as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 raise RecipeError(
-                    f"{what} raised {type(error).__name__}: {error}{advice} "
+                    f"the first batch raised {type(error).__name__}: {error} "
                     f"[{frame.filename}:{frame.lineno}]"
                 ) from error

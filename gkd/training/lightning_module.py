@@ -60,6 +60,8 @@ class DistillationModule(LightningModule):
         set_random_state(derived_seed(self.seed, "epoch", epoch, self.global_rank))
         self.distiller.train()
         self.distiller.epoch = epoch
+        # Networks draw in every process anew, losses the same in all.
+        self.distiller.seed = derived_seed(self.seed, "epoch", epoch, 0)
         self.means = StepMeans()
         if epoch + 1 == self.trainer.max_epochs:
             self.trainer.check_val_every_n_epoch = 1  # the last epoch is validated in any case

@@ -133,9 +133,7 @@ class NetworkTraining:
         """
         training, seed, context = self.training, self.identity.seed, self.context
         module = DistillationModule(self.distiller, training, seed, self.scores, context.observers)
-        data = DataModule(
-            context.dataset, training.batch_size, seed, training.workers, training.drop_last
-        )
+        data = DataModule(context.dataset, training.batch_size, seed, training.workers)
         last, damage = resume_point(self.folder)
         for line in damage:
             context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)

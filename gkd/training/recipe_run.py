@@ -1,5 +1,6 @@
 """Running a recipe from the first check to the last network."""
 
+import gc
 import json
 import os
 import shutil
@@ -75,7 +76,7 @@ class Run:
             if self.resumed and self.first_process:
                 stack.enter_context(locked(self.directory.folder))
             experiment = Experiment(self.file, self.host)
-            experiment.dry_run(self.devices)
+            notes = experiment.dry_run(self.devices)
             if self.first_process:
                 data = fingerprint(experiment.dataset)
                 now = environment(self.host, self.devices, recipe.seeds) | {"data": data}
@@ -86,6 +87,8 @@ class Run:
                     self.directory.start(recipe, now)
                     stack.enter_context(locked(self.directory.folder))
                 self.say(f"run folder: {self.directory.folder}")
+            for note in notes:
+                self.say(note)
             stack.enter_context(shared_folder(self.directory.folder, self.devices.count))
             context, teacher = None, None
             # Seed by seed: a run that is stopped early has whole comparisons.
@@ -201,7 +204,10 @@ def shared_folder(folder: Path, processes: int) -> Iterator[None]:
     finally:
         os.environ.pop(_FOLDER, None)
         if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()  # or the interpreter may not come to its end
+            # Or the interpreter may not come to its end; a group that a circle of objects holds
+            # would outlive it, and end the process by SIGABRT.
+            gc.collect()
+            distributed.destroy_process_group()
 
 
 def open_run(

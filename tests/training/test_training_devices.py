@@ -1,17 +1,26 @@
 """Where a run computes, and several processes that share it."""
 
+import copy
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tiny_plugin
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from safetensors.torch import load_file
+from torch import nn
 
+import gkd
+from gkd.data import collate
 from gkd.errors import ParameterError
+from gkd.recipe.file import read_recipe
 from gkd.report.summary import summaries
 from gkd.training.devices import Devices
+from gkd.training.experiment import Experiment
+from gkd.training.sharing import differences, require_repeatable
 
 SCRIPT = """\
 import sys
@@ -26,7 +35,7 @@ from gkd.training.recipe_run import open_run
 folder = Path(sys.argv[1])
 host = create_host(discover=False)
 host.register(TinyPlugin())
-file = read_recipe(folder / "tiny.toml", ["seeds=[0]"])
+file = read_recipe(folder / "tiny.toml", sys.argv[2:])
 run = open_run(file, host, Devices("cpu", 2), Console(), out=folder / "run")
 run.train()
 sys.stdout.write("first done\\n" if run.first_process else "second done\\n")  # in one piece
@@ -54,8 +63,8 @@ def test_absent_devices():
 
 
 def test_batches_and_precisions_that_do_not_fit():
-    with pytest.raises(ParameterError, match="batch_size of 3 is not divisible by 2 devices"):
-        Devices("cpu", 2).check(3, "32-true")
+    with pytest.raises(ParameterError, match="2 devices cannot share a batch of 1"):
+        Devices("cpu", 2).check(1, "32-true")
     with pytest.raises(ParameterError, match="16-mixed needs a GPU"):
         Devices("cpu").check(2, "16-mixed")
     Devices("cpu", 2).check(4, "bf16-mixed")
@@ -81,12 +90,15 @@ def test_schedulers_do_not_steer_a_run_on_one_device(opened, monkeypatch, schedu
     assert Devices("cuda").torch_device == torch.device("cuda", 0)
 
 
-def test_two_processes_train_one_run(recipe_path, tmp_path):
+def test_two_processes_train_as_one(recipe_path, tmp_path, train_once):
+    # Five samples in batches of two: the last has none for the second process.
+    settings = ["seeds=[0]", "student.params={width=3, batch_norm=false}", "training.epochs=3"]
+    settings.append("teacher.params={width=8, batch_norm=false}")
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     path = [str(Path(__file__).parents[1]), *filter(None, sys.path)]
     done = subprocess.run(
-        [sys.executable, script, tmp_path],
+        [sys.executable, script, tmp_path, *settings],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -95,8 +107,82 @@ def test_two_processes_train_one_run(recipe_path, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "first done" in done.stdout
     assert "second done" in done.stdout, done.stderr
-    found = summaries(tmp_path / "run")
-    assert [summary.method for summary in found] == ["baseline", "mapped", "teacher"]
-    for summary in found:
-        losses = [row["loss"] for row in summary.history]
-        assert losses[-1] < losses[0]
+    alone = train_once(*settings).directory.folder
+    for network in ("teacher", "students/baseline/seed-0", "students/mapped/seed-0"):
+        ours, theirs = (
+            load_file(folder / network / "weights.safetensors")
+            for folder in (tmp_path / "run", alone)
+        )
+        for name, weights in ours.items():
+            assert weights.allclose(theirs[name], rtol=1e-5, atol=1e-6), (network, name)
+    together, alone = (
+        {summary.method: summary for summary in summaries(folder)}
+        for folder in (tmp_path / "run", alone)
+    )
+    for method, summary in together.items():
+        for row, other in zip(summary.history, alone[method].history, strict=True):
+            assert row["loss"] == pytest.approx(other["loss"], rel=1e-5)
+            assert row["validation/accuracy"] == other["validation/accuracy"]
+
+
+def test_what_is_not_as_on_one_device_is_said(recipe_path, tmp_path, host):
+    file = read_recipe(recipe_path, ["seeds=[0]"])
+    experiment = Experiment(file, host)
+    with host.activated():
+        notes = experiment.dry_run(Devices("cpu", 2))
+    assert notes == [
+        f"2 devices: batch normalisation of the {name} (norm) takes its statistics from the share "
+        "of each device, not from the whole batch"
+        for name in ("student",)
+    ]
+
+
+class Mixing(nn.Module):
+    """Outputs for a sample that depend on the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(x - x.mean(dim=0))
+
+
+class Heads(nn.Module):
+    """Keeps heads before nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads, self.out = nn.Identity(), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.out(self.heads(x.reshape(len(x), 2, 2).transpose(0, 1))[0].repeat(1, 2))
+
+
+def shared_by_two(network, **term):
+    batch = collate([tiny_plugin.Blobs().sample("train", index) for index in range(3)])
+    terms = [gkd.Term(tiny_plugin.Mapped(), **term)] if term else []
+    distiller = gkd.Distiller(
+        copy.deepcopy(network), network, terms, task="single-label", inputs=["x"]
+    )
+    return differences(distiller.prepare(batch), batch, processes=2)
+
+
+def test_networks_whose_samples_depend_on_one_another_are_named():
+    notes = shared_by_two(Mixing())
+    assert "what the student outputs for a sample (logits) depends on the other" in notes[0]
+    assert shared_by_two(nn.Linear(4, 3)) == []
+
+
+def test_taps_that_cannot_be_put_together():
+    term = {"student": "heads", "teacher": "heads", "layout": "H N F"}
+    with pytest.raises(ParameterError, match=r"tap 'heads' of shape \[2, 60, 2\].*first axis"):
+        shared_by_two(Heads(), **term)
+
+
+def test_samples_that_each_process_would_draw_anew():
+    dataset = tiny_plugin.Blobs()
+    require_repeatable(dataset)
+    dataset.sample = lambda *_: gkd.Sample(id="a", x=torch.randn(20, 4))
+    with pytest.raises(ParameterError, match="from the random state of the process"):
+        require_repeatable(dataset)
