@@ -121,6 +121,8 @@ class TrainingRecipe(Part):
     Args:
         epochs: passes over the training samples.
         batch_size: samples per step, over all devices together.
+        drop_last: whether the last batch of an epoch is left out where it has fewer samples, which
+            are others in every epoch. Batch norm needs more than one value of each channel.
         optimiser: ``momentum`` and ``nesterov`` are those of sgd.
         learning_rate: of the first epoch.
         weight_decay: L2 penalty (adam, sgd) or decoupled decay (adamw).
@@ -136,6 +138,7 @@ class TrainingRecipe(Part):
 
     epochs: PositiveInt
     batch_size: PositiveInt = 1
+    drop_last: bool = False
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: PositiveFloat = 0.001
     weight_decay: NonNegativeFloat = 0.0

@@ -20,16 +20,23 @@ class DataModule(LightningDataModule):
         batch_size: samples per step, over all processes together.
         seed: of the order.
         workers: processes that prepare batches.
+        drop_last: whether a last batch of fewer samples is left out.
     """
 
     def __init__(
-        self, dataset: AbstractDataset, batch_size: int, seed: int, workers: int = 0
+        self,
+        dataset: AbstractDataset,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        drop_last: bool = False,
     ) -> None:
         super().__init__()
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
         self.workers = workers
+        self.drop_last = drop_last
 
     def train_dataloader(self) -> "DataLoader[Sample]":
         """Loader whose sampler Lightning tells the epoch."""
@@ -45,6 +52,7 @@ class DataModule(LightningDataModule):
             _TrainingSamples(self.dataset),
             batch_size=self.batch_size,
             sampler=sampler,
+            drop_last=self.drop_last,
             collate_fn=collate if processes == 1 else shared,
             num_workers=self.workers,
             worker_init_fn=partial(_seed_worker, sampler),

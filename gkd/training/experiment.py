@@ -2,7 +2,7 @@
 
 import copy
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from gkd.errors import DataError, GkdError, ParameterError, RecipeError
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
-from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
+from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe, TrainingRecipe
 from gkd.training.cache_policy import CachePolicy
 from gkd.training.devices import Devices
 from gkd.training.feature_space_recorder import FeatureSpace
@@ -90,13 +90,15 @@ class Experiment:
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
         """Training samples of epoch 0 in their own order, batched as for a student."""
-        samples, size = self.dataset.train, self.recipe.training.batch_size
+        size, count = self.recipe.training.batch_size, len(self.dataset.train)
+        for start in range(0, count, size):
+            yield self._batch(range(start, min(start + size, count)), device)
+
+    def _batch(self, indices: Iterable[int], device: torch.device) -> Batch:
         self.dataset.set_epoch(0)
-        for start in range(0, len(samples), size):
-            chosen = range(start, min(start + size, len(samples)))
-            with self.origins.context("dataset"):
-                batch = collate([samples[index] for index in chosen])
-            yield batch.to(device)
+        samples = self.dataset.train
+        with self.origins.context("dataset"):
+            return collate([samples[index] for index in indices]).to(device)
 
     @property
     def teacher_seed(self) -> int:
@@ -220,9 +222,10 @@ class Experiment:
         return model
 
     def dry_run(self, devices: Devices) -> list[str]:
-        """Take one batch through the teacher and through every method, and throw all away.
+        """Take two batches through the teacher and through every method, and throw all away.
 
-        Mistakes show here, before hours of training.
+        Mistakes show here, before hours of training. The second batch has as few samples as the
+        last of an epoch, where that has fewer than the others.
 
         Returns:
             What the user should know before it begins.
@@ -236,20 +239,22 @@ class Experiment:
             with self.origins.context("dataset"):
                 require_repeatable(self.dataset)
         with self.origins.context("training"):
-            devices.check(recipe.training.batch_size, recipe.precision)
+            self._check_training(recipe.training, devices)
         batch = next(self.batches(device))
         teacher = None
         if recipe.teacher is not None:
             if recipe.teacher.training is not None:
                 with self.origins.context("teacher", "training"):
-                    devices.check(recipe.teacher.training.batch_size, recipe.precision)
+                    self._check_training(recipe.teacher.training, devices)
             with self.origins.context("teacher", "cache"):
                 self.cache_policy.check()
             teacher = self.teacher().to(device)
-            with self._first_batch("teacher"):
-                distiller = self.task_distiller(teacher)
+            distiller = self.task_distiller(teacher)
+            with self._trying("the first batch", "teacher"):
                 distiller(batch)
-                if recipe.teacher.training is not None:
+            if recipe.teacher.training is not None:
+                self._try_small_batches(distiller, recipe.teacher.training, devices, "teacher")
+                with self._trying("the first batch", "teacher"):
                     notes += differences(distiller, batch, devices.count)
         # In memory, as nothing is to remain: what cannot be kept per sample shows here, too.
         cache = TeacherCache() if self.cache_policy.refusal is None else None
@@ -257,29 +262,62 @@ class Experiment:
             student = self.student(recipe.seeds[0], method).to(device)
             peers = self.peers(recipe.seeds[0], method)
             distiller = self.distiller(method, student, teacher, peers, cache).to(device)
-            with self._first_batch("methods", index):
+            with self._trying("the first batch", "methods", index):
                 self.prepare(distiller, recipe.seeds[0], device)
                 distiller(batch)
+            self._try_small_batches(distiller, recipe.training, devices, "methods", index)
+            with self._trying("the first batch", "methods", index):
                 notes += differences(distiller, batch, devices.count)
         if (space := self.feature_space()) is not None:
             assert teacher is not None
-            with self._first_batch("feature_space", "teacher"):
+            with self._trying("the first batch", "feature_space", "teacher"):
                 space.seen_by(teacher, "teacher")
-            with self._first_batch("feature_space", "student"):
+            with self._trying("the first batch", "feature_space", "student"):
                 space.seen_by(self.student(recipe.seeds[0]).to(device), "student")
         return [*dict.fromkeys(notes)]
 
+    def _check_training(self, training: TrainingRecipe, devices: Devices) -> None:
+        devices.check(training.batch_size, self.recipe.precision)
+        count = len(self.dataset.train)
+        if training.drop_last and count < training.batch_size:
+            raise ParameterError(
+                f"drop_last: a batch_size of {training.batch_size} is more than the {count} "
+                "training samples, so that every batch would be left out"
+            )
+
+    def _try_small_batches(
+        self, distiller: Distiller, training: TrainingRecipe, devices: Devices, *path: str | int
+    ) -> None:
+        """Take what a device has least of through ``distiller``: of a batch, of an epoch's last."""
+        count, size = len(self.dataset.train), training.batch_size
+        shared, left = min(size, count) // devices.count, count % size
+        where = "teacher.training" if path[0] == "teacher" else "training"
+        trials = []
+        if devices.count > 1 and shared:
+            what = f"the share of one of {devices.count} devices of a batch of {size}"
+            trials.append((shared, what, f"; raise {where}.batch_size"))
+        if left and not training.drop_last:
+            what = f"the last batch of an epoch ({left} of {count} samples, in batches of {size})"
+            # With fewer samples than devices each takes all of them.
+            least = left // devices.count or left
+            trials.append((least, what, f"; {where}.drop_last = true leaves it out"))
+        for number, what, advice in trials:
+            with self._trying(what, *path, advice=advice):
+                distiller(self._batch(range(number), devices.torch_device))
+
     @contextmanager
-    def _first_batch(self, *path: str | int) -> Iterator[None]:
+    def _trying(self, what: str, *path: str | int, advice: str = "") -> Iterator[None]:
         """Add the place of ``path`` to any error, to those of others' code where they happened."""
         with self.origins.context(*path):
             try:
                 yield
-            except GkdError:
+            except GkdError as error:
+                if advice:
+                    raise RecipeError(f"{what}: {error}{advice}") from error
                 raise
             except Exception as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 raise RecipeError(
-                    f"the first batch raised {type(error).__name__}: {error} "
+                    f"{what} raised {type(error).__name__}: {error}{advice} "
                     f"[{frame.filename}:{frame.lineno}]"
                 ) from error

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.plugins.environments import LightningEnvironment
 from rich.console import Console
 from torch import nn
 
@@ -133,7 +133,9 @@ class NetworkTraining:
         """
         training, seed, context = self.training, self.identity.seed, self.context
         module = DistillationModule(self.distiller, training, seed, self.scores, context.observers)
-        data = DataModule(context.dataset, training.batch_size, seed, training.workers)
+        data = DataModule(
+            context.dataset, training.batch_size, seed, training.workers, training.drop_last
+        )
         last, damage = resume_point(self.folder)
         for line in damage:
             context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)

@@ -9,8 +9,10 @@ import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
+from tiny_plugin import Blobs
 from torch import nn
 
+from gkd.data import Sample
 from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
 from gkd.training import progress
@@ -292,6 +294,32 @@ def test_errors_of_others_code_are_told_with_their_place(opened, plugin, monkeyp
     message = str(caught.value)
     assert "tiny.toml:7: teacher: the first batch raised ZeroDivisionError: no width" in message
     assert "test_training_run.py:" in message
+
+
+def test_a_last_batch_that_must_fail_is_said_before_the_first_step(opened, plugin, monkeypatch):
+    whole = Blobs.sample
+
+    def one_row(self, split, index, epoch=0):
+        sample = whole(self, split, index, epoch)
+        return Sample(id=sample.id, x=sample.x[:1], y=sample.y[:1])
+
+    monkeypatch.setattr(Blobs, "sample", one_row)  # batch norm needs two rows
+    with pytest.raises(RecipeError) as caught:
+        opened("teacher.training.batch_size=5").train()
+    message = str(caught.value)
+    assert "methods.0: the last batch of an epoch (1 of 5 samples, in batches of 2)" in message
+    assert "Expected more than 1 value per channel" in message
+    assert "training.drop_last = true leaves it out" in message
+    with pytest.raises(RecipeError, match=r"teacher: the last .*; teacher.training.drop_last = "):
+        opened("training.drop_last=true").train()
+    assert plugin.events == []
+    both = ("training.drop_last=true", "teacher.training.drop_last=true", "seeds=[0]")
+    run = opened(*both, "training.epochs=2")
+    run.train()
+    assert len(plugin.events) == 3 * 2 * 2  # networks, epochs, whole batches
+    assert summary(run, "students", "mapped", "seed-0")["epochs"] == 2
+    with pytest.raises(RecipeError, match="training: drop_last: a batch_size of 6 is more"):
+        opened("training.drop_last=true", "training.batch_size=6", out="other").train()
 
 
 def test_data_that_does_not_fit_together(opened, plugin, monkeypatch):
