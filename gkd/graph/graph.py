@@ -105,7 +105,9 @@ class Graph:
         """Return ``Graph(edge_index, num_nodes)``, the same object while the tensor is the same.
 
         Everything that sees one batch (teacher, student, losses) thereby shares one sorting and
-        one transpose. A tensor that was modified in place gives a new graph.
+        one transpose. A tensor whose edges were changed in place gives a new graph, also where
+        they were changed through numpy or shared memory. On an accelerator, where to compare them
+        would mean to wait, changes through ``edge_index.data`` go unseen.
 
         >>> edges = torch.tensor([[0, 1], [1, 2]])
         >>> Graph.of(edges, 3) is Graph.of(edges, 3)
@@ -334,10 +336,11 @@ def remember_graph(edge_index: Tensor, graph: Graph) -> None:
         edge_index: int64 ``[2, E]``.
         graph: must not hold this very tensor object, or neither would ever be freed.
     """
-    # Tensors made under inference_mode count no versions: their content is compared instead.
-    counts = not edge_index.is_inference()
-    version = edge_index._version if counts else None
-    _memo[edge_index] = _Remembered(version, None if counts else edge_index.clone(), graph)
+    version = _version(edge_index)
+    # Numpy, other processes and ``.data`` write without a new version. To compare the edges costs
+    # about a hundredth of sorting them, but for an accelerator, which would have to be waited for.
+    unseen = version is None or edge_index.device.type == "cpu"
+    _memo[edge_index] = _Remembered(version, edge_index.clone() if unseen else None, graph)
 
 
 class _Remembered(NamedTuple):
@@ -346,11 +349,14 @@ class _Remembered(NamedTuple):
     graph: Graph
 
     def matches(self, edge_index: Tensor, num_nodes: int) -> bool:
-        # In-place changes raise the version that a tensor and its views share.
-        version = None if edge_index.is_inference() else edge_index._version
-        if self.graph.num_nodes != num_nodes or self.version != version:
+        if self.graph.num_nodes != num_nodes or self.version != _version(edge_index):
             return False
         return self.content is None or torch.equal(self.content, edge_index)
+
+
+def _version(tensor: Tensor) -> int | None:
+    """Return what in-place changes raise; None for tensors of inference_mode, which lack it."""
+    return None if tensor.is_inference() else tensor._version
 
 
 _memo: MutableMapping[Tensor, _Remembered] = WeakIdKeyDictionary()

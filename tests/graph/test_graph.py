@@ -63,6 +63,21 @@ def test_a_tensor_modified_in_place_gives_a_new_graph(inference):
         assert Graph.of(edges, 3) == Graph(edges, 3) != before
 
 
+def test_a_buffer_refilled_behind_the_tensor_gives_a_new_graph():
+    def through_numpy(edges, others):
+        edges.numpy()[...] = others.numpy()
+
+    def through_data(edges, others):
+        edges.data.copy_(others)
+
+    for refill in (through_numpy, through_data):
+        for edges in (EDGES.clone(), Graph(EDGES, 3).edge_index.clone().share_memory_()):
+            others = edges.flip(0)
+            assert Graph.of(edges, 3) is Graph.of(edges, 3)
+            refill(edges, others)
+            assert Graph.of(edges, 3) == Graph(others, 3)
+
+
 @pytest.mark.parametrize("ordered", [False, True])
 def test_a_graph_dies_with_the_tensor_it_was_made_of(ordered):
     edges = Graph(EDGES, 3).edge_index.clone() if ordered else EDGES.clone()
