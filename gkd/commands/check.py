@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -124,11 +125,16 @@ def _is_importable(target: str) -> bool:
     """Whether ``target`` is a ``MODULE:OBJECT`` rather than a name of something installed."""
     module, colon, attribute = target.partition(":")
     parts = [*module.split("."), *attribute.split(".")]
-    installed = {canonical_name(record.source.distribution) for record in current_host().plugins}
-    prefixes = {*KINDS, *installed}
-    return (
-        bool(colon) and canonical_name(module) not in prefixes and all(map(str.isidentifier, parts))
-    )
+    if not colon or module in KINDS or not all(map(str.isidentifier, parts)):
+        return False
+    host = current_host()
+    sources = [record.source for record in host.plugins]
+    components = [item for kind in KINDS for item in host.components(kind).values()]
+    if any(one.is_called(target) for one in (*sources, *components)):
+        return False
+    # A distribution is mostly called as its module is, but for hyphens.
+    distributions = {canonical_name(source.distribution) for source in sources}
+    return canonical_name(module) not in distributions or find_spec(parts[0]) is not None
 
 
 def _import_object(target: str) -> Any:

@@ -137,6 +137,18 @@ def test_an_object_need_not_be_installed(
     assert "example_parameters" in outcome.err
 
 
+def test_an_object_may_be_of_a_module_that_is_called_as_its_distribution(
+    kernels: Site, run: Run
+) -> None:
+    kernels.declare("other-name", {"plug": "my_kernels"})
+    found = run("check", "my_kernels:Sound", *QUICK, "--json")
+    assert (found.status, found.json["reports"][0]["name"]) == (0, "sound")
+    found = run("check", "my_kernels:sound", *QUICK, "--json")
+    assert (found.status, found.json["reports"][0]["name"]) == (0, "sound")
+    assert "my_kernels has no 'Soud'; did you mean 'Sound'?" in run("check", "my_kernels:Soud").err
+    assert "installed is called 'other_name:Soud'" in run("check", "other_name:Soud").err
+
+
 def test_the_components_of_a_plugin_are_summed_up(site: Site, run: Run) -> None:
     offer = OFFER.replace('"sound": Sound', '"other": Lopsided')
     site.add("my-kernels", KERNELS + offer)
