@@ -130,7 +130,9 @@ def _is_importable(target: str) -> bool:
     host = current_host()
     sources = [record.source for record in host.plugins]
     components = [item for kind in KINDS for item in host.components(kind).values()]
-    if any(one.is_called(target) for one in (*sources, *components)):
+    if any(source.is_called(target) for source in sources) or any(
+        component.is_called(target) for component in components
+    ):
         return False
     # A distribution is mostly called as its module is, but for hyphens.
     distributions = {canonical_name(source.distribution) for source in sources}

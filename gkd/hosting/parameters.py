@@ -4,7 +4,8 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 from gkd.errors import NAMED, ParameterError, annotations, conform_arguments, notation
 
@@ -44,6 +45,18 @@ def readable_signature(factory: Callable[..., Any]) -> str:
         else:
             words.append(str(parameter.replace(annotation=parameter.empty)))
     return f"({', '.join(words)})"
+
+
+def path_parameters(factory: Callable[..., Any]) -> set[str]:
+    """Return the names of the parameters that take a ``pathlib.Path``, by their annotations.
+
+    >>> from pathlib import Path
+    >>> def factory(root: str | Path, split: str): ...
+    >>> path_parameters(factory)
+    {'root'}
+    """
+    found = annotations(_constructor(factory))
+    return {name for name, annotation in found if Path in (annotation, *get_args(annotation))}
 
 
 def bind_parameters(

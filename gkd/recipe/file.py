@@ -3,15 +3,17 @@
 import re
 import tomllib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import tomlkit
 from pydantic import ValidationError
 
 from gkd.errors import RecipeError, suggestion
+from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
 from gkd.recipe.origins import Origins, explain
@@ -44,6 +46,37 @@ class RecipeFile:
             if kinds is None or kind in kinds:
                 with self.origins.context(*path):
                     host.component(kind, name)
+
+    def with_absolute_paths(self, host: "Host") -> Self:
+        """Return the recipe whose relative paths are those of the working folder of now.
+
+        A run may be gone on with from another folder.
+
+        Args:
+            host: where components come from; which of their parameters are paths, these say.
+
+        Raises:
+            RecipeError: there is no such component, or it cannot be imported.
+        """
+        data: Any = self.recipe.model_dump(exclude_none=True)
+        if self.recipe.teacher is not None and self.recipe.teacher.weights is not None:
+            _make_absolute(data["teacher"], ["weights"])
+        for place, kind, name in component_names(self.recipe):
+            *above, key = place
+            table = reduce(lambda whole, part: whole[part], above, data)
+            with self.origins.context(*place):
+                names = path_parameters(host.component(kind, name).factory)
+            if kind in ("model", "loss"):
+                _make_absolute(table["params"], names)
+            elif key == "name":  # else there is the name alone, without parameters
+                _make_absolute(table, names)
+        return replace(self, recipe=Recipe.model_validate(data))
+
+
+def _make_absolute(params: dict[str, Any], names: Iterable[str]) -> None:
+    for name in names:
+        if isinstance(params.get(name), str):
+            params[name] = str(Path(params[name]).expanduser().absolute())
 
 
 def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> RecipeFile:

@@ -226,6 +226,7 @@ def open_run(
     Raises:
         RecipeError: a new run's folder is in use, or there is nothing of this recipe to resume.
     """
+    file = file.with_absolute_paths(host)
     if _FOLDER in os.environ:
         directory = RunDirectory(Path(os.environ[_FOLDER]))
         quiet = Console(quiet=True)

@@ -182,5 +182,12 @@ def _changes(then: Any, now: Any, path: str = "") -> list[str]:
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(then, now, strict=True))]
     else:
-        return [] if then == now else [f"{path} was {then!r}, is {now!r}"]
+        return [] if _same(then, now) else [f"{path} was {then!r}, is {now!r}"]
     return [line for key, a, b in pairs for line in _changes(a, b, f"{path}.{key}".lstrip("."))]
+
+
+def _same(then: Any, now: Any) -> bool:
+    """Whether two values of recipes are one; runs of before may hold a path as it was given."""
+    if then == now or not (isinstance(then, str) and isinstance(now, str)):
+        return bool(then == now)
+    return Path(now).is_absolute() and Path(then).expanduser().absolute() == Path(now)

@@ -7,12 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tiny_plugin import TinyPlugin
+from rich.console import Console
+from tiny_plugin import Blobs, TinyPlugin
 
 from gkd import hookimpl
 from gkd.errors import RecipeError
 from gkd.files import read_sealed_json, read_sealed_text
+from gkd.hosting.host import create_host
+from gkd.recipe.file import read_recipe
 from gkd.training import run_directory
+from gkd.training.devices import Devices
+from gkd.training.recipe_run import Run, open_run
 from gkd.training.run_directory import RunDirectory, new_folders
 from gkd.training.run_lock import locked
 from gkd.training.termination import Terminated
@@ -121,3 +126,48 @@ def test_sigterm_is_an_interrupt(opened, plugin, step) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
     assert len(plugin.events) == step  # at once, not at the end of the epoch
     opened("seeds=[0]", resume=True).train()
+
+
+def test_a_run_with_relative_paths_goes_on_from_another_folder(
+    recipe_path, tmp_path, monkeypatch
+) -> None:
+    class FromFolder(Blobs):
+        def __init__(self, root: str | Path, name_of: str = "") -> None:
+            super().__init__()
+            assert (Path(root) / "blobs").is_file()
+
+    class Plugin(TinyPlugin):
+        @hookimpl
+        def gkd_datasets(self):
+            return {"blobs": FromFolder}
+
+    host = create_host(discover=False)
+    host.register(Plugin())
+    console = Console(quiet=True)
+
+    def opened(recipe: Path, root: str, **options: object) -> Run:
+        settings = [f"dataset.root={root!r}", "dataset.name_of='data'", "seeds=[0]"]
+        settings += ["training.epochs=1", "teacher.training.epochs=1"]
+        file = read_recipe(recipe, settings)
+        return open_run(file, host, Devices("cpu"), console, out=tmp_path / "run", **options)
+
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here / "data", elsewhere):
+        folder.mkdir(parents=True)
+    (here / "data" / "blobs").touch()
+    monkeypatch.chdir(here)
+    opened(recipe_path, "data").train()
+    own = tmp_path / "run" / "recipe.toml"
+    absolute = str(here / "data")
+    assert read_recipe(own).recipe.dataset.params == {"root": absolute, "name_of": "data"}
+    monkeypatch.chdir(elsewhere)
+    opened(own, absolute, resume=True).train()
+    with pytest.raises(RecipeError, match=f"dataset.root was '{absolute}', is '{elsewhere}/data'"):
+        opened(recipe_path, "data", resume=True)
+    monkeypatch.chdir(here)
+    whole = read_sealed_text(own)
+    own.write_text(whole.replace(f'"{absolute}"', '"./data"'))  # as runs of before have it
+    assert own.read_text() != whole
+    opened(recipe_path, "data", resume=True)
+    with pytest.raises(RecipeError, match=r"dataset.root was '\./data', is '/data'"):
+        opened(recipe_path, "/data", resume=True)
