@@ -3,6 +3,7 @@
 Every command imports what it needs when it runs, so that help and mistakes need no torch.
 """
 
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -253,7 +254,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on ``arguments`` (default: the process's own).
 
     A :class:`gkd.errors.GkdError` is one message on stderr and exit status 2; Ctrl-C exits 130.
+    What the output's encoding lacks is written as a question mark.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         app(args=arguments)
     except GkdError as error:

@@ -1,10 +1,10 @@
 """``gkd report``: reports written again, and runs compared."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
+from gkd.commands.listing import print_json
 from gkd.errors import DataError
 from gkd.report.outputs import json_text, write_files
 from gkd.report.results import Results, run_results
@@ -29,7 +29,7 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     else:
         _write(runs, out)
     if as_json:
-        typer.echo(json_text(runs), nl=False)
+        print_json(json.loads(json_text(runs)))
     else:
         print_runs(runs)
 

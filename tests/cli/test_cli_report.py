@@ -1,4 +1,6 @@
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,29 @@ def test_it_writes_the_files_and_prints_the_table(
 
 def test_json_is_what_the_file_holds(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gkd("report", run_dir, "--json") == 0
-    assert capsys.readouterr().out == (run_dir / "results.json").read_text(encoding="utf-8")
+    written = json.loads((run_dir / "results.json").read_text(encoding="utf-8"))
+    assert json.loads(capsys.readouterr().out) == written
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_output_may_have_an_encoding_that_lacks_characters(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    recipe = run_dir / "recipe.toml"
+    title = "\N{GREEK SMALL LETTER SIGMA} \N{RIGHTWARDS ARROW} \N{CJK UNIFIED IDEOGRAPH-4E2D}"
+    recipe.write_text(recipe.read_text().replace("LSP on PPI", title), encoding="utf-8")
+    assert gkd("report", run_dir) == 0
+    printed = streams["stdout"].buffer.getvalue().decode(encoding)
+    assert "? ? ?" in printed
+    assert "lsp beat the baseline by 0.39 points" in printed
+    assert gkd("report", run_dir, "--json") == 0
+    text = streams["stdout"].buffer.getvalue().decode(encoding).removeprefix(printed)
+    assert json.loads(text)["title"] == title
+    assert gkd("report", run_dir / "\N{GREEK SMALL LETTER SIGMA}") == 2
+    assert "error: " in streams["stderr"].buffer.getvalue().decode(encoding)
 
 
 def test_several_runs_make_one_report(
