@@ -32,7 +32,7 @@ from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
-from gkd.distillation.teachers import AVERAGE, TeacherViews, networks_by_name
+from gkd.distillation.teachers import AVERAGE, TeacherRun, networks_by_name
 from gkd.distillation.term import Term
 from gkd.distillation.views import NetworkOutputs, network_outputs
 from gkd.errors import ParameterError, UnknownNameError, suggestion
@@ -154,8 +154,8 @@ class Distiller(nn.Module):
             name: network_taps(name, networks.label(name), self.terms, places[name])
             for name in networks.all
         }
-        self._teacher_views = {
-            name: TeacherViews(name, networks, self.terms, places[name]) for name in networks.fixed
+        self._fixed = {
+            name: TeacherRun(name, networks, self.terms, places[name]) for name in networks.fixed
         }
         said = inputs_by_network(inputs, given)
         said[AVERAGE] = said[STUDENT]
@@ -283,7 +283,7 @@ class Distiller(nn.Module):
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         complete = True
         for name in self.teachers:
-            complete &= self._teacher_views[name].remember(
+            complete &= self._fixed[name].remember(
                 BatchNodes(batch), self._inputs[name], self.teacher_cache
             )
         return complete
@@ -307,34 +307,32 @@ class Distiller(nn.Module):
     ) -> tuple[dict[str, NetworkOutputs], dict[str, Compared]]:
         """Return the outputs of what learns, and the views of each term."""
         batch, share = nodes.batch, own_share(nodes.batch)
-        wanted = {term.name for term in terms}
+        compared = {name for term in terms for name in term.teacher_views}
         # Teachers first: their activations are gone before the student's pile up. The average
         # moves with every step, so that nothing of it can be kept.
         fixed = {
-            name: teacher.term_views(
-                nodes, self._inputs[name], wanted, None if name == AVERAGE else cache
-            )
-            for name, teacher in self._teacher_views.items()
+            name: teacher.outputs(nodes, self._inputs[name], None if name == AVERAGE else cache)
+            for name, teacher in self._fixed.items()
+            if name in compared
         }
-        outputs = {
+        learning = {
             name: gather_outputs(self.outputs(name, share), batch)
             for name in (STUDENT, *self.peers)
         }
+        outputs = fixed | learning
         views = {}
         for term in terms:
             with term_context(term.name):
-                term.student_view.require_gradient(outputs[term.student])
-                student = term.student_view.view(nodes, outputs[term.student])
                 teachers = {
-                    name: fixed[name][term.name]
-                    if name in fixed
-                    else view.view(nodes, outputs[name]).detach()
+                    name: view.view(nodes, outputs[name]).detach()
                     for name, view in term.teacher_views.items()
                 }
+                term.student_view.require_gradient(outputs[term.student])
+                student = term.student_view.view(nodes, outputs[term.student])
                 for teacher in teachers.values():
                     _require_same_rows(student, teacher)
             views[term.name] = student, teachers
-        return outputs, views
+        return learning, views
 
     def _value(self, term: ResolvedTerm, views: Compared, nodes: BatchNodes) -> Tensor:
         step, student = None, views[0]

@@ -1,4 +1,4 @@
-"""Teachers: frozen, in evaluation mode, without gradients; and what terms see of them."""
+"""Teachers: frozen, in evaluation mode, without gradients."""
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -99,8 +99,8 @@ def networks_by_name(
     return Networks({STUDENT: student, **learning}, fixed, list(teacher))
 
 
-class TeacherViews:
-    """What terms see of one teacher, from a run of it or from a cache.
+class TeacherRun:
+    """Runs one teacher for the terms that compare with it, or asks a cache.
 
     Attributes:
         teacher: the network.
@@ -122,10 +122,10 @@ class TeacherViews:
     ) -> None:
         self.teacher = networks.fixed[name]
         self.label = networks.label(name)
-        self._views = {
+        self._ends = {
             term.name: term.teacher_views[name] for term in terms if name in term.teacher_views
         }
-        ends = self._views.values()
+        ends = self._ends.values()
         keys = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
         self._source = Source(self.teacher, self.label, keys)
         taps = network_taps(name, self.label, terms, logits)
@@ -135,47 +135,30 @@ class TeacherViews:
         self._random: bool | None = None  # nobody knows before the first run
         self._told = False
 
-    def term_views(
-        self,
-        nodes: BatchNodes,
-        inputs: NetworkInputs,
-        names: Collection[str],
-        cache: TeacherCache | None,
-    ) -> dict[str, View]:
-        """Return the views of those of the terms ``names`` that compare with this teacher.
+    def outputs(
+        self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache | None
+    ) -> NetworkOutputs:
+        """Return what the teacher says of a batch, for all terms that compare with it.
 
         Args:
             nodes: of the batch.
             inputs: what the teacher is called with.
-            names: of terms.
             cache: where to find what is kept of whole batches; None to run the teacher.
         """
-        wanted = {name: end for name, end in self._views.items() if name in names}
-        if not wanted:
-            return {}
-        views = {}
         with self._answers():
             if cache is not None:
                 arguments = inputs.arguments(nodes.batch)
                 content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
                 entries = cache.views(self._source, nodes.batch, content, run)
-            else:
-                own = self._outputs(inputs.arguments(own_share(nodes.batch)))
-                outputs = gather_outputs(own, nodes.batch)
-                if self._random and not self._told:
-                    self._told = True
-                    warnings.warn(
-                        f"the {self.label} {_AT_RANDOM}; terms compare with another draw in every "
-                        "step",
-                        stacklevel=2,
-                    )
-            for name, end in wanted.items():
-                with term_context(name):
-                    if cache is not None:
-                        views[name] = end.view_of_entries(nodes, entries)
-                    else:
-                        views[name] = end.view(nodes, outputs)
-        return views
+                return NetworkOutputs.of_entries(entries, self._taps.features)
+            own = self._outputs(inputs.arguments(own_share(nodes.batch)))
+            if self._random and not self._told:
+                self._told = True
+                warnings.warn(
+                    f"the {self.label} {_AT_RANDOM}; terms compare with another draw in every step",
+                    stacklevel=2,
+                )
+            return gather_outputs(own, nodes.batch)
 
     def remember(self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache) -> bool:
         """Have ``cache`` keep what all terms need of a batch; False where there is no room."""
@@ -187,7 +170,7 @@ class TeacherViews:
     def _content(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, object]:
         """Return all that cache entries follow from: the inputs, and the edges of targets."""
         content = dict(arguments.content)
-        for end in self._views.values():
+        for end in self._ends.values():
             if end.target is not None and isinstance(end.graph, BatchGraph):
                 edges = end.graph.edges(nodes)
                 if edges is not None and end.graph.name not in content:
@@ -209,7 +192,7 @@ class TeacherViews:
                 "teacher_cache=None, in a recipe [teacher] cache = false"
             )
         entries: dict[str, View] = {}
-        for name, end in self._views.items():
+        for name, end in self._ends.items():
             with term_context(name):
                 entries |= end.cache_entries(nodes, outputs)
         return entries

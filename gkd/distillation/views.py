@@ -25,6 +25,12 @@ from gkd.hosting.host import create
 from gkd.loss import AbstractLoss, View
 
 _TAP_PREFIX = "tap:"
+_LOGITS = "logits"  # cache key
+
+
+def _key(tap: Tap) -> str:
+    """Return the cache key of tapped features."""
+    return f"features:{tap}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,29 @@ class NetworkOutputs:
         logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs; None if nobody needs them.
         features: by tap, as the sub-module returned them.
         graphs: by tap, a graph or an edge index ``[2, E]``.
+        made: by cache key, graphs and targets that were made of all this before.
     """
 
     logits: Tensor | None
     features: Mapping[Tap, Tensor]
     graphs: Mapping[Tap, Graph | Tensor]
+    made: Mapping[str, View] = field(default_factory=dict)
+
+    @classmethod
+    def of_entries(cls, entries: Mapping[str, View], taps: Collection[Tap]) -> NetworkOutputs:
+        """Return the outputs that cache entries of a batch stand for.
+
+        Args:
+            entries: by key, see :meth:`TeacherView.cache_entries`.
+            taps: of features.
+        """
+        kept = {tap: entries[_key(tap)].features for tap in taps if _key(tap) in entries}
+        return cls(
+            logits=entries[_LOGITS].logits if _LOGITS in entries else None,
+            features=cast(Mapping[Tap, Tensor], kept),
+            graphs={},
+            made=entries,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +173,21 @@ class ViewSource:
                     "tap a sub-module that trains, or checkpoint with use_reentrant=False"
                 )
 
-    def view(self, nodes: BatchNodes, outputs: NetworkOutputs, graph: Graph | None = None) -> View:
+    @property
+    def graph_key(self) -> str | None:
+        """Cache key of a graph that follows from the network; None where it is the batch's."""
+        if self.graph.key is None:
+            return None
+        read_as = "" if self.layout is None else f" as {self.layout}"
+        built_on = "" if self.graph.tap is not None else f"{self.tap}{read_as}:"
+        return f"graph:{built_on}{self.graph.key}"
+
+    def view(self, nodes: BatchNodes, outputs: NetworkOutputs) -> View:
         """Return the view for one batch, its features as rows.
 
         Args:
             nodes: what the network ran on.
             outputs: of the network.
-            graph: the view's, where it is known.
         """
         if self.tap is None:
             view = View(logits=outputs.logits)
@@ -169,9 +201,10 @@ class ViewSource:
             view = View(logits=outputs.logits, features=features, batch=samples)
             if len(layers) > 1:
                 view = replace(view, layers=tuple(layers))
-        if graph is None:
-            graph = self.graph.graph(view, nodes, outputs)
-        return replace(view, graph=graph)
+        made = None if self.graph_key is None else outputs.made.get(self.graph_key)
+        if made is None or made.graph is None:
+            return replace(view, graph=self.graph.graph(view, nodes, outputs))
+        return replace(view, graph=made.graph)
 
 
 @dataclass(frozen=True)
@@ -199,8 +232,9 @@ class TeacherView(ViewSource):
         """Names of the cache entries that make the view: the same for every batch."""
         if self.target is not None:
             return (self.target,)
-        logits = ("logits",) if self.needs_logits else ()
-        return (*logits, *self._features, *(() if self._graph is None else (self._graph,)))
+        logits = (_LOGITS,) if self.needs_logits else ()
+        graph = () if self.graph_key is None else (self.graph_key,)
+        return (*logits, *map(_key, self.feature_taps), *graph)
 
     def cache_entries(self, nodes: BatchNodes, outputs: NetworkOutputs) -> dict[str, View]:
         """Return what to keep of the teacher's outputs for a batch, by cache key."""
@@ -210,48 +244,27 @@ class TeacherView(ViewSource):
         known = view.features is None or view.batch is not None
         if self.target is not None:
             return {self.target: self.loss.target(view) if known else replace(view, graph=None)}
-        entries = {"logits": View(logits=outputs.logits)} if self.needs_logits else {}
+        entries = {_LOGITS: View(logits=outputs.logits)} if self.needs_logits else {}
         if self.layout is not None and not self.layout.divisible:
             raise ParameterError(
                 f"teacher cache: {self.label}: tap {str(self.tap)!r} of the layout {self.layout} "
                 "cannot be divided among the samples, so it cannot be kept; pass teacher_cache=None"
             )
-        for key, tap in self._features.items():
-            entries[key] = View(features=outputs.features[tap])
-        if self._graph is not None:
+        for tap in self.feature_taps:
+            entries[_key(tap)] = View(features=outputs.features[tap])
+        if self.graph_key is not None:
             kept = known or self.graph.tap is not None
-            entries[self._graph] = View(graph=view.graph if kept else None)
+            entries[self.graph_key] = View(graph=view.graph if kept else None)
         return entries
 
-    def view_of_entries(self, nodes: BatchNodes, entries: Mapping[str, View]) -> View:
-        """Return the view that the loss gets, made from cache entries of the whole batch."""
-        if self.target is None:
-            outputs = NetworkOutputs(
-                logits=entries["logits"].logits if self.needs_logits else None,
-                features={
-                    tap: cast(Tensor, entries[key].features) for key, tap in self._features.items()
-                },
-                graphs={},
-            )
-            graph = None if self._graph is None else entries[self._graph].graph
-            return self.view(nodes, outputs, graph)
-        target = entries[self.target]
+    def view(self, nodes: BatchNodes, outputs: NetworkOutputs) -> View:
+        """Return the view for one batch; the loss's target, where that was made before."""
+        if self.target is None or self.target not in outputs.made:
+            return super().view(nodes, outputs)
+        target = outputs.made[self.target]
         rows = target.features
         samples = None if rows is None else nodes.samples_of(len(rows))
         return replace(target, batch=samples, graph=cast(BatchGraph, self.graph).of_batch(nodes))
-
-    @property
-    def _features(self) -> Mapping[str, Tap]:
-        return {f"features:{tap}": tap for tap in self.feature_taps}
-
-    @property
-    def _graph(self) -> str | None:
-        """Key of a graph that follows from the network; None where it is the batch's."""
-        if self.graph.key is None:
-            return None
-        read_as = "" if self.layout is None else f" as {self.layout}"
-        built_on = "" if self.graph.tap is not None else f"{self.tap}{read_as}:"
-        return f"graph:{built_on}{self.graph.key}"
 
 
 def declared_uses(loss: AbstractLoss) -> tuple[str, ...] | None:
