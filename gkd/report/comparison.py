@@ -2,18 +2,26 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from pydantic import BaseModel
 
-from gkd.errors import ParameterError
 from gkd.evaluation.metric import Metric
 from gkd.report.formats import difference, unit
+from gkd.report.significance import (
+    ENOUGH_SEEDS,
+    NEGLIGIBLE,
+    Corrected,
+    confidence_interval,
+    holm,
+    is_spread,
+    sign_flip_test,
+    smallest_gain,
+    t_test,
+)
 from gkd.report.summary import Number, Summary
 
-CONFIDENCE = 0.95
-ENOUGH_SEEDS = 3
-_NEGLIGIBLE = 1e-11  # of a metric's size, 1 for shares; differences of metrics carry rounding
 SHARE = Metric("")
 
 
@@ -98,10 +106,17 @@ class Comparison(BaseModel):
         differences: Method minus baseline, for every seed that both were trained with: below 0 for
             a gain where lower is better.
         mean: Mean difference; None without a pair of finite values.
-        interval: Ends of the paired 95 % t interval; None below three seeds or without spread.
+        interval: Ends of the paired t interval, at the level that Holm's procedure leaves to the
+            method, 95 % for a single one; None below three seeds or without spread.
         unpaired: Seeds that only one of the two was trained with.
         outcome: ``"better"``, ``"worse"`` or ``"open"``.
         verdict: The same in a sentence.
+        methods: How many methods of the table were tested.
+        p: Of the paired t test, corrected for their number; None without an interval.
+        sign_flip_p: Of the exact test that tries all signs, not corrected; None without an
+            interval, and for more than twenty seeds.
+        smallest_gain: The gain that as many seeds with this spread show four times in five; None
+            without an interval.
     """
 
     method: str
@@ -111,6 +126,41 @@ class Comparison(BaseModel):
     unpaired: list[int]
     outcome: str
     verdict: str
+    methods: int = 1
+    p: float | None = None
+    sign_flip_p: float | None = None
+    smallest_gain: float | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The differences of a method from the baseline, by seed; see :class:`Comparison`."""
+
+    method: str
+    differences: Mapping[int, float]
+    unpaired: list[int]
+    testable: bool
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        values: Mapping[int, float],
+        baseline: Mapping[int, float],
+        metric: Metric,
+    ) -> "Pairs":
+        """Pair what was trained with the same seed."""
+        paired = sorted(values.keys() & baseline.keys())
+        scale = 100 if metric.share else 1
+        differences = {seed: scale * (values[seed] - baseline[seed]) for seed in paired}
+        size = 1.0 if metric.share else max((abs(baseline[seed]) for seed in paired), default=0.0)
+        testable = is_spread([*differences.values()], NEGLIGIBLE * scale * size)
+        return cls(method, differences, sorted(values.keys() ^ baseline.keys()), testable)
+
+    @property
+    def numbers(self) -> list[float]:
+        """The differences."""
+        return [*self.differences.values()]
 
 
 def compare_methods(
@@ -128,11 +178,14 @@ def compare_methods(
         for group in _by_method(networks)
         if group[0].network == "student"
     }
-    return [
-        compare(method, values[method], values.get(baselines[method], {}), metric)
-        for method in values
-        if method in baselines
-    ]
+    return compare_pairs(
+        [
+            Pairs.of(method, values[method], values.get(baselines[method], {}), metric)
+            for method in values
+            if method in baselines
+        ],
+        metric,
+    )
 
 
 def compare(
@@ -141,7 +194,7 @@ def compare(
     baseline: Mapping[int, float],
     metric: Metric = SHARE,
 ) -> Comparison:
-    """Compare a method with the baseline, pairing what was trained with the same seed.
+    """Compare a single method with the baseline, pairing what was trained with the same seed.
 
     Args:
         method: Name of the method.
@@ -154,101 +207,39 @@ def compare(
     >>> compare("lsp", {0: 0.5}, {0: 0.6}, Metric("mae", False, share=False)).verdict
     'lsp: −0.1 MAE against the baseline (lower is better; one seed: no spread, so no evidence).'
     """
-    paired = sorted(values.keys() & baseline.keys())
-    scale = 100 if metric.share else 1
-    differences = {seed: scale * (values[seed] - baseline[seed]) for seed in paired}
-    finite = differences and all(map(math.isfinite, differences.values()))
-    size = 1.0 if metric.share else max((abs(baseline[seed]) for seed in paired), default=0.0)
-    interval = confidence_interval(list(differences.values()), _NEGLIGIBLE * scale * size)
-    outcome, sentence = _verdict(method, differences, interval, metric)
+    return compare_pairs([Pairs.of(method, values, baseline, metric)], metric)[0]
+
+
+def compare_pairs(pairs: Sequence[Pairs], metric: Metric) -> list[Comparison]:
+    """Judge the methods of one table, whose false claims are bounded together."""
+    tests = holm({one.method: t_test(one.numbers) for one in pairs if one.testable})
+    return [_comparison(one, tests.get(one.method), len(tests), metric) for one in pairs]
+
+
+def _comparison(pairs: Pairs, test: Corrected | None, methods: int, metric: Metric) -> Comparison:
+    numbers = pairs.numbers
+    interval = None if test is None else confidence_interval(numbers, test.level, 0.0)
+    outcome, sentence = _verdict(pairs, interval, methods, metric)
     return Comparison(
-        method=method,
-        differences=differences,
-        mean=fmean(differences.values()) if finite else None,
+        method=pairs.method,
+        differences=dict(pairs.differences),
+        mean=fmean(numbers) if numbers and all(map(math.isfinite, numbers)) else None,
         interval=interval,
-        unpaired=sorted(values.keys() ^ baseline.keys()),
+        unpaired=pairs.unpaired,
         outcome=outcome,
         verdict=sentence,
+        methods=max(methods, 1),
+        p=None if test is None else test.p,
+        sign_flip_p=None if test is None else sign_flip_test(numbers),
+        smallest_gain=None if test is None else smallest_gain(numbers, test.level),
     )
 
 
-def confidence_interval(
-    differences: Sequence[float], negligible: float = 100 * _NEGLIGIBLE
-) -> tuple[float, float] | None:
-    """Return the ends of the 95 % t interval of a mean.
-
-    It is None for fewer than three numbers, which say too little, and for numbers without spread,
-    or with a ``negligible`` one.
-
-    >>> low, high = confidence_interval([1.0, 2.0, 3.0])
-    >>> round(low, 3), round(high, 3)
-    (-0.484, 4.484)
-    """
-    count = len(differences)
-    if count < ENOUGH_SEEDS or not all(map(math.isfinite, differences)):
-        return None
-    spread = stdev(differences)
-    if spread <= negligible:
-        return None
-    half = t_quantile(CONFIDENCE, count - 1) * spread / math.sqrt(count)
-    mean = fmean(differences)
-    return (mean - half, mean + half)
-
-
-def t_quantile(confidence: float, degrees: int) -> float:
-    """Find ``t`` such that Student's t lies within ``[-t, t]`` with the given probability.
-
-    Args:
-        confidence: Between 0 and 1, exclusive.
-        degrees: Degrees of freedom, at least 1.
-
-    Raises:
-        ParameterError: An argument is out of its range.
-
-    >>> round(t_quantile(0.95, degrees=2), 3)
-    4.303
-    """
-    if not 0 < confidence < 1 or degrees < 1:
-        raise ParameterError("confidence must lie between 0 and 1, degrees must be at least 1")
-    low, high = 0.0, 1.0
-    while central_probability(high, degrees) < confidence:
-        high *= 2
-    # Halved until no number lies between the two ends: as exact as floats are.
-    while (middle := (low + high) / 2) not in (low, high):
-        if central_probability(middle, degrees) < confidence:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def central_probability(t: float, degrees: int) -> float:
-    """Probability that ``|T| < t`` for Student's t with whole degrees of freedom.
-
-    Source: Abramowitz and Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4.
-
-    >>> round(central_probability(1.0, degrees=1), 6)
-    0.5
-    """
-    angle = math.atan(t / math.sqrt(degrees))
-    odd = degrees % 2
-    # Powers of the cosine from 1 (odd) or 0 (even) up to degrees - 2, each times its coefficient.
-    total, factor = 0.0, math.cos(angle) if odd else 1.0
-    for power in range(odd, degrees - 1, 2):
-        total += factor
-        factor *= (power + 1) / (power + 2) * math.cos(angle) ** 2
-    if odd:
-        return 2 / math.pi * (angle + math.sin(angle) * total)
-    return math.sin(angle) * total
-
-
 def _verdict(
-    method: str,
-    differences: Mapping[int, float],
-    interval: tuple[float, float] | None,
-    metric: Metric,
+    pairs: Pairs, interval: tuple[float, float] | None, methods: int, metric: Metric
 ) -> tuple[str, str]:
     """Outcome and sentence; only an interval that leaves out 0 is called better or worse."""
+    method, differences = pairs.method, pairs.differences
     if not differences:
         return "open", (
             f"{method}: no verdict, no seed was trained both with it and as the baseline."
@@ -265,7 +256,8 @@ def _verdict(
     reminder = "lower is better; " if metric.lower_is_better else ""
     if interval is not None:
         low, high = (difference(metric, end) for end in interval)
-        evidence = f"{reminder}95 % interval {low} to {high}, {len(values)} paired seeds"
+        corrected = f" corrected for {methods} methods" if methods > 1 else ""
+        evidence = f"{reminder}95 % interval{corrected} {low} to {high}, {len(values)} paired seeds"
         worst, best = sorted(sense * end for end in interval)
         if worst > 0:
             by = f"{difference(metric, abs(mean)).lstrip('+')} {unit(metric)}"

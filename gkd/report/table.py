@@ -22,6 +22,7 @@ from gkd.report.formats import (
     unit,
 )
 from gkd.report.results import Results
+from gkd.report.significance import LEVEL
 
 NOTHING = "–"
 
@@ -122,8 +123,22 @@ def verdicts(run: Results) -> list[str]:
         values = one.differences.items()
         each = ", ".join(f"{seed}: {difference(run.primary, value)}" for seed, value in values)
         detail = f" Per seed: {each}." if len(one.differences) > 1 else ""
-        sentences.append(one.verdict + detail)
+        sentences.append(one.verdict + detail + _power(one, run.primary))
     return sentences
+
+
+def _power(one: Comparison, metric: Metric) -> str:
+    """Say what the test could have seen, and what an exact one finds."""
+    if one.smallest_gain is None:
+        return ""
+    gain = f"{difference(metric, one.smallest_gain).lstrip('+')} {unit(metric)}"
+    words = f" With as many seeds, a gain of {gain} is seen four times in five."
+    if one.sign_flip_p is not None:
+        words += f" Exact sign-flip test: p = {one.sign_flip_p:.2g}."
+        least = 2 ** (1 - len(one.differences))
+        if least > LEVEL:
+            words += f" It cannot be below {least:.2g} with {len(one.differences)} seeds."
+    return words
 
 
 def gaps(run: Results) -> list[str]:

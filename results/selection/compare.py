@@ -24,8 +24,8 @@ from gkd.evaluation.scores import Scores
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.recipe.model import SelectionRule, TrainingRecipe
-from gkd.report.comparison import confidence_interval
 from gkd.report.formats import difference, metric_name, metric_value
+from gkd.report.significance import confidence_interval
 from gkd.training.data_module import EpochSampler
 from gkd.training.epoch_selection import Selection
 from gkd.training.experiment import Experiment

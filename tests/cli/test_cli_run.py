@@ -164,7 +164,10 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path, number, code, word):
         (("run", "communities", "--precision", "half"), "'bf16-mixed'"),
         (("run", "communities", "--device", "gpu"), "no device 'gpu'"),
         (("run", "communities", "--devices", "0"), "--devices 0"),
-        (("run", "communities", "--devices", "3", "--device", "cpu"), "not divisible by 3 devices"),
+        (
+            ("run", "communities", "--devices", "3", "--device", "cpu"),
+            "3 devices cannot share a batch of 2",
+        ),
         (("run", "communities", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
         (("run", "communities", "--seed", "-1"), "seeds.0"),
         (("run", "communities", "--resume"), "no run of 'communities'"),

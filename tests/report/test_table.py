@@ -97,7 +97,10 @@ def test_runs_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_verdicts_give_the_difference_on_every_seed(run: Results) -> None:
-    assert verdicts(run)[1].endswith("Per seed: 0: −0.30, 1: +0.10, 2: 0.00.")
+    assert verdicts(run)[1].endswith(
+        "Per seed: 0: −0.30, 1: +0.10, 2: 0.00. With as many seeds, a gain of 0.64 points is seen "
+        "four times in five. Exact sign-flip test: p = 1. It cannot be below 0.25 with 3 seeds."
+    )
 
 
 def test_seeds_without_a_partner_are_mentioned(tmp_path: Path) -> None:
@@ -138,7 +141,10 @@ def test_numbers_with_a_unit_are_no_percents_and_lower_may_be_better(tmp_path: P
     assert network_table([run]).header[4:] == ["validation", "test MAE ↓", "test R2, %"]
     assert network_table([run]).body[0][4:] == ["0.5", "0.5", "90.00"]
     assert run.comparisons[0].outcome == "better"
-    assert verdicts(run)[0].endswith("Per seed: 0: −0.1, 1: −0.1, 2: −0.097.")
+    assert (
+        "Per seed: 0: −0.1, 1: −0.1, 2: −0.097. With as many seeds, a gain of 0.00536 MAE"
+        in (verdicts(run)[0])
+    )
     page([run])
 
 
