@@ -37,6 +37,16 @@ Resume = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch; by default its own.")]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        min=1, help="How many networks to train at once. Give --threads, too, for equal bits."
+    ),
+]
+Executor = Annotated[
+    str | None,
+    typer.Option(help="Who trains: process (of this machine), which --jobs 2 and more start."),
+]
 Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
 
 
@@ -106,11 +116,15 @@ def run(
     devices: Devices = 1,
     precision: Precision = None,
     threads: Threads = None,
+    jobs: Jobs = 1,
+    executor: Executor = None,
 ) -> None:
     """Train a recipe's teacher and students, and report whether distillation helped."""
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
-    options = RunOptions(settings, seeds, precision, out, resume, device, devices, threads)
+    options = RunOptions(
+        settings, seeds, precision, out, resume, device, devices, threads, jobs, executor
+    )
     run_recipe(recipe, options)
 
 
@@ -146,11 +160,15 @@ def reproduce(
     devices: Devices = 1,
     precision: Precision = None,
     threads: Threads = None,
+    jobs: Jobs = 1,
+    executor: Executor = None,
 ) -> None:
     """Run the recipe of a published table or figure."""
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
-    options = RunOptions(settings, seeds, precision, out, resume, device, devices, threads)
+    options = RunOptions(
+        settings, seeds, precision, out, resume, device, devices, threads, jobs, executor
+    )
     run_recipe(reproduction(experiment), options)
 
 

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from gkd.errors import DataError
 from gkd.recipe.file import read_recipe
+
+if TYPE_CHECKING:
+    from gkd.training.recipe_run import Run
 
 _INTERRUPTED, _TERMINATED = 130, 143  # as shells number the signals
 
@@ -25,6 +29,8 @@ class RunOptions:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         devices: how many.
         threads: of torch; None for as many as it takes by itself.
+        jobs: how many networks to train at once.
+        executor: what trains them; None for this process, or processes of this machine.
     """
 
     settings: Sequence[str] | None = None
@@ -35,6 +41,8 @@ class RunOptions:
     device: str = "auto"
     devices: int = 1
     threads: int | None = None
+    jobs: int = 1
+    executor: str | None = None
 
     @property
     def all_settings(self) -> list[str]:
@@ -60,9 +68,10 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
 
     from rich.console import Console
 
-    from gkd.report import print_table, write_report
     from gkd.training.devices import Devices
     from gkd.training.environment import command_line
+    from gkd.training.executors import executor_for
+    from gkd.training.failures import FailedNetworks, ProcessDied
     from gkd.training.recipe_run import open_run
     from gkd.training.termination import Terminated
 
@@ -71,12 +80,27 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
 
         torch.set_num_threads(options.threads)
     devices = Devices.of(options.device, options.devices)
-    run = open_run(file, host, devices, Console(), out=options.out, resume=options.resume)
+    executor = executor_for(devices, options.jobs, options.executor, options.threads)
+    run = open_run(
+        file, host, devices, Console(), out=options.out, resume=options.resume, executor=executor
+    )
+
+    def resuming() -> str:
+        out = [] if options.out else ["--out", str(run.directory.folder)]
+        resume = [] if options.resume else ["--resume"]
+        return f"resume with:\n  {command_line(*out, *resume)}"
+
     try:
         run.train()
-        if run.first_process:
-            print_table(write_report(run.directory.folder))
-            run.say(f"report: {run.directory.folder / 'report.html'}")
+        report(run)
+    except FailedNetworks as error:
+        if any(run.directory.folder.rglob("summary.json")):
+            report(run)
+        error.add_note(resuming())
+        raise
+    except ProcessDied as error:
+        error.add_note(f"what was trained is kept; {resuming()}")
+        raise
     except OSError as error:
         place = error.filename or run.directory.folder
         raise DataError(
@@ -86,12 +110,17 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
     except KeyboardInterrupt as interrupt:
         terminated = isinstance(interrupt, Terminated)
         if run.first_process:
-            folder = run.directory.folder
-            how = " before anything was trained"
-            if folder.exists():
-                out = [] if options.out else ["--out", str(folder)]
-                resume = [] if options.resume else ["--resume"]
-                how = f"; resume with:\n  {command_line(*out, *resume)}"
+            begun = run.directory.folder.exists()
+            how = f"; {resuming()}" if begun else " before anything was trained"
             what = "terminated" if terminated else "interrupted"
             typer.echo(f"\n{what}{how}", err=True)
         raise typer.Exit(_TERMINATED if terminated else _INTERRUPTED) from None
+
+
+def report(run: "Run") -> None:
+    """Write the report of a run, and print its table."""
+    from gkd.report import print_table, write_report
+
+    if run.first_process:
+        print_table(write_report(run.directory.folder))
+        run.say(f"report: {run.directory.folder / 'report.html'}")

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -34,6 +36,8 @@ class Host:
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._loading = False
+        self._discovered = False
+        self._registered: list[tuple[object, str, str]] = []
 
     @property
     def plugins(self) -> tuple[PluginRecord, ...]:
@@ -48,6 +52,7 @@ class Host:
         Raises:
             PluginError: the settings name an unknown plugin, or are strict and a plugin is broken.
         """
+        self._discovered = True
         installed = installed_plugins()
         selected = self.settings.select([source for source, _ in installed])
         with self._while_loading():
@@ -88,7 +93,16 @@ class Host:
             self._admit(plugin, record)
         self._records.append(record)
         _require_sound([record])
+        self._registered.append((plugin, distribution, name))
         return record
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process finds what is installed by itself.
+        by_hand = [
+            (plugin.__name__ if isinstance(plugin, ModuleType) else plugin, distribution, name)
+            for plugin, distribution, name in self._registered
+        ]
+        return _host_again, (self.settings, self._discovered, by_hand)
 
     def _admit(self, plugin: object, record: PluginRecord) -> None:
         """Examine ``plugin``; its hooks are called from now on if there is no problem."""
@@ -224,6 +238,17 @@ def _require_sound(records: Iterable[PluginRecord]) -> None:
     broken = [f"  {record}" for record in records if record.problems]
     if broken:
         raise PluginError("\n".join(["plugins that cannot be used:", *broken]))
+
+
+def _host_again(
+    settings: PluginSettings, discover: bool, by_hand: Iterable[tuple[object, str, str]]
+) -> Host:
+    """Make a host in this process like one of another."""
+    host = create_host(discover, settings)
+    for plugin, distribution, name in by_hand:
+        object_ = import_module(plugin) if isinstance(plugin, str) else plugin
+        host.register(object_, distribution=distribution, name=name)
+    return host
 
 
 def create_host(discover: bool = True, settings: PluginSettings | None = None) -> Host:

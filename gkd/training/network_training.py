@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+import re
 import signal
 import threading
 import warnings
@@ -42,11 +43,17 @@ from gkd.training.data_module import DataModule
 from gkd.training.devices import Devices
 from gkd.training.epoch_log import EpochLog
 from gkd.training.epoch_selection import Selection
+from gkd.training.failures import ProcessDied
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import progress
 from gkd.training.termination import KeepTermination
 from gkd.training.weights import read_weights, write_weights
+
+_LOADER_DIED = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) "
+    r"(is killed by signal: ([\w ]+)|exited unexpectedly(?: with exit code \d+)?)"
+)
 
 SUMMARY, WEIGHTS = "summary.json", "weights.safetensors"
 
@@ -139,7 +146,7 @@ class NetworkTraining:
         last, damage = resume_point(self.folder)
         for line in damage:
             context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)
-        with quiet_lightning(), interruptible():
+        with quiet_lightning(), interruptible(), explained_deaths():
             trainer = self.trainer()
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             module.load_state_dict(read_checkpoint(self.folder / BEST)["state_dict"])
@@ -285,6 +292,26 @@ def quiet_lightning() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextmanager
+def explained_deaths() -> Iterator[None]:
+    """Explain the end of a process that prepares batches, which torch puts into long words.
+
+    Raises:
+        ProcessDied: one has ended.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        # What torch notes first, by the signal of the system, may be behind what it raises.
+        found = [_LOADER_DIED.search(str(part)) for part in (error.__cause__, error)]
+        words = next((match for match in found if match), None)
+        if words is None:
+            raise
+        pids, how, which = words.groups()
+        end = f"was killed by signal: {which}" if how.startswith("is killed") else how
+        raise ProcessDied(f"a process that prepares batches (pid {pids}) {end}") from error
 
 
 @contextmanager

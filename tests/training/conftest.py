@@ -11,7 +11,10 @@ from tiny_plugin import RECIPE, TinyPlugin
 from gkd.hosting.host import Host, create_host
 from gkd.recipe.file import RecipeFile, read_recipe
 from gkd.training.devices import Devices
+from gkd.training.executor import Executor
 from gkd.training.recipe_run import Run, open_run
+
+ONE_CPU = Devices("cpu")
 
 
 @pytest.fixture
@@ -42,11 +45,17 @@ def opener(host: Host, recipe_path: Path, folder: Path) -> Callable[..., Run]:
     """Function that opens a run of the recipe in ``folder``."""
 
     def open(
-        *settings: str, out: str = "run", resume: bool = False, console: Console | None = None
+        *settings: str,
+        out: str = "run",
+        resume: bool = False,
+        console: Console | None = None,
+        devices: Devices = ONE_CPU,
+        executor: Executor | None = None,
     ) -> Run:
         file: RecipeFile = read_recipe(recipe_path, settings)
         console = console or Console(quiet=True)
-        return open_run(file, host, Devices("cpu"), console, out=folder / out, resume=resume)
+        place = {"out": folder / out, "resume": resume}
+        return open_run(file, host, devices, console, executor=executor, **place)
 
     return open
 

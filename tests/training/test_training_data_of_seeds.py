@@ -9,8 +9,8 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from gkd import AbstractDataset, Sample, hookimpl
-from gkd.errors import RecipeError
 from gkd.report.results import run_results
+from gkd.training.failures import FailedNetworks
 
 
 class Points(AbstractDataset):
@@ -107,9 +107,10 @@ def test_results_are_over_the_teachers_of_all_seeds(opened) -> None:
 def test_splits_of_a_seed_that_overlap_are_refused(opened) -> None:
     run = opened(*SETTINGS, "dataset.overlap=1")
     with pytest.raises(
-        RecipeError, match=r"dataset: row .* of sample .split-1. is in .* and again in test"
+        FailedNetworks, match=r"dataset: row .* of sample .split-1. is in .* and again in test"
     ):
         run.train()
+    assert run.directory.student("mapped", 0).joinpath("summary.json").is_file()
 
 
 def test_seeds_without_data_of_their_own_share_a_teacher(opened) -> None:

@@ -1,15 +1,13 @@
 """Where a run computes, and several processes that share it."""
 
 import copy
-import os
-import subprocess
-import sys
-from pathlib import Path
+from io import StringIO
 
 import pytest
 import tiny_plugin
 import torch
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from rich.console import Console
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,25 +19,6 @@ from gkd.report.summary import summaries
 from gkd.training.devices import Devices
 from gkd.training.experiment import Experiment
 from gkd.training.sharing import differences, require_repeatable
-
-SCRIPT = """\
-import sys
-from pathlib import Path
-from rich.console import Console
-from tiny_plugin import RECIPE, TinyPlugin
-from gkd.hosting.host import create_host
-from gkd.recipe.file import read_recipe
-from gkd.training.devices import Devices
-from gkd.training.recipe_run import open_run
-
-folder = Path(sys.argv[1])
-host = create_host(discover=False)
-host.register(TinyPlugin())
-file = read_recipe(folder / "tiny.toml", sys.argv[2:])
-run = open_run(file, host, Devices("cpu", 2), Console(), out=folder / "run")
-run.train()
-sys.stdout.write("first done\\n" if run.first_process else "second done\\n")  # in one piece
-"""
 
 
 def test_auto_finds_a_device():
@@ -90,34 +69,25 @@ def test_schedulers_do_not_steer_a_run_on_one_device(opened, monkeypatch, schedu
     assert Devices("cuda").torch_device == torch.device("cuda", 0)
 
 
-def test_two_processes_train_as_one(recipe_path, tmp_path, train_once):
+def test_two_processes_train_as_one(opened, train_once):
     # Five samples in batches of two: the last has none for the second process.
     settings = ["seeds=[0]", "student.params={width=3, batch_norm=false}", "training.epochs=3"]
     settings.append("teacher.params={width=8, batch_norm=false}")
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    path = [str(Path(__file__).parents[1]), *filter(None, sys.path)]
-    done = subprocess.run(
-        [sys.executable, script, tmp_path, *settings],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "first done" in done.stdout
-    assert "second done" in done.stdout, done.stderr
+    heard = Console(file=StringIO(), width=300)
+    run = opened(*settings, devices=Devices("cpu", 2), console=heard)
+    run.train()
+    assert heard.file.getvalue().count("mapped seed 0  epoch 3/3") == 1
     alone = train_once(*settings).directory.folder
     for network in ("teacher", "students/baseline/seed-0", "students/mapped/seed-0"):
         ours, theirs = (
             load_file(folder / network / "weights.safetensors")
-            for folder in (tmp_path / "run", alone)
+            for folder in (run.directory.folder, alone)
         )
         for name, weights in ours.items():
             assert weights.allclose(theirs[name], rtol=1e-5, atol=1e-6), (network, name)
     together, alone = (
         {summary.method: summary for summary in summaries(folder)}
-        for folder in (tmp_path / "run", alone)
+        for folder in (run.directory.folder, alone)
     )
     for method, summary in together.items():
         for row, other in zip(summary.history, alone[method].history, strict=True):

@@ -1,0 +1,234 @@
+"""Where the networks of a run are trained: here, one after another, or by workers."""
+
+import pickle
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from gkd.errors import GkdError, ParameterError
+from gkd.files import remove_partial_files
+from gkd.hosting.host import Host
+from gkd.recipe.file import RecipeFile
+from gkd.training.devices import Devices
+from gkd.training.failures import ProcessDied, explained
+from gkd.training.networks import Job, Networks
+from gkd.training.run_directory import RunDirectory
+
+SECONDS_BETWEEN_LOOKS = 0.05
+
+Failures = dict[Job, Exception]
+"""What kept networks from being trained."""
+
+
+class Executor(ABC):
+    """Trains networks of a run, each after its teacher."""
+
+    @abstractmethod
+    def train(self, networks: Networks, jobs: Sequence[Job]) -> Failures:
+        """Train ``jobs``, teachers first among them; one that fails does not keep the others.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted; training again goes on.
+            ProcessDied: nobody is left to train.
+        """
+
+
+def _untrained_teacher(networks: Networks, job: Job) -> GkdError:
+    assert job.teacher is not None
+    return GkdError(f"its teacher is not trained ({networks.identity(job.teacher).title})")
+
+
+class Serial(Executor):
+    """Trains one network after another in this process."""
+
+    def train(self, networks: Networks, jobs: Sequence[Job]) -> Failures:
+        """Train ``jobs`` in order."""
+        failures: Failures = {}
+        for job in jobs:
+            if job.teacher in failures:
+                failures[job] = _untrained_teacher(networks, job)
+                continue
+            try:
+                networks.train(job)
+            except (OSError, ProcessDied):  # of the machine, not of the network
+                raise
+            except Exception as error:
+                if networks.devices.count > 1:  # other processes wait for this one
+                    raise
+                failures[job] = error
+        return failures
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker needs to train any network of a run, wherever it is.
+
+    Args:
+        file: the recipe.
+        host: where components come from.
+        directory: the run's folder, by its absolute path.
+        devices: what a network is computed on.
+        threads: of torch in each process.
+    """
+
+    file: RecipeFile
+    host: Host
+    directory: RunDirectory
+    devices: Devices
+    threads: int
+
+    def networks(self, console: Console, first_process: bool = True) -> Networks:
+        """Return the networks, to be trained in this process."""
+        return Networks(self.file, self.host, self.directory, self.devices, console, first_process)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What has become of a job.
+
+    Args:
+        error: what kept it from being done, in words; None where it is.
+        died: whether that was the end of a process, so that it may be tried again.
+        known: whether gkd explains the error, and the worker is as it was.
+    """
+
+    error: str | None = None
+    died: bool = False
+    known: bool = True
+
+    @classmethod
+    def of(cls, error: Exception) -> "Answer":
+        """Return the answer of a worker in which training raised."""
+        died = isinstance(error, ProcessDied)
+        return cls(explained(error), died, isinstance(error, GkdError) and not died)
+
+
+class Worker(ABC):
+    """Trains one network at a time, somewhere else."""
+
+    @abstractmethod
+    def begin(self, job: Job) -> None:
+        """Let it train a network."""
+
+    @abstractmethod
+    def answer(self) -> Answer | None:
+        """Return what has become of the network; None while it is trained."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """End it, whatever it does."""
+
+
+class Pool(Executor):
+    """Several workers, each of which trains one network after another.
+
+    Args:
+        size: how many workers there are at most.
+        threads: of torch in each of their processes.
+        tries: how often a network is begun, or gone on with, whose worker has died; a run with a
+            single try ends with the first death.
+    """
+
+    def __init__(self, size: int, threads: int, tries: int = 3) -> None:
+        self.size = size
+        self.threads = threads
+        self.tries = tries
+
+    @abstractmethod
+    def start(self, assignment: Assignment, slot: int, networks: Networks) -> Worker:
+        """Start a worker.
+
+        Args:
+            assignment: what it trains.
+            slot: its number, below the pool's size.
+            networks: those of this process, which tell the user what happens.
+        """
+
+    def train(self, networks: Networks, jobs: Sequence[Job]) -> Failures:
+        """Train ``jobs``, as many at once as there are workers."""
+        assignment = self._assignment(networks)
+        queue = _Queue(networks, jobs, self.tries)
+        workers: dict[int, Worker] = {}
+        together = networks.devices.count > 1
+        try:
+            while queue.waiting or queue.running:
+                for slot in range(self.size):
+                    if slot not in queue.running and (job := queue.next(slot)) is not None:
+                        if slot not in workers:
+                            workers[slot] = self.start(assignment, slot, networks)
+                        workers[slot].begin(job)
+                for slot in list(queue.running):
+                    answer = workers[slot].answer()
+                    if answer is not None:
+                        # Who knows what else is wrong, or who waits for what did not happen.
+                        if answer.error is not None and (together or not answer.known):
+                            workers.pop(slot).stop()
+                        queue.take(slot, answer)
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        finally:
+            for worker in workers.values():
+                worker.stop()
+            remove_partial_files(networks.directory.folder)  # of those that were stopped
+        return queue.failures
+
+    def _assignment(self, networks: Networks) -> Assignment:
+        assignment = Assignment(
+            networks.file,
+            networks.host,
+            RunDirectory(networks.directory.folder.resolve()),
+            networks.devices,
+            self.threads,
+        )
+        try:
+            pickle.dumps(assignment)
+        except Exception as error:
+            raise ParameterError(
+                f"the run cannot be handed to other processes: {error}; register plugins by hand "
+                "that can be pickled, or train one network after another on one device"
+            ) from error
+        return assignment
+
+
+class _Queue:
+    """Which networks wait, which are trained in which slot, and which failed."""
+
+    def __init__(self, networks: Networks, jobs: Sequence[Job], tries: int) -> None:
+        self.networks = networks
+        self.waiting = list(jobs)
+        self.running: dict[int, Job] = {}
+        self.failures: Failures = {}
+        self.tries = tries
+        self.deaths: Counter[Job] = Counter()
+
+    def next(self, slot: int) -> Job | None:
+        """Return the next network, which now runs in a slot; None where all wait for teachers."""
+        for job in list(self.waiting):
+            if job.teacher in self.failures:
+                self.waiting.remove(job)
+                self.failures[job] = _untrained_teacher(self.networks, job)
+            elif job.teacher not in {*self.waiting, *self.running.values()}:
+                self.waiting.remove(job)
+                self.running[slot] = job
+                return job
+        return None
+
+    def take(self, slot: int, answer: Answer) -> None:
+        """Note what has become of the network in a slot."""
+        job = self.running.pop(slot)
+        if answer.error is None:
+            return
+        title = self.networks.identity(job).title
+        self.deaths[job] += answer.died
+        if not answer.died:
+            self.failures[job] = GkdError(answer.error)
+        elif self.tries == 1:
+            raise ProcessDied(f"{title}: {answer.error}")
+        elif self.deaths[job] < self.tries:
+            self.networks.say(f"{title}: {answer.error}; it is tried again")
+            self.waiting.insert(0, job)
+        else:
+            self.failures[job] = ProcessDied(f"{answer.error}, in each of {self.tries} tries")

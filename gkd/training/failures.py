@@ -1,0 +1,55 @@
+"""What keeps networks from being trained, in words: an error, or the end of a process."""
+
+import signal
+import traceback
+from collections.abc import Mapping
+
+from gkd.errors import GkdError
+
+
+class ProcessDied(GkdError):
+    """A process that took part in the training of a network has ended before it."""
+
+
+class FailedNetworks(GkdError):
+    """Some networks of a run were not trained; the others were.
+
+    Args:
+        reasons: why, by the title of each.
+        total: how many networks the run has.
+    """
+
+    def __init__(self, reasons: Mapping[str, str], total: int) -> None:
+        lines = [f"  {title}: {reason}" for title, reason in reasons.items()]
+        super().__init__(
+            "\n".join([f"{len(reasons)} of {total} networks are not trained:", *lines])
+        )
+
+
+def explained(error: Exception) -> str:
+    """Return what an error says; of one that gkd does not explain, what it is and where it arose.
+
+    >>> explained(GkdError("too small"))
+    'too small'
+    """
+    if isinstance(error, GkdError):
+        return "\n".join([str(error), *getattr(error, "__notes__", ())])
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" [{frames[-1].filename}:{frames[-1].lineno}]" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
+
+
+def end_in_words(exit_code: int | None) -> str:
+    """Return how a process ended, as Python numbers it: signals are negative.
+
+    >>> end_in_words(-15), end_in_words(3)
+    ('was killed by SIGTERM', 'ended with exit status 3')
+    """
+    if exit_code is None or exit_code >= 0:
+        return f"ended with exit status {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    often = ", as by a system that is out of memory" if name == "SIGKILL" else ""
+    return f"was killed by {name}{often}"

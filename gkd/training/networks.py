@@ -1,0 +1,212 @@
+"""The networks of a run: which there are, which are finished, and the training of any of them."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+from torch import nn
+
+from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
+from gkd.evaluation.scores import Scores
+from gkd.evaluation.soft_targets import judgement
+from gkd.hosting.host import Host
+from gkd.recipe.file import RecipeFile
+from gkd.recipe.model import MethodRecipe, TeacherRecipe
+from gkd.training.devices import Devices
+from gkd.training.experiment import Experiment
+from gkd.training.network_training import (
+    SUMMARY,
+    WEIGHTS,
+    Identity,
+    NetworkTraining,
+    RunContext,
+    damage_of,
+    describe,
+    is_finished,
+    write_network,
+)
+from gkd.training.run_directory import RunDirectory
+from gkd.training.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train.
+
+    Args:
+        method: that trains it; None for a teacher.
+        seed: of the run; None for the teacher of all seeds.
+        teacher: what has to be trained before, if anything.
+    """
+
+    method: str | None
+    seed: int | None
+    teacher: "Job | None" = None
+
+
+@dataclass
+class Networks:
+    """The networks of a run, each of which can be trained once its teacher is.
+
+    Args:
+        file: the recipe.
+        host: where components come from; activated.
+        directory: the run's folder.
+        devices: what to compute on.
+        console: for progress.
+        first_process: whether this process writes the folder and tells the user what happens.
+    """
+
+    file: RecipeFile
+    host: Host
+    directory: RunDirectory
+    devices: Devices
+    console: Console
+    first_process: bool = True
+    _shared: "_Shared | None" = field(default=None, init=False, repr=False)
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """What the recipe names."""
+        return Experiment(self.file, self.host)
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        """All networks, seed by seed: a run that is stopped early has whole comparisons."""
+        recipe, found = self.file.recipe, []
+        teacher = None
+        # One teacher serves all seeds, unless each has data of its own.
+        own = self._of_seed(recipe.seeds[0]).experiment is not self.experiment
+        for seed in recipe.seeds:
+            if recipe.teacher is not None and (own or teacher is None):
+                teacher = Job(None, seed if own else None)
+                found.append(teacher)
+            for method in recipe.methods:
+                found.append(Job(method.name, seed, teacher if method.needs_teacher else None))
+        return found
+
+    def identity(self, job: Job) -> Identity:
+        """Return what a network is called."""
+        if job.method is not None:
+            assert job.seed is not None
+            return Identity("student", job.method, job.seed)
+        seed = self._teacher_recipe.seed + (job.seed or 0)
+        return Identity("teacher", "teacher", seed, job.seed is None)
+
+    def folder(self, job: Job) -> Path:
+        """Return the folder of a network."""
+        if job.method is None:
+            return self.directory.teacher_of(job.seed)
+        assert job.seed is not None
+        return self.directory.student(job.method, job.seed)
+
+    def finished(self, job: Job) -> bool:
+        """Whether a network needs no more training; one whose files are damaged is told, and does.
+
+        Its checkpoints, where they are whole, finish it at once.
+        """
+        folder = self.folder(job)
+        looked_at = job.method is not None or self.file.recipe.feature_space is None
+        if not is_finished(folder) or not (looked_at or (folder / FEATURE_SPACE).is_file()):
+            return False
+        damage = damage_of(folder)
+        if damage is not None and self.first_process:
+            self.say(f"{damage}; this network is finished again from its last checkpoint")
+            (folder / SUMMARY).unlink()
+        return damage is None
+
+    def train(self, job: Job) -> None:
+        """Train a network whose teacher is trained, and leave its folder complete.
+
+        Raises:
+            KeyboardInterrupt: the user interrupted; training again goes on.
+        """
+        if job.method is None:
+            self._train_teacher(job)
+        else:
+            self._train_student(job)
+
+    def say(self, line: str) -> None:
+        """Print a line as it is: a path is neither markup nor wrapped."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    @property
+    def _teacher_recipe(self) -> TeacherRecipe:
+        assert self.file.recipe.teacher is not None
+        return self.file.recipe.teacher
+
+    def _of_seed(self, seed: int) -> "_Shared":
+        """Return what the networks of a seed share; only the last seed's is kept."""
+        if self._shared is None or self._shared.seed not in (None, seed):
+            experiment = self.experiment.for_seed(seed)
+            own = experiment is not self.experiment
+            context = RunContext(
+                experiment.dataset,
+                self.devices,
+                self.file.recipe.precision,
+                self.console,
+                self.host.notify,
+                experiment.cache_policy.cache(self.directory.folder),
+                experiment.feature_space(),
+            )
+            self._shared = _Shared(seed if own else None, experiment, context)
+        return self._shared
+
+    def _train_teacher(self, job: Job) -> None:
+        shared = self._of_seed(self.file.recipe.seeds[0] if job.seed is None else job.seed)
+        context, recipe = shared.context, self._teacher_recipe
+        folder, identity = self.folder(job), self.identity(job)
+        teacher = shared.experiment.teacher()
+        if recipe.weights is None:
+            assert recipe.training is not None
+            distiller = shared.experiment.task_distiller(teacher)
+            NetworkTraining(identity, folder, distiller, recipe.training, context).run()
+        elif self.first_process:
+            teacher.to(self.devices.torch_device)
+            scores = Scores(context.dataset, batch_size=1)
+            summary = {
+                **describe(identity, teacher, context.dataset, scores),
+                "validation": scores(teacher, "validation"),
+            }
+            write_network(folder, teacher, summary)
+        if self.first_process:
+            summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+            if warning := judgement(summary.get("training", {})):
+                self.say(f"{identity.title}: its soft targets are {warning}")
+            if context.feature_space is not None:
+                context.feature_space.write_trained(folder, teacher)
+
+    def _train_student(self, job: Job) -> None:
+        assert job.seed is not None
+        method = self._method(job)
+        shared, device = self._of_seed(job.seed), self.devices.torch_device
+        experiment, context = shared.experiment, shared.context
+        if job.teacher is not None and shared.teacher is None:
+            shared.teacher = experiment.teacher()
+            load_weights(shared.teacher, self.folder(job.teacher) / WEIGHTS)
+        student = experiment.student(job.seed, method).to(device)
+        peers = experiment.peers(job.seed, method)
+        distiller = experiment.distiller(method, student, shared.teacher, peers, context.cache)
+        distiller.to(device)
+        experiment.prepare(distiller, job.seed, device)
+        if distiller.teachers:
+            batches = experiment.batches(device)
+            if line := experiment.cache_policy.fill(distiller, batches, device.type):
+                self.say(line)
+        training = self.file.recipe.training
+        NetworkTraining(self.identity(job), self.folder(job), distiller, training, context).run()
+
+    def _method(self, job: Job) -> MethodRecipe:
+        return next(method for method in self.file.recipe.methods if method.name == job.method)
+
+
+@dataclass
+class _Shared:
+    """What the networks of a seed share, or of all seeds where that is None."""
+
+    seed: int | None
+    experiment: Experiment
+    context: RunContext
+    teacher: nn.Module | None = None
