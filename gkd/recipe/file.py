@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
 from importlib.resources.abc import Traversable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import tomlkit
 from pydantic import ValidationError
 
-from gkd.errors import RecipeError, suggestion
+from gkd.errors import GkdError, RecipeError, suggestion
 from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
@@ -54,9 +55,6 @@ class RecipeFile:
 
         Args:
             host: where components come from; which of their parameters are paths, these say.
-
-        Raises:
-            RecipeError: there is no such component, or it cannot be imported.
         """
         data: Any = self.recipe.model_dump(exclude_none=True)
         if self.recipe.teacher is not None and self.recipe.teacher.weights is not None:
@@ -64,7 +62,8 @@ class RecipeFile:
         for place, kind, name in component_names(self.recipe):
             *above, key = place
             table = reduce(lambda whole, part: whole[part], above, data)
-            with self.origins.context(*place):
+            names = set()
+            with suppress(GkdError):  # what is wrong with a component is said when it is made
                 names = path_parameters(host.component(kind, name).factory)
             if kind in ("model", "loss"):
                 _make_absolute(table["params"], names)
