@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from gkd.cache.entries import Entry, EntryFiles
 from gkd.cache.keys import (
     autocast_dtype,
-    name_samples,
+    require_named_samples,
     sample_digests,
     weights_fingerprint,
     weights_hash,
 )
 from gkd.cache.slices import join_views, split_view, tensors_of
 from gkd.cache.store import Store
+from gkd.data.batch_nodes import BatchNodes
 from gkd.errors import ParameterError, validated
 from gkd.loss import View
 
@@ -114,42 +115,42 @@ class TeacherCache:
         return sum(store.num_bytes_in_files for store in self._stores.values())
 
     def views(
-        self, source: Source, batch: object, content: Mapping[str, object], run: Run
+        self, source: Source, nodes: BatchNodes, content: Mapping[str, object], run: Run
     ) -> Mapping[str, View]:
-        """Return the entries of ``batch`` by key, from what was kept if all samples are known.
+        """Return the entries of a batch by key, from what was kept if all samples are known.
 
         Args:
             source: the teacher.
-            batch: with ``ids`` and ``ptr``.
+            nodes: of the batch, which has ``ids`` and ``ptr``.
             content: all of the batch that entries follow from, by name.
             run: makes the entries.
         """
-        known = self._look_up(source, batch, content)
+        known = self._look_up(source, nodes, content)
         if known.complete:
             return self._join(source, known, run)
         return self._run_and_keep(source, known, run)[0]
 
     def remember(
-        self, source: Source, batch: object, content: Mapping[str, object], run: Run
+        self, source: Source, nodes: BatchNodes, content: Mapping[str, object], run: Run
     ) -> bool:
-        """Make sure that ``batch`` is kept; False where there is no room for it.
+        """Make sure that a batch is kept; False where there is no room for it.
 
         The arguments are those of :meth:`views`. A sample that was kept stays as it was.
         """
-        known = self._look_up(source, batch, content)
+        known = self._look_up(source, nodes, content)
         return known.complete or self._run_and_keep(source, known, run)[1]
 
     def clear(self) -> None:
         """Drop everything that is kept; files stay."""
         self._stores.clear()
 
-    def _look_up(self, source: Source, batch: object, content: Mapping[str, object]) -> _Known:
+    def _look_up(self, source: Source, nodes: BatchNodes, content: Mapping[str, object]) -> _Known:
         fingerprint = weights_fingerprint(source.teacher)
         store = self._stores.get(source.teacher)
         if store is None or store.fingerprint != fingerprint:
             store = self._stores[source.teacher] = self._new_store(source.teacher, fingerprint)
-        ids, ptr = name_samples(batch)
-        digests = sample_digests(content, ptr, getattr(batch, "edge_index", None))
+        ids, ptr = nodes.ids, require_named_samples(nodes)
+        digests = sample_digests(content, ptr, getattr(nodes.batch, "edge_index", None))
         found = [store.find(*pair, source.keys) for pair in zip(ids, digests, strict=True)]
         return _Known(store, ids, ptr, found, all(len(f) == len(source.keys) for f in found))
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes, ChangedBatch
+from gkd.data.batch_attributes import ChangedBatch
+from gkd.data.batch_nodes import BatchNodes
 from gkd.data.shared_batch import own_share
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
@@ -311,7 +312,7 @@ class Distiller(nn.Module):
         # Teachers first: their activations are gone before the student's pile up. The average
         # moves with every step, so that nothing of it can be kept.
         fixed = {
-            name: teacher.outputs(nodes, self._inputs[name], None if name == AVERAGE else cache)
+            name: teacher.answer(nodes, self._inputs[name], None if name == AVERAGE else cache)
             for name, teacher in self._fixed.items()
             if name in compared
         }

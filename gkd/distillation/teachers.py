@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import Source, TeacherCache
-from gkd.data.batch_attributes import BatchNodes
+from gkd.data.batch_nodes import BatchNodes
 from gkd.data.sample import is_edge_index
 from gkd.data.shared_batch import own_share
 from gkd.distillation.inputs import Arguments, NetworkInputs
@@ -135,7 +135,7 @@ class TeacherRun:
         self._random: bool | None = None  # nobody knows before the first run
         self._told = False
 
-    def outputs(
+    def answer(
         self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache | None
     ) -> NetworkOutputs:
         """Return what the teacher says of a batch, for all terms that compare with it.
@@ -145,11 +145,11 @@ class TeacherRun:
             inputs: what the teacher is called with.
             cache: where to find what is kept of whole batches; None to run the teacher.
         """
-        with self._answers():
+        with self._frozen():
             if cache is not None:
                 arguments = inputs.arguments(nodes.batch)
                 content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
-                entries = cache.views(self._source, nodes.batch, content, run)
+                entries = cache.views(self._source, nodes, content, run)
                 return NetworkOutputs.of_entries(entries, self._taps.features)
             own = self._outputs(inputs.arguments(own_share(nodes.batch)))
             if self._random and not self._told:
@@ -163,16 +163,17 @@ class TeacherRun:
     def remember(self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache) -> bool:
         """Have ``cache`` keep what all terms need of a batch; False where there is no room."""
         arguments = inputs.arguments(nodes.batch)
-        with self._answers():
+        with self._frozen():
             content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
-            return cache.remember(self._source, nodes.batch, content, run)
+            return cache.remember(self._source, nodes, content, run)
 
     def _content(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, object]:
         """Return all that cache entries follow from: the inputs, and the edges of targets."""
         content = dict(arguments.content)
-        for end in self._ends.values():
+        for term, end in self._ends.items():
             if end.target is not None and isinstance(end.graph, BatchGraph):
-                edges = end.graph.edges(nodes)
+                with term_context(term):
+                    edges = nodes.edges(end.graph.name, end.graph.required)
                 if edges is not None and end.graph.name not in content:
                     content[f"{end.graph.name}: edge_index"] = edges
         for name, value in content.items():
@@ -215,7 +216,7 @@ class TeacherRun:
         return outputs
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
+    def _frozen(self) -> Iterator[None]:
         switch_to_evaluation(self.teacher)  # each time: the user's code may have switched it back
         with torch.no_grad():
             yield
