@@ -161,7 +161,9 @@ class TeacherCache:
         for key in source.keys:
             entries = [found[key] for found in known.found]
             views[key] = join_views([entry.view for entry in entries])
-            together = all(entry.company == known.ids for entry in entries)
+            # Samples kept together share one tuple: to compare it for each would take their square.
+            companies = {id(entry.company): entry.company for entry in entries}.values()
+            together = all(company == known.ids for company in companies)
             if not together and key not in known.store.independent:
                 unsure.append(key)
         if unsure:
