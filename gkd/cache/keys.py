@@ -134,6 +134,11 @@ def sample_digests(
     return [dict(zip(columns, row, strict=True)) for row in numbers]
 
 
+def same_inputs(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Whether two digests are the same for the inputs that are in both."""
+    return all(other.get(name, number) == number for name, number in one.items())
+
+
 def bit_sum(tensor: Tensor) -> Tensor:
     """Sum of the bits read as integers, which differs when any one value differs."""
     values = _bits(tensor).flatten()
