@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import ChangedBatch
-from gkd.data.batch_nodes import BatchNodes
+from gkd.data.batch_attributes import BatchNodes, ChangedBatch
 from gkd.data.shared_batch import own_share
 from gkd.distillation.finiteness import require_finite
+from gkd.distillation.gradient_share import GradientShares
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.logits import logits_by_network
@@ -27,7 +27,7 @@ from gkd.distillation.resolve import (
     term_context,
 )
 from gkd.distillation.rows import Rows
-from gkd.distillation.schedule import Schedule, schedule_from
+from gkd.distillation.schedule import GradientShare, Schedule, schedule_from
 from gkd.distillation.step import Moment, make_step
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
@@ -145,6 +145,8 @@ class Distiller(nn.Module):
         self.weighers = nn.ModuleDict(
             {term.name: term.weigher for term in self.terms if term.weigher is not None}
         )
+        shares = {t.name: t.weight for t in self.terms if isinstance(t.weight, GradientShare)}
+        self.shares = GradientShares(shares) if shares else None
         rows = None if mask is None else Rows.parse(mask)
         self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
         self._moment = Moment()
@@ -155,15 +157,14 @@ class Distiller(nn.Module):
             name: network_taps(name, networks.label(name), self.terms, places[name])
             for name in networks.all
         }
+        self._fixed = {
+            name: TeacherRun(name, networks, self.terms, places[name]) for name in networks.fixed
+        }
         said = inputs_by_network(inputs, given)
         said[AVERAGE] = said[STUDENT]
         self._inputs = {
             name: NetworkInputs(said[name], network, networks.label(name))
             for name, network in networks.all.items()
-        }
-        self._fixed = {
-            name: TeacherRun(name, networks, self.terms, self._inputs[name], places[name])
-            for name in networks.fixed
         }
         self.connectors = nn.ModuleDict(
             {term.connector.name: term.connector for term in self.terms if term.connector}
@@ -200,9 +201,13 @@ class Distiller(nn.Module):
         self._require_built()
         if self.average is not None and self.training and torch.is_grad_enabled():
             self.average.require_updates(self.student)
-        weights = {term.name: term.schedule.weight_at(self.epoch) for term in self.terms}
+        weights = {
+            term.name: term.weight.weight_at(self.epoch)
+            for term in self.terms
+            if isinstance(term.weight, Schedule)
+        }
         # A term of weight 0 costs nothing, and cannot spoil the step by a NaN times 0.
-        active = [term for term in self.terms if weights[term.name] > 0]
+        active = [term for term in self.terms if weights.get(term.name, 1) > 0]
         nodes = BatchNodes(batch)
         outputs, views = self._views(nodes, active, self.teacher_cache)
         logits = {name: cast(Tensor, output.logits) for name, output in outputs.items()}
@@ -212,15 +217,17 @@ class Distiller(nn.Module):
         }
         terms = {term.name: self._value(term, views[term.name], nodes) for term in active}
         task_weight = self.task_schedule.weight_at(self.epoch)
-        total = tasks[STUDENT]
-        for name in self.peers:
-            total = total + tasks[name]
+        total = sum((tasks[name] for name in self.peers), tasks[STUDENT])
+        compared = {term.name: term.student_view.tensor(outputs[term.student]) for term in active}
+        if self.shares is not None:
+            if self.training and torch.is_grad_enabled():
+                self.shares.measure(self._moment.number, total, terms, compared)
+            weights |= {name: self.shares.weight(name) for name in self.shares.shares}
         total = total if task_weight == 1 else task_weight * total
         for name, value in terms.items():
             total = total + weights[name] * value
         require_finite(tasks, terms, views, total, logits, self.epoch)
         task = tasks.pop(STUDENT)
-        compared = {term.name: term.student_view.tensor(outputs[term.student]) for term in active}
         if torch.is_grad_enabled():
             self._moment = replace(self._moment, number=self._moment.number + 1)
         return StepReport(total, task, terms, weights, logits[STUDENT], compared, tasks)
@@ -285,7 +292,9 @@ class Distiller(nn.Module):
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         complete = True
         for name in self.teachers:
-            complete &= self._fixed[name].remember(BatchNodes(batch), self.teacher_cache)
+            complete &= self._fixed[name].remember(
+                BatchNodes(batch), self._inputs[name], self.teacher_cache
+            )
         return complete
 
     def named_parameters(
@@ -311,7 +320,7 @@ class Distiller(nn.Module):
         # Teachers first: their activations are gone before the student's pile up. The average
         # moves with every step, so that nothing of it can be kept.
         fixed = {
-            name: teacher.answer(nodes, None if name == AVERAGE else cache)
+            name: teacher.outputs(nodes, self._inputs[name], None if name == AVERAGE else cache)
             for name, teacher in self._fixed.items()
             if name in compared
         }

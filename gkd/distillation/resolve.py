@@ -13,7 +13,7 @@ from gkd.distillation.layout import Layout
 from gkd.distillation.loss_call import asked_by, loss_value, row_weights
 from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.rows import Rows
-from gkd.distillation.schedule import Schedule, schedule_from
+from gkd.distillation.schedule import GradientShare, Schedule, weight_from
 from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.task import Task
 from gkd.distillation.term import Term, term_names
@@ -64,7 +64,7 @@ class ResolvedTerm:
 
     Attributes:
         name: key in reports, different from every other term's.
-        schedule: its weight.
+        weight: in the total.
         loss: that compares.
         asks: what the loss asks for beside two views: ``"step"``, ``"teachers"``.
         student: name of the network that learns from it, ``"student"`` unless others are trained.
@@ -76,7 +76,7 @@ class ResolvedTerm:
     """
 
     name: str
-    schedule: Schedule
+    weight: Schedule | GradientShare
     loss: AbstractLoss
     asks: Collection[str]
     student: str
@@ -202,7 +202,7 @@ def _resolved(
         raise ParameterError("a connector maps the features of one tap: name one for the student")
     return ResolvedTerm(
         name=name,
-        schedule=schedule_from(term.weight),
+        weight=weight_from(term.weight),
         loss=loss,
         asks=asks,
         student=student[0],

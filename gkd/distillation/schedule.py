@@ -1,10 +1,10 @@
-"""Weights of terms as functions of the epoch: constant, a window of epochs, a linear ramp."""
+"""Weights of terms: constant, a window of epochs, a linear ramp, a share of the gradient."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import final
+from typing import TypeAlias, final
 
 from gkd.errors import ParameterError, suggestion
 
@@ -85,7 +85,46 @@ class Linear(Schedule):
         return (1.0 - progress) * self.start + progress * self.end
 
 
-_FORMS: tuple[type[Window] | type[Linear], ...] = (Window, Linear)
+@final
+@dataclass(frozen=True, slots=True)
+class GradientShare:
+    """The weight with which a term's gradient has this ratio to the task's, where the term acts.
+
+    Weights do not mean the same from one loss, width and network to the next; shares do. A share
+    of 0.3 says that the term pulls the features that it compares a third as hard as the labels do.
+
+    Args:
+        gradient_share: above 0.
+        every: steps of an epoch from one measurement to the next, the first step included.
+        smoothing: what the measurements before count beside a new one.
+        ceiling: the largest weight. A term that would need more is as good as dead: made of such
+            small numbers, its gradient is rounding, and not to be amplified.
+
+    Raises:
+        ParameterError: an argument of the wrong type or out of its range.
+
+    >>> GradientShare(0.3)
+    GradientShare(gradient_share=0.3, every=50, smoothing=0.9, ceiling=10000.0)
+    """
+
+    gradient_share: float
+    every: int = 50
+    smoothing: float = 0.9
+    ceiling: float = 1e4
+
+    def __post_init__(self) -> None:
+        for name in ("gradient_share", "ceiling"):
+            _check_weight(name, getattr(self, name))
+            if getattr(self, name) == 0:
+                raise ParameterError(f"{name}: expected a number > 0, got 0")
+        _check_epoch("every", self.every, lowest=1)
+        _check_weight("smoothing", self.smoothing)
+        if self.smoothing >= 1:
+            raise ParameterError(f"smoothing: expected a number below 1, got {self.smoothing!r}")
+
+
+_Form: TypeAlias = type[Window] | type[Linear] | type[GradientShare]
+_SCHEDULES: tuple[_Form, ...] = (Window, Linear)
 
 
 def schedule_from(weight: float | Mapping[str, object] | Schedule) -> Schedule:
@@ -103,28 +142,51 @@ def schedule_from(weight: float | Mapping[str, object] | Schedule) -> Schedule:
     >>> schedule_from({"start": 0.0, "end": 100.0, "epochs": 20}).weight_at(10)
     50.0
     """
-    if isinstance(weight, Schedule):
+    found = _read(weight, _SCHEDULES)
+    assert isinstance(found, Schedule)
+    return found
+
+
+def weight_from(
+    weight: float | Mapping[str, object] | Schedule | GradientShare,
+) -> Schedule | GradientShare:
+    """Return the weight of a term, which may be a share of the gradient, too.
+
+    Args:
+        weight: as of :func:`schedule_from`, or ``{gradient_share, every, smoothing, ceiling}``
+            (:class:`GradientShare`; all but the first may be left out).
+
+    Raises:
+        ParameterError: not one of these forms, or a value out of its range.
+
+    >>> weight_from({"gradient_share": 0.3, "ceiling": 100.0})
+    GradientShare(gradient_share=0.3, every=50, smoothing=0.9, ceiling=100.0)
+    """
+    return _read(weight, (*_SCHEDULES, GradientShare))
+
+
+def _read(weight: object, forms: Sequence[_Form]) -> Schedule | GradientShare:
+    if isinstance(weight, Schedule) or (GradientShare in forms and type(weight) is GradientShare):
         return weight
     if not isinstance(weight, Mapping):
         _check_weight("weight", weight)
-        return Window(weight)
+        return Window(weight)  # type: ignore[arg-type]  # it is a number
     # The form that shares most keys is the one that was meant: its fields make the better message.
-    form = max(_FORMS, key=lambda form: len(weight.keys() & _names(form)))
+    form = max(forms, key=lambda form: len(weight.keys() & _names(form)))
+    said = " or ".join("{" + ", ".join(f.name for f in fields(form)) + "}" for form in forms)
     if unknown := [str(key) for key in weight if key not in _names(form)]:
-        hint = suggestion(unknown[0], _names(form))
-        raise ParameterError(f"weight: unknown key {unknown[0]!r} beside {_forms()}; {hint}")
+        # Where no key is known, nobody knows which form was meant.
+        meant = [form] if weight.keys() & _names(form) else forms
+        hint = suggestion(unknown[0], {name for each in meant for name in _names(each)})
+        raise ParameterError(f"weight: unknown key {unknown[0]!r} beside {said}; {hint}")
     required = [field.name for field in fields(form) if field.default is MISSING]
     if missing := [name for name in required if name not in weight]:
-        raise ParameterError(f"weight: {missing[0]!r} is missing; expected {_forms()}")
-    return form(**weight)  # type: ignore[arg-type]  # __post_init__ checks the values
+        raise ParameterError(f"weight: {missing[0]!r} is missing; expected {said}")
+    return form(**weight)
 
 
-def _names(form: type[Window] | type[Linear]) -> set[str]:
+def _names(form: _Form) -> set[str]:
     return {field.name for field in fields(form)}
-
-
-def _forms() -> str:
-    return " or ".join("{" + ", ".join(f.name for f in fields(form)) + "}" for form in _FORMS)
 
 
 def _check_weight(argument: str, value: object) -> None:

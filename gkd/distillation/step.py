@@ -8,8 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gkd.data.batch_attributes import value_of
-from gkd.data.batch_nodes import BatchNodes
+from gkd.data.batch_attributes import BatchNodes, value_of
 from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.loss import Step, View
 
@@ -65,12 +64,14 @@ def make_step(
     if taken is not None:
         labelled[:] = False
         labelled[taken] = True
-    names = nodes.names_of(count)
+    names = getattr(batch, "n_id", None)
+    if not isinstance(names, Tensor) or len(names) != count:
+        names = torch.arange(count, device=device)
     return Step(
         labels=value_of(batch, supervised.target),
         labelled=labelled,
-        nodes=torch.arange(count, device=device) if names is None else names,
-        samples=nodes.ids,
+        nodes=names,
+        samples=tuple(getattr(batch, "ids", ())),
         epoch=moment.epoch,
         number=moment.number,
         batch=batch,
@@ -103,9 +104,10 @@ def row_keys(
     >>> row_keys(nodes, 2, torch.device("cpu"))
     tensor([4, 9])
     """
-    known, names = nodes.names_of(count), nodes.ids
-    if known is not None:
+    known = getattr(nodes.batch, "n_id", None)
+    if isinstance(known, Tensor) and len(known) == count:
         return known.to(device)
+    names: Sequence[str] = tuple(getattr(nodes.batch, "ids", ()))
     if samples is None:
         samples = nodes.samples_of(count)
     if samples is None and len(names) == count:

@@ -4,10 +4,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
-from gkd.errors import ParameterError
+from gkd.distillation.gradients import gradient_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +47,7 @@ class StepReport:
         # No tensor of one network is behind the loss of another.
         tasks = sum(self.peers.values(), self.task)
         for name, value in self.terms.items():
-            term = self.weights[name] * _gradient_norm(value, self.compared[name])
-            task = _gradient_norm(tasks, self.compared[name])
+            term = self.weights[name] * gradient_norm(value, self.compared[name])
+            task = gradient_norm(tasks, self.compared[name])
             shares[name] = term / task if task > 0 else math.inf if term > 0 else 0.0
         return shares
-
-
-def _gradient_norm(value: Tensor, at: Tensor) -> float:
-    if not at.requires_grad:
-        raise ParameterError("gradient_shares: this step was computed without gradients")
-    if not value.requires_grad:
-        return 0.0
-    (gradient,) = torch.autograd.grad(value, at, retain_graph=True, allow_unused=True)
-    return 0.0 if gradient is None else float(gradient.norm())

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from gkd.distillation.layout import Layout
-from gkd.distillation.schedule import schedule_from
+from gkd.distillation.schedule import schedule_from, weight_from
 
 BASELINE = "baseline"
 """Name of the method without terms: what every distillation is measured against."""
@@ -44,6 +44,11 @@ def with_current_names(methods: Sequence[Any]) -> list[Any]:
 
 
 def _check_weight(value: Any) -> Any:
+    weight_from(value)
+    return value
+
+
+def _check_schedule(value: Any) -> Any:
     schedule_from(value)
     return value
 
@@ -83,6 +88,7 @@ def _check_layout(value: Any) -> Any:
 
 
 Weight = Annotated[Any, AfterValidator(_check_weight)]
+Schedule = Annotated[Any, AfterValidator(_check_schedule)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
 Taps = str | Annotated[list[str], Field(min_length=1)] | None
 Weigher = Annotated[Any, AfterValidator(_check_weigher)]
@@ -247,7 +253,7 @@ class MethodRecipe(Part):
     name: FolderName
     terms: list[TermRecipe] = []
     student: StudentRecipe | None = None
-    task_weight: Weight = 1.0
+    task_weight: Schedule = 1.0
     peers: dict[FolderName, StudentRecipe] = {}
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
+from gkd.distillation.gradients import DEAD
 from gkd.report.formats import metric_heading, metric_name
 from gkd.report.results import Results
 from gkd.report.style import (
@@ -85,6 +86,35 @@ def loss_curves(run: Results) -> Figure | None:
         logarithmic(grid[0], "y")
     for axes in grid[len(panels) :]:
         axes.remove()
+    return figure
+
+
+def gradient_shares(run: Results) -> Figure | None:
+    """Draw each term's gradient relative to the task's over the epochs, by logarithms."""
+    curves = []
+    for group in _groups(run.networks):
+        names = dict.fromkeys(name for one in group for entry in one.history for name in entry)
+        for name in (name for name in names if name.startswith("share/")):
+            points = _mean_curve(group, name, scale=1)
+            curve = [(epoch, mean) for epoch, _, mean, _ in points if mean > 0]
+            if curve:
+                curves.append((group[0].method, name.removeprefix("share/"), curve))
+    if not curves:
+        return None
+    figure, axes = single(2.8)
+    styles = method_styles(run)
+    axes.axhline(1, color=MUTED, linewidth=1)
+    axes.axhline(DEAD, color=MUTED, linewidth=1, linestyle=":")
+    for method, term, curve in curves:
+        epochs, means = zip(*curve, strict=True)
+        colour, marker = styles[method]
+        label = method if term == method else f"{method}: {term}"
+        (line,) = axes.plot(epochs, means, color=colour, linewidth=1.4, label=label)
+        line.set(marker=marker, markersize=5, markevery=[-1])
+    logarithmic(axes, "y")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("gradient of the term / task")
+    plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
     return figure
 
 

@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 import gkd
 from gkd.report import figures
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
-from gkd.report.formats import difference, metric_name
+from gkd.report.formats import metric_name
 from gkd.report.results import Results
 from gkd.report.style import svg
-from gkd.report.table import comparison_table, gaps, network_table, protocol, run_names
+from gkd.report.table import comparison_table, detail, gaps, network_table, protocol, run_names
 
 _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
     "differences": (
@@ -35,6 +35,11 @@ _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "Losses over the epochs, mean over the seeds: the total, the task's, and every term "
         "before its weight.",
     ),
+    "gradients": (
+        figures.gradient_shares,
+        "Gradient of every weighted term relative to the task's, at what the term compares: below "
+        "the dotted line it has no say, above 1 it outweighs the labels.",
+    ),
 }
 
 
@@ -50,7 +55,7 @@ def page(runs: Sequence[Results]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals["difference"] = difference
+    environment.globals["detail"] = detail
     sections = [
         {
             "run": run,

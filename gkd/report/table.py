@@ -23,6 +23,7 @@ from gkd.report.formats import (
 )
 from gkd.report.results import Results
 from gkd.report.significance import LEVEL
+from gkd.report.term_gradients import term_states
 
 NOTHING = "–"
 
@@ -117,28 +118,30 @@ def run_names(runs: Sequence[Results]) -> list[str]:
 
 
 def verdicts(run: Results) -> list[str]:
-    """One sentence per method, with the difference on every seed where there are several."""
-    sentences = []
-    for one in run.comparisons:
+    """One sentence per method, with what it rests on."""
+    sentences = ((one.verdict, detail(run, one)) for one in run.comparisons)
+    return [" ".join(filter(None, pair)) for pair in sentences]
+
+
+def detail(run: Results, one: Comparison) -> str:
+    """Say what a verdict rests on: seeds, power, an exact test, the gradients of the terms."""
+    found = []
+    if len(one.differences) > 1:
         values = one.differences.items()
-        each = ", ".join(f"{seed}: {difference(run.primary, value)}" for seed, value in values)
-        detail = f" Per seed: {each}." if len(one.differences) > 1 else ""
-        sentences.append(one.verdict + detail + _power(one, run.primary))
-    return sentences
-
-
-def _power(one: Comparison, metric: Metric) -> str:
-    """Say what the test could have seen, and what an exact one finds."""
-    if one.smallest_gain is None:
-        return ""
-    gain = f"{difference(metric, one.smallest_gain).lstrip('+')} {unit(metric)}"
-    words = f" With as many seeds, a gain of {gain} is seen four times in five."
+        each = (f"{seed}: {difference(run.primary, value)}" for seed, value in values)
+        found.append(f"Per seed: {', '.join(each)}.")
+    if one.smallest_gain is not None:
+        gain = difference(run.primary, one.smallest_gain).lstrip("+")
+        found.append(
+            f"With as many seeds, a gain of {gain} {unit(run.primary)} is seen four times in five."
+        )
     if one.sign_flip_p is not None:
-        words += f" Exact sign-flip test: p = {one.sign_flip_p:.2g}."
+        found.append(f"Exact sign-flip test: p = {one.sign_flip_p:.2g}.")
         least = 2 ** (1 - len(one.differences))
         if least > LEVEL:
-            words += f" It cannot be below {least:.2g} with {len(one.differences)} seeds."
-    return words
+            found.append(f"It cannot be below {least:.2g} with {len(one.differences)} seeds.")
+    found += term_states([each for each in run.networks if each.method == one.method])
+    return " ".join(found)
 
 
 def gaps(run: Results) -> list[str]:

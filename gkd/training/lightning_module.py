@@ -1,7 +1,9 @@
 """The Lightning module: the step of training, that of validation, the optimiser."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 from lightning.pytorch import LightningModule
@@ -18,6 +20,8 @@ from gkd.recipe.model import TrainingRecipe
 from gkd.training.checkpoints import upgrade_checkpoint
 from gkd.training.learning_rate import learning_rate_schedule, optimiser
 from gkd.training.seeds import derived_seed, set_random_state
+
+_STEPS_PER_SHARE = 50  # measuring goes backwards through all that lies behind the taps
 
 
 class DistillationModule(LightningModule):
@@ -71,6 +75,8 @@ class DistillationModule(LightningModule):
         report: StepReport = self.distiller(batch)
         self._report = detached(report)
         self.means.add(self._report)
+        if report.terms and batch_idx % _STEPS_PER_SHARE == 0:
+            self.means.add_shares(report.gradient_shares())
         return report.total
 
     def optimizer_step(
@@ -146,6 +152,7 @@ class StepMeans:
     def __init__(self) -> None:
         self.steps = 0
         self.sums: dict[str, Tensor] = {}
+        self._shares: dict[str, list[float]] = {}
         self.weights: dict[str, float] = {}
 
     def add(self, report: StepReport) -> None:
@@ -158,7 +165,19 @@ class StepMeans:
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value if name in self.sums else value
 
+    def add_shares(self, shares: Mapping[str, float]) -> None:
+        """Take in the sizes of the terms' gradients relative to the task's, where it has one."""
+        for name, share in shares.items():
+            if math.isfinite(share):
+                self._shares.setdefault(name, []).append(share)
+
     def row(self) -> dict[str, float]:
-        """Mean of every loss, terms unweighted, and the weights: waits for the device."""
-        means = {name: float(total) / self.steps for name, total in self.sums.items()}
-        return means | {f"weight/{name}": weight for name, weight in self.weights.items()}
+        """Mean of every loss, terms unweighted, the weights, the shares: waits for the device."""
+        row = {name: float(total) / self.steps for name, total in self.sums.items()}
+        row |= {f"weight/{name}": weight for name, weight in self.weights.items()}
+        return row | {f"share/{name}": share for name, share in self.gradient_shares.items()}
+
+    @property
+    def gradient_shares(self) -> dict[str, float]:
+        """Mean of each term's gradient relative to the task's, over the steps that measured it."""
+        return {name: fmean(shares) for name, shares in self._shares.items()}

@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
 from torch import Tensor
 
+from gkd.distillation.gradients import gradient_state
 from gkd.training.lightning_module import DistillationModule
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -42,6 +43,31 @@ class ProgressLines(Callback):
             values = in_words({**pl_module.means.row(), **trainer.callback_metrics})
             shown = [f"{name} {value}" for name, value in values.items()]
             line = "  ".join([self.title, f"epoch {epoch}/{epochs}", *shown])
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class TermWatch(Callback):
+    """Says once of each term that its gradient is lost beside the task's, or the task's beside it.
+
+    Args:
+        title: of the network.
+        console: to say it on.
+    """
+
+    def __init__(self, title: str, console: Console) -> None:
+        self.title = title
+        self.console = console
+        self._said: set[tuple[str, str]] = set()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the shares that the epoch measured."""
+        assert isinstance(pl_module, DistillationModule)
+        for name, share in pl_module.means.gradient_shares.items():
+            state = gradient_state(share)
+            if state is None or (name, state) in self._said:
+                continue
+            self._said.add((name, state))
+            line = f"{self.title}: in epoch {trainer.current_epoch + 1} the term {name!r} {state}"
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -368,3 +368,26 @@ def test_a_teacher_says_what_it_is_like_on_the_training_rows(train_once, host):
     assert training["uniform_confidence"] == pytest.approx(1 / 3)
     assert 0 <= training["calibration_error"] <= 1
     assert "training" not in summary(run, "students", "baseline", "seed-0")
+
+
+def test_shares_of_the_gradient_are_in_the_log_and_dead_terms_are_said(opened):
+    console = Console(file=io.StringIO(), width=200)
+    terms = '[{loss="mapped", weight=%s, student="hidden", teacher="hidden"}]'
+    run = opened(
+        "seeds=[0]",
+        "training.epochs=2",
+        f"methods.mapped.terms={terms % 1e-6}",
+        console=console,
+    )
+    run.train()
+    rows = summary(run, "students", "mapped", "seed-0")["history"]
+    assert all(0 < row["share/mapped"] < 1e-3 for row in rows)
+    assert console.file.getvalue().count("the term 'mapped' is dead: its gradient is below") == 1
+    run = opened(
+        "seeds=[0]",
+        f"methods.mapped.terms={terms % '{gradient_share=0.5, every=1, smoothing=0}'}",
+        out="share",
+    )
+    run.train()
+    rows = summary(run, "students", "mapped", "seed-0")["history"]
+    assert [row["share/mapped"] for row in rows] == pytest.approx([0.5] * 5, rel=1e-3)

@@ -1,0 +1,61 @@
+"""What the gradients of terms were beside the task's: which had a say, and for how long."""
+
+from collections.abc import Sequence
+
+from gkd.distillation.gradients import DEAD, DROWNING
+from gkd.report.summary import Summary
+
+_SHARE = "share/"
+
+
+def term_states(networks: Sequence[Summary]) -> list[str]:
+    """One sentence for each term of a method that was dead from some epoch on, or drowned the task.
+
+    Args:
+        networks: of one method, of all seeds.
+    """
+    names = {key for one in networks for row in one.history or () for key in row}
+    sentences = []
+    for key in sorted(name for name in names if name.startswith(_SHARE)):
+        term = key.removeprefix(_SHARE)
+        shares = [
+            {int(row["epoch"]) + 1: row[key] for row in one.history or () if key in row}
+            for one in networks
+        ]
+        deaths = [epoch for each in shares if (epoch := dead_since(each)) is not None]
+        if deaths:
+            first, last = min(deaths), max(deaths)
+            when = f"epoch {first}" if first == last else f"epoch {first} to {last}"
+            sentences.append(
+                f"The term {term!r} was dead from {when} on"
+                f"{_of(len(deaths), len(networks))}: its gradient was below {100 * DEAD:g} % of "
+                "the task's."
+            )
+        largest = [max(each.values(), default=0.0) for each in shares]
+        if drowned := sum(share > DROWNING for share in largest):
+            sentences.append(
+                f"The term {term!r} drowned the task{_of(drowned, len(networks))}: its gradient "
+                f"was up to {max(largest):.3g} times the task's."
+            )
+    return sentences
+
+
+def dead_since(shares: dict[int, float]) -> int | None:
+    """Return the epoch from which on a term had no say; None where it had in the last.
+
+    Args:
+        shares: of the task's gradient, by epoch.
+
+    >>> dead_since({1: 0.2, 2: 1e-5, 3: 1e-6}), dead_since({1: 1e-5, 2: 0.2})
+    (2, None)
+    """
+    since = None
+    for epoch, share in sorted(shares.items(), reverse=True):
+        if share >= DEAD:
+            break
+        since = epoch
+    return since
+
+
+def _of(count: int, total: int) -> str:
+    return "" if count == total else f" with {count} of {total} seeds"
