@@ -209,8 +209,10 @@ class Distiller(nn.Module):
         # A term of weight 0 costs nothing, and cannot spoil the step by a NaN times 0.
         active = [term for term in self.terms if weights.get(term.name, 1) > 0]
         nodes = BatchNodes(batch)
-        outputs, views = self._views(nodes, active, self.teacher_cache)
-        logits = {name: cast(Tensor, output.logits) for name, output in outputs.items()}
+        outputs = self._run_networks(nodes, active, self.teacher_cache)
+        views = {term.name: self._views(term, outputs, nodes) for term in active}
+        learning = (STUDENT, *self.peers)
+        logits = {name: cast(Tensor, outputs[name].logits) for name in learning}
         tasks = {
             name: self._supervised(each, batch, self._moment.generator("task", each.device))
             for name, each in logits.items()
@@ -245,7 +247,9 @@ class Distiller(nn.Module):
             # Adapters take the dtype of the networks, not that of autocast.
             stack.enter_context(torch.no_grad())
             stack.enter_context(torch.autocast(device, enabled=False))
-            _, views = self._views(BatchNodes(batch), self.terms, None)
+            nodes = BatchNodes(batch)
+            outputs = self._run_networks(nodes, self.terms, None)
+            views = {term.name: self._views(term, outputs, nodes) for term in self.terms}
             # In one order, so that a seed gives one adapter.
             for term in sorted(self.terms, key=lambda term: term.name):
                 if term.name in self._unbuilt:
@@ -311,10 +315,10 @@ class Distiller(nn.Module):
             if not name.startswith(fixed):
                 yield name, parameter
 
-    def _views(
+    def _run_networks(
         self, nodes: BatchNodes, terms: Sequence[ResolvedTerm], cache: TeacherCache | None
-    ) -> tuple[dict[str, NetworkOutputs], dict[str, Compared]]:
-        """Return the outputs of what learns, and the views of each term."""
+    ) -> dict[str, NetworkOutputs]:
+        """Return the outputs for a batch of what learns, and of what terms compare it with."""
         batch, share = nodes.batch, own_share(nodes.batch)
         compared = {name for term in terms for name in term.teacher_views}
         # Teachers first: their activations are gone before the student's pile up. The average
@@ -328,20 +332,21 @@ class Distiller(nn.Module):
             name: gather_outputs(self.outputs(name, share), batch)
             for name in (STUDENT, *self.peers)
         }
-        outputs = fixed | learning
-        views = {}
-        for term in terms:
-            with term_context(term.name):
-                teachers = {
-                    name: view.view(nodes, outputs[name]).detach()
-                    for name, view in term.teacher_views.items()
-                }
-                term.student_view.require_gradient(outputs[term.student])
-                student = term.student_view.view(nodes, outputs[term.student])
-                for teacher in teachers.values():
-                    _require_same_rows(student, teacher)
-            views[term.name] = student, teachers
-        return learning, views
+        return fixed | learning
+
+    def _views(
+        self, term: ResolvedTerm, outputs: Mapping[str, NetworkOutputs], nodes: BatchNodes
+    ) -> Compared:
+        with term_context(term.name):
+            teachers = {
+                name: view.view(nodes, outputs[name]).detach()
+                for name, view in term.teacher_views.items()
+            }
+            term.student_view.require_gradient(outputs[term.student])
+            student = term.student_view.view(nodes, outputs[term.student])
+            for teacher in teachers.values():
+                _require_same_rows(student, teacher)
+        return student, teachers
 
     def _value(self, term: ResolvedTerm, views: Compared, nodes: BatchNodes) -> Tensor:
         step, student = None, views[0]
