@@ -9,6 +9,8 @@ VENV ?= .venv
 TORCH ?= torch==2.13.0
 JOBS ?= 2
 PYTEST_WORKERS ?= 2
+FUZZ_INPUTS ?= 10000
+FUZZ_SEED ?=
 
 BIN := $(VENV)/bin
 # A file's tests share its fixtures. In the order of their names the small files come last, so that
@@ -20,12 +22,13 @@ export GKD_DATA ?= $(SHARED_DATA)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-portable lint types tests clean
+.PHONY: help demo test test-portable fuzz lint types tests clean
 
 help:
 	@echo "make demo             install gkd and distil a network of point clouds, with a report"
 	@echo "make test             install everything and run lint, types, tests and doctests"
 	@echo "make test-portable    run the tests of what computes with kernels of other processors"
+	@echo "make fuzz             read damaged files, FUZZ_INPUTS of every kind, and keep what goes wrong"
 	@echo "make clean            remove the environment and everything built"
 
 demo: $(VENV)/.installed
@@ -49,6 +52,10 @@ test-portable: $(VENV)/.installed-dev
 	set -e; for kernels in $(KERNELS); do \
 		echo "$$kernels"; env $$kernels $(PYTEST) $(NUMERIC); \
 	done
+
+# Another seed finds other things; one that is given finds the same again.
+fuzz: $(VENV)/.installed-dev
+	$(BIN)/python tests/fuzz --inputs $(FUZZ_INPUTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -86,6 +86,27 @@ def printable(text: str) -> str:
     )
 
 
+def shown(value: object, length: int = 200) -> str:
+    """Return a value as messages show it: not longer than a line or two, whatever it is.
+
+    >>> shown("a")
+    "'a'"
+    >>> shown([0] * 1000, length=12)
+    '[0, 0, 0, 0,… (3000 characters)'
+    >>> shown(16**5000)
+    'an int of 6021 digits'
+    """
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a {type(value).__name__} that is nested too deep"
+    except ValueError:  # Python writes no integers of more than 4,300 digits
+        if isinstance(value, int):
+            return f"an int of {int(value.bit_length() * 0.30103) + 1} digits"
+        return f"a {type(value).__name__} that holds an int of thousands of digits"
+    return text if len(text) <= length else f"{text[:length]}… ({len(text)} characters)"
+
+
 def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
     """Check the arguments of ``function`` by their annotations, whenever it is called.
 
@@ -235,7 +256,7 @@ def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
     expected = notation(annotation)
     if details["type"] == "finite_number" and "finite" not in expected:  # asked for by a model
         expected = f"finite {expected}"
-    sentence = f"must be {expected}, got {value!r}"
+    sentence = f"must be {expected}, got {shown(value)}"
     if details["type"] == "predicate_failed":  # the one constraint that has no notation
         sentence += f" ({details['msg'].lower()})"
     choices = [choice for choice in _choices(annotation) if isinstance(choice, str)]

@@ -12,12 +12,12 @@ from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
 from gkd.distillation.distiller import Distiller
 from gkd.errors import ParameterError
+from gkd.functional.memory import in_bytes
 from gkd.recipe.model import Recipe
 
 FOLDER = "teacher-cache"
 """Folder of a run with what memory has no room for; it goes when the run is finished."""
 
-_UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 _AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -95,7 +95,7 @@ class CachePolicy:
             elif all(distiller.remember(batch) for batch in batches):
                 total = len(self.dataset.train)
                 places = [(cache.num_bytes, "in memory"), (cache.num_bytes_in_files, "in files")]
-                sizes = [f"{_in_words(size)} {place}" for size, place in places if size]
+                sizes = [f"{in_bytes(size)} {place}" for size, place in places if size]
                 line = f"teacher cache: {total} of {total} samples, {', '.join(sizes)}"
             else:
                 # A cache of some samples only: the order of each epoch would decide which outputs
@@ -106,15 +106,3 @@ class CachePolicy:
                 line = f"teacher runs in every step: {room}"
         news, self._told = line != self._told, line
         return line if news else None
-
-
-def _in_words(num_bytes: int) -> str:
-    """Size in the unit that fits.
-
-    >>> _in_words(31 * 2**20), _in_words(640)
-    ('31 MiB', '640 bytes')
-    """
-    for unit, size in _UNITS:
-        if num_bytes >= size:
-            return f"{num_bytes / size:.3g} {unit}"
-    return f"{num_bytes} bytes"

@@ -3,24 +3,32 @@
 import io
 import json
 import lzma
+import math
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from gkd import DataError
+from gkd.errors import shown
+from gkd.functional.memory import in_bytes, memory_shortage
 
-_SHOWN = 6
+_SHOWN, _LONGEST = 6, 80  # names, characters of each
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 # What the decompressors raise on damaged data; RuntimeError is a password or an unknown method.
 _UNREADABLE = (
     OSError,
     EOFError,
     ValueError,
-    RuntimeError,
+    RuntimeError,  # RecursionError and NotImplementedError, too
+    OverflowError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
@@ -69,10 +77,8 @@ class Archive:
         missing = sorted(set(names) - self._members.keys())
         if missing:
             present = sorted(self._members)
-            listing = ", ".join(present[:_SHOWN]) or "no file"
-            more = f" and {len(present) - _SHOWN} more" if len(present) > _SHOWN else ""
             raise DataError(
-                f"{self.place} lacks {', '.join(missing)}; it has {listing}{more}. "
+                f"{self.place} lacks {_listing(missing)}; it has {_listing(present)}. "
                 "Is it the archive of another dataset, or only partly unpacked?"
             )
 
@@ -97,7 +103,7 @@ class Archive:
 
     def lines(self, name: str) -> list[str]:
         """Return the lines of a text file that are not blank, without the space around them."""
-        text = self.content(name).decode("utf-8", errors="replace")
+        text = self.content(name).decode("utf-8-sig", errors="replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
 
     def content(self, name: str) -> bytes:
@@ -106,9 +112,23 @@ class Archive:
             if not self._zipped:
                 return (self.place / name).read_bytes()
             with zipfile.ZipFile(self.place) as archive:
-                return archive.read(self._members[name])
+                member = archive.getinfo(self._members[name])
+                # Some kilobytes may be packed gigabytes.
+                if shortage := memory_shortage(member.file_size):
+                    raise DataError(f"{self.where(name)} would take {shortage}")
+                with archive.open(member) as file:
+                    # Not without a number, which unpacks more than the archive announces.
+                    return file.read(member.file_size)
+        except DataError:
+            raise
         except _UNREADABLE as error:
             raise DataError(f"{self.where(name)} cannot be read: {error}") from error
+
+
+def _listing(names: Sequence[str]) -> str:
+    # Names may be those that a damaged file lists, of any length.
+    listing = ", ".join(name[:_LONGEST] for name in names[:_SHOWN]) or "no file"
+    return listing + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
@@ -122,18 +142,45 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
     Raises:
         DataError: the file is no such array.
     """
+    file = io.BytesIO(content)
     try:
-        # Unpickling a foreign file could run its code.
-        array = np.load(io.BytesIO(content), allow_pickle=False)
+        # The header alone: np.load allocates what it announces, and could unpickle.
+        version = np.lib.format.read_magic(file)
+        shape, column_major, dtype = _HEADERS[version](file)
+        rest = content[file.tell() :]
+        if dtype.kind not in "biuf":
+            raise DataError(f"{where} must hold real numbers, not {dtype}")
+        if len(shape) != ndim:
+            raise DataError(f"{where} must have {ndim} axes, but has shape {shown(shape)}")
+        if math.prod(shape) * dtype.itemsize != len(rest) or min(shape, default=0) < 0:
+            raise DataError(
+                f"{where} is cut short or damaged: its header announces {shown(shape)} numbers of "
+                f"{dtype}, and {in_bytes(len(rest))} follow"
+            )
+        order: Literal["F", "C"] = "F" if column_major else "C"
+        array = np.frombuffer(rest, dtype).reshape(shape, order=order).copy()
+    except DataError:
+        raise
     # NumPy reads the header by Python's own parser, which has errors of its own for damage.
-    except (ValueError, EOFError, OSError, SyntaxError, TokenError, MemoryError) as error:
+    except (*_UNREADABLE, KeyError, SyntaxError, TokenError, MemoryError, TypeError) as error:
         raise DataError(f"{where} is not a complete .npy array: {error}") from error
-    # np.load opens .npz archives as well, which are no array.
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
-        kind = getattr(array, "dtype", type(array).__name__)
-        raise DataError(f"{where} must hold real numbers, not {kind}")
-    if array.ndim != ndim:
-        raise DataError(f"{where} must have {ndim} axes, but has shape {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise DataError(f"{where} holds NaN or infinity")
+    if dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        first = np.argwhere(~finite)[0].tolist()
+        raise DataError(f"{where} holds NaN or infinity, first at {first}")
     return array
+
+
+def single_precision(array: np.ndarray, where: str) -> np.ndarray:
+    """Return numbers as float32.
+
+    Raises:
+        DataError: one is too large for that.
+    """
+    with np.errstate(over="ignore"):
+        converted = array.astype(np.float32)
+    if not (finite := np.isfinite(converted)).all():
+        first = tuple(np.argwhere(~finite)[0])
+        raise DataError(
+            f"{where} holds {array[first]!s} at {[int(i) for i in first]}: too large for float32"
+        )
+    return converted

@@ -1,12 +1,14 @@
 """ModelNet's public layout of files: a list of classes, and per split a list of HDF5 shards."""
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gkd import DataError
+from gkd.errors import shown
 from gkd_data.archive import Archive
 from gkd_data.point_clouds import Clouds, unit_cloud
 
@@ -22,9 +24,9 @@ def read_class_names(archive: Archive) -> tuple[str, ...]:
         DataError: there are fewer than two, or one is listed twice.
     """
     names = archive.lines(CLASSES)
-    repeated = [name for i, name in enumerate(names) if name in names[:i]]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated or len(names) < 2:
-        problem = f"lists {repeated[0]!r} twice" if repeated else f"lists {len(names)} classes"
+        problem = f"lists {shown(repeated[0])} twice" if repeated else f"lists {len(names)} classes"
         raise DataError(f"{archive.where(CLASSES)} {problem}; expected one class per line")
     return tuple(names)
 
@@ -48,7 +50,7 @@ def list_shards(archive: Archive) -> dict[str, list[str]]:
         for name in names:
             if name in seen:
                 raise DataError(
-                    f"{archive.where(LISTS[split])} lists {name}, which was listed before: "
+                    f"{archive.where(LISTS[split])} lists {name[:80]}, which was listed before: "
                     "its objects would be used twice"
                 )
             seen.add(name)

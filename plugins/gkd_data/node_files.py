@@ -7,7 +7,8 @@ import numpy as np
 
 from gkd import DataError
 from gkd.errors import suggestion
-from gkd_data.archive import Archive
+from gkd.functional.memory import memory_shortage
+from gkd_data.archive import Archive, single_precision
 from gkd_data.links import symmetric_edges
 
 SPLITS = ("train", "validation", "test")
@@ -66,8 +67,8 @@ def read_node_file(path: Path) -> NodeFile:
             raise DataError(f"{path}: edges must be [links, 2], not {list(links.shape)}")
         source, target = _whole(archive, "edges", links).T
     else:
-        features = _features(archive)
         labels = _array(archive, "labels", 1)
+        features = _features(archive, len(labels))
         source, target, weights, shape = _rows(archive, "adj")
         if shape[0] != shape[1]:
             raise DataError(f"{path}: adj_shape is {list(shape)}, and must be square")
@@ -86,7 +87,7 @@ def read_node_file(path: Path) -> NodeFile:
             )
     return NodeFile(
         str(path),
-        features.astype(np.float32),
+        single_precision(features, f"{path}: features"),
         _classes(archive, labels),
         symmetric_edges(source, target, num_nodes, self_loops=False),
         _masks(archive, num_nodes),
@@ -105,21 +106,26 @@ def _whole(archive: Archive, name: str, values: np.ndarray) -> np.ndarray:
 
 def _classes(archive: Archive, labels: np.ndarray) -> np.ndarray:
     labels = _whole(archive, "the labels", labels)
-    if not labels.size or labels.min() < 0 or labels.max() < 1:
+    if not labels.size or labels.min() < 0 or not 1 <= labels.max() < max(2, labels.size):
         found = f"{labels.min()} to {labels.max()}" if labels.size else "none"
         raise DataError(
-            f"{archive.place}: labels must be classes from 0, of at least two, one for each node; "
-            f"got {found}"
+            f"{archive.place}: labels must be classes from 0, of at least two and not more "
+            f"than nodes, one for each node; got {found}"
         )
     return labels
 
 
-def _features(archive: Archive) -> np.ndarray:
+def _features(archive: Archive, num_nodes: int) -> np.ndarray:
     if "attr_matrix.npy" in archive.names:
         return _array(archive, "attr_matrix", 2)
     archive.require(f"attr_{part}.npy" for part in ("data", "indices", "indptr", "shape"))
     rows, columns, values, shape = _rows(archive, "attr")
-    features = np.zeros(shape, dtype=np.float32)
+    where = archive.where("attr_shape.npy")
+    if shape[0] != num_nodes:
+        raise DataError(f"{where} announces {shape[0]} rows, but there are {num_nodes} labels")
+    if shortage := memory_shortage(2 * 8 * float(shape[0]) * shape[1]):
+        raise DataError(f"{where} announces {list(shape)} features: they would take {shortage}")
+    features = np.zeros(shape)
     np.add.at(features, (rows, columns), values)
     return features
 

@@ -10,7 +10,7 @@ from gkd_data.archive import npy_array
 from gkd_data.mesh import sample_surface
 from gkd_data.off import read_off
 from gkd_data.ply import read_ply
-from gkd_data.point_clouds import Clouds, unit_cloud
+from gkd_data.point_clouds import Clouds, require_finite, unit_cloud
 from gkd_data.random_by_purpose import random_state
 
 _SPLITS = ("train", "test")
@@ -35,13 +35,14 @@ def find_objects(root: Path) -> ObjectFiles:
     """Find the objects below a folder.
 
     They are either in ``root/CLASS/`` or, in every class, in ``root/CLASS/train/`` and
-    ``root/CLASS/test/``. Files with other suffixes and hidden ones are passed over.
+    ``root/CLASS/test/``. Files with other suffixes and hidden ones are passed over; no object is.
 
     Args:
         root: the folder.
 
     Raises:
-        DataError: there is no such folder, fewer than two classes, or a class without objects.
+        DataError: there is no such folder, fewer than two classes, or a class without objects,
+            or an object elsewhere below it.
     """
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; expected one with a sub-folder per class")
@@ -66,7 +67,20 @@ def find_objects(root: Path) -> ObjectFiles:
         ]
         for split in (_SPLITS if divided else ("",))
     }
+    used = {file for found in files.values() for file, _ in found}
+    others = sorted(file for file in root.rglob("*") if file not in used and _is_object(root, file))
+    if others:
+        raise DataError(
+            f"{others[0]} would be left out: the objects are in CLASS/, or in CLASS/train/ and "
+            "CLASS/test/; move it there (validation objects are held out from those to train on), "
+            "or out of the folder"
+        )
     return ObjectFiles(names, files)
+
+
+def _is_object(root: Path, file: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(root).parts)
+    return not hidden and file.suffix.lower() in _SUFFIXES and file.is_file()
 
 
 def read_objects(
@@ -96,8 +110,10 @@ def read_objects(
             if suffix == ".off":
                 cloud = sample_surface(read_off(file), surface_points, rng)
             else:
+                listed = read_ply(file) if suffix == ".ply" else read_npy(file)
+                require_finite(listed, str(file))  # as long as its points have their numbers
                 # Files often list points along the surface, and samples are the first points.
-                cloud = rng.permutation(read_ply(file) if suffix == ".ply" else read_npy(file))
+                cloud = rng.permutation(listed)
                 # Files of several types were not made together, and may differ in scale, too.
                 first = first or (file, cloud.dtype)
                 if cloud.dtype != first[1]:

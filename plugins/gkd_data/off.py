@@ -7,10 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
+from gkd.errors import shown
 from gkd_data.mesh import Mesh
 
-# Letters before OFF announce texture coordinates, colours and normals behind the position.
-_HEADER = re.compile(r"(?:ST)?C?N?OFF(.*)")
+# Letters before OFF announce texture coordinates, colours and normals behind the position: in the
+# format's order as in any other that programs write.
+_HEADER = re.compile(r"(?:ST|C|N){0,3}OFF(.*)")
+_COUNT = re.compile(r"\d{1,15}", re.ASCII)
+# Not within a number: 1.#QNAN is how some programs write NaN, not a 1.
+_COMMENT = re.compile(r"(?<![\d.])#")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def read_off(path: Path) -> Mesh:
@@ -55,9 +61,10 @@ _Line = tuple[int, str]
 
 def _content_lines(content: bytes) -> Iterator[_Line]:
     # Split as bytes: as text, lines would end at more characters, some of them within comments.
-    for number, line in enumerate(content.splitlines(), start=1):
+    lines = content.removeprefix(_BYTE_ORDER_MARK).splitlines()
+    for number, line in enumerate(lines, start=1):
         # Latin-1 reads any byte, and comments may be in any encoding; all else is ASCII.
-        text = line.decode("latin-1").partition("#")[0].strip()
+        text = _COMMENT.split(line.decode("latin-1"), maxsplit=1)[0].strip()
         if text:
             yield number, text
 
@@ -71,9 +78,10 @@ def _counts(path: Path, lines: list[_Line]) -> tuple[tuple[int, int], list[_Line
         rest, body = body[0][1], body[1:]
     counts = rest.split()
     # The number of edges, which nobody needs, is sometimes left out.
-    if len(counts) not in (2, 3) or not all(count.isdecimal() for count in counts):
+    if len(counts) not in (2, 3) or not all(map(_COUNT.fullmatch, counts)):
         raise DataError(
-            f"{path}: expected the numbers of vertices, faces and edges after OFF, got {rest!r}"
+            f"{path}: expected the numbers of vertices, faces and edges after OFF, "
+            f"got {shown(rest)}"
         )
     if int(counts[0]) == 0 or int(counts[1]) == 0:
         raise DataError(f"{path} has {counts[0]} vertices and {counts[1]} faces: it has no surface")

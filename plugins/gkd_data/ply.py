@@ -1,12 +1,15 @@
 """Point clouds in the Polygon File Format (PLY): the positions of the vertices."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from gkd import DataError
+from gkd.errors import shown
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
@@ -14,16 +17,27 @@ _TYPES = {
     "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4",
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
+_COUNT = re.compile(r"\d{1,15}", re.ASCII)
+_SHOWN = 200  # characters of names
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BYTE_ORDERS = {"ascii": "=", "binary_little_endian": "<", "binary_big_endian": ">"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """What the header says of one element: how many, and their properties (name, type)."""
+    """What the header says of one element: how many, and their properties (name, type).
+
+    The type of a list is that of its length, and that of its items: ``u1 i4``.
+    """
 
     name: str
     count: int
     properties: list[tuple[str, str]]
+
+    @property
+    def has_list(self) -> bool:
+        """Whether its records have lengths of their own."""
+        return any(" " in kind for _, kind in self.properties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +56,9 @@ class _Layout:
 
     @property
     def kind(self) -> str:
-        """Type of x, y and z."""
-        return self.vertex.properties[self.columns[0]][1]
+        """Floating type that holds the numbers of x, y and z exactly: float32 or float64."""
+        kinds = [self.vertex.properties[column][1] for column in self.columns]
+        return np.result_type(*kinds, "f4").str
 
 
 def read_ply(path: Path) -> np.ndarray:
@@ -53,16 +68,19 @@ def read_ply(path: Path) -> np.ndarray:
         path: of the file.
 
     Returns:
-        ``[P, 3]``, in the floating type of the file's ``x``, ``y`` and ``z``.
+        ``[P, 3]``, float32 where that holds the types of ``x``, ``y`` and ``z``, else float64.
 
     Raises:
         DataError: the file is damaged, or has no vertices with such positions.
     """
     try:
-        content = path.read_bytes()
+        content = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-    header = re.match(rb"ply\s.*?\nend_header[ \t]*\r?\n", content, re.DOTALL)
+    # A header whose lines end with a carriage return alone ends with one, too: what follows may be
+    # a number that begins with the byte of a line feed.
+    end = rb"\r" if re.match(rb"ply[ \t]*\r(?!\n)", content) else rb"\r?\n"
+    header = re.match(rb"ply\s.*?[\r\n]end_header[ \t]*" + end, content, re.DOTALL)
     if header is None:
         raise DataError(f"{path} is no PLY file: it has no header from ply to end_header")
     layout = _layout(path, header[0])
@@ -79,62 +97,107 @@ def _layout(path: Path, header: bytes) -> _Layout:
         match line.split():
             case ["format", name, *_]:
                 form = name
-            case ["element", name, count] if count.isdecimal():
+            case ["element", name, count] if _COUNT.fullmatch(count):
                 elements.append(_Element(name, int(count), []))
             case ["property", kind, name] if elements and kind in _TYPES:
                 elements[-1].properties.append((name, _TYPES[kind]))
-            case ["property", "list", _, _, name] if elements:
-                elements[-1].properties.append((name, "list"))
+            case ["property", "list", length, kind, name] if elements and (
+                _TYPES.get(length, "f")[0] in "iu" and kind in _TYPES
+            ):
+                elements[-1].properties.append((name, f"{_TYPES[length]} {_TYPES[kind]}"))
             case ["ply" | "end_header" | "comment" | "obj_info", *_] | []:
                 pass
             case _:
-                raise DataError(f"{path}: the header has a line that is no PLY: {line.strip()!r}")
+                raise DataError(
+                    f"{path}: the header has a line that is no PLY: {shown(line.strip())}"
+                )
     if form not in _BYTE_ORDERS:
-        raise DataError(f"{path}: format {form!r} is none of {', '.join(_BYTE_ORDERS)}")
+        raise DataError(f"{path}: format {shown(form)} is none of {', '.join(_BYTE_ORDERS)}")
     names = [element.name for element in elements]
     if "vertex" not in names:
-        raise DataError(f"{path} has no vertices, only {', '.join(names) or 'a header'}")
+        listing = ", ".join(names)[:_SHOWN] or "a header"
+        raise DataError(f"{path} has no vertices, only {listing}")
     at = names.index("vertex")
-    # One type for all axes, as the array will have; whole numbers would be places on a grid.
-    kinds = {dict(elements[at].properties).get(axis) for axis in "xyz"}
-    if not (kinds == {"f4"} or kinds == {"f8"}):
-        raise DataError(f"{path}: vertices need x, y and z, all float or all double")
+    kinds = dict(elements[at].properties)
+    if any(" " in kinds.get(axis, " ") for axis in "xyz"):
+        raise DataError(f"{path}: vertices need x, y and z, each a number")
     return _Layout(form, elements[:at], elements[at])
 
 
 def _ascii_positions(path: Path, body: bytes, layout: _Layout) -> np.ndarray:
     columns, count = layout.columns, layout.vertex.count
-    if any(kind == "list" for _, kind in layout.vertex.properties[: max(columns)]):
+    if any(" " in kind for _, kind in layout.vertex.properties[: max(columns)]):
         raise DataError(f"{path}: vertex has a list before its position; put it behind")
-    skipped = sum(element.count for element in layout.before)
-    rows = [line.decode("latin-1") for line in body.splitlines()[skipped : skipped + count]]
+    # An element without properties has lines that are blank: they are left out like all others.
+    skipped = sum(element.count for element in layout.before if element.properties)
+    lines = [line.decode("latin-1") for line in body.splitlines() if line.strip()]
+    rows = lines[skipped : skipped + count]
     _check_complete(path, count, len(rows))
     try:
         positions: np.ndarray = np.loadtxt(
             rows, layout.kind, usecols=columns, ndmin=2, comments=None
         )
     except ValueError as error:
-        raise DataError(f"{path}: the vertices cannot be read: {error}") from error
-    # Again, as loadtxt passes over blank lines.
-    _check_complete(path, count, len(positions))
+        raise DataError(f"{path}: the vertices cannot be read: {shown(str(error))}") from error
     return positions
 
 
 def _binary_positions(path: Path, body: bytes, layout: _Layout) -> np.ndarray:
-    # Behind a list nothing is where arithmetic says: each record has a length of its own.
-    for element in (*layout.before, layout.vertex):
-        if any(kind == "list" for _, kind in element.properties):
-            raise DataError(
-                f"{path}: {element.name} has a list, of unknown length, before the vertices end; "
-                "put it behind them"
-            )
-    order, count = _BYTE_ORDERS[layout.form], layout.vertex.count
-    start = sum(element.count * _record(element, order).itemsize for element in layout.before)
-    record = _record(layout.vertex, order)
-    # Before the array is made: a damaged header may announce billions.
-    _check_complete(path, count, max(0, len(body) - start) // record.itemsize)
-    rows = np.frombuffer(body, record, count, start)
-    return np.stack([rows[f"f{i}"] for i in layout.columns], axis=1).astype(layout.kind)
+    order, vertex = _BYTE_ORDERS[layout.form], layout.vertex
+    start = 0
+    for element in layout.before:
+        if element.has_list:
+            for places in _walk(path, body, element, order, start):
+                start = places[-1]
+        else:
+            start += element.count * _record(element, order).itemsize
+    columns = layout.columns
+    if vertex.has_list:
+        walked = _walk(path, body, vertex, order, start)
+        starts = np.array([[places[i] for i in columns] for places in walked], dtype=np.int64)
+        _check_complete(path, vertex.count, len(starts))
+        axes = [
+            _gather(body, starts[:, axis], order + vertex.properties[column][1])
+            for axis, column in enumerate(columns)
+        ]
+    else:
+        record = _record(vertex, order)
+        # Before the array is made: a damaged header may announce billions.
+        _check_complete(path, vertex.count, max(0, len(body) - start) // record.itemsize)
+        rows = np.frombuffer(body, record, vertex.count, start)
+        axes = [rows[f"f{i}"] for i in columns]
+    return np.stack(axes, axis=1).astype(layout.kind)
+
+
+def _walk(
+    path: Path, body: bytes, element: _Element, order: str, start: int
+) -> Iterator[list[int]]:
+    """Yield where each property of a record begins, and where the record ends, for every record."""
+    endian: Literal["little", "big"] = "big" if order == ">" else "little"
+    # Of a number its size; of a list those of its length and of an item.
+    sizes = [[int(part[1]) for part in kind.split()] for _, kind in element.properties]
+    signed = [kind.startswith("i") for _, kind in element.properties]
+    for _ in range(element.count):
+        places = [start]
+        for (size, *item), sign in zip(sizes, signed, strict=True):
+            length = int.from_bytes(body[start : start + size], endian, signed=sign)
+            start += size
+            if item:
+                if length < 0:
+                    raise DataError(f"{path}: {element.name} has a list of length {length}")
+                start += length * item[0]
+            places.append(start)
+        if start > len(body):
+            raise DataError(f"{path} is cut short: its {element.name} records are not all there")
+        yield places
+
+
+def _gather(body: bytes, starts: np.ndarray, kind: str) -> np.ndarray:
+    """Return the numbers that begin at these bytes."""
+    size = np.dtype(kind).itemsize
+    every = np.frombuffer(body, np.uint8)[starts[:, None] + np.arange(size)]
+    gathered: np.ndarray = every.reshape(-1).view(kind)
+    return gathered
 
 
 def _record(element: _Element, order: str) -> np.dtype[np.void]:

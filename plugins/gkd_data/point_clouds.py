@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from gkd import DataError, Sample
+from gkd.errors import shown
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.random_by_purpose import random_state
 
@@ -17,6 +18,7 @@ Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 _SCALE = (2 / 3, 3 / 2)
 _SHIFT = 0.2
+_RESOLUTION = 2.0**-21  # of coordinates in the unit sphere, some roundings of float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,8 @@ def unit_cloud(positions: np.ndarray, points: int, where: str) -> np.ndarray:
         float32 ``[P, 3]``.
 
     Raises:
-        DataError: the cloud has too few points, NaN or infinity, or no size.
+        DataError: the cloud has too few points, NaN or infinity, no size, or a point so far out
+            that the others become one.
 
     >>> unit_cloud(np.array([[1.0, 0, 0], [5.0, 0, 0]]), 2, "a rod").tolist()
     [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
@@ -83,9 +86,7 @@ def unit_cloud(positions: np.ndarray, points: int, where: str) -> np.ndarray:
         raise DataError(f"{where} has {len(positions)} points, but {points} are asked for")
     # Far from the origin, as map coordinates are, float32 has no digits left for the shape.
     exact = positions.astype(np.float64)
-    finite = np.isfinite(exact).all(1)
-    if not finite.all():
-        raise DataError(f"{where} holds NaN or infinity at point {int(np.argmin(finite))}")
+    require_finite(exact, where)
     # By comparison: rounding in the mean gives equal points a radius that is tiny, not zero.
     if (exact == exact[0]).all():
         raise DataError(f"{where} has no size: its {len(exact)} points are all the same")
@@ -96,7 +97,26 @@ def unit_cloud(positions: np.ndarray, points: int, where: str) -> np.ndarray:
         raise DataError(f"{where} cannot be scaled to the unit sphere: its radius is {radius}")
     # float32, as models compute in it, and a data set takes half the memory.
     scaled: np.ndarray = (centred / radius).astype(np.float32)
+    # One coordinate that is damaged may lie so far out that all the others become one point.
+    middle = np.abs(scaled - np.median(scaled, axis=0)).sum(1).argmin()
+    alike = (np.abs(scaled - scaled[middle]) < _RESOLUTION).all(1)
+    if 2 * alike.sum() > len(scaled) and not (exact[alike] == exact[middle]).all():
+        raise DataError(
+            f"{where} cannot be scaled to the unit sphere: a point lies so far out that "
+            f"{int(alike.sum())} of {len(scaled)} become one"
+        )
     return scaled
+
+
+def require_finite(positions: np.ndarray, where: str) -> None:
+    """Make sure that a cloud holds neither NaN nor infinity.
+
+    Raises:
+        DataError: it does; names the first such point.
+    """
+    finite = np.isfinite(positions).all(1)
+    if not finite.all():
+        raise DataError(f"{where} holds NaN or infinity at point {int(np.argmin(finite))}")
 
 
 def hold_out(
@@ -125,7 +145,7 @@ def hold_out(
         members = np.flatnonzero(clouds.labels == label)
         if len(members) < 2:
             raise DataError(
-                f"{where}: class {class_names[label]!r} has one object only "
+                f"{where}: class {shown(class_names[label])} has one object only "
                 f"({clouds.ids[members[0]]}); it needs one to stay and one to hold out"
             )
         count = min(max(1, round(fraction * len(members))), len(members) - 1)

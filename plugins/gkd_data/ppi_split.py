@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gkd import DataError, Sample
-from gkd_data.archive import Archive
+from gkd_data.archive import Archive, single_precision
 from gkd_data.links import symmetric_edges
 
 
@@ -79,6 +79,8 @@ def read_split(archive: Archive, split: str, self_loops: bool) -> Split:
             raise DataError(
                 f"{archive.where(name)} has {len(array)} rows, but {feature_file} has {num_nodes}"
             )
+    # Standardised, they would vanish instead.
+    single_precision(features, archive.where(feature_file))
     # Compared before they are cast: as float32 labels, wrong ones would train on in silence.
     if not np.isin(labels, (0, 1)).all():
         raise DataError(f"{archive.where(label_file)} must hold only zeros and ones")
@@ -119,16 +121,13 @@ def _links(where: str, content: Any, node_graph: np.ndarray) -> np.ndarray:
     try:
         nodes = content["nodes"]
         ids = {node["id"] for node in nodes}
-        links = np.array(
-            [
-                [link["source"] for link in content["links"]],
-                [link["target"] for link in content["links"]],
-            ]
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        # networkx calls them edges, from 3.4 on.
+        listed = content["edges" if "links" not in content else "links"]
+        links = np.array([[link[end] for link in listed] for end in ("source", "target")])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
-            f"{where} is not a node-link graph (an object with nodes, each with an id, and links, "
-            f"each with a source and a target): {type(error).__name__} {error}"
+            f"{where} is not a node-link graph (an object with nodes, each with an id, and links "
+            f"or edges, each with a source and a target): {type(error).__name__} {error}"
         ) from error
     if ids != set(range(num_nodes)) or len(nodes) != num_nodes:
         raise DataError(

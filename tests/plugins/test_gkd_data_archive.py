@@ -1,9 +1,11 @@
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from gkd import DataError
+from gkd.functional.memory import in_bytes
 from gkd_data.archive import Archive, npy_array
 
 CONTENT = b"atoms and bonds " * 8
@@ -51,6 +53,32 @@ def test_nothing_is_written_wherever_a_member_wants_to_go(tmp_path: Path) -> Non
     archive = Archive(place, ["out.txt", "b.txt"])
     assert archive.content("out.txt") == archive.content("b.txt") == CONTENT
     assert [file.name for file in tmp_path.rglob("*")] == ["in", "a.zip"]
+
+
+def test_no_more_is_unpacked_than_there_is_memory_for(tmp_path: Path) -> None:
+    archive = tmp_path / "a.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr("a.txt", bytes(10**6))
+    packed = archive.read_bytes()
+    directory = packed.index(b"PK\x01\x02")
+    for size, message in ((2**32 - 2, "would take 4 GiB of memory, of which"), (10, "CRC")):
+        changed = bytearray(packed)
+        changed[directory + 24 : directory + 28] = size.to_bytes(4, "little")
+        archive.write_bytes(changed)
+        with (
+            mock.patch("gkd_data.archive.memory_shortage", shortage_of_a_gibibyte),
+            pytest.raises(DataError, match=message),
+        ):
+            Archive(archive, ["a.txt"]).content("a.txt")
+
+
+def shortage_of_a_gibibyte(num_bytes: int) -> str | None:
+    return None if num_bytes < 2**30 else f"{in_bytes(num_bytes)} of memory, of which 1 GiB is free"
+
+
+def test_lists_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("\ufeffone\r\ntwo".encode())
+    assert Archive(tmp_path, ["a.txt"]).lines("a.txt") == ["one", "two"]
 
 
 def test_a_member_with_a_password_cannot_be_read(tmp_path: Path) -> None:

@@ -228,13 +228,32 @@ DAMAGES = {
         changed("node_features", lambda a: a[1:]),
         "24 labels for 23 rows of features",
     ),
-    "labels of other nodes": (shchur, changed("labels", lambda a: a[1:]), "23 rows, but adj_shape"),
+    "labels of other nodes": (
+        shchur,
+        changed("labels", lambda a: a[1:]),
+        "24 rows, but there are 23 labels",
+    ),
     "flat features": (platonov, changed("node_features", lambda a: a[0]), "must have 2 axes"),
     "features with NaN": (platonov, put("node_features", (0, 0), np.nan), "NaN or infinity"),
     "pickled features": (
         platonov,
         changed("node_features", lambda a: a.astype(object)),
-        "allow_pickle=False",
+        "must hold real numbers, not object",
+    ),
+    "features beyond float32": (
+        platonov,
+        changed("node_features", lambda a: np.where(a == a[3, 1], 1e300, a.astype(np.float64))),
+        r"features holds 1e\+300 at \[3, 1\]: too large for float32",
+    ),
+    "features of 10^13 columns": (
+        shchur,
+        changed("attr_shape", lambda a: np.array([a[0], 10**13])),
+        r"announces \[24, 10000000000000\] features: they would take .* of memory, of which",
+    ),
+    "a class for more than every node": (
+        platonov,
+        put("node_labels", 0, 10**9),
+        "not more than nodes",
     ),
     "edges the other way round": (platonov, changed("edges", lambda a: a.T), r"\[links, 2\]"),
     "a node that does not exist": (

@@ -98,6 +98,40 @@ class TestFolders:
         (clouds / ".git").mkdir()
         assert same(everyone(objects(clouds)), before)
 
+    @pytest.mark.parametrize(
+        "place", ["cube/val/a.npy", "cube/b.off", "cube/train/more/c.PLY", "d.ply"]
+    )
+    def test_no_object_is_left_out_in_silence(self, meshes: Path, place: str) -> None:
+        save(meshes / place, "whatever it holds")
+        with pytest.raises(DataError, match="would be left out") as caught:
+            objects(meshes)
+        assert str(meshes / place) in str(caught.value)
+
+    def test_objects_below_a_class_are_not_left_out_either(self, clouds: Path) -> None:
+        save(clouds / "ant" / "val" / "a.npy", cloud(0))
+        with pytest.raises(DataError, match=r"val.a\.npy would be left out"):
+            objects(clouds)
+
+    @pytest.mark.parametrize("suffix", [".npy", ".ply"])
+    def test_a_point_that_is_nan_is_named_by_its_number(self, clouds: Path, suffix: str) -> None:
+        positions = cloud(0)
+        positions[7] = np.nan
+        file = clouds / "ant" / f"broken{suffix}"
+        rows = "".join(" ".join(map(str, row)) + "\n" for row in positions.tolist())
+        axes = "".join(f"property float {axis}\n" for axis in "xyz")
+        header = f"ply\nformat ascii 1.0\nelement vertex 20\n{axes}end_header\n"
+        save(file, positions if suffix == ".npy" else header + rows)
+        with pytest.raises(DataError, match=r"(at point 7|first at \[7, 0\])$"):
+            objects(clouds)
+
+    @pytest.mark.parametrize("far", [1e9, -1e30])
+    def test_no_cloud_becomes_one_point(self, clouds: Path, far: float) -> None:
+        positions = cloud(0)
+        positions[5, 1] = far
+        save(clouds / "ant" / "0.npy", positions)
+        with pytest.raises(DataError, match=r"a point lies so far out that 19 of 20 become one"):
+            objects(clouds)
+
     def test_a_class_may_mix_formats(self, clouds: Path) -> None:
         save(clouds / "ant" / "mesh.OFF", box(2))
         ids = {sample.id for sample in everyone(objects(clouds))}

@@ -22,10 +22,23 @@ class TestOff:
             "OFF\n{} {}\n",
             "# made by hand\n\nOFF # a cube\n# counts\n {} {} 12 \n\n",
             "OFF\r\n{} {} 0\r\n",
+            "\ufeffOFF\n{} {} 0\n",
         ],
     )
     def test_reads_headers_of_all_kinds(self, tmp_path: Path, header: str) -> None:
         mesh = self.read(tmp_path, off(CUBE, SQUARES, header))
+        np.testing.assert_array_equal(mesh.vertices, CUBE)
+        assert mesh.areas().sum() == pytest.approx(6)
+
+    @pytest.mark.parametrize(
+        "letters", ["", "N", "C", "ST", "CN", "NC", "STC", "CST", "STN", "NST", "STCN", "NCST"]
+    )
+    def test_reads_positions_before_normals_colours_and_texture(
+        self, tmp_path: Path, letters: str
+    ) -> None:
+        more = (0.25,) * (3 * ("N" in letters) + 4 * ("C" in letters) + 2 * ("ST" in letters))
+        text = off([(*vertex, *more) for vertex in CUBE], SQUARES, letters + "OFF\n{} {} 12\n")
+        mesh = self.read(tmp_path, text)
         np.testing.assert_array_equal(mesh.vertices, CUBE)
         assert mesh.areas().sum() == pytest.approx(6)
 
@@ -60,6 +73,9 @@ class TestOff:
             ("ply\n", "no OFF file"),
             ("OFF\n", "expected the numbers of vertices, faces and edges after OFF, got ''"),
             ("OFF BINARY\n", "after OFF, got 'BINARY'"),
+            (f"OFF\n{'8' * 5000} 6 0\n", "after OFF, got '888"),
+            (box(1).replace("0 0 0\n", "0 0 1.#QNAN\n", 1), "line 3 is not what was expected"),
+            (box(1).replace("0 0 0\n", "0 0 -1.#IND # a\n", 1), "line 3 is not what"),
             ("OFF\n8 6.5 0\n", "after OFF, got '8 6.5 0'"),
             ("OFF\n-8 6 0\n", "after OFF, got '-8 6 0'"),
             ("OFF\n0 0 0\n", "0 vertices and 0 faces: it has no surface"),

@@ -102,6 +102,16 @@ class TestLinks:
         kept = self.with_links(tmp_path / "b", pairs, self_loops=True)
         assert kept == [[0, 1, 0, 2], [0, 0, 1, 2]]
 
+    def test_links_may_be_called_edges(self, folder: Path, tmp_path: Path) -> None:
+        files = miniature()
+        for split in ("train", "valid", "test"):
+            graph = files[f"{split}_graph.json"]
+            graph["edges"] = graph.pop("links")  # as networkx 3.4 writes them
+        ours, theirs = (PPI(p, download=False) for p in (folder, write(tmp_path / "new", files)))
+        for one, other in zip(ours.train, theirs.train, strict=True):
+            assert one.edge_index.numel() > 0
+            assert torch.equal(one.edge_index, other.edge_index)
+
     def test_no_link_is_no_edge(self, tmp_path: Path) -> None:
         assert self.with_links(tmp_path, []) == [[], []]
 

@@ -23,11 +23,20 @@ def bad(array: np.ndarray, value: object) -> np.ndarray:
 
 DAMAGES = {
     "features with NaN": ("train_feats.npy", lambda a: bad(a, np.nan), "NaN or infinity"),
+    "features beyond float32": (
+        "train_feats.npy",
+        lambda a: bad(a, -1e39),
+        r"train_feats.npy holds -1e\+39 at \[0, 0\]: too large for float32",
+    ),
     "infinite labels": ("test_labels.npy", lambda a: bad(a, np.inf), "NaN or infinity"),
     "labels beyond one": ("valid_labels.npy", lambda a: bad(a, 2), "only zeros and ones"),
     "text": ("train_feats.npy", lambda a: a.astype(str), "must hold real numbers, not <U"),
     "complex": ("train_feats.npy", lambda a: a + 1j, "must hold real numbers, not complex"),
-    "objects": ("train_feats.npy", lambda a: a.astype(object), "not a complete .npy array"),
+    "objects": (
+        "train_feats.npy",
+        lambda a: a.astype(object),
+        "must hold real numbers, not object",
+    ),
     "no array": ("train_feats.npy", lambda a: b"PK what is this", "not a complete .npy array"),
     "half an array": (
         "train_feats.npy",
@@ -61,7 +70,7 @@ DAMAGES = {
     "no JSON": ("train_graph.json", lambda g: b'{"nodes": [', "not valid JSON"),
     "no UTF-8": ("train_graph.json", lambda g: b"\xff\xfe{}", "not valid JSON"),
     "another JSON": ("train_graph.json", lambda g: [1, 2], "not a node-link graph"),
-    "no links": ("train_graph.json", lambda g: {"nodes": g["nodes"]}, "KeyError 'links'"),
+    "no links": ("train_graph.json", lambda g: {"nodes": g["nodes"]}, "KeyError 'edges'"),
     "missing node": (
         "train_graph.json",
         lambda g: g | {"nodes": g["nodes"][1:]},
