@@ -2,13 +2,12 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gkd import Task
 from gkd.errors import DataError, validated
-from gkd_tasks.supervision import at_least_single, form
+from gkd_tasks.supervision import at_least_single, exact, form
 
 if TYPE_CHECKING:
     from torchmetrics import MetricCollection
@@ -33,6 +32,7 @@ class MultiLabel(Task):
         DataError: in ``check``, labels that are not of the logits' shape, or not in [0, 1].
 
     Example:
+        >>> import torch
         >>> MultiLabel().loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, torch.nan]]))
         tensor(0.6931)
     """
@@ -69,14 +69,12 @@ class MultiLabel(Task):
                 f"multi-label targets: expected numbers of shape {list(outputs.shape)} "
                 f"(0 or 1 for every entry of the logits), got {form(y)}"
             )
-        known = y[self.known(y)]
-        if known.numel():
-            lowest, highest = (float(value) for value in known.to(torch.float64).aminmax())
-            if lowest < 0 or highest > 1:
-                raise DataError(
-                    "multi-label targets: expected values from 0 to 1, "
-                    f"got {lowest:g} to {highest:g}"
-                )
+        # Comparisons with NaN are false, and their results small: there may be 10^7 labels.
+        if ((y < 0) | (y > 1)).any():
+            lowest, highest = (float(value) for value in exact(y[self.known(y)]).aminmax())
+            raise DataError(
+                f"multi-label targets: expected values from 0 to 1, got {lowest:g} to {highest:g}"
+            )
 
     def metrics(self, num_classes: int) -> "MetricCollection":
         """F1 pooled over all rows and labels, and the main metric."""

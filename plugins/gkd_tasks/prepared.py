@@ -8,6 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.wrappers.abstract import WrapperMetric
 
+_BLOCK = 2**18  # logits or labels, whose counts take some 10 MB
+
 Preparation = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -42,10 +44,16 @@ class Prepared(WrapperMetric):
         return self.metric.plot_upper_bound
 
     def update(self, outputs: Tensor, y: Tensor) -> None:
-        """Add a batch."""
-        outputs, y = self.prepare(outputs, y)
-        if y.numel():
-            self.metric.update(outputs, y)
+        """Add a batch, in blocks of rows: a metric takes several times the memory of its labels."""
+        rows = max(1, _BLOCK * len(y) // max(1, outputs.numel(), y.numel()))
+        # Where they differ in length, that is for the metric to say.
+        parts = [(outputs, y)]
+        if len(outputs) == len(y) > rows:
+            parts = list(zip(outputs.split(rows), y.split(rows), strict=True))
+        for part in parts:
+            prepared, known = self.prepare(*part)
+            if known.numel():
+                self.metric.update(prepared, known)
 
     def compute(self) -> Tensor:
         """Return the metric over all batches."""

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torchmetrics import Metric
+from torchmetrics.classification import BinaryF1Score
 
 import gkd
 from gkd.errors import NonFiniteError, ParameterError
@@ -320,3 +321,21 @@ def test_ranks_of_pairs_are_counted(size: tuple[int, int, int], k: int) -> None:
         assert values["roc_auc"] == pytest.approx(expected, abs=1e-6)
     else:
         assert all(np.isnan(value) for value in values.values())
+
+
+def test_many_labels_are_counted_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    update = BinaryF1Score.update
+
+    def counted(self: BinaryF1Score, predicted: Tensor, targets: Tensor) -> None:
+        sizes.append(targets.numel())
+        update(self, predicted, targets)
+
+    monkeypatch.setattr(BinaryF1Score, "update", counted)
+    labels = 1000
+    logits, targets = multi_label((1100, labels, 0))
+    found = micro_f1(labels)
+    found.update(logits, targets)
+    assert max(sizes) <= 2**18
+    assert sum(sizes) == targets.numel()
+    assert found.compute().item() == pytest.approx(numpy_micro_f1(logits, targets), abs=1e-6)
