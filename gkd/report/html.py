@@ -43,6 +43,17 @@ _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
 }
 
 
+POLICY = "; ".join(
+    (
+        "default-src 'none'",  # no script, and nothing from elsewhere
+        "style-src 'unsafe-inline'",  # drawings have style attributes, which hashes cannot name
+        "base-uri 'none'",
+        "form-action 'none'",
+    )
+)
+"""Content-security policy of the page: browsers run nothing in it and load nothing for it."""
+
+
 def page(runs: Sequence[Results]) -> str:
     """Write the page of one or several runs; nothing in it is loaded from elsewhere."""
     # Names of methods, titles and commands come from users: every text is escaped. What the
@@ -72,6 +83,7 @@ def page(runs: Sequence[Results]) -> str:
         sections=sections,
         networks=network_table(runs),
         version=gkd.__version__,
+        policy=POLICY,
     )
 
 

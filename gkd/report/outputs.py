@@ -77,6 +77,8 @@ def _markdown_table(table: Table) -> str:
 
 
 def _escape(text: str) -> str:
-    # An underscore inside a word, as in micro_f1, means nothing to Markdown.
+    # An underscore inside a word, as in micro_f1, means nothing to Markdown. Not every renderer
+    # knows a backslash before an angle bracket: as an entity it is no tag to any of them.
     one_line = printable(" ".join(text.split()))
-    return re.sub(r"[\\`*|<\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", one_line)
+    marked = re.sub(r"[\\`*|\[\]]|(?<!\w)_|_(?!\w)", r"\\\g<0>", one_line)
+    return re.sub(r"&(?=#?\w+;)", "&amp;", marked).replace("<", "&lt;")

@@ -49,7 +49,7 @@ class Prepared(WrapperMetric):
         # Where they differ in length, that is for the metric to say.
         parts = [(outputs, y)]
         if len(outputs) == len(y) > rows:
-            parts = list(zip(outputs.split(rows), y.split(rows), strict=True))
+            parts = list(zip(torch.split(outputs, rows), torch.split(y, rows), strict=True))
         for part in parts:
             prepared, known = self.prepare(*part)
             if known.numel():

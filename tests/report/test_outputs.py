@@ -29,12 +29,18 @@ class Structure(HTMLParser):
         self.open: list[str] = []
         self.ids: list[str] = []
         self.links: list[str] = []
-        self.tags: set[str] = set()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+        self.policies: list[tuple[str, int]] = []  # with the number of elements before
         self.feed(text)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
+        self.tags.append(tag)
+        given = dict(attrs)
+        self.attributes |= set(given)
+        if given.get("http-equiv") == "Content-Security-Policy":
+            self.policies.append((str(given["content"]), len(self.tags)))
         for name, value in attrs:
             if name == "id":
                 self.ids.append(str(value))
@@ -76,6 +82,22 @@ def test_the_page_is_well_formed_and_loads_nothing(run: Results) -> None:
     assert not re.search(r"url\((?!#)|@import|<script|<link", text)
 
 
+def test_browsers_are_told_to_run_and_to_load_nothing(hostile: Results) -> None:
+    found = Structure(page([hostile]))
+    ((policy, place),) = found.policies
+    assert found.tags[:place] == ["html", "head", "meta", "meta"]  # before all it should hold for
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert not [name for name in found.attributes if name.startswith("on")]
+    blocked = {"script", "link", "img", "image", "iframe", "object", "embed", "form", "base"}
+    assert not blocked & set(found.tags)
+
+
 def test_every_figure_is_drawn_and_described(run_page: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", run_page, flags=re.DOTALL)
     assert len(drawings) == 4
@@ -105,8 +127,9 @@ def test_user_text_is_escaped_in_html(hostile: Results) -> None:
 def test_user_text_is_escaped_in_markdown(hostile: Results) -> None:
     lines = markdown([hostile]).splitlines()
     assert lines[0] == (
-        "# \\<script>alert(1)\\</script> & $\\\\frac{1}{2}$ \\| \\`x\\` \\*y\\* \\[z\\](u)"
+        "# &lt;script>alert(1)&lt;/script> & $\\\\frac{1}{2}$ \\| \\`x\\` \\*y\\* \\[z\\](u)"
     )
+    assert "<" not in "".join(lines)
     rows = [line for line in lines if line.startswith("| ")]
     counts = {len(re.findall(r"(?<!\\)\|", row)) for row in rows[: len(hostile.rows) + 2]}
     assert len(counts) == 1
