@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gkd.cache.keys import same_inputs
 from gkd.cache.slices import tensors_of
 from gkd.errors import DataError
 from gkd.files import checksum, read_tensors, write_tensors
@@ -27,12 +28,10 @@ class Entry:
 
     Args:
         view: the part of the teacher's outputs, or the target made of them.
-        digest: of the sample's inputs.
         company: ids of the samples that the teacher saw together with it.
     """
 
     view: View
-    digest: Mapping[str, int]
     company: tuple[str, ...]
 
     @property
@@ -68,7 +67,7 @@ class EntryFiles:
         self._device = device
         self._intact: set[str] = set()
 
-    def write(self, id: str, key: str, entry: Entry) -> bool:
+    def write(self, id: str, key: str, digest: Mapping[str, int], entry: Entry) -> bool:
         """Write an entry of a sample; return whether the disk had room for it."""
         name, path = self._place(id, key)
         graph = entry.view.graph
@@ -76,7 +75,7 @@ class EntryFiles:
             "key": name,
             "checksum": checksum(entry.tensors),
             "num_nodes": None if graph is None else graph.num_nodes,
-            "digest": dict(entry.digest),
+            "digest": dict(digest),
             "company": list(entry.company),
         }
         try:
@@ -89,10 +88,11 @@ class EntryFiles:
         self._intact.discard(name)  # whoever reads it next finds out
         return True
 
-    def read(self, id: str, key: str) -> Entry | None:
+    def read(self, id: str, key: str, digest: Mapping[str, int]) -> Entry | None:
         """Return an entry whose tensors are read from the disk as they are used.
 
-        None where there is no such file, or it is damaged.
+        None where there is no such file, it is damaged, or another sample had this id, in other
+        data: then it is written over.
         """
         name, path = self._place(id, key)
         try:
@@ -100,13 +100,13 @@ class EntryFiles:
             about = json.loads(metadata["about"])
             # Once per process: the checksum reads the whole file, and a hit should not.
             intact = name in self._intact or about["checksum"] == checksum(tensors)
-            if about["key"] != name or not intact:
+            if about["key"] != name or not intact or not same_inputs(about["digest"], digest):
                 return None
             self._intact.add(name)
             parts: dict[str, Any] = dict(tensors)
             edges = parts.pop("edge_index", None)
             parts["graph"] = None if edges is None else Graph(edges, about["num_nodes"])
-            return Entry(View(**parts), about["digest"], tuple(about["company"]))
+            return Entry(View(**parts), tuple(about["company"]))
         except (DataError, ValueError, TypeError, KeyError):
             return None
 

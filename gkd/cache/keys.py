@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from gkd.data.batch_nodes import BatchNodes
 from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.errors import DataError, ParameterError
 from gkd.files import checksum
@@ -71,26 +72,25 @@ def component_key(component: object, parameters: Mapping[str, object] | None) ->
 _names: MutableMapping[object, str] = WeakIdKeyDictionary()
 
 
-def name_samples(batch: object) -> tuple[tuple[str, ...], Tensor]:
-    """Return a name for each sample of a batch, and where the nodes of each begin, ``[B + 1]``.
+def require_named_samples(nodes: BatchNodes) -> Tensor:
+    """Return where the nodes of each sample begin, ``[B + 1]``, if a batch names its samples.
 
     Raises:
         DataError: the batch does not say where the nodes of each sample begin.
         ParameterError: it does not name each of them.
     """
-    kind, ptr = type(batch).__name__, getattr(batch, "ptr", None)
-    if not isinstance(ptr, Tensor):
+    kind, ids, ptr = type(nodes.batch).__name__, nodes.ids, nodes.ptr
+    if ptr is None:
         raise DataError(
             f"teacher cache: the batch ({kind}) has no 'ptr', where the nodes of each sample "
             "begin ([0, N] for a single sample), as gkd.collate makes it beside the samples' 'ids'"
         )
-    ids = tuple(getattr(batch, "ids", ()))
     if len(ids) != len(ptr) - 1:
         raise ParameterError(
             f"teacher cache: the batch ({kind}) has {len(ptr) - 1} samples and {len(ids)} 'ids'; "
             "name the samples or pass teacher_cache=None"
         )
-    return ids, ptr
+    return ptr
 
 
 def sample_digests(
@@ -132,6 +132,11 @@ def sample_digests(
         columns[name] = known
     numbers = torch.stack(list(columns.values()), dim=1).tolist()
     return [dict(zip(columns, row, strict=True)) for row in numbers]
+
+
+def same_inputs(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
+    """Whether two digests are the same for the inputs that are in both."""
+    return all(other.get(name, number) == number for name, number in one.items())
 
 
 def bit_sum(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from gkd.cache.entries import Entry, EntryFiles
-from gkd.cache.keys import NODES
+from gkd.cache.keys import NODES, same_inputs
 from gkd.errors import DataError
 from gkd.loss import View
 
@@ -46,7 +46,7 @@ class Store:
             DataError: the sample has changed since its teacher outputs were cached.
         """
         known = self._digests.setdefault(id, dict(digest))
-        if not _agree(known, digest):
+        if not same_inputs(known, digest):
             then, now = known[NODES], digest[NODES]
             sizes = f" (it had {then} nodes and now has {now})" if then != now else ""
             raise DataError(
@@ -64,13 +64,14 @@ class Store:
         Returns:
             Whether there was room for them, in memory or in files.
         """
-        entries = {key: Entry(view, self._digests[id], company) for key, view in views.items()}
+        entries = {key: Entry(view, company) for key, view in views.items()}
+        digest = self._digests[id]
         fits = sum(entry.num_bytes for entry in entries.values()) <= room
         for key, entry in entries.items():
             if fits:
                 self._entries[id, key] = entry
                 self.num_bytes += entry.num_bytes
-            elif self._files is not None and self._files.write(id, key, entry):
+            elif self._files is not None and self._files.write(id, key, digest, entry):
                 self._filed[id, key] = entry.num_bytes
             else:
                 return False
@@ -79,14 +80,7 @@ class Store:
     def _read(self, id: str, key: str) -> Entry | None:
         """Return an entry from a file that this process, another or an earlier one left."""
         self._filed.pop((id, key), None)
-        entry = None if self._files is None else self._files.read(id, key)
-        # Another sample may have had this id, in other data: its file is written over.
-        if entry is None or not _agree(entry.digest, self._digests[id]):
-            return None
-        self._filed[id, key] = entry.num_bytes
+        entry = None if self._files is None else self._files.read(id, key, self._digests[id])
+        if entry is not None:
+            self._filed[id, key] = entry.num_bytes
         return entry
-
-
-def _agree(one: Mapping[str, int], other: Mapping[str, int]) -> bool:
-    """Whether inputs that were looked at both times were the same."""
-    return all(other.get(name, number) == number for name, number in one.items())

@@ -17,33 +17,37 @@ from torch import Tensor, nn
 from gkd.cache.entries import Entry, EntryFiles
 from gkd.cache.keys import (
     autocast_dtype,
-    name_samples,
+    require_named_samples,
     sample_digests,
     weights_fingerprint,
     weights_hash,
 )
 from gkd.cache.slices import join_views, split_view, tensors_of
 from gkd.cache.store import Store
+from gkd.data.batch_nodes import BatchNodes
 from gkd.errors import ParameterError, validated
 from gkd.loss import View
 
-Run = Callable[[], Mapping[str, View]]
-"""Runs a teacher on a batch, and returns its entries by key."""
-
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A teacher, and what is kept of it.
+class Question:
+    """What a cache is asked about a batch: the entries of a teacher, by key.
 
     Args:
-        teacher: the network, in evaluation mode when it is asked for.
+        teacher: the network, in evaluation mode.
         label: what messages call it.
-        keys: names of all entries that are kept of a sample, always the same.
+        keys: names of all entries that are kept of a sample, the same for every batch.
+        nodes: of the batch, which has ``ids`` and ``ptr``.
+        content: all of the batch that entries follow from, by name.
+        run: runs the teacher, and returns the entries of the batch.
     """
 
     teacher: nn.Module
     label: str
     keys: Sequence[str]
+    nodes: BatchNodes
+    content: Mapping[str, object]
+    run: Callable[[], Mapping[str, View]]
 
 
 class TeacherCache:
@@ -113,74 +117,65 @@ class TeacherCache:
         """Content of the files that this process wrote or found."""
         return sum(store.num_bytes_in_files for store in self._stores.values())
 
-    def views(
-        self, source: Source, batch: object, content: Mapping[str, object], run: Run
-    ) -> Mapping[str, View]:
-        """Return the entries of ``batch`` by key, from what was kept if all samples are known.
-
-        Args:
-            source: the teacher.
-            batch: with ``ids`` and ``ptr``.
-            content: all of the batch that entries follow from, by name.
-            run: makes the entries.
-        """
-        known = self._look_up(source, batch, content)
+    def views(self, question: Question) -> Mapping[str, View]:
+        """Return the entries of a batch by key, from what was kept if all samples are known."""
+        known = self._look_up(question)
         if known.complete:
-            return self._join(source, known, run)
-        return self._run_and_keep(source, known, run)[0]
+            return self._join(question, known)
+        return self._run_and_keep(question, known)[0]
 
-    def remember(
-        self, source: Source, batch: object, content: Mapping[str, object], run: Run
-    ) -> bool:
-        """Make sure that ``batch`` is kept; False where there is no room for it.
+    def remember(self, question: Question) -> bool:
+        """Make sure that a batch is kept; False where there is no room for it.
 
-        The arguments are those of :meth:`views`. A sample that was kept stays as it was.
+        A sample that was kept stays as it was.
         """
-        known = self._look_up(source, batch, content)
-        return known.complete or self._run_and_keep(source, known, run)[1]
+        known = self._look_up(question)
+        return known.complete or self._run_and_keep(question, known)[1]
 
     def clear(self) -> None:
         """Drop everything that is kept; files stay."""
         self._stores.clear()
 
-    def _look_up(self, source: Source, batch: object, content: Mapping[str, object]) -> _Known:
-        fingerprint = weights_fingerprint(source.teacher)
-        store = self._stores.get(source.teacher)
+    def _look_up(self, question: Question) -> _Known:
+        teacher, nodes, keys = question.teacher, question.nodes, question.keys
+        fingerprint = weights_fingerprint(teacher)
+        store = self._stores.get(teacher)
         if store is None or store.fingerprint != fingerprint:
-            store = self._stores[source.teacher] = self._new_store(source.teacher, fingerprint)
-        ids, ptr = name_samples(batch)
-        digests = sample_digests(content, ptr, getattr(batch, "edge_index", None))
-        found = [store.find(*pair, source.keys) for pair in zip(ids, digests, strict=True)]
-        return _Known(store, ids, ptr, found, all(len(f) == len(source.keys) for f in found))
+            store = self._stores[teacher] = self._new_store(teacher, fingerprint)
+        ids, ptr = nodes.ids, require_named_samples(nodes)
+        edge_index = getattr(nodes.batch, "edge_index", None)
+        digests = sample_digests(question.content, ptr, edge_index)
+        found = [store.find(*pair, keys) for pair in zip(ids, digests, strict=True)]
+        return _Known(store, ids, ptr, found, all(len(f) == len(keys) for f in found))
 
-    def _join(self, source: Source, known: _Known, run: Run) -> dict[str, View]:
+    def _join(self, question: Question, known: _Known) -> dict[str, View]:
         """Return the kept entries of a batch; the first in other company only if they are right."""
         self.hits += 1
         views, unsure = {}, []
-        for key in source.keys:
+        for key in question.keys:
             entries = [found[key] for found in known.found]
             views[key] = join_views([entry.view for entry in entries])
-            together = all(entry.company == known.ids for entry in entries)
+            # Samples kept together share one tuple: to compare it for each would take their square.
+            companies = {id(entry.company): entry.company for entry in entries}.values()
+            together = all(company == known.ids for company in companies)
             if not together and key not in known.store.independent:
                 unsure.append(key)
         if unsure:
-            made = run()
+            made = question.run()
             for key in unsure:
                 if not _agree(views[key], made[key]):
-                    raise _unkept(source.label, random=not _agree(made[key], run()[key]))
+                    raise _unkept(question.label, random=not _agree(made[key], question.run()[key]))
             known.store.independent.update(unsure)
         return views
 
-    def _run_and_keep(
-        self, source: Source, known: _Known, run: Run
-    ) -> tuple[Mapping[str, View], bool]:
+    def _run_and_keep(self, question: Question, known: _Known) -> tuple[Mapping[str, View], bool]:
         """Run the teacher; return its entries, and whether there was room for those of all."""
         self.misses += 1
-        views = run()
+        views = question.run()
         parts = {}
         for key, view in views.items():
             kind, _, tap = key.partition(":")
-            place = f"{source.label}: {f'tap {tap!r}' if kind == 'features' else key}"
+            place = f"{question.label}: {f'tap {tap!r}' if kind == 'features' else key}"
             parts[key] = split_view(view, known.ptr, place)
         complete = True
         for index, (id, found) in enumerate(zip(known.ids, known.found, strict=True)):

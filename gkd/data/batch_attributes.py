@@ -1,28 +1,26 @@
 """Attributes of a batch, whatever its class."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor
 
 from gkd.errors import DataError, suggestion
-from gkd.graph.edge_index import edges_of_sparse
 
 
 def value_of(batch: object, name: str) -> Any:
     """Return ``batch.name``, None where there is none; see :func:`attribute`."""
     value = getattr(batch, name, None)
-    if value is None and "." in name and _types(batch):
+    if value is None and "." in name and node_and_edge_types(batch):
         kind, _, name = name.rpartition(".")
-        if kind in map(_written, _types(batch)):
+        if kind in map(_written, node_and_edge_types(batch)):
             # Of several names the middle one does not tell which edges are meant.
             path = tuple(kind.split("__")) if "__" in kind else kind
             value = getattr(batch[path], name, None)  # type: ignore[index]
     return value
 
 
-def _types(batch: object) -> list[object]:
+def node_and_edge_types(batch: object) -> list[object]:
     """Return the types of nodes and edges of a batch that keeps them apart."""
     if not hasattr(batch, "__getitem__"):
         return []
@@ -77,7 +75,7 @@ def tensor_attribute(batch: object, name: str, purpose: str) -> Tensor:
 
 def attribute_names(batch: object) -> list[str]:
     """Names of the data that ``batch`` holds."""
-    if types := _types(batch):
+    if types := node_and_edge_types(batch):
         stores = {_written(kind): batch[kind] for kind in types}  # type: ignore[index]
         return [f"{kind}.{name}" for kind, store in stores.items() for name in dict(store)]
     keys = getattr(batch, "keys", None)
@@ -89,91 +87,6 @@ def tensors(batch: object) -> dict[str, Tensor]:
     """Return the tensors with rows that ``batch`` holds, by name."""
     values = {name: value_of(batch, name) for name in attribute_names(batch)}
     return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim}
-
-
-ADJACENCY = "adj_t"
-"""Where PyTorch Geometric's ``ToSparseTensor`` keeps the edges, in place of ``edge_index``."""
-
-
-class BatchNodes:
-    """The nodes of a batch, looked up once for all that ask: networks, terms and the cache.
-
-    Args:
-        batch: any object with attributes.
-
-    Attributes:
-        samples: int64 ``[N]``, the sample of each node; None where the batch does not tell.
-    """
-
-    def __init__(self, batch: object) -> None:
-        self.batch = batch
-        samples = getattr(batch, "batch", None)
-        self.samples = samples if isinstance(samples, Tensor) else None
-        self._edges: dict[str, Tensor] = {}
-
-    @cached_property
-    def number(self) -> int | None:
-        """Number of nodes N, None where the batch does not tell.
-
-        The rows of a dense ``x`` or ``pos``, ``[B, N, F]``, are samples: a number that counts them
-        tells of no nodes, unless the samples are known to be another number.
-        """
-        if _types(self.batch):  # each type has its own
-            return None
-        # When it is asked for: PyTorch Geometric warns where it has to guess.
-        for name in ("num_nodes", "batch", "x", "pos"):
-            value = getattr(self.batch, name, None)
-            if value is None:
-                continue
-            count = len(value) if isinstance(value, Tensor) and value.ndim else int(value)
-            counts_samples = any(count == len(dense) for dense in self.dense.values())
-            if not counts_samples or self.num_samples not in (None, count):
-                return count
-        return None
-
-    @cached_property
-    def num_samples(self) -> int | None:
-        """Number of samples B, None where the batch does not tell."""
-        ptr, count = getattr(self.batch, "ptr", None), getattr(self.batch, "num_graphs", None)
-        if isinstance(ptr, Tensor):
-            return len(ptr) - 1
-        if isinstance(count, int):
-            return count
-        if self.samples is None:
-            return None
-        return int(self.samples[-1]) + 1 if len(self.samples) else 0
-
-    def samples_of(self, num_rows: int) -> Tensor | None:
-        """Return the sample of each of some rows; None where these are not the batch's nodes."""
-        fits = self.samples is not None and self.samples.shape == (num_rows,)
-        return self.samples if fits else None
-
-    @property
-    def dense(self) -> dict[str, Tensor]:
-        """Positions and features of more than two axes, by name: those of nodes of samples."""
-        values = {name: getattr(self.batch, name, None) for name in ("pos", "x")}
-        return {name: v for name, v in values.items() if isinstance(v, Tensor) and v.ndim > 2}
-
-    def edges(self, name: str) -> Tensor | None:
-        """Return the edges ``[2, E]`` in an attribute, None where the batch has none.
-
-        Raises:
-            DataError: it holds something else, or a sparse matrix that may lie either way.
-        """
-        # One tensor for all who ask: what a graph finds out about its edges goes by the tensor.
-        if name in self._edges:
-            return self._edges[name]
-        value = value_of(self.batch, name)
-        sparse = edges_of_sparse(value)
-        if sparse is None:
-            return None if value is None else tensor_attribute(self.batch, name, "graph")
-        if not name.endswith("_t"):
-            raise DataError(
-                f"graph: batch.{name} is a sparse matrix, and nothing tells whether its rows are "
-                f"the edges' sources or targets; give them as 'edge_index', or as '{name}_t', "
-                "whose rows are the targets"
-            )
-        return self._edges.setdefault(name, sparse[0])
 
 
 class ChangedBatch:

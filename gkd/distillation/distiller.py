@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes, ChangedBatch
+from gkd.data.batch_attributes import ChangedBatch
+from gkd.data.batch_nodes import BatchNodes
 from gkd.data.shared_batch import own_share
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.gradient_share import GradientShares
@@ -157,14 +158,15 @@ class Distiller(nn.Module):
             name: network_taps(name, networks.label(name), self.terms, places[name])
             for name in networks.all
         }
-        self._fixed = {
-            name: TeacherRun(name, networks, self.terms, places[name]) for name in networks.fixed
-        }
         said = inputs_by_network(inputs, given)
         said[AVERAGE] = said[STUDENT]
         self._inputs = {
             name: NetworkInputs(said[name], network, networks.label(name))
             for name, network in networks.all.items()
+        }
+        self._fixed = {
+            name: TeacherRun(name, networks, self.terms, self._inputs[name], places[name])
+            for name in networks.fixed
         }
         self.connectors = nn.ModuleDict(
             {term.connector.name: term.connector for term in self.terms if term.connector}
@@ -296,9 +298,7 @@ class Distiller(nn.Module):
             raise ParameterError("remember: this distiller was made without a teacher_cache")
         complete = True
         for name in self.teachers:
-            complete &= self._fixed[name].remember(
-                BatchNodes(batch), self._inputs[name], self.teacher_cache
-            )
+            complete &= self._fixed[name].remember(BatchNodes(batch), self.teacher_cache)
         return complete
 
     def named_parameters(
@@ -324,7 +324,7 @@ class Distiller(nn.Module):
         # Teachers first: their activations are gone before the student's pile up. The average
         # moves with every step, so that nothing of it can be kept.
         fixed = {
-            name: teacher.outputs(nodes, self._inputs[name], None if name == AVERAGE else cache)
+            name: teacher.answer(nodes, None if name == AVERAGE else cache)
             for name, teacher in self._fixed.items()
             if name in compared
         }

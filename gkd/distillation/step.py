@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gkd.data.batch_attributes import BatchNodes, value_of
+from gkd.data.batch_attributes import value_of
+from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.supervised_loss import SupervisedLoss
 from gkd.loss import Step, View
 
@@ -64,14 +65,12 @@ def make_step(
     if taken is not None:
         labelled[:] = False
         labelled[taken] = True
-    names = getattr(batch, "n_id", None)
-    if not isinstance(names, Tensor) or len(names) != count:
-        names = torch.arange(count, device=device)
+    names = nodes.names_of(count)
     return Step(
         labels=value_of(batch, supervised.target),
         labelled=labelled,
-        nodes=names,
-        samples=tuple(getattr(batch, "ids", ())),
+        nodes=torch.arange(count, device=device) if names is None else names,
+        samples=nodes.ids,
         epoch=moment.epoch,
         number=moment.number,
         batch=batch,
@@ -104,10 +103,9 @@ def row_keys(
     >>> row_keys(nodes, 2, torch.device("cpu"))
     tensor([4, 9])
     """
-    known = getattr(nodes.batch, "n_id", None)
-    if isinstance(known, Tensor) and len(known) == count:
+    known, names = nodes.names_of(count), nodes.ids
+    if known is not None:
         return known.to(device)
-    names: Sequence[str] = tuple(getattr(nodes.batch, "ids", ()))
     if samples is None:
         samples = nodes.samples_of(count)
     if samples is None and len(names) == count:

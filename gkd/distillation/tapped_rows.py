@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
-from math import prod
 
 import torch
 from torch import Tensor
 
-from gkd.data.batch_attributes import BatchNodes, tensor_attribute, tensors
+from gkd.data.batch_attributes import tensor_attribute
+from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.layout import ADVICE, Layout, layouts
 from gkd.errors import DataError, TapError
-
-_DIMENSIONS = (2, 3)  # of space, which positions have
 
 
 def tapped_rows(
@@ -100,8 +98,7 @@ def _readings(shape: tuple[int, ...], nodes: BatchNodes) -> Iterator[Layout]:
     named, samples = nodes.number, nodes.num_samples
     if samples is None:
         samples = next((len(tensor) for tensor in nodes.dense.values()), None)
-    possible = _dense_numbers(nodes) if named is None else {named}
-    masks = {n: t for n, t in tensors(nodes.batch).items() if t.dtype == torch.bool and t.ndim == 2}
+    possible, masks = nodes.possible_numbers, nodes.masks
     for layout in layouts(len(shape)):
         count, width = layout.sizes(shape)
         if not layout.per_sample:
@@ -121,19 +118,6 @@ def _readings(shape: tuple[int, ...], nodes: BatchNodes) -> Iterator[Layout]:
         else:
             padding = []
         yield from (Layout(layout.form, name) for name in padding)
-
-
-def _dense_numbers(nodes: BatchNodes) -> set[int]:
-    """Return the numbers of nodes that dense attributes can mean."""
-    numbers: set[int] = set()
-    for name, tensor in nodes.dense.items():
-        channels_last = len(tensor) * prod(tensor.shape[1:-1])
-        channels_first = len(tensor) * prod(tensor.shape[2:])
-        first, last = tensor.shape[1] in _DIMENSIONS, tensor.shape[-1] in _DIMENSIONS
-        if name == "pos" and first != last:
-            return {channels_first if first else channels_last}
-        numbers |= {channels_last, channels_first}
-    return numbers
 
 
 def _agree(count: int, num_samples: int, nodes: BatchNodes) -> bool:

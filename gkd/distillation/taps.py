@@ -370,55 +370,77 @@ def taps(network: nn.Module, batch: object, inputs: Inputs = ("x", "edge_index")
     0 Linear (4, 3) 9
     1 ReLU (4, 3) 0
     """
-    calls: dict[str, list[dict[str, tuple[int, ...]]]] = {}
-    running: list[dict[str, tuple[int, ...]]] = []
-    # An argument that is another module's output, or the network's own input, is no news.
-    known: MutableMapping[Tensor, bool] = WeakIdKeyDictionary()
-
-    def note(value: object, place: str = "") -> dict[str, tuple[int, ...]]:
-        found = {}
-        for items, tensor in _tensors(value, place):
-            found[items], known[tensor] = tuple(tensor.shape), True
-        return found
-
-    def before(
-        path: str, module: nn.Module, positional: tuple[object, ...], named: dict[str, object]
-    ) -> None:
-        running.append({})
-        calls.setdefault(path, []).append(running[-1])
-        for number, (name, value) in enumerate(arguments_of(module, positional, named).items()):
-            plain = number == 0 and (positional or len(named) == 1)
-            if isinstance(value, Tensor) and value not in known:
-                running[-1].update(note(value, ":input" if plain else f":input[{name}]"))
-
-    def after(module: nn.Module, arguments: object, output: object) -> None:
-        running.pop().update(note(output))
-
     modules = [
         (path, module)
         for path, module in network.named_modules(remove_duplicate=False)
         if path and not isinstance(module, torch.jit.ScriptModule)  # which takes no hooks
     ]
+    called = NetworkInputs(inputs, network, "network").arguments(batch)
+    seen = _Seen()
+    seen.note([*called.positional, *called.named.values()])
     with ExitStack() as stack, evaluation_mode(network), torch.no_grad():
         for path, module in modules:
-            pre = module.register_forward_pre_hook(partial(before, path), with_kwargs=True)
+            pre = module.register_forward_pre_hook(partial(seen.enter, path), with_kwargs=True)
             stack.callback(pre.remove)
-            post = module.register_forward_hook(after, always_call=True)  # also where one raises
+            post = module.register_forward_hook(
+                seen.leave, always_call=True
+            )  # also where one raises
             stack.callback(post.remove)
-        called = NetworkInputs(inputs, network, "network").arguments(batch)
-        note([*called.positional, *called.named.values()])
         network(*called.positional, **called.named)
     return [
         TapInfo(
-            path=f"{path}{f'#{call}' if len(calls[path]) > 1 else ''}{items}",
+            path=f"{path}{call}{items}",
             type=type(module).__name__,
             shape=shape,
             parameters=sum(parameter.numel() for parameter in module.parameters()),
         )
         for path, module in modules
-        for call, shapes in enumerate(calls.get(path, []))
+        for call, shapes in seen.calls(path)
         for items, shape in shapes.items()
     ]
+
+
+class _Seen:
+    """Shapes of what sub-modules are called with and return, in one forward pass."""
+
+    def __init__(self) -> None:
+        self._calls: dict[str, list[dict[str, tuple[int, ...]]]] = {}
+        self._running: list[dict[str, tuple[int, ...]]] = []
+        self._known: MutableMapping[Tensor, bool] = WeakIdKeyDictionary()
+
+    def note(self, value: object, place: str = "") -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the tensors in ``value``, which are known from now on."""
+        found = {}
+        for items, tensor in _tensors(value, place):
+            found[items], self._known[tensor] = tuple(tensor.shape), True
+        return found
+
+    def enter(
+        self,
+        path: str,
+        module: nn.Module,
+        positional: tuple[object, ...],
+        named: dict[str, object],
+    ) -> None:
+        """Begin a call of a sub-module, a hook before its forward."""
+        self._running.append({})
+        self._calls.setdefault(path, []).append(self._running[-1])
+        for number, (name, value) in enumerate(arguments_of(module, positional, named).items()):
+            plain = number == 0 and (positional or len(named) == 1)
+            # What is another module's output, or the network's own input, is no news.
+            if isinstance(value, Tensor) and value not in self._known:
+                place = ":input" if plain else f":input[{name}]"
+                self._running[-1].update(self.note(value, place))
+
+    def leave(self, module: nn.Module, arguments: object, output: object) -> None:
+        """End the latest call, a hook after its forward."""
+        self._running.pop().update(self.note(output))
+
+    def calls(self, path: str) -> Iterator[tuple[str, dict[str, tuple[int, ...]]]]:
+        """Yield how a tap names each call of a sub-module, and the shapes by item."""
+        calls = self._calls.get(path, [])
+        for number, shapes in enumerate(calls):
+            yield f"#{number}" if len(calls) > 1 else "", shapes
 
 
 def switch_to_evaluation(network: nn.Module) -> None:

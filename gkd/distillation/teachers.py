@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gkd.cache.teacher_cache import Source, TeacherCache
-from gkd.data.batch_attributes import BatchNodes
+from gkd.cache.teacher_cache import Question, TeacherCache
+from gkd.data.batch_nodes import BatchNodes
 from gkd.data.sample import is_edge_index
 from gkd.data.shared_batch import own_share
 from gkd.distillation.inputs import Arguments, NetworkInputs
@@ -110,6 +110,7 @@ class TeacherRun:
         name: of the teacher.
         networks: all of them.
         terms: of the distiller; those that compare with this teacher are taken.
+        inputs: what the teacher is called with.
         logits: where the logits are in the teacher's output.
     """
 
@@ -118,16 +119,17 @@ class TeacherRun:
         name: str,
         networks: Networks,
         terms: Sequence[ResolvedTerm],
+        inputs: NetworkInputs,
         logits: str,
     ) -> None:
         self.teacher = networks.fixed[name]
+        self._inputs = inputs
         self.label = networks.label(name)
         self._ends = {
             term.name: term.teacher_views[name] for term in terms if name in term.teacher_views
         }
         ends = self._ends.values()
-        keys = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
-        self._source = Source(self.teacher, self.label, keys)
+        self._keys = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
         taps = network_taps(name, self.label, terms, logits)
         # Where no term needs the logits, a pass may end with the last tap.
         ends_there = bool(taps.captured) and not any(end.needs_logits for end in ends)
@@ -135,23 +137,18 @@ class TeacherRun:
         self._random: bool | None = None  # nobody knows before the first run
         self._told = False
 
-    def outputs(
-        self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache | None
-    ) -> NetworkOutputs:
+    def answer(self, nodes: BatchNodes, cache: TeacherCache | None) -> NetworkOutputs:
         """Return what the teacher says of a batch, for all terms that compare with it.
 
         Args:
             nodes: of the batch.
-            inputs: what the teacher is called with.
             cache: where to find what is kept of whole batches; None to run the teacher.
         """
-        with self._answers():
+        with self._frozen():
             if cache is not None:
-                arguments = inputs.arguments(nodes.batch)
-                content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
-                entries = cache.views(self._source, nodes.batch, content, run)
+                entries = cache.views(self._question(nodes))
                 return NetworkOutputs.of_entries(entries, self._taps.features)
-            own = self._outputs(inputs.arguments(own_share(nodes.batch)))
+            own = self._outputs(self._inputs.arguments(own_share(nodes.batch)))
             if self._random and not self._told:
                 self._told = True
                 warnings.warn(
@@ -160,19 +157,24 @@ class TeacherRun:
                 )
             return gather_outputs(own, nodes.batch)
 
-    def remember(self, nodes: BatchNodes, inputs: NetworkInputs, cache: TeacherCache) -> bool:
+    def remember(self, nodes: BatchNodes, cache: TeacherCache) -> bool:
         """Have ``cache`` keep what all terms need of a batch; False where there is no room."""
-        arguments = inputs.arguments(nodes.batch)
-        with self._answers():
-            content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
-            return cache.remember(self._source, nodes.batch, content, run)
+        with self._frozen():
+            return cache.remember(self._question(nodes))
+
+    def _question(self, nodes: BatchNodes) -> Question:
+        """Return what a cache is asked about a batch."""
+        arguments = self._inputs.arguments(nodes.batch)
+        content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
+        return Question(self.teacher, self.label, self._keys, nodes, content, run)
 
     def _content(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, object]:
         """Return all that cache entries follow from: the inputs, and the edges of targets."""
         content = dict(arguments.content)
-        for end in self._ends.values():
+        for term, end in self._ends.items():
             if end.target is not None and isinstance(end.graph, BatchGraph):
-                edges = end.graph.edges(nodes)
+                with term_context(term):
+                    edges = nodes.edges(end.graph.name, end.graph.required)
                 if edges is not None and end.graph.name not in content:
                     content[f"{end.graph.name}: edge_index"] = edges
         for name, value in content.items():
@@ -215,7 +217,7 @@ class TeacherRun:
         return outputs
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
+    def _frozen(self) -> Iterator[None]:
         switch_to_evaluation(self.teacher)  # each time: the user's code may have switched it back
         with torch.no_grad():
             yield

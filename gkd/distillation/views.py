@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
-from gkd.data.batch_attributes import ADJACENCY, BatchNodes, tensor_attribute
+from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.layout import Layout
 from gkd.distillation.logits import logits_of
@@ -313,26 +313,20 @@ class BatchGraph(GraphSource):
     name: str = "edge_index"
     required: bool = True
 
-    def edges(self, nodes: BatchNodes) -> Tensor | None:
-        """Return the edges of the batch, if there are any."""
-        edges = nodes.edges(self.name)
-        return nodes.edges(ADJACENCY) if edges is None and not self.required else edges
-
     def graph(self, view: View, nodes: BatchNodes, outputs: NetworkOutputs) -> Graph | None:
         """Return the batch's graph; only on request for views without features."""
-        edges = self.edges(nodes)
-        if not self.required:
-            others = view.features is None or nodes.number not in {None, len(view.features)}
-            if edges is None or others:
-                return None
+        edges = nodes.edges(self.name, self.required)
         if edges is None:
-            edges = tensor_attribute(nodes.batch, self.name, "graph")  # it explains
+            return None
+        others = view.features is None or nodes.number not in {None, len(view.features)}
+        if others and not self.required:
+            return None
         number = len(_rows(view)) if nodes.number is None else nodes.number
         return _over_rows(Graph.of(edges, number), view, self.name)
 
     def of_batch(self, nodes: BatchNodes) -> Graph | None:
         """Return the graph over the batch's nodes, if there is one."""
-        edges, number = self.edges(nodes), nodes.number
+        edges, number = nodes.edges(self.name, self.required), nodes.number
         return None if edges is None or number is None else Graph.of(edges, number)
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd.data import Sample, collate
-from gkd.data.batch_attributes import BatchNodes
+from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.tapped_rows import tapped_rows

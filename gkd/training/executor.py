@@ -54,7 +54,9 @@ class Serial(Executor):
                 continue
             try:
                 networks.train(job)
-            except (OSError, ProcessDied):  # of the machine, not of the network
+            except ProcessDied as error:
+                raise ProcessDied(f"{networks.identity(job).title}: {error}") from error
+            except OSError:  # of the machine, not of the network
                 raise
             except Exception as error:
                 if networks.devices.count > 1:  # other processes wait for this one

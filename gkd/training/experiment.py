@@ -25,10 +25,13 @@ from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe, TrainingRecipe
 from gkd.training.cache_policy import CachePolicy
 from gkd.training.devices import Devices
+from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.feature_space_recorder import FeatureSpace
 from gkd.training.seeds import derived_seed, set_random_state
 from gkd.training.sharing import differences, require_repeatable
 from gkd.training.weights import load_weights
+
+_FIRST = "the first batch"
 
 
 class Experiment:
@@ -239,22 +242,27 @@ class Experiment:
             with self.origins.context("dataset"):
                 require_repeatable(self.dataset)
         with self.origins.context("training"):
-            self._check_training(recipe.training, devices)
-        batch = next(self.batches(device))
+            notes += self._check_training(recipe.training, devices, "training")
+        with self.origins.context("dataset"):
+            notes += doubtful_labels(self.dataset)
+        batch, graphs = next(self.batches(device)), CompleteGraphs()
+        by_size = self._by_size()
         teacher = None
         if recipe.teacher is not None:
             if recipe.teacher.training is not None:
                 with self.origins.context("teacher", "training"):
-                    self._check_training(recipe.teacher.training, devices)
+                    training = recipe.teacher.training
+                    notes += self._check_training(training, devices, "teacher.training")
             with self.origins.context("teacher", "cache"):
                 self.cache_policy.check()
             teacher = self.teacher().to(device)
             distiller = self.task_distiller(teacher)
-            with self._trying("the first batch", "teacher"):
+            with self._trying(_FIRST, "teacher"), graphs.watched(batch):
                 distiller(batch)
             if recipe.teacher.training is not None:
-                self._try_small_batches(distiller, recipe.teacher.training, devices, "teacher")
-                with self._trying("the first batch", "teacher"):
+                training = recipe.teacher.training
+                self._try_small_batches(distiller, training, devices, by_size, graphs, "teacher")
+                with self._trying(_FIRST, "teacher"):
                     notes += differences(distiller, batch, devices.count)
         # In memory, as nothing is to remain: what cannot be kept per sample shows here, too.
         cache = TeacherCache() if self.cache_policy.refusal is None else None
@@ -262,37 +270,62 @@ class Experiment:
             student = self.student(recipe.seeds[0], method).to(device)
             peers = self.peers(recipe.seeds[0], method)
             distiller = self.distiller(method, student, teacher, peers, cache).to(device)
-            with self._trying("the first batch", "methods", index):
+            with self._trying(_FIRST, "methods", index), graphs.watched(batch):
                 self.prepare(distiller, recipe.seeds[0], device)
-                distiller(batch)
-            self._try_small_batches(distiller, recipe.training, devices, "methods", index)
-            with self._trying("the first batch", "methods", index):
+                found = doubtful_terms(distiller, batch, recipe.training.epochs)
+                notes += [f"{method.name}: {note}" for note in found]
+            training, place = recipe.training, ("methods", index)
+            self._try_small_batches(distiller, training, devices, by_size, graphs, *place)
+            with self._trying(_FIRST, "methods", index):
                 notes += differences(distiller, batch, devices.count)
         if (space := self.feature_space()) is not None:
             assert teacher is not None
-            with self._trying("the first batch", "feature_space", "teacher"):
+            with self._trying(_FIRST, "feature_space", "teacher"):
                 space.seen_by(teacher, "teacher")
-            with self._trying("the first batch", "feature_space", "student"):
+            with self._trying(_FIRST, "feature_space", "student"):
                 space.seen_by(self.student(recipe.seeds[0]).to(device), "student")
-        return [*dict.fromkeys(notes)]
+        return [*dict.fromkeys([*notes, *graphs.notes])]
 
-    def _check_training(self, training: TrainingRecipe, devices: Devices) -> None:
+    def _check_training(
+        self, training: TrainingRecipe, devices: Devices, where: str
+    ) -> Iterator[str]:
         devices.check(training.batch_size, self.recipe.precision)
-        count = len(self.dataset.train)
-        if training.drop_last and count < training.batch_size:
+        size, count = training.batch_size, len(self.dataset.train)
+        if count < size and training.drop_last:
             raise ParameterError(
-                f"drop_last: a batch_size of {training.batch_size} is more than the {count} "
-                "training samples, so that every batch would be left out"
+                f"drop_last: a batch_size of {size} is more than the {count} training samples, so "
+                "that every batch would be left out"
+            )
+        if count < size:
+            yield (
+                f"{where}.batch_size = {size} is more than the {count} training samples: an epoch "
+                "is one step"
             )
 
+    def _by_size(self) -> list[int]:
+        """Return the indices of the training samples of epoch 0, those of fewest nodes first."""
+        self.dataset.set_epoch(0)
+        samples = self.dataset.train
+        with self.origins.context("dataset"):
+            nodes = [samples[index].num_nodes for index in range(len(samples))]
+        return sorted(range(len(nodes)), key=nodes.__getitem__)
+
     def _try_small_batches(
-        self, distiller: Distiller, training: TrainingRecipe, devices: Devices, *path: str | int
+        self,
+        distiller: Distiller,
+        training: TrainingRecipe,
+        devices: Devices,
+        by_size: Sequence[int],
+        graphs: CompleteGraphs,
+        *path: str | int,
     ) -> None:
-        """Take what a device has least of through ``distiller``: of a batch, of an epoch's last."""
+        """Take the smallest samples through ``distiller``, and as few as a device ever has."""
         count, size = len(self.dataset.train), training.batch_size
         shared, left = min(size, count) // devices.count, count % size
         where = "teacher.training" if path[0] == "teacher" else "training"
         trials = []
+        if list(by_size[:size]) != list(range(min(size, count))):  # the first batch was another
+            trials.append((min(size, count), "a batch of the smallest samples", ""))
         if devices.count > 1 and shared:
             what = f"the share of one of {devices.count} devices of a batch of {size}"
             trials.append((shared, what, f"; raise {where}.batch_size"))
@@ -302,8 +335,9 @@ class Experiment:
             least = left // devices.count or left
             trials.append((least, what, f"; {where}.drop_last = true leaves it out"))
         for number, what, advice in trials:
-            with self._trying(what, *path, advice=advice):
-                distiller(self._batch(range(number), devices.torch_device))
+            batch = self._batch(by_size[:number], devices.torch_device)
+            with self._trying(what, *path, advice=advice), graphs.watched(batch):
+                distiller(batch)
 
     @contextmanager
     def _trying(self, what: str, *path: str | int, advice: str = "") -> Iterator[None]:
@@ -312,7 +346,7 @@ class Experiment:
             try:
                 yield
             except GkdError as error:
-                if advice:
+                if what != _FIRST:
                     raise RecipeError(f"{what}: {error}{advice}") from error
                 raise
             except Exception as error:

@@ -1,8 +1,11 @@
 """What keeps networks from being trained, in words: an error, or the end of a process."""
 
+import re
 import signal
 import traceback
 from collections.abc import Mapping
+
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from gkd.errors import GkdError
 
@@ -53,3 +56,24 @@ def end_in_words(exit_code: int | None) -> str:
         name = f"signal {-exit_code}"
     often = ", as by a system that is out of memory" if name == "SIGKILL" else ""
     return f"was killed by {name}{often}"
+
+
+def end_of_loader(error: Exception) -> str | None:
+    """Return how a process of a data loader ended, None where an error has another cause.
+
+    >>> end_of_loader(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "))
+    '(pid 7) was killed by a signal: Killed'
+    """
+    # Torch may notice its end by a signal, between any two statements, and says it in words ...
+    words = re.search(r"DataLoader worker \(pid (\d+)\) is killed by signal: ([^.]*)", str(error))
+    if words is not None:
+        return f"(pid {words[1]}) was killed by a signal: {words[2]}"
+    # ... or where it waits for a batch, by whatever the broken connection raises.
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        loader = frame.f_locals.get("self")
+        if isinstance(loader, _MultiProcessingDataLoaderIter):
+            for process in loader._workers:
+                process.join(1)
+                if process.exitcode:
+                    return f"(pid {process.pid}) {end_in_words(process.exitcode)}"
+    return None

@@ -2,8 +2,8 @@
 
 import importlib.util
 import logging
-import re
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -43,17 +43,12 @@ from gkd.training.data_module import DataModule
 from gkd.training.devices import Devices
 from gkd.training.epoch_log import EpochLog
 from gkd.training.epoch_selection import Selection
-from gkd.training.failures import ProcessDied
+from gkd.training.failures import ProcessDied, end_of_loader
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import TermWatch, progress
 from gkd.training.termination import KeepTermination
 from gkd.training.weights import read_weights, write_weights
-
-_LOADER_DIED = re.compile(
-    r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) "
-    r"(is killed by signal: ([\w ]+)|exited unexpectedly(?: with exit code \d+)?)"
-)
 
 SUMMARY, WEIGHTS = "summary.json", "weights.safetensors"
 
@@ -302,17 +297,23 @@ def explained_deaths() -> Iterator[None]:
     Raises:
         ProcessDied: one has ended.
     """
+    hook = sys.unraisablehook
+
+    def told(unraisable: "sys.UnraisableHookArgs") -> None:
+        # While an epoch's processes are let go, nobody misses what has ended meanwhile.
+        error = unraisable.exc_value
+        if not isinstance(error, Exception) or end_of_loader(error) is None:
+            hook(unraisable)
+
+    sys.unraisablehook = told
     try:
         yield
-    except RuntimeError as error:
-        # What torch notes first, by the signal of the system, may be behind what it raises.
-        found = [_LOADER_DIED.search(str(part)) for part in (error.__cause__, error)]
-        words = next((match for match in found if match), None)
-        if words is None:
+    except (RuntimeError, OSError, EOFError) as error:
+        if (end := end_of_loader(error)) is None:
             raise
-        pids, how, which = words.groups()
-        end = f"was killed by signal: {which}" if how.startswith("is killed") else how
-        raise ProcessDied(f"a process that prepares batches (pid {pids}) {end}") from error
+        raise ProcessDied(f"a process that prepares batches {end}") from error
+    finally:
+        sys.unraisablehook = hook
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -66,10 +66,10 @@ class Processes(Worker):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=serve, args=(theirs,))
                 self.members.append(Member(process, ours))
-                process.start()
+                with _environment(_variables(assignment, slot, rank, port)):
+                    process.start()
                 theirs.close()
-                variables = _variables(assignment, slot, rank, port)
-                self._send(ours, (variables, rank, assignment))
+                self._send(ours, (rank, assignment))
         except BaseException:
             self.stop()
             raise
@@ -149,8 +149,22 @@ def _variables(assignment: Assignment, slot: int, rank: int, port: int) -> dict[
             "NODE_RANK": "0",
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(devices.count),
+            # Of every network, each process would warn that some gradients may be missing.
+            "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
         }
     return variables
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let a process that is started meanwhile have ``variables``, before it imports torch."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def serve(connection: Connection) -> None:
@@ -160,8 +174,7 @@ def serve(connection: Connection) -> None:
     Thread(target=_end_with_parent, daemon=True).start()
     networks = None
     with suppress(EOFError):
-        variables, rank, assignment = connection.recv()
-        os.environ.update(variables)
+        rank, assignment = connection.recv()
         torch.set_num_threads(assignment.threads)
         console = Console(file=cast(TextIO, _Lines(connection)), width=200, quiet=rank > 0)
         with assignment.host.activated():

@@ -297,3 +297,25 @@ def test_an_input_that_cannot_be_divided_is_an_error(value: object) -> None:
     distiller = cached(None, None, inputs={"student": ["x"], "teacher": ["x", "scale"]})
     with pytest.raises(ParameterError, match="teacher cache: input 'scale'"):
         distiller(data)
+
+
+def test_names_are_compared_as_often_as_there_are_samples() -> None:
+    compared = 0
+
+    class Name(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+    def named(count: int = 200) -> gkd.Batch:
+        drawn = batch_of(2, seed=0)
+        return gkd.collate([gkd.Sample(id=Name(i), **vars(drawn)) for i in range(count)])
+
+    distiller = cached()
+    for _ in range(2):
+        compared = 0
+        distiller(named())
+    assert 0 < compared < 10 * 200

@@ -13,6 +13,7 @@ import pytest
 
 from gkd.cli import main
 from gkd.recipe.shipped import shipped_recipes
+from gkd.training.failures import FailedNetworks, ProcessDied
 from gkd.training.recipe_run import Run
 
 SMALL = (
@@ -82,6 +83,32 @@ def test_interrupts_say_how_to_resume(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/gkd", *arguments])
     assert gkd(*arguments) == 130
     assert f"gkd run communities --out '{tmp_path}/a folder' --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FailedNetworks({"lsp seed 3": "broken"}, 4), "1 of 4 networks are not trained:"),
+        (ProcessDied("lsp seed 3: its process 1 (pid 7) was killed"), "what was trained is kept"),
+    ],
+)
+def test_failures_say_how_to_resume(tmp_path, capsys, monkeypatch, error, words):
+    train = Run.train
+
+    def failing(self: Run) -> None:
+        train(self)
+        raise error
+
+    monkeypatch.setattr(Run, "train", failing)
+    arguments = ["run", "communities", "--seed", "3", "--out", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gkd", *arguments])
+    assert gkd(*arguments, *SMALL_SETTINGS) == 2
+    told = capsys.readouterr()
+    assert words in told.err
+    assert f"resume with:\n  gkd run communities --seed 3 --out {tmp_path}/run --resume" in told.err
+    reported = isinstance(error, FailedNetworks)  # a process that died may be killed again
+    assert (tmp_path / "run" / "report.html").is_file() == reported
+    assert ("report: " in told.out) == reported
 
 
 def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypatch):
@@ -170,6 +197,7 @@ def test_a_real_interrupt_leaves_a_resumable_run(tmp_path, number, code, word):
         ),
         (("run", "communities", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
         (("run", "communities", "--seed", "-1"), "seeds.0"),
+        (("run", "communities", "--executor", "prcess"), "did you mean 'process'"),
         (("run", "communities", "--resume"), "no run of 'communities'"),
         (
             ("run", "communities", "--set", "methods.lsp.terms.0.student=layer.2"),

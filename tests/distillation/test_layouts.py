@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import gkd
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes
+from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.layout import Layout
 from gkd.distillation.tapped_rows import tapped_rows
 from gkd.errors import DataError, ParameterError, TapError

@@ -12,7 +12,7 @@ from torch import Tensor, distributed, multiprocessing
 
 import gkd
 from gkd import RowMemory, Step, View
-from gkd.data.batch_attributes import BatchNodes
+from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.step import row_keys
 from gkd.errors import ParameterError
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import gkd
 from gkd.cache.teacher_cache import TeacherCache
-from gkd.data.batch_attributes import BatchNodes
+from gkd.data.batch_nodes import BatchNodes
 from gkd.errors import DataError
 
 pytestmark = pytest.mark.filterwarnings(

@@ -6,7 +6,8 @@ from distiller_problems import Recorder
 from torch import Tensor, nn
 
 import gkd
-from gkd.data.batch_attributes import BatchNodes, attribute_names
+from gkd.data.batch_attributes import attribute_names
+from gkd.data.batch_nodes import BatchNodes
 from gkd.errors import DataError, GkdError
 
 geometric = pytest.importorskip("torch_geometric.data")

@@ -1,6 +1,7 @@
 """Several networks at once: by workers of their own, equal to those trained one after another."""
 
 import os
+import re
 import signal
 from io import StringIO
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from test_training_resume import assert_equal, everything
-from tiny_plugin import Mapped, TinyPlugin
+from tiny_plugin import Blobs, Mapped, TinyPlugin
+from torch.utils.data import get_worker_info
 
 from gkd import ParameterError, hookimpl
+from gkd.report.results import run_results
 from gkd.training.devices import Devices
 from gkd.training.executor import Answer, Pool, Serial, Worker
 from gkd.training.executors import executor_for
@@ -30,6 +33,20 @@ class Brittle(Mapped):
         return super().forward(student, teacher)
 
 
+class Mortal(Blobs):
+    """Samples of which one kills the process that prepares it for another, where a file says so."""
+
+    def __init__(self, fatal: str, **sizes) -> None:
+        super().__init__(**sizes)
+        self.fatal = Path(fatal)
+
+    def sample(self, split, index, epoch=0):
+        if index == 3 and get_worker_info() is not None and self.fatal.exists():
+            self.fatal.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(split, index, epoch)
+
+
 class Unlucky(TinyPlugin):
     """Kills its process, in which a student is trained, as often as there are files to remove."""
 
@@ -42,10 +59,14 @@ class Unlucky(TinyPlugin):
         return {"mapped": Mapped, "brittle": Brittle}
 
     @hookimpl
+    def gkd_datasets(self):
+        return {"blobs": Blobs, "mortal": Mortal}
+
+    @hookimpl
     def gkd_step(self, event):
         super().gkd_step(event)
         if event.epoch == 3:
-            for file in self.folder.glob("kill-*"):
+            for file in self.folder.glob(f"kill-{os.environ.get('LOCAL_RANK', '*')}"):
                 file.unlink(missing_ok=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
@@ -76,6 +97,33 @@ def test_networks_trained_at_once_equal_those_trained_in_turn(
     assert plugin.events == []  # nothing was trained here
     assert_equal(everything(whole), everything(run))
     assert not list(run.directory.folder.rglob("*partial*"))
+
+
+def test_of_processes_that_train_together_the_one_that_was_killed_is_named(
+    opened, tmp_path
+) -> None:
+    (tmp_path / "kill-1").touch()
+    with pytest.raises(ProcessDied) as caught:
+        opened("seeds=[0]", devices=Devices("cpu", 2)).train()
+    words = r"baseline seed 0: its process 1 \(pid \d+\) was killed by SIGKILL, as by"
+    assert re.match(words, str(caught.value))
+    resumed = opened("seeds=[0]", resume=True)
+    resumed.train()
+    found = run_results(resumed.directory.folder)
+    assert not found.missing
+    assert found.protocol["device"] == "2 × cpu, then 1 × cpu, precision 32-true"
+
+
+def test_a_killed_process_that_prepares_batches_is_named(opened, tmp_path) -> None:
+    fatal = tmp_path / "fatal"
+    fatal.touch()
+    settings = ("seeds=[0]", "dataset.name=mortal", f"dataset.fatal={fatal}")
+    settings += ("training.workers=1", "training.epochs=1")
+    with pytest.raises(
+        ProcessDied, match=r"baseline seed 0: a process that prepares .* was killed"
+    ):
+        opened(*settings).train()
+    opened(*settings, resume=True).train()
 
 
 class Scripted(Worker):

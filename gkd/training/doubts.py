@@ -1,0 +1,150 @@
+"""What can be trained on and is probably a mistake: said before anything is trained."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
+
+from gkd.data import AbstractDataset, Batch
+from gkd.data.batch_attributes import tensor_attribute
+from gkd.distillation.distiller import Distiller
+from gkd.distillation.rows import Rows
+from gkd.distillation.schedule import GradientShare
+from gkd.distillation.task import Task
+from gkd.distillation.task_choice import find_task
+from gkd.errors import DataError
+from gkd.evaluation.splits import SPLITS
+from gkd.graph import Graph
+
+_OVERWHELMING = 1e6
+"""Ratio of gradients beyond which Adam, in single precision, follows the larger alone."""
+
+
+def doubtful_labels(dataset: AbstractDataset) -> list[str]:
+    """Return in words what is odd about the labels of a dataset.
+
+    Looks at as many samples as it needs to find labels, and two of them that differ.
+
+    Raises:
+        DataError: no row of a split has a label.
+    """
+    task = find_task(dataset.task)
+    if type(task).examples is not Task.examples:
+        return []  # its labels are its own affair
+    notes = []
+    for split in SPLITS:
+        rows = Rows.parse(dataset.rows.get(split, "all"))
+        samples, seen = getattr(dataset, split), _Seen()
+        for index in range(len(samples)):
+            sample = samples[index]
+            y = tensor_attribute(sample, task.target, "target")
+            taken = rows.of(sample, len(y))
+            seen.add(*((y, task.known(y)) if taken is None else (y[taken], task.known(y[taken]))))
+            if seen.differ or (seen.rows and split != "train"):
+                break
+        if not seen.rows:
+            raise DataError(f"no row of the {split} split has a label")
+        if split == "train" and not seen.differ and seen.rows > 1:
+            notes.append(f"all {seen.rows} training rows have one label: there is nothing to learn")
+    return notes
+
+
+@dataclass
+class _Seen:
+    """Number of labelled rows, smallest and largest known label of each column."""
+
+    rows: int = 0
+    least: Tensor | None = None
+    most: Tensor | None = None
+
+    def add(self, y: Tensor, known: Tensor) -> None:
+        if not len(y):
+            return
+        y, known = y.reshape(len(y), -1).double(), known.reshape(len(y), -1)
+        least = torch.where(known, y, math.inf).amin(0)
+        most = torch.where(known, y, -math.inf).amax(0)
+        self.rows += int(known.any(1).sum())
+        self.least = least if self.least is None else torch.minimum(self.least, least)
+        self.most = most if self.most is None else torch.maximum(self.most, most)
+
+    @property
+    def differ(self) -> bool:
+        if self.least is None or self.most is None:
+            return False
+        return bool((self.most > self.least).any())
+
+
+def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]:
+    """Take a batch through the epochs in which terms weigh most, and return what is odd about them.
+
+    Args:
+        distiller: prepared; stays in the last of those epochs.
+        batch: of training.
+        epochs: of the training.
+    """
+    notes, heaviest = [], {}
+    for term in distiller.terms:
+        if isinstance(term.weight, GradientShare):  # in every epoch alike
+            heaviest[term.name] = 0
+            continue
+        heaviest[term.name] = max(range(epochs), key=term.weight.weight_at)
+        if term.weight.weight_at(heaviest[term.name]) == 0:
+            notes.append(f"the term {term.name!r} has no weight in any of {epochs} epochs")
+    for epoch in sorted({*heaviest.values()} or {0}):
+        distiller.epoch = epoch
+        report = distiller(batch)
+        if distiller.task_schedule.weight_at(epoch) == 0:
+            continue
+        for name, share in report.gradient_shares().items():
+            if heaviest[name] == epoch and _OVERWHELMING < share < math.inf:
+                notes.append(
+                    f"the gradient of the term {name!r}, with the weight {report.weights[name]:g} "
+                    f"in epoch {epoch + 1}, is {share:.0e} times that of the task, which the "
+                    "student will not learn beside it"
+                )
+    return notes
+
+
+@dataclass
+class CompleteGraphs:
+    """Which modules join every node of a sample with every other one, as a k beyond N makes them.
+
+    Attributes:
+        notes: one for each such module.
+    """
+
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def watched(self, batch: Batch) -> Iterator[None]:
+        """Look at the graphs that modules return for ``batch`` inside."""
+
+        def look(module: nn.Module, arguments: object, output: object) -> None:
+            if isinstance(output, Graph) and (size := _joined_completely(output, batch.ptr)):
+                self.notes.append(
+                    f"{type(module).__name__}({module.extra_repr()}) joins all {size} nodes of a "
+                    "sample with each other, as it has too few to choose neighbours from"
+                )
+
+        handle = register_module_forward_hook(look)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+
+def _joined_completely(graph: Graph, ptr: Tensor) -> int:
+    """Return the size of the smallest sample of which all nodes are joined; 0 if there is none."""
+    sizes = ptr.diff()
+    if graph.num_nodes != int(ptr[-1]):
+        return 0
+    others = graph.row_pointer.diff()
+    others[graph.target[graph.self_loops]] -= 1  # each edge is there once
+    owner = torch.repeat_interleave(sizes)
+    lacking = others < sizes[owner] - 1
+    complete = (sizes > 2) & (torch.bincount(owner[lacking], minlength=len(sizes)) == 0)
+    return int(sizes[complete].min()) if complete.any() else 0

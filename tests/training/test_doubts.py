@@ -1,0 +1,142 @@
+"""What is said, or refused, before anything is trained."""
+
+import io
+
+import pytest
+import torch
+from rich.console import Console
+from tiny_plugin import Blobs, Mapped
+from torch import nn
+
+import gkd
+from gkd.data import Sample, collate
+from gkd.errors import RecipeError
+from gkd.training.doubts import CompleteGraphs, doubtful_labels
+
+
+@pytest.fixture
+def said(opened):
+    """Function that trains a run of two epochs, and returns what was said before its networks."""
+
+    def train(*settings: str) -> list[str]:
+        console = Console(file=io.StringIO(), width=400)
+        epochs = ("training.epochs=2", "teacher.training.epochs=1", "seeds=[0]")
+        opened(*epochs, *settings, console=console).train()
+        before, _, _ = console.file.getvalue().partition("teacher  epoch")
+        return before.splitlines()[1:]  # after the folder
+
+    return train
+
+
+def test_a_sound_recipe_raises_no_doubts(said):
+    assert said("training.batch_size=5", "teacher.training.batch_size=5") == []
+
+
+def test_weights_beside_which_the_task_is_lost(said):
+    weight = "methods.mapped.terms.0.weight"
+    (line,) = said(f"{weight}={{ start = 0.0, end = 1e30, epochs = 1 }}")
+    assert "mapped: the gradient of the term 'mapped', with the weight 1e+30 in epoch 2," in line
+    assert "times that of the task" in line
+
+
+def test_terms_that_never_count(said):
+    late = "methods.mapped.terms.0.weight={ value = 1.0, from_epoch = 30 }"
+    assert said(late) == ["mapped: the term 'mapped' has no weight in any of 2 epochs"]
+
+
+def test_a_term_that_fails_in_a_later_epoch_is_found_before_the_first(opened, plugin, monkeypatch):
+    def fails(self, student, teacher):
+        raise ZeroDivisionError("no rows")
+
+    monkeypatch.setattr(Mapped, "forward", fails)
+    with pytest.raises(RecipeError, match=r"methods.1: the first batch raised ZeroDivisionError"):
+        opened("methods.mapped.terms.0.weight={ value = 1.0, from_epoch = 4 }").train()
+    assert plugin.events == []
+
+
+def test_batches_larger_than_the_data(said):
+    (line,) = said("training.batch_size=6")
+    assert line == (
+        "training.batch_size = 6 is more than the 5 training samples: an epoch is one step"
+    )
+
+
+class Labelled(Blobs):
+    """Blobs with given labels in every split, and a mask of the rows that count."""
+
+    def __init__(self, task, labels, rows):
+        super().__init__()
+        self.task = task
+        self.labels, self.kept = labels, rows
+        self.rows = dict.fromkeys(("train", "validation", "test"), "mask")
+
+    def sample(self, split, index, epoch=0):
+        y, mask = self.labels[split], self.kept[split]
+        return Sample(id=f"{split}-{index}", x=torch.ones(len(y), 4), y=y, mask=mask)
+
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.mark.parametrize(
+    ("task", "one", "two"),
+    [
+        ("single-label", [1, 1, 1], [1, 1, 0]),
+        ("multi-label", [[0.0, 1.0]] * 3, [[0.0, 1.0]] * 2 + [[0.0, 0.0]]),
+        ("regression", [0.5] * 3, [0.5, 0.5, 0.25]),
+    ],
+)
+def test_labels_that_are_all_the_same(task, one, two):
+    def notes(train, mask=(True, True, True)):
+        labels = {split: torch.tensor(two) for split in SPLITS} | {"train": torch.tensor(train)}
+        rows = {split: torch.ones(3, dtype=torch.bool) for split in SPLITS}
+        return doubtful_labels(Labelled(task, labels, rows | {"train": torch.tensor(mask)}))
+
+    same = ["all 15 training rows have one label: there is nothing to learn"]
+    assert notes(one) == same
+    assert notes(two) == []
+    (line,) = notes(two, (True, True, False))  # the label that differs is of no training row
+    assert line.startswith("all 10 training rows")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_splits_without_labels(split):
+    rows = {name: torch.ones(3, dtype=torch.bool) for name in SPLITS}
+    labels = {name: torch.tensor([0, 1, 0]) for name in SPLITS}
+    hidden = rows | {split: torch.zeros(3, dtype=torch.bool)}
+    with pytest.raises(gkd.errors.DataError, match=f"no row of the {split} split has a label"):
+        doubtful_labels(Labelled("single-label", labels, hidden))
+    unknown = {name: torch.tensor([[0.0, 1.0]] * 3) for name in SPLITS}
+    unknown[split] = torch.full((3, 2), torch.nan)
+    with pytest.raises(gkd.errors.DataError, match=f"no row of the {split} split has a label"):
+        doubtful_labels(Labelled("multi-label", unknown, rows))
+
+
+class Joined(nn.Module):
+    """Makes a graph of a builder's."""
+
+    def __init__(self, builder):
+        super().__init__()
+        self.builder = builder
+
+    def forward(self, batch):
+        return self.builder(batch.x, batch.batch)
+
+
+@pytest.mark.parametrize("self_loops", [True, False])
+def test_more_neighbours_than_a_sample_has(self_loops):
+    def notes(k, sizes=(9, 5, 7)):
+        samples = [Sample(id=str(n), x=torch.rand(n, 3)) for n in sizes]
+        batch, graphs = collate(samples), CompleteGraphs()
+        builder = gkd.create("graph", "knn", k=k, backend="torch", self_loops=self_loops)
+        with graphs.watched(batch):
+            Joined(builder)(batch)
+        Joined(builder)(batch)  # nobody looks any more
+        return graphs.notes
+
+    enough = 5 if self_loops else 4
+    assert notes(enough - 1) == []
+    first, second = notes(enough)
+    assert f"KNN(k={enough}, backend='torch', self_loops={self_loops}) joins all 5 nodes" in first
+    assert second.startswith("Joined() joins all 5 nodes of a sample")
+    assert "joins all 7 nodes" in notes(20, (9, 7, 1, 2))[0]
