@@ -20,6 +20,7 @@ from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.logits import logits_by_network
 from gkd.distillation.moving_average import MovingAverage
+from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
 from gkd.distillation.resolve import (
     STUDENT,
     ResolvedTerm,
@@ -36,7 +37,6 @@ from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import AVERAGE, TeacherRun, networks_by_name
 from gkd.distillation.term import Term
-from gkd.distillation.views import NetworkOutputs, network_outputs
 from gkd.errors import ParameterError, UnknownNameError, suggestion
 from gkd.loss import View
 

@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from gkd.data.batch import Batch
 from gkd.data.shared_batch import SharedBatch, is_idle, own_share
-from gkd.distillation.views import NetworkOutputs
+from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.functional.processes import gather_parts
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion

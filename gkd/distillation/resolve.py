@@ -9,22 +9,17 @@ from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
 from gkd.distillation.connector import Connector
+from gkd.distillation.graph_sources import BatchGraph, graph_source
 from gkd.distillation.layout import Layout
 from gkd.distillation.loss_call import asked_by, loss_value, row_weights
+from gkd.distillation.network_outputs import NetworkTaps
 from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import GradientShare, Schedule, weight_from
 from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.task import Task
 from gkd.distillation.term import Term, term_names
-from gkd.distillation.views import (
-    BatchGraph,
-    NetworkTaps,
-    TeacherView,
-    ViewSource,
-    declared_uses,
-    graph_source,
-)
+from gkd.distillation.views import TeacherView, ViewSource, declared_uses
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
 from gkd.hosting.host import create, current_host
 from gkd.loss import AbstractLoss, AbstractWeigher, Step, View

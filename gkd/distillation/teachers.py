@@ -13,9 +13,11 @@ from gkd.cache.teacher_cache import Question, TeacherCache
 from gkd.data.batch_nodes import BatchNodes
 from gkd.data.sample import is_edge_index
 from gkd.data.shared_batch import own_share
+from gkd.distillation.graph_sources import BatchGraph
 from gkd.distillation.inputs import Arguments, NetworkInputs
 from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.moving_average import MovingAverage
+from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
 from gkd.distillation.resolve import (
     STUDENT,
     Networks,
@@ -24,7 +26,6 @@ from gkd.distillation.resolve import (
     term_context,
 )
 from gkd.distillation.taps import switch_to_evaluation
-from gkd.distillation.views import BatchGraph, NetworkOutputs, network_outputs
 from gkd.errors import ParameterError, suggestion
 from gkd.graph.graph import recall_graph
 from gkd.loss import View

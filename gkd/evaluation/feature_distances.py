@@ -7,9 +7,9 @@ from gkd.data import Sample, collate
 from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.distillation.layout import Layout, LayoutChoice
+from gkd.distillation.network_outputs import NetworkTaps, network_outputs
 from gkd.distillation.tapped_rows import tapped_rows
 from gkd.distillation.taps import Tap, evaluation_mode, require_tap
-from gkd.distillation.views import NetworkTaps, network_outputs
 from gkd.errors import DataError, TapError
 
 FILE_NAME = "feature_space.json"

@@ -10,8 +10,8 @@ from gkd.data import AbstractDataset, Batch, collate
 from gkd.data.shared_batch import shares
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.joint_outputs import join_outputs
+from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.taps import evaluation_mode
-from gkd.distillation.views import NetworkOutputs
 from gkd.errors import ParameterError
 from gkd.files import checksum
 from gkd.training.seeds import set_random_state

@@ -1,0 +1,112 @@
+"""What a network gives for a batch: its logits, and what its taps saw."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from gkd.distillation.inputs import Arguments
+from gkd.distillation.logits import logits_of
+from gkd.distillation.taps import Tap, capture, features_of, graph_of
+from gkd.graph import Graph
+from gkd.loss import View
+
+LOGITS = "logits"
+"""Cache key of a network's logits."""
+
+
+def features_key(tap: Tap) -> str:
+    """Return the cache key of tapped features."""
+    return f"features:{tap}"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOutputs:
+    """What the terms need of one network for one batch.
+
+    Attributes:
+        logits: ``[N, classes]``, or ``[B, classes]`` for whole graphs; None if nobody needs them.
+        features: by tap, as the sub-module returned them.
+        graphs: by tap, a graph or an edge index ``[2, E]``.
+        made: by cache key, graphs and targets that were made of all this before.
+    """
+
+    logits: Tensor | None
+    features: Mapping[Tap, Tensor]
+    graphs: Mapping[Tap, Graph | Tensor]
+    made: Mapping[str, View] = field(default_factory=dict)
+
+    @classmethod
+    def of_entries(cls, entries: Mapping[str, View], taps: Collection[Tap]) -> NetworkOutputs:
+        """Return the outputs that cache entries of a batch stand for.
+
+        Args:
+            entries: by key: of the logits, of tapped features, and what was made of them.
+            taps: of features.
+        """
+        kept = {
+            tap: entries[features_key(tap)].features for tap in taps if features_key(tap) in entries
+        }
+        return cls(
+            logits=entries[LOGITS].logits if LOGITS in entries else None,
+            features=cast(Mapping[Tap, Tensor], kept),
+            graphs={},
+            made=entries,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkTaps:
+    """What to capture of one network.
+
+    Attributes:
+        name: of the network, for messages.
+        logits: where they are in what the network returns; see :func:`logits_of`.
+        features: taps that yield features.
+        graphs: taps that yield a graph, or a tuple that begins with an edge index.
+        partial: whether the logits are not needed, so that the pass may end with the last tap.
+        terms: names of those that ask for each tap, for messages.
+    """
+
+    name: str
+    logits: str = ""
+    features: Collection[Tap] = ()
+    graphs: Collection[Tap] = ()
+    partial: bool = False
+    terms: Mapping[Tap, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def captured(self) -> frozenset[Tap]:
+        """All taps."""
+        return frozenset([*self.features, *self.graphs])
+
+
+def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps) -> NetworkOutputs:
+    """Call ``network`` with ``arguments``, and collect what ``taps`` ask for.
+
+    Where logits are not needed, the first pass shows how often taps fire; later ones end there.
+
+    Raises:
+        TapError: the output holds no logits, or a tap yields nothing usable.
+    """
+    enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
+    output: object = None
+    with capture(network, taps.captured, taps.name, enough, taps.terms) as captured:
+        output = network(*arguments.positional, **arguments.named)
+    outputs = NetworkOutputs(
+        logits=None if taps.partial else logits_of(output, taps.logits, taps.name),
+        features={
+            tap: features_of(captured.value(tap), captured.place(tap)) for tap in taps.features
+        },
+        graphs={tap: graph_of(captured.value(tap), captured.place(tap)) for tap in taps.graphs},
+    )
+    if taps.partial:
+        _firings.setdefault(network, {})[taps.captured] = captured.num_calls
+    return outputs
+
+
+_firings: WeakKeyDictionary[nn.Module, dict[frozenset[Tap], int]] = WeakKeyDictionary()
