@@ -38,14 +38,14 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch; by default its own.")]
 Jobs = Annotated[
-    int,
+    int | None,
     typer.Option(
         min=1, help="How many networks to train at once. Give --threads, too, for equal bits."
     ),
 ]
 Executor = Annotated[
     str | None,
-    typer.Option(help="Who trains: process (of this machine), which --jobs 2 and more start."),
+    typer.Option(help="Who trains: process (of this machine; --jobs starts them) or ray."),
 ]
 Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-mixed.")]
 
@@ -116,7 +116,7 @@ def run(
     devices: Devices = 1,
     precision: Precision = None,
     threads: Threads = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     executor: Executor = None,
 ) -> None:
     """Train a recipe's teacher and students, and report whether distillation helped."""
@@ -160,7 +160,7 @@ def reproduce(
     devices: Devices = 1,
     precision: Precision = None,
     threads: Threads = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     executor: Executor = None,
 ) -> None:
     """Run the recipe of a published table or figure."""

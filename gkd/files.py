@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from gkd.errors import DataError
 
@@ -25,7 +26,8 @@ def write_atomically(
     to ``former``, or is lost, only when the new content is on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Not by the number of the process, which one on another machine may have, too.
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         write(partial)
         _sync(partial)

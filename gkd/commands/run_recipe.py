@@ -29,7 +29,7 @@ class RunOptions:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         devices: how many.
         threads: of torch; None for as many as it takes by itself.
-        jobs: how many networks to train at once.
+        jobs: how many networks to train at once; None for one, or for all that a cluster takes.
         executor: what trains them; None for this process, or processes of this machine.
     """
 
@@ -41,7 +41,7 @@ class RunOptions:
     device: str = "auto"
     devices: int = 1
     threads: int | None = None
-    jobs: int = 1
+    jobs: int | None = None
     executor: str | None = None
 
     @property

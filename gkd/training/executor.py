@@ -1,15 +1,18 @@
 """Where the networks of a run are trained: here, one after another, or by workers."""
 
 import pickle
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TextIO, cast
 
+import torch
 from rich.console import Console
 
-from gkd.errors import GkdError, ParameterError
+from gkd.errors import DataError, GkdError, ParameterError
 from gkd.files import remove_partial_files
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
@@ -83,10 +86,6 @@ class Assignment:
     devices: Devices
     threads: int
 
-    def networks(self, console: Console, first_process: bool = True) -> Networks:
-        """Return the networks, to be trained in this process."""
-        return Networks(self.file, self.host, self.directory, self.devices, console, first_process)
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -107,6 +106,69 @@ class Answer:
         """Return the answer of a worker in which training raised."""
         died = isinstance(error, ProcessDied)
         return cls(explained(error), died, isinstance(error, GkdError) and not died)
+
+
+class Trainee:
+    """Trains networks in the process of a worker.
+
+    Args:
+        assignment: what it trains, as it was sent: whatever this process lacks is an answer, too.
+        say: is told the lines of its progress.
+        first_process: whether it writes the folder, where several processes train together.
+    """
+
+    def __init__(
+        self, assignment: bytes, say: Callable[[str], object], first_process: bool = True
+    ) -> None:
+        self.assignment = assignment
+        self.console = Console(file=cast(TextIO, _Lines(say)), width=200, quiet=not first_process)
+        self.first_process = first_process
+        self.networks: Networks | None = None
+
+    def train(self, job: Job) -> Answer:
+        """Train a network."""
+        try:
+            networks = self.networks = self.networks or self._unpacked()
+            with networks.host.activated():
+                networks.train(job)
+        except Exception as error:
+            return Answer.of(error)
+        return Answer()
+
+    def _unpacked(self) -> Networks:
+        assignment: Assignment = pickle.loads(self.assignment)
+        folder = assignment.directory.folder
+        if not folder.is_dir():
+            raise DataError(
+                f"{socket.gethostname()} has no {folder}: the run's folder and the data must be "
+                "under the same paths on all machines"
+            )
+        torch.set_num_threads(assignment.threads)
+        return Networks(
+            assignment.file,
+            assignment.host,
+            assignment.directory,
+            assignment.devices,
+            self.console,
+            self.first_process,
+        )
+
+
+class _Lines:
+    """A file whose lines somebody is told."""
+
+    def __init__(self, say: Callable[[str], object]) -> None:
+        self.say = say
+        self.begun = ""
+
+    def write(self, text: str) -> int:
+        *lines, self.begun = (self.begun + text).split("\n")
+        for line in lines:
+            self.say(line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing: a line is told when it is whole."""
 
 
 class Worker(ABC):
@@ -135,17 +197,25 @@ class Pool(Executor):
             single try ends with the first death.
     """
 
+    most: ClassVar[int] = 1
+    """Workers that there are where nobody says how many."""
+
     def __init__(self, size: int, threads: int, tries: int = 3) -> None:
         self.size = size
         self.threads = threads
         self.tries = tries
 
+    @staticmethod
     @abstractmethod
-    def start(self, assignment: Assignment, slot: int, networks: Networks) -> Worker:
+    def usual_threads(processes: int) -> int:
+        """Return how many threads each of so many processes has where nobody says it."""
+
+    @abstractmethod
+    def start(self, assignment: bytes, slot: int, networks: Networks) -> Worker:
         """Start a worker.
 
         Args:
-            assignment: what it trains.
+            assignment: what it trains, pickled.
             slot: its number, below the pool's size.
             networks: those of this process, which tell the user what happens.
         """
@@ -158,11 +228,15 @@ class Pool(Executor):
         together = networks.devices.count > 1
         try:
             while queue.waiting or queue.running:
-                for slot in range(self.size):
-                    if slot not in queue.running and (job := queue.next(slot)) is not None:
+                for slot in range(min(self.size, len(jobs))):
+                    if slot in queue.running:
+                        continue
+                    if (job := queue.next(slot)) is not None:
                         if slot not in workers:
                             workers[slot] = self.start(assignment, slot, networks)
                         workers[slot].begin(job)
+                    elif slot in workers and not queue.waiting:
+                        workers.pop(slot).stop()  # and leave the others what it had
                 for slot in list(queue.running):
                     answer = workers[slot].answer()
                     if answer is not None:
@@ -177,7 +251,7 @@ class Pool(Executor):
             remove_partial_files(networks.directory.folder)  # of those that were stopped
         return queue.failures
 
-    def _assignment(self, networks: Networks) -> Assignment:
+    def _assignment(self, networks: Networks) -> bytes:
         assignment = Assignment(
             networks.file,
             networks.host,
@@ -186,13 +260,12 @@ class Pool(Executor):
             self.threads,
         )
         try:
-            pickle.dumps(assignment)
+            return pickle.dumps(assignment)
         except Exception as error:
             raise ParameterError(
                 f"the run cannot be handed to other processes: {error}; register plugins by hand "
                 "that can be pickled, or train one network after another on one device"
             ) from error
-        return assignment
 
 
 class _Queue:

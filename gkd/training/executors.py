@@ -1,7 +1,6 @@
 """The executors by name."""
 
 import os
-from collections.abc import Callable
 
 import torch
 
@@ -9,35 +8,39 @@ from gkd.errors import ParameterError, suggestion
 from gkd.training.devices import Devices
 from gkd.training.executor import Executor, Pool, Serial
 from gkd.training.process_pool import ProcessPool
+from gkd.training.ray_pool import RayPool
 
-POOLS: dict[str, Callable[[int, int], Pool]] = {"process": ProcessPool}
-"""What makes a pool of so many workers with so many threads."""
+POOLS: dict[str, type[Pool]] = {"process": ProcessPool, "ray": RayPool}
+"""Pools of workers."""
 
 
 def executor_for(
-    devices: Devices, jobs: int = 1, name: str | None = None, threads: int | None = None
+    devices: Devices,
+    jobs: int | None = None,
+    name: str | None = None,
+    threads: int | None = None,
 ) -> Executor:
     """Return what trains networks, ``jobs`` at once.
 
     Args:
         devices: of each network.
-        jobs: how many networks are trained at once.
+        jobs: how many networks are trained at once; by default one, or as many as a cluster has
+            room for.
         name: of a pool of workers; by default processes of this machine, if there have to be any.
         threads: of torch in each process. By default as many as ``OMP_NUM_THREADS`` says, else
-            torch's own number shared among all processes.
+            torch's own number shared among the processes of this machine, one on a cluster.
 
     Raises:
         ParameterError: there is no such pool.
     """
     if name is not None and name not in POOLS:
         raise ParameterError(f"--executor: no executor {name!r}; {suggestion(name, POOLS)}")
-    processes = jobs * devices.count
-    if name is None and processes == 1:
+    if name is None and (jobs or 1) * devices.count == 1:
         return Serial()
+    pool = POOLS[name or "process"]
+    size = jobs or pool.most
     if threads is None:
         told = "OMP_NUM_THREADS" in os.environ
-        threads = torch.get_num_threads() if told else max(1, torch.get_num_threads() // processes)
-    pool = POOLS[name or "process"](jobs, threads)
-    if name is None and jobs == 1:
-        pool.tries = 1  # nobody asked for workers: what kills one may as well kill the next
-    return pool
+        threads = torch.get_num_threads() if told else pool.usual_threads(size * devices.count)
+    # Where nobody asked for workers, what kills one may as well kill the next.
+    return pool(size, threads) if name or jobs else pool(size, threads, tries=1)

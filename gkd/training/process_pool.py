@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from threading import Thread
-from typing import TextIO, cast
 
 import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
-from rich.console import Console
 
-from gkd.training.executor import Answer, Assignment, Pool, Worker
+from gkd.training.devices import Devices
+from gkd.training.executor import Answer, Pool, Trainee, Worker
 from gkd.training.failures import end_in_words
 from gkd.training.networks import Job, Networks
 
@@ -28,9 +27,14 @@ GRACE = 2.0
 class ProcessPool(Pool):
     """Processes of this machine."""
 
-    def start(self, assignment: Assignment, slot: int, networks: Networks) -> Worker:
+    @staticmethod
+    def usual_threads(processes: int) -> int:
+        """Share those of this process."""
+        return max(1, torch.get_num_threads() // processes)
+
+    def start(self, assignment: bytes, slot: int, networks: Networks) -> Worker:
         """Start the processes of one network."""
-        return Processes(assignment, slot, networks.say)
+        return Processes(assignment, networks.devices, self.threads, slot, networks.say)
 
 
 @dataclass
@@ -49,24 +53,32 @@ class Processes(Worker):
     this one, however it ends.
 
     Args:
-        assignment: what they train.
+        assignment: what they train, pickled.
+        devices: one for each process.
+        threads: of torch in each process.
         slot: which of several such workers this is.
         say: is told what they print.
     """
 
-    def __init__(self, assignment: Assignment, slot: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        assignment: bytes,
+        devices: Devices,
+        threads: int,
+        slot: int,
+        say: Callable[[str], None],
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self.say = say
         self.failed_at: float | None = None
         self.members: list[Member] = []
-        count = assignment.devices.count
         port = find_free_network_port()
         try:
-            for rank in range(count):
+            for rank in range(devices.count):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=serve, args=(theirs,))
                 self.members.append(Member(process, ours))
-                with _environment(_variables(assignment, slot, rank, port)):
+                with _environment(_variables(devices, threads, slot, rank, port)):
                     process.start()
                 theirs.close()
                 self._send(ours, (rank, assignment))
@@ -132,10 +144,9 @@ class Processes(Worker):
             connection.send(message)
 
 
-def _variables(assignment: Assignment, slot: int, rank: int, port: int) -> dict[str, str]:
+def _variables(devices: Devices, threads: int, slot: int, rank: int, port: int) -> dict[str, str]:
     """Return the environment of a process, as torch and Lightning read it."""
-    devices = assignment.devices
-    variables = {"OMP_NUM_THREADS": str(assignment.threads)}
+    variables = {"OMP_NUM_THREADS": str(threads)}
     if devices.kind == "cuda":
         total = torch.cuda.device_count()
         named = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(total)))
@@ -172,21 +183,11 @@ def serve(connection: Connection) -> None:
     if hasattr(os, "setsid"):
         os.setsid()  # Ctrl-C is the other's to heed; and what is started here is killed with it
     Thread(target=_end_with_parent, daemon=True).start()
-    networks = None
     with suppress(EOFError):
         rank, assignment = connection.recv()
-        torch.set_num_threads(assignment.threads)
-        console = Console(file=cast(TextIO, _Lines(connection)), width=200, quiet=rank > 0)
-        with assignment.host.activated():
-            while True:
-                job = connection.recv()
-                try:
-                    networks = networks or assignment.networks(console, first_process=rank == 0)
-                    networks.train(job)
-                except Exception as error:
-                    connection.send(Answer.of(error))
-                else:
-                    connection.send(Answer())
+        trainee = Trainee(assignment, connection.send, first_process=rank == 0)
+        while True:
+            connection.send(trainee.train(connection.recv()))
 
 
 def _end_with_parent() -> None:
@@ -196,20 +197,3 @@ def _end_with_parent() -> None:
     if hasattr(os, "killpg"):
         os.killpg(os.getpgrp(), signal.SIGKILL)
     os._exit(1)
-
-
-class _Lines:
-    """A file whose lines go through a connection."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.begun = ""
-
-    def write(self, text: str) -> int:
-        *lines, self.begun = (self.begun + text).split("\n")
-        for line in lines:
-            self.connection.send(line)
-        return len(text)
-
-    def flush(self) -> None:
-        """Nothing: a line is sent when it is whole."""

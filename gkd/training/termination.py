@@ -13,7 +13,11 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end."""
 
 
+_asked = threading.Event()
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
+    _asked.set()
     raise Terminated
 
 
@@ -23,9 +27,15 @@ def terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _asked.clear()
     before = signal.signal(signal.SIGTERM, _raise)
     try:
         yield
+    except KeyboardInterrupt as interrupt:
+        # Code in between, as ray's, may have taken it for a Ctrl-C and raised another.
+        if _asked.is_set() and not isinstance(interrupt, Terminated):
+            raise Terminated from interrupt
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 

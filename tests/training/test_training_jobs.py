@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from gkd.training.executor import Answer, Pool, Serial, Worker
 from gkd.training.executors import executor_for
 from gkd.training.failures import FailedNetworks, ProcessDied, end_in_words
 from gkd.training.process_pool import ProcessPool
+from gkd.training.ray_pool import room_of
+
+LONG = pytest.mark.skipif(
+    os.environ.get("GKD_RELIABILITY") != "1", reason="long: GKD_RELIABILITY=1 runs it"
+)
 
 
 class Brittle(Mapped):
@@ -99,13 +105,14 @@ def test_networks_trained_at_once_equal_those_trained_in_turn(
     assert not list(run.directory.folder.rglob("*partial*"))
 
 
+@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=LONG)])
 def test_of_processes_that_train_together_the_one_that_was_killed_is_named(
-    opened, tmp_path
+    opened, tmp_path, rank
 ) -> None:
-    (tmp_path / "kill-1").touch()
+    (tmp_path / f"kill-{rank}").touch()
     with pytest.raises(ProcessDied) as caught:
         opened("seeds=[0]", devices=Devices("cpu", 2)).train()
-    words = r"baseline seed 0: its process 1 \(pid \d+\) was killed by SIGKILL, as by"
+    words = rf"baseline seed 0: its process {rank} \(pid \d+\) was killed by SIGKILL, as by"
     assert re.match(words, str(caught.value))
     resumed = opened("seeds=[0]", resume=True)
     resumed.train()
@@ -151,6 +158,10 @@ class ScriptedPool(Pool):
         super().__init__(size, 1, tries)
         self.answers = answers
         self.log: list[object] = []
+
+    @staticmethod
+    def usual_threads(processes):
+        return 1
 
     def start(self, assignment, slot, networks):
         self.log.append("started")
@@ -239,3 +250,39 @@ def test_executors_have_names_and_share_the_threads(monkeypatch):
 )
 def test_ends_of_processes_in_words(code, words):
     assert words in end_in_words(code)
+
+
+@pytest.mark.parametrize("kills", [0, pytest.param(1, marks=LONG)])
+def test_a_cluster_of_two_workers_trains_as_one_process(
+    opened, train_once, plugin, tmp_path, monkeypatch, kills
+):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+    whole = train_once("seeds=[4]")
+    if kills:
+        (tmp_path / "kill-1").touch()
+    heard = Console(file=StringIO(), width=300)
+    run = opened("seeds=[4]", console=heard, executor=executor_for(Devices("cpu"), 2, "ray"))
+    run.train()
+    said = heard.file.getvalue()
+    told = r"seed 4: its process \(pid \d+ on .+\) has ended; it is tried again"
+    assert len(re.findall(told, said)) == kills
+    assert said.count("epoch 5/5") == 2
+    assert plugin.events == []
+    assert_equal(everything(whole), everything(run))
+
+
+def test_what_a_cluster_has_no_room_for_is_said(monkeypatch):
+    ray = pytest.importorskip("ray")
+    small = {"Alive": True, "Resources": {"CPU": 5.0, "GPU": 1.0}}
+    monkeypatch.setattr(ray, "nodes", lambda: [small, small | {"Alive": False}, small])
+    assert room_of(ray, "cpu", threads=2) == 4
+    assert room_of(ray, "cuda", threads=2) == 2
+    with pytest.raises(ParameterError, match="no machine of the cluster has 6 CPU and 1 GPU"):
+        room_of(ray, "cuda", threads=6)
+
+
+def test_networks_of_several_devices_are_not_for_clusters(opened):
+    executor = executor_for(Devices("cpu", 2), 2, "ray")
+    with pytest.raises(ParameterError, match="each network has one device"):
+        opened(devices=Devices("cpu", 2), executor=executor).train()
