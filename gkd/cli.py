@@ -35,6 +35,16 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out, or the newest one.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+UntilDecided = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Train with more seeds, one by one, until every method is better or worse.",
+    ),
+]
+MaxSeeds = Annotated[
+    int | None, typer.Option(help="How many seeds --until-decided takes at most: 30.")
+]
 Devices = Annotated[int, typer.Option(help="How many devices share each batch.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of torch; by default its own.")]
 Jobs = Annotated[
@@ -118,12 +128,25 @@ def run(
     threads: Threads = None,
     jobs: Jobs = None,
     executor: Executor = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
 ) -> None:
     """Train a recipe's teacher and students, and report whether distillation helped."""
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
     options = RunOptions(
-        settings, seeds, precision, out, resume, device, devices, threads, jobs, executor
+        settings,
+        seeds,
+        precision,
+        out,
+        resume,
+        device,
+        devices,
+        threads,
+        jobs,
+        executor,
+        until_decided,
+        max_seeds,
     )
     run_recipe(recipe, options)
 
@@ -162,12 +185,25 @@ def reproduce(
     threads: Threads = None,
     jobs: Jobs = None,
     executor: Executor = None,
+    until_decided: UntilDecided = False,
+    max_seeds: MaxSeeds = None,
 ) -> None:
     """Run the recipe of a published table or figure."""
     from gkd.commands.run_recipe import RunOptions, run_recipe
 
     options = RunOptions(
-        settings, seeds, precision, out, resume, device, devices, threads, jobs, executor
+        settings,
+        seeds,
+        precision,
+        out,
+        resume,
+        device,
+        devices,
+        threads,
+        jobs,
+        executor,
+        until_decided,
+        max_seeds,
     )
     run_recipe(reproduction(experiment), options)
 

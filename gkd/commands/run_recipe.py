@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gkd.errors import DataError
+from gkd.errors import DataError, ParameterError
 from gkd.recipe.file import read_recipe
 
 if TYPE_CHECKING:
     from gkd.training.recipe_run import Run
 
 _INTERRUPTED, _TERMINATED = 130, 143  # as shells number the signals
+_MOST_SEEDS = 30
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class RunOptions:
         threads: of torch; None for as many as it takes by itself.
         jobs: how many networks to train at once; None for one, or for all that a cluster takes.
         executor: what trains them; None for this process, or processes of this machine.
+        until_decided: whether more seeds join until every method has a verdict.
+        max_seeds: how many at most.
     """
 
     settings: Sequence[str] | None = None
@@ -43,13 +46,22 @@ class RunOptions:
     threads: int | None = None
     jobs: int | None = None
     executor: str | None = None
+    until_decided: bool = False
+    max_seeds: int | None = None
 
     @property
     def all_settings(self) -> list[str]:
-        """Settings, with those that have an option of their own."""
+        """Settings, with those that have an option of their own.
+
+        Raises:
+            ParameterError: a number of seeds for a run that takes those of its recipe.
+        """
+        if self.max_seeds is not None and not self.until_decided:
+            raise ParameterError("--max-seeds is for --until-decided; say that, too")
+        most = [f"max_seeds={self.max_seeds or _MOST_SEEDS}"] if self.until_decided else []
         seeds = [f"seeds={list(self.seeds)}"] if self.seeds else []
         precision = [f"precision={self.precision}"] if self.precision else []
-        return [*(self.settings or ()), *seeds, *precision]
+        return [*(self.settings or ()), *seeds, *precision, *most]
 
 
 def run_recipe(recipe: str, options: RunOptions) -> None:
@@ -68,6 +80,7 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
 
     from rich.console import Console
 
+    from gkd.report.results import undecided_methods
     from gkd.training.devices import Devices
     from gkd.training.environment import command_line
     from gkd.training.executors import executor_for
@@ -91,7 +104,7 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         return f"resume with:\n  {command_line(*out, *resume)}"
 
     try:
-        run.train()
+        run.train(undecided_methods)
         report(run)
     except FailedNetworks as error:
         if any(run.directory.folder.rglob("summary.json")):

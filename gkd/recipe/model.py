@@ -304,10 +304,14 @@ class Recipe(Part):
     The baseline, the student trained without distillation, is added where no method is called
     ``baseline``. ``task``, a name or a table of a name and parameters, takes the place of the
     dataset's own: another loss of the same labels, or another main metric.
+
+    With ``max_seeds``, seeds that follow the listed ones join one by one until every method is
+    found better or worse than the baseline, or there are so many: verdicts hold whenever that is.
     """
 
     title: str = ""
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [0]
+    max_seeds: PositiveInt | None = None
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     dataset: DatasetRecipe
     task: TaskChoice = None
@@ -333,6 +337,10 @@ class Recipe(Part):
     def _check_methods(self) -> Self:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds should differ, got {self.seeds}")
+        if self.max_seeds is not None and self.max_seeds < len(self.seeds):
+            raise ValueError(
+                f"max_seeds is {self.max_seeds}, but {len(self.seeds)} seeds are listed"
+            )
         for name, count in Counter(method.name for method in self.methods).items():
             if count > 1:
                 raise ValueError(f"{count} methods are called {name!r}")

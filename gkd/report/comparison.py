@@ -11,11 +11,13 @@ from gkd.evaluation.metric import Metric
 from gkd.report.formats import difference, unit
 from gkd.report.significance import (
     ENOUGH_SEEDS,
+    LEVEL,
     NEGLIGIBLE,
     Corrected,
     confidence_interval,
     holm,
     is_spread,
+    sequential_interval,
     sign_flip_test,
     smallest_gain,
     t_test,
@@ -112,6 +114,7 @@ class Comparison(BaseModel):
         outcome: ``"better"``, ``"worse"`` or ``"open"``.
         verdict: The same in a sentence.
         methods: How many methods of the table were tested.
+        sequential: Whether it was looked after every seed, and the interval holds at any time.
         p: Of the paired t test, corrected for their number; None without an interval.
         sign_flip_p: Of the exact test that tries all signs, not corrected; None without an
             interval, and for more than twenty seeds.
@@ -127,6 +130,7 @@ class Comparison(BaseModel):
     outcome: str
     verdict: str
     methods: int = 1
+    sequential: bool = False
     p: float | None = None
     sign_flip_p: float | None = None
     smallest_gain: float | None = None
@@ -164,7 +168,10 @@ class Pairs:
 
 
 def compare_methods(
-    networks: Sequence[Summary], metric: Metric, baselines: Mapping[str, str]
+    networks: Sequence[Summary],
+    metric: Metric,
+    baselines: Mapping[str, str],
+    sequential: bool = False,
 ) -> list[Comparison]:
     """Compare methods with their baseline by the primary test metric.
 
@@ -172,6 +179,7 @@ def compare_methods(
         networks: Finished networks.
         metric: What they are compared by.
         baselines: By method, the one that trains the same student without terms.
+        sequential: Whether it was looked after every seed, which decided whether more followed.
     """
     values = {
         group[0].method: _metric_by_seed(group, metric.name)
@@ -185,6 +193,7 @@ def compare_methods(
             if method in baselines
         ],
         metric,
+        sequential,
     )
 
 
@@ -210,16 +219,45 @@ def compare(
     return compare_pairs([Pairs.of(method, values, baseline, metric)], metric)[0]
 
 
-def compare_pairs(pairs: Sequence[Pairs], metric: Metric) -> list[Comparison]:
+def compare_pairs(
+    pairs: Sequence[Pairs], metric: Metric, sequential: bool = False
+) -> list[Comparison]:
     """Judge the methods of one table, whose false claims are bounded together."""
+    if sequential:
+        # Not Holm's procedure: methods are looked at again and again, and stop at different times.
+        intervals = {
+            one.method: sequential_interval(one.numbers, LEVEL / len(pairs), 0.0)
+            for one in pairs
+            if one.testable
+        }
+        return [_judged(one, intervals.get(one.method), len(pairs), metric, True) for one in pairs]
     tests = holm({one.method: t_test(one.numbers) for one in pairs if one.testable})
-    return [_comparison(one, tests.get(one.method), len(tests), metric) for one in pairs]
+    return [_tested(one, tests.get(one.method), len(tests), metric) for one in pairs]
 
 
-def _comparison(pairs: Pairs, test: Corrected | None, methods: int, metric: Metric) -> Comparison:
+def _tested(pairs: Pairs, test: Corrected | None, methods: int, metric: Metric) -> Comparison:
+    if test is None:
+        return _judged(pairs, None, methods, metric)
     numbers = pairs.numbers
-    interval = None if test is None else confidence_interval(numbers, test.level, 0.0)
-    outcome, sentence = _verdict(pairs, interval, methods, metric)
+    interval = confidence_interval(numbers, test.level, 0.0)
+    return _judged(pairs, interval, methods, metric).model_copy(
+        update={
+            "p": test.p,
+            "sign_flip_p": sign_flip_test(numbers),
+            "smallest_gain": smallest_gain(numbers, test.level),
+        }
+    )
+
+
+def _judged(
+    pairs: Pairs,
+    interval: tuple[float, float] | None,
+    methods: int,
+    metric: Metric,
+    sequential: bool = False,
+) -> Comparison:
+    numbers = pairs.numbers
+    outcome, sentence = _verdict(pairs, interval, methods, metric, sequential)
     return Comparison(
         method=pairs.method,
         differences=dict(pairs.differences),
@@ -229,14 +267,16 @@ def _comparison(pairs: Pairs, test: Corrected | None, methods: int, metric: Metr
         outcome=outcome,
         verdict=sentence,
         methods=max(methods, 1),
-        p=None if test is None else test.p,
-        sign_flip_p=None if test is None else sign_flip_test(numbers),
-        smallest_gain=None if test is None else smallest_gain(numbers, test.level),
+        sequential=sequential,
     )
 
 
 def _verdict(
-    pairs: Pairs, interval: tuple[float, float] | None, methods: int, metric: Metric
+    pairs: Pairs,
+    interval: tuple[float, float] | None,
+    methods: int,
+    metric: Metric,
+    sequential: bool,
 ) -> tuple[str, str]:
     """Outcome and sentence; only an interval that leaves out 0 is called better or worse."""
     method, differences = pairs.method, pairs.differences
@@ -256,7 +296,9 @@ def _verdict(
     reminder = "lower is better; " if metric.lower_is_better else ""
     if interval is not None:
         low, high = (difference(metric, end) for end in interval)
-        corrected = f" corrected for {methods} methods" if methods > 1 else ""
+        reasons = [f"{methods} methods"] if methods > 1 else []
+        reasons += ["looking after every seed"] if sequential else []
+        corrected = f" corrected for {' and '.join(reasons)}" if reasons else ""
         evidence = f"{reminder}95 % interval{corrected} {low} to {high}, {len(values)} paired seeds"
         worst, best = sorted(sense * end for end in interval)
         if worst > 0:
@@ -270,7 +312,7 @@ def _verdict(
         )
     if len(values) == 1:
         reason = f"{reminder}one seed: no spread"
-    elif len(values) < ENOUGH_SEEDS:
+    elif len(values) < ENOUGH_SEEDS or pairs.testable:
         each = " and ".join(difference(metric, value) for value in values)
         reason = f"{reminder}{len(values)} seeds, {each}: too few to tell from noise"
     else:

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -95,11 +95,12 @@ class Results(BaseModel):
         return self.metric(self.primary_metric)
 
 
-def run_results(directory: Path) -> Results:
+def run_results(directory: Path, seeds: Collection[int] | None = None) -> Results:
     """Collect the results of a run, finished or not.
 
     Args:
         directory: Run directory, as ``gkd run`` writes it.
+        seeds: Those of the students to look at; None for all.
 
     Raises:
         DataError: It is not a run directory, or a file in it cannot be read.
@@ -108,6 +109,8 @@ def run_results(directory: Path) -> Results:
     names = [str(method["name"]) for method in recipe["methods"]]
     methods = [BASELINE, *(name for name in names if name != BASELINE)]
     finished = _current_summaries(directory, methods)
+    if seeds is not None:
+        finished = [one for one in finished if one.network == "teacher" or one.seed in seeds]
     primary = _primary_metric(directory, finished)
     metrics = {metric.name: metric for one in finished for metric in one.metrics}
     done = {one.key for one in finished}
@@ -130,10 +133,27 @@ def run_results(directory: Path) -> Results:
         missing=missing,
         rows=summary_rows(finished, primary),
         comparisons=compare_methods(
-            finished, metrics.get(primary, Metric(primary)), _baselines(recipe, methods)
+            finished,
+            metrics.get(primary, Metric(primary)),
+            _baselines(recipe, methods),
+            sequential=recipe.get("max_seeds") is not None,
         ),
         feature_spaces=feature_spaces(directory, methods),
     )
+
+
+def undecided_methods(directory: Path, seeds: Collection[int]) -> list[str]:
+    """Return the methods that are neither better nor worse than their baseline by these seeds.
+
+    Args:
+        directory: Run directory.
+        seeds: Those of the students to look at.
+
+    Raises:
+        DataError: A file in it cannot be read.
+    """
+    results = run_results(directory, seeds)
+    return [one.method for one in results.comparisons if one.outcome == "open"]
 
 
 def nearest_run(path: Path) -> Path | None:

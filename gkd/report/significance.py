@@ -133,6 +133,43 @@ def smallest_gain(differences: Sequence[float], level: float = LEVEL) -> float:
     return reached * standard_error(differences)
 
 
+def sequential_interval(
+    differences: Sequence[float], level: float = LEVEL, negligible: float = 100 * NEGLIGIBLE
+) -> tuple[float, float] | None:
+    r"""Return an interval that misses the mean at any time of a growing sample with ``level``.
+
+    Whoever looks after every new number, and stops when the interval leaves out 0, is wrong with
+    this probability, however often it was looked. With n numbers, their t statistic and a normal
+    prior of variance 1 for the mean in units of the deviation, the interval has those means whose
+
+    .. math::
+        E_n = \frac{1}{\sqrt{1 + n}} \left(
+        \frac{1 + t^2 / (n - 1)}{1 + t^2 / ((n - 1)(1 + n))} \right)^{n / 2}
+
+    is below 1 / level. :math:`E_n` is a likelihood ratio that does not depend on the deviation, so
+    that Ville's inequality bounds its largest value.
+
+    Returns:
+        None as of :func:`confidence_interval`, and where so few numbers exclude nothing.
+
+    Source: Lai, "On confidence sequences", Annals of Statistics 4, 1976; Wang and Ramdas,
+    "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance", 2025.
+
+    >>> low, high = sequential_interval([1.0, 2.0, 3.0, 2.0, 1.0, 2.0, 3.0, 2.0])
+    >>> round(low, 3), round(high, 3)
+    (0.864, 3.136)
+    """
+    if not is_spread(differences, negligible):
+        return None
+    count, mean = len(differences), fmean(differences)
+    growth = (math.sqrt(1 + count) / level) ** (2 / count)
+    if growth >= 1 + count:
+        return None
+    t = math.sqrt((count - 1) * (growth - 1) / (1 - growth / (1 + count)))
+    half = t * standard_error(differences)
+    return (mean - half, mean + half)
+
+
 def t_quantile(confidence: float, degrees: int) -> float:
     """Find ``t`` such that Student's t lies within ``[-t, t]`` with the given probability.
 

@@ -1,6 +1,7 @@
 """The networks of a run: which there are, which are finished, and the training of any of them."""
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -74,17 +75,28 @@ class Networks:
 
     @cached_property
     def jobs(self) -> list[Job]:
-        """All networks, seed by seed: a run that is stopped early has whole comparisons."""
+        """All networks of the seeds that the recipe lists."""
+        recipe = self.file.recipe
+        return self.jobs_of(recipe.seeds, [method.name for method in recipe.methods])
+
+    def jobs_of(self, seeds: Sequence[int], methods: Collection[str]) -> list[Job]:
+        """Return the networks of some methods, seed by seed: runs that stop have whole comparisons.
+
+        Args:
+            seeds: of the students.
+            methods: names of the methods.
+        """
         recipe, found = self.file.recipe, []
         teacher = None
         # One teacher serves all seeds, unless each has data of its own.
-        own = self._of_seed(recipe.seeds[0]).experiment is not self.experiment
-        for seed in recipe.seeds:
+        own = self._of_seed(seeds[0]).experiment is not self.experiment
+        for seed in seeds:
             if recipe.teacher is not None and (own or teacher is None):
                 teacher = Job(None, seed if own else None)
                 found.append(teacher)
             for method in recipe.methods:
-                found.append(Job(method.name, seed, teacher if method.needs_teacher else None))
+                if method.name in methods:
+                    found.append(Job(method.name, seed, teacher if method.needs_teacher else None))
         return found
 
     def identity(self, job: Job) -> Identity:

@@ -1,6 +1,7 @@
 """Running a recipe from the first check to the last network."""
 
 import shutil
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,13 @@ from gkd.training.environment import environment
 from gkd.training.executor import Executor
 from gkd.training.executors import executor_for
 from gkd.training.failures import FailedNetworks, explained
-from gkd.training.networks import Networks
+from gkd.training.networks import Job, Networks
 from gkd.training.run_directory import RunDirectory, new_folders, newest_folder
 from gkd.training.run_lock import locked
 from gkd.training.termination import terminable
+
+Undecided = Callable[[Path, Sequence[int]], Sequence[str]]
+"""Names the methods without a verdict, given a run's folder and the seeds to look at."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,11 @@ class Run:
     resumed: bool = False
     first_process: bool = True
 
-    def train(self) -> None:
+    def train(self, undecided: Undecided | None = None) -> None:
         """Check everything, then train every network that is not finished.
+
+        Args:
+            undecided: says which methods have no verdict yet; for recipes with ``max_seeds``.
 
         Raises:
             GkdError: a mistake in the recipe or the data, found before anything is trained.
@@ -77,21 +84,38 @@ class Run:
                 self.say(f"run folder: {self.directory.folder}")
             for note in notes:
                 self.say(note)
-            unfinished = []
-            for job in networks.jobs:
-                if networks.finished(job):
-                    self.say(f"{networks.identity(job).title}: finished before")
-                else:
-                    unfinished.append(job)
-            failures = self.executor.train(networks, unfinished)
-            if failures:
-                reasons = {
-                    networks.identity(job).title: explained(error)
-                    for job, error in failures.items()
-                }
-                raise FailedNetworks(reasons, len(networks.jobs)) from next(iter(failures.values()))
+            self._train(networks, networks.jobs)
+            if recipe.max_seeds is not None and undecided is not None:
+                self._train_more_seeds(networks, recipe.max_seeds, undecided)
             if self.first_process:
                 shutil.rmtree(self.directory.folder / FOLDER, ignore_errors=True)
+
+    def _train(self, networks: Networks, jobs: Sequence[Job]) -> None:
+        unfinished = []
+        for job in jobs:
+            if networks.finished(job):
+                self.say(f"{networks.identity(job).title}: finished before")
+            else:
+                unfinished.append(job)
+        failures = self.executor.train(networks, unfinished)
+        if failures:
+            reasons = {
+                networks.identity(job).title: explained(error) for job, error in failures.items()
+            }
+            raise FailedNetworks(reasons, len(jobs)) from next(iter(failures.values()))
+
+    def _train_more_seeds(self, networks: Networks, max_seeds: int, undecided: Undecided) -> None:
+        """Train the undecided methods, and all that are baselines, with one seed after another."""
+        recipe, seeds = self.file.recipe, list(self.file.recipe.seeds)
+        plain = [method.name for method in recipe.methods if not method.terms]
+        while len(seeds) < max_seeds:
+            left = undecided(self.directory.folder, seeds)
+            if not left:
+                break
+            self.say(f"undecided after {len(seeds)} seeds: {', '.join(left)}")
+            seeds.append(max(seeds) + 1)
+            jobs = networks.jobs_of(seeds[-1:], {*left, *plain})
+            self._train(networks, [job for job in jobs if job not in networks.jobs])  # the teacher
 
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""

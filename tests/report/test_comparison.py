@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gkd.evaluation.metric import Metric
-from gkd.report.comparison import compare, statistics
+from gkd.report.comparison import Comparison, Pairs, compare, compare_pairs, statistics
 
 NAN = float("nan")
 MAE = Metric("mae", higher_is_better=False, share=False)
@@ -194,3 +194,22 @@ def test_a_number_with_a_unit_is_judged_alike_in_any_unit(scale: float) -> None:
     assert found.outcome == "better"
     same = compare("lsp", errors(*(scale * 0.4,) * 3), errors(*(scale * 0.5,) * 3), MAE)
     assert same.interval is None
+
+
+def seeds_of(mean: float, count: int) -> dict[int, float]:
+    return {seed: 0.5 + (mean + 0.1 * (-1) ** seed) / 100 for seed in range(count)}
+
+
+def test_a_sequential_verdict_needs_more_than_one_look() -> None:
+    def judged(count: int) -> Comparison:
+        pairs = [Pairs.of("lsp", seeds_of(0.5, count), seeds_of(0.0, count), Metric(""))]
+        noise = {seed: value + 1e-3 * (seed % 3) for seed, value in seeds_of(0.0, count).items()}
+        pairs.append(Pairs.of("kd", noise, seeds_of(0.0, count), Metric("")))
+        return compare_pairs(pairs, Metric(""), sequential=True)[0]
+
+    few, more = judged(3), judged(12)
+    assert (few.outcome, few.interval) == ("open", None)
+    assert "3 seeds" in few.verdict
+    assert "too few to tell from noise" in few.verdict
+    assert more.outcome == "better"
+    assert "corrected for 2 methods and looking after every seed" in more.verdict

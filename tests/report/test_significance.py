@@ -11,6 +11,7 @@ from gkd.report.significance import (
     confidence_interval,
     holm,
     is_spread,
+    sequential_interval,
     sign_flip_test,
     smallest_gain,
     t_quantile,
@@ -144,3 +145,31 @@ def test_the_smallest_gain_is_seen_four_times_in_five() -> None:
     drawn = gain + generator.normal(size=(4000, seeds))
     seen = np.mean([t_test(row.tolist()) < 0.05 for row in drawn])
     assert seen == pytest.approx(0.8, abs=0.03)
+
+
+def test_looking_after_every_seed_is_wrong_once_in_twenty_at_most() -> None:
+    generator, tables, wrong = np.random.default_rng(2), 1000, 0
+    for numbers in generator.normal(size=(tables, 25)).tolist():
+        looks = (sequential_interval(numbers[:count]) for count in range(3, 26))
+        wrong += any(low > 0 or high < 0 for low, high in filter(None, looks))
+    assert wrong / tables < 0.05
+
+
+@given(differences=st.lists(st.floats(-10, 10), min_size=3, max_size=12))
+def test_means_outside_of_the_sequential_interval_are_unlikely(differences: list[float]) -> None:
+    assume(is_spread(differences, 1e-3))
+    interval = sequential_interval(differences)
+    count = len(differences)
+
+    def ratio(mean: float) -> float:
+        """Likelihood of the mean with a normal prior, by that of this mean: as in the source."""
+        numbers = np.asarray(differences) - mean
+        squares, total = (numbers**2).sum(), numbers.sum()
+        prior = squares - total**2 / (count + 1)  # after integrating over the mean
+        return float(np.sqrt(1 / (1 + count)) * (squares / prior) ** (count / 2))
+
+    if interval is None:  # not even a mean that is far away
+        assert ratio(np.mean(differences) + 1e6) < 20
+        return
+    for end in interval:
+        assert ratio(end) == pytest.approx(20, rel=1e-6)

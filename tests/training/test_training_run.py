@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from torch import nn
 from gkd.data import Sample
 from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
+from gkd.report.results import run_results, undecided_methods
 from gkd.training import progress
 from gkd.training.experiment import Experiment
 from gkd.training.lightning_module import DistillationModule
@@ -391,3 +393,34 @@ def test_shares_of_the_gradient_are_in_the_log_and_dead_terms_are_said(opened):
     run.train()
     rows = summary(run, "students", "mapped", "seed-0")["history"]
     assert [row["share/mapped"] for row in rows] == pytest.approx([0.5] * 5, rel=1e-3)
+
+
+def test_seeds_join_until_every_method_is_decided(opened):
+    asked = []
+
+    def undecided(folder, seeds):
+        asked.append(list(seeds))
+        return ["mapped"] if len(seeds) < 4 else []
+
+    def seeds_of(folder, method):
+        return sorted(path.name for path in (folder / "students" / method).iterdir())
+
+    settings = ("seeds=[0, 7]", "max_seeds=6", "training.epochs=1")
+    run = opened(*settings)
+    run.train(undecided)
+    folder = run.directory.folder
+    assert asked == [[0, 7], [0, 7, 8], [0, 7, 8, 9]]
+    for method in METHODS:
+        assert seeds_of(folder, method) == ["seed-0", "seed-7", "seed-8", "seed-9"]
+    shutil.rmtree(folder / "students" / "baseline" / "seed-9")
+    opened(*settings, resume=True).train(undecided)
+    assert seeds_of(folder, "baseline") == ["seed-0", "seed-7", "seed-8", "seed-9"]
+
+
+def test_no_more_seeds_than_allowed_and_the_report_says_how_it_was_looked(opened):
+    run = opened("seeds=[0, 1]", "max_seeds=3", "training.epochs=1")
+    run.train(undecided_methods)
+    (one,) = run_results(run.directory.folder).comparisons
+    assert one.sequential
+    assert len(one.differences) == 3
+    assert "too few to tell from noise" in one.verdict
