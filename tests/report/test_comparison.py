@@ -202,9 +202,10 @@ def seeds_of(mean: float, count: int) -> dict[int, float]:
 
 def test_a_sequential_verdict_needs_more_than_one_look() -> None:
     def judged(count: int) -> Comparison:
-        pairs = [Pairs.of("lsp", seeds_of(0.5, count), seeds_of(0.0, count), Metric(""))]
+        baseline = dict.fromkeys(range(count), 0.5)
+        pairs = [Pairs.of("lsp", seeds_of(0.5, count), baseline, Metric(""))]
         noise = {seed: value + 1e-3 * (seed % 3) for seed, value in seeds_of(0.0, count).items()}
-        pairs.append(Pairs.of("kd", noise, seeds_of(0.0, count), Metric("")))
+        pairs.append(Pairs.of("kd", noise, baseline, Metric("")))
         return compare_pairs(pairs, Metric(""), sequential=True)[0]
 
     few, more = judged(3), judged(12)
