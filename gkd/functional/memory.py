@@ -2,10 +2,14 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from gkd.errors import ParameterError
+
 _UNITS = (("PiB", 2**50), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+_PER_WEIGHT = 16  # bytes: the weight, its gradient, the two moments of Adam
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -45,6 +49,45 @@ def memory_shortage(num_bytes: float) -> str | None:
     if num_bytes <= free:
         return None
     return f"{in_bytes(num_bytes)} of memory, of which {in_bytes(free)} are free"
+
+
+def require_memory(num_bytes: float, owner: str, **numbers: int) -> None:
+    """Make sure that there is memory for what a component is asked for, before it is taken.
+
+    Args:
+        num_bytes: what it would take, roughly.
+        owner: name of the component.
+        numbers: the parameters that it follows from.
+
+    Raises:
+        ParameterError: there is not; names the largest of the numbers first.
+
+    >>> require_memory(10.0**30, "shapes", points=10, objects=10**29)
+    Traceback (most recent call last):
+    gkd.errors.ParameterError: shapes: 'objects' = 1000...0, 'points' = 10 would take ... are free
+    """
+    if shortage := memory_shortage(num_bytes):
+        ordered = sorted(numbers.items(), key=lambda item: -item[1])
+        listing = ", ".join(f"{name!r} = {value}" for name, value in ordered)
+        raise ParameterError(f"{owner}: {listing} would take {shortage}")
+
+
+def require_memory_for_layers(owner: str, widths: Iterable[tuple[int, int]]) -> None:
+    """Make sure that there is memory to train linear layers of these input and output widths.
+
+    Raises:
+        ParameterError: there is not.
+
+    >>> require_memory_for_layers("GCN", [(8, 10**9), (10**9, 2)])
+    Traceback (most recent call last):
+    gkd.errors.ParameterError: GCN: layers of widths 8 to 1000000000, 1000000000 to 2 would take ...
+    """
+    pairs = list(widths)
+    weights = sum(float(inputs) * outputs for inputs, outputs in pairs)
+    if shortage := memory_shortage(_PER_WEIGHT * weights):
+        widest = sorted(pairs, key=lambda pair: -pair[0] * pair[1])[:2]
+        listing = ", ".join(f"{a} to {b}" for a, b in pairs if (a, b) in widest)
+        raise ParameterError(f"{owner}: layers of widths {listing} would take {shortage}")
 
 
 def in_bytes(num_bytes: float) -> str:

@@ -1,5 +1,6 @@
 """Recipes as files: reading them by name or path, with settings, and writing them resolved."""
 
+import math
 import re
 import tomllib
 from collections.abc import Collection, Iterable
@@ -13,16 +14,19 @@ from typing import TYPE_CHECKING, Any, Self
 import tomlkit
 from pydantic import ValidationError
 
-from gkd.errors import GkdError, RecipeError, suggestion
+from gkd.errors import GkdError, RecipeError, shown, suggestion
 from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
-from gkd.recipe.origins import Origins, explain
+from gkd.recipe.origins import Origins, dotted, explain
 from gkd.recipe.settings import Setting, apply_settings
 from gkd.recipe.shipped import recipe_files, shipped_recipes
 
 if TYPE_CHECKING:  # the host needs torch, which reading a recipe does not
     from gkd.hosting.host import Host
+
+
+_LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 
 
 @dataclass(frozen=True)
@@ -89,24 +93,52 @@ def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
     3
     """
     source = _source(name_or_path)
-    shown = str(source) if isinstance(source, Path) else source.name
+    where = str(source) if isinstance(source, Path) else source.name
     try:
-        text = source.read_text(encoding="utf-8")
+        text = source.read_text(encoding="utf-8-sig")
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         # The parser's "... (at line 3, column 5)" becomes the form that editors jump to.
         words = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
         what, *position = words.groups() if words else (str(error),)
-        raise RecipeError(f"{':'.join([shown, *position])}: not valid TOML: {what}") from error
+        raise RecipeError(f"{':'.join([where, *position])}: not valid TOML: {what}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{shown}: cannot be read: {error}") from error
+        raise RecipeError(f"{where}: cannot be read: {error}") from error
+    except RecursionError as error:
+        raise RecipeError(f"{where}: not valid TOML: it is nested too deep") from error
+    except ValueError as error:  # of Python, about an integer of thousands of digits
+        match = _LONG_NUMBER.search(text)
+        line = 1 + text.count("\n", 0, match.start() if match else 0)
+        raise RecipeError(f"{where}:{line}: not valid TOML: {error}") from error
     set_paths = apply_settings(map(Setting.of, settings), data)
-    origins = Origins(shown, key_lines(text), set_paths)
+    origins = Origins(where, key_lines(text), set_paths)
+    _require_numbers(data, origins)
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
         raise explain(error, Recipe, origins) from error
     return RecipeFile(source.name.removesuffix(".toml"), recipe, origins)
+
+
+def _require_numbers(value: Any, origins: Origins, path: tuple[str | int, ...] = ()) -> None:
+    """Make sure that integers are of 64 bits, as TOML has them, and that no number is NaN.
+
+    Nothing would bound a parameter else, and a recipe with NaN is not equal to itself.
+    """
+    if isinstance(value, dict | list):
+        items: Iterable[tuple[str | int, Any]]
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in items:
+            _require_numbers(part, origins, (*path, key))
+    else:
+        wanted = None
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            wanted = "an integer of 64 bits"
+        elif isinstance(value, float) and math.isnan(value):
+            wanted = "a number"
+        if wanted is not None:
+            place = f"{origins.of(path)}: {dotted(path)}"
+            raise RecipeError(f"{place}: must be {wanted}, got {shown(value)}")
 
 
 def resolved_toml(recipe: Recipe) -> str:

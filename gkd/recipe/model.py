@@ -18,6 +18,7 @@ from pydantic import (
 
 from gkd.distillation.layout import Layout
 from gkd.distillation.schedule import schedule_from, weight_from
+from gkd.errors import shown
 
 BASELINE = "baseline"
 """Name of the method without terms: what every distillation is measured against."""
@@ -78,7 +79,7 @@ def _check_inputs(value: Any) -> Any:
         return value
     raise ValueError(
         'must be names of attributes such as ["x", "edge_index"], a table from parameters to '
-        f'attributes, or "batch", got {value!r}'
+        f'attributes, or "batch", got {shown(value)}'
     )
 
 
@@ -142,7 +143,7 @@ class TrainingRecipe(Part):
             faster unless a sample takes long to read.
     """
 
-    epochs: PositiveInt
+    epochs: Annotated[int, Field(gt=0, le=1_000_000)]
     batch_size: PositiveInt = 1
     drop_last: bool = False
     optimiser: Literal["adam", "adamw", "sgd"] = "adam"
@@ -154,7 +155,7 @@ class TrainingRecipe(Part):
     gradient_clipping: PositiveFloat | None = None
     validate_every: PositiveInt = 1
     selection: SelectionRule = "best"
-    workers: NonNegativeInt = 0
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
 
     @model_validator(mode="after")
     def _check_momentum(self) -> Self:

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ValidationError
 from gkd.errors import GkdError, RecipeError, mistakes
 from gkd.recipe.lines import Path
 
+_SHOWN = 20  # mistakes of one recipe
+_LONGEST = 100  # characters of a key
+
 
 @dataclass(frozen=True)
 class Origins:
@@ -44,23 +47,26 @@ class Origins:
             raise RecipeError(f"{place}: {dotted(path)}: {error}") from error
 
     def _named_in(self, message: str, path: Path) -> Path:
-        """Path of a setting below ``path`` that the message is about, or ``path`` itself."""
+        """Path of a setting or key below ``path`` that the message is about, or ``path`` itself."""
         for key in self.settings:
             if key[: len(path)] == path and re.search(rf"\b{re.escape(str(key[-1]))}\b", message):
                 return key
-        return path
+        # Of a file's keys there are many, and words that are called alike: a message quotes them.
+        below = [key for key in self.lines if key[: len(path)] == path]
+        quoted = [key for key in below if f"'{key[-1]}'" in message]
+        return min(quoted, key=lambda key: message.index(f"'{key[-1]}'"), default=path)
 
 
 def dotted(path: Sequence[str | int]) -> str:
     """Path as it is written on the command line: ``methods.1.terms.0.weight``."""
-    return ".".join(map(str, path)) or "recipe"
+    return ".".join(str(part)[:_LONGEST] for part in path) or "recipe"
 
 
 def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
     """All that pydantic found, one line each, at the places where a user can correct it."""
-    return RecipeError(
-        "\n".join(
-            f"{origins.of(path)}: {dotted(path)}: {sentence}"
-            for path, sentence in mistakes(error, model)
-        )
-    )
+    lines = [
+        f"{origins.of(path)}: {dotted(path)}: {sentence}"
+        for path, sentence in mistakes(error, model)
+    ]
+    more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return RecipeError("\n".join([*lines[:_SHOWN], *more]))

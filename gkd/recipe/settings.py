@@ -1,13 +1,17 @@
 """Values given over a recipe's own: ``--set training.epochs=3``."""
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gkd.errors import RecipeError, suggestion
+from gkd.errors import RecipeError, shown, suggestion
 from gkd.recipe.lines import Path
 from gkd.recipe.origins import dotted
+
+_LONGEST = 200  # characters of a setting, in messages
+_INDEX = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,13 @@ class Setting:
         """
         key, equals, value = text.partition("=")
         path = tuple(part.strip() for part in key.split("."))
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         if not equals or not all(path):
             raise RecipeError(f"--set {text}: expected KEY=VALUE, such as training.epochs=3")
         value = value.strip()
         try:
             document = tomllib.loads(f"value = {value}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):  # no TOML, or no number that a computer has
             document = {}
         # Not "1\nb = 2", which would be a value and another key.
         return cls(path, document["value"] if len(document) == 1 else value, text)
@@ -62,15 +67,17 @@ class Setting:
         if isinstance(place, dict):
             return part
         if not isinstance(place, list):
-            raise RecipeError(f"--set {self.text}: {dotted(taken)} is {place!r}, not a table")
-        if part.isdecimal() and int(part) < len(place):
+            where = dotted(taken)
+            raise RecipeError(f"--set {self.text}: {where} is {shown(place)}, not a table")
+        if _INDEX.fullmatch(part) and int(part) < len(place):
             return int(part)
         names = [str(item.get("name")) for item in place if isinstance(item, dict)]
         if part in names:
             return names.index(part)
         known = [*map(str, range(len(place))), *names]
         raise RecipeError(
-            f"--set {self.text}: no element {part!r} in {dotted(taken)}; {suggestion(part, known)}"
+            f"--set {self.text}: no element {shown(part)} in {dotted(taken)}; "
+            f"{suggestion(part, known)}"
         )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from gkd import ParameterError
 from gkd.errors import validated
+from gkd.functional.memory import require_memory
 from gkd_data.community_graphs import CommunityGenerator, CommunityLaw
 from gkd_data.in_memory import InMemoryDataset
 
@@ -44,7 +45,7 @@ class Communities(InMemoryDataset):
         hidden: probability that a node's features are all zero.
 
     Raises:
-        ParameterError: there are fewer nodes than neighbours.
+        ParameterError: there are fewer nodes than neighbours, or is more data than memory.
 
     Source: overlapping memberships as in Airoldi et al., JMLR 2008 (mixed-membership block model).
 
@@ -75,6 +76,20 @@ class Communities(InMemoryDataset):
             raise ParameterError(
                 f"communities: degree must be at most {nodes}, the number of nodes, got {degree}"
             )
+        require_memory(
+            (train_graphs + validation_graphs + test_graphs)
+            * (2048 + 4.0 * nodes * (features + classes) + 16 * nodes * degree)
+            + 32.0 * nodes * (nodes + 12 * communities + classes + features)
+            + 64.0 * communities * (features + classes),
+            "communities",
+            train_graphs=train_graphs,
+            validation_graphs=validation_graphs,
+            test_graphs=test_graphs,
+            nodes=nodes,
+            features=features,
+            classes=classes,
+            communities=communities,
+        )
         counts = {"train": train_graphs, "validation": validation_graphs, "test": test_graphs}
         generator = CommunityGenerator(
             CommunityLaw(seed, nodes, features, classes, communities, degree, noise, hidden)

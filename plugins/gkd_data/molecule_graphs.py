@@ -78,17 +78,20 @@ class MoleculeGenerator:
         """Return the type of each atom, ``[n]``, and which are bonded, ``[n, n]``."""
         atoms = int(rng.integers(self.law.smallest, self.law.largest + 1))
         bonded = np.zeros((atoms, atoms), dtype=np.int64)
+        bonds = np.zeros(atoms, dtype=np.int64)
         for atom in range(1, atoms):
             # Some atom is free: so far there are fewer bonds than atoms.
-            free = np.flatnonzero(bonded[:atom, :atom].sum(1) < _VALENCE)
+            free = np.flatnonzero(bonds[:atom] < _VALENCE)
             other = free[rng.integers(len(free))]
             bonded[atom, other] = bonded[other, atom] = 1
+            bonds[[atom, other]] += 1
         for _ in range(int(rng.integers(self.law.rings + 1))):
             for _ in range(_ATTEMPTS):
                 one, other = rng.integers(atoms, size=2)
-                full = bonded[[one, other]].sum(1).max() >= _VALENCE
+                full = bonds[[one, other]].max() >= _VALENCE
                 if one != other and not bonded[one, other] and not full:
                     bonded[one, other] = bonded[other, one] = 1
+                    bonds[[one, other]] += 1
                     break
         return rng.choice(self.law.types, size=atoms, p=self._shares), bonded
 

@@ -6,6 +6,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from gkd import ParameterError
 from gkd.errors import validated
+from gkd.functional.memory import require_memory
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.molecule_graphs import MoleculeGenerator, MoleculeLaw
 
@@ -40,7 +41,8 @@ class Molecules(InMemoryDataset):
         noise: deviation of the noise of a property.
 
     Raises:
-        ParameterError: ``smallest`` is above ``largest``.
+        ParameterError: ``smallest`` is above ``largest``, or there are more rings than bonds, or
+            more data than memory.
 
     >>> data = Molecules(train_graphs=2, validation_graphs=1, test_graphs=1)
     >>> data.train[0].y.shape, data.train[0].x.shape[1]
@@ -58,7 +60,7 @@ class Molecules(InMemoryDataset):
         validation_graphs: PositiveInt = 200,
         test_graphs: PositiveInt = 400,
         smallest: Annotated[int, Field(ge=2)] = 8,
-        largest: Annotated[int, Field(ge=2)] = 24,
+        largest: Annotated[int, Field(ge=2, le=1000)] = 24,
         types: Annotated[int, Field(ge=2)] = 4,
         rings: NonNegativeInt = 3,
         properties: PositiveInt = 1,
@@ -68,6 +70,24 @@ class Molecules(InMemoryDataset):
             raise ParameterError(
                 f"molecules: smallest must be at most largest, got {smallest} and {largest}"
             )
+        if rings > largest + 1:
+            raise ParameterError(
+                f"molecules: rings must be at most {largest + 1}, as no atom of {largest} has more "
+                f"than four bonds, got {rings}"
+            )
+        per_graph = 2048 + 4.0 * largest * types + 32 * largest + 4 * properties
+        require_memory(
+            (train_graphs + validation_graphs + test_graphs) * per_graph
+            + 8.0 * (largest + 512 + 6 * types) * max(largest, properties)
+            + 8.0 * types * types,
+            "molecules",
+            train_graphs=train_graphs,
+            validation_graphs=validation_graphs,
+            test_graphs=test_graphs,
+            largest=largest,
+            types=types,
+            properties=properties,
+        )
         counts = {"train": train_graphs, "validation": validation_graphs, "test": test_graphs}
         generator = MoleculeGenerator(
             MoleculeLaw(seed, smallest, largest, types, rings, properties, noise)

@@ -6,6 +6,7 @@ from pydantic import PositiveInt
 
 from gkd import ParameterError
 from gkd.errors import validated
+from gkd.functional.memory import require_memory
 from gkd_data.object_files import find_objects, read_objects
 from gkd_data.point_clouds import Fraction, PointCloudDataset, hold_out
 
@@ -37,7 +38,7 @@ class Objects(PointCloudDataset):
 
     Raises:
         DataError: the folder is not laid out so, or an object is damaged, too small or mistyped.
-        ParameterError: fewer points of a mesh than of a sample.
+        ParameterError: fewer points of a mesh than of a sample, or more than memory.
     """
 
     @validated
@@ -58,6 +59,11 @@ class Objects(PointCloudDataset):
             )
         root = Path(root).expanduser()
         found = find_objects(root)
+        require_memory(
+            sum(map(len, found.files.values())) * 12.0 * surface_points + 200.0 * surface_points,
+            "objects",
+            surface_points=surface_points,
+        )
         splits = read_objects(root, found, points, surface_points, seed)
         if "test" in splits:
             rest, test = splits["train"], splits["test"]

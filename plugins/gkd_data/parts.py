@@ -6,6 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from gkd import ParameterError, UnknownNameError
 from gkd.errors import suggestion, validated
+from gkd.functional.memory import require_memory
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.part_clouds import PartScan, scan_object
 from gkd_data.shape_classes import SHAPES
@@ -39,7 +40,7 @@ class Parts(InMemoryDataset):
         classes: names of the surfaces that parts may be; none takes five of them.
 
     Raises:
-        ParameterError: fewer classes than parts, or one twice.
+        ParameterError: fewer classes than parts, or one twice, or more data than memory.
         UnknownNameError: there is no such class.
 
     >>> data = Parts(points=32, train_objects=2, validation_objects=1, test_objects=1)
@@ -72,6 +73,15 @@ class Parts(InMemoryDataset):
                 f"parts: classes must be at least {most} different ones, as an object has up to "
                 f"{most} parts, not {classes}"
             )
+        require_memory(
+            (train_objects + validation_objects + test_objects) * (2048.0 + 20 * points)
+            + 200.0 * points,
+            "parts",
+            train_objects=train_objects,
+            validation_objects=validation_objects,
+            test_objects=test_objects,
+            points=points,
+        )
         counts = {"train": train_objects, "validation": validation_objects, "test": test_objects}
         self.class_names = classes
         self.num_classes = len(classes)

@@ -6,6 +6,7 @@ from pydantic import Field, PositiveInt
 
 from gkd import ParameterError, UnknownNameError
 from gkd.errors import suggestion, validated
+from gkd.functional.memory import require_memory
 from gkd_data.point_clouds import PointCloudDataset
 from gkd_data.shape_classes import SHAPES
 from gkd_data.shape_clouds import Scan, scan_shapes
@@ -41,7 +42,7 @@ class Shapes(PointCloudDataset):
         augment: scale, shift and shuffle training samples anew in each epoch.
 
     Raises:
-        ParameterError: fewer than two classes, or one twice.
+        ParameterError: fewer than two classes, or one twice, or more data than memory.
         UnknownNameError: there is no such class.
 
     >>> data = Shapes(points=32, train_per_class=2, classes=("torus", "moebius"))
@@ -77,6 +78,14 @@ class Shapes(PointCloudDataset):
                 f"shapes: classes must be at least two different ones, not {classes}"
             )
         names = classes or tuple(SHAPES)
+        require_memory(
+            len(names) * sum(map(float, counts.values())) * (2048 + 12 * points) + 400.0 * points,
+            "shapes",
+            train_per_class=train_per_class,
+            validation_per_class=validation_per_class,
+            test_per_class=test_per_class,
+            points=points,
+        )
         scan = Scan(points, noise, visible, rotation, stretch)
         train, validation, test = (
             scan_shapes(names, count, scan, seed, split) for split, count in counts.items()

@@ -13,6 +13,7 @@ import gkd
 from gkd import Graph, ParameterError
 from gkd.eager import eagerly
 from gkd.errors import DataError, validated
+from gkd.functional.memory import require_memory_for_layers
 from gkd.functional.network_input import require_features
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
@@ -116,10 +117,12 @@ class DGCNN(nn.Module):
         super().__init__()
         self.per_point = per_point
         self.in_channels, self.out_channels = in_channels, out_channels
+        widths = [2 * embedding + (sum(channels) if per_point else 0), *head]
+        layers = [*pairwise((in_channels, *channels)), (sum(channels), embedding)]
+        require_memory_for_layers("DGCNN", [*layers, *pairwise((*widths, out_channels))])
         self.graphs = nn.ModuleList(NearestNeighbours(k) for _ in channels)
         self.layers = nn.ModuleList(EdgeConv(*pair) for pair in pairwise((in_channels, *channels)))
         self.embedding = nn.Sequential(*_normalised_linear(sum(channels), embedding))
-        widths = [2 * embedding + (sum(channels) if per_point else 0), *head]
         hidden: list[nn.Module] = []
         for index, (inputs, outputs) in enumerate(pairwise(widths)):
             # A bias before batch normalisation does nothing, but the published counts include it in

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from gkd import ParameterError
 from gkd.errors import validated
+from gkd.functional.memory import require_memory_for_layers
 from gkd.functional.network_input import graph_over, require_features
 from gkd_gat.gat_layer import GATLayer
 
@@ -86,6 +87,9 @@ class GAT(nn.Module):
         outputs = [*hidden_channels, out_channels]
         inputs = [in_channels, *(c * h for c, h in zip(hidden_channels, heads, strict=False))]
         last = len(heads) - 1
+        require_memory_for_layers(
+            "GAT", [(i, o * h) for i, o, h in zip(inputs, outputs, heads, strict=True)]
+        )
         self.layers = nn.ModuleList(
             GATLayer(
                 inputs[index],

@@ -7,7 +7,7 @@ from gkd.errors import validated
 from gkd.functional.edge_products import working_dtype
 from gkd_gnn.edge_weights import normalise_symmetrically, symmetric_weights, weights_in_order
 from gkd_gnn.gcn_layer import GCNLayer
-from gkd_gnn.layer_stack import Activation, JumpingKnowledge, LayerStack, Norm, Probability
+from gkd_gnn.layer_stack import Activation, Depth, JumpingKnowledge, LayerStack, Norm, Probability
 from gkd_gnn.pooling import Pool
 
 
@@ -73,7 +73,7 @@ class GCN(LayerStack):
         out_channels: PositiveInt,
         *,
         hidden_channels: PositiveInt = 128,
-        num_layers: PositiveInt = 2,
+        num_layers: Depth = 2,
         dropout: Probability = 0.0,
         act: Activation = "relu",
         norm: Norm = "none",

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gkd import Graph, ParameterError
+from gkd.functional.memory import require_memory_for_layers
 from gkd.functional.network_input import graph_over, require_features
 from gkd_gnn.pooling import Pool, pool_graphs
 
+Depth = Annotated[int, Field(ge=1, le=1000)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Activation: TypeAlias = Literal["relu", "elu", "leaky_relu", "gelu", "silu", "tanh"]
 Norm: TypeAlias = Literal["none", "batch", "layer"]
@@ -106,12 +108,14 @@ class LayerStack(nn.Module):
         hidden = num_layers if has_head else num_layers - 1
         widths = [in_channels, *[hidden_channels] * hidden]
         widths += [] if has_head else [out_channels]
+        joined = hidden_channels * (num_layers if jumping_knowledge == "cat" else 1)
+        ends = [(joined, out_channels)] if has_head else []
+        require_memory_for_layers(type(self).__name__, [*pairwise(widths), *ends])
         self.layers = nn.ModuleList(
             Residual(make_layer(*pair), *pair) if residual else make_layer(*pair)
             for pair in pairwise(widths)
         )
         self.norms = nn.ModuleList(normalisation(norm, hidden_channels) for _ in range(hidden))
-        joined = hidden_channels * (num_layers if jumping_knowledge == "cat" else 1)
         self.head = nn.Linear(joined, out_channels, bias=bias) if has_head else None
         if pool != "none":
             self.inputs = (*self.inputs, "batch")

@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gkd.errors import validated
-from gkd_gnn.layer_stack import Activation, JumpingKnowledge, LayerStack, Norm, Probability
+from gkd_gnn.layer_stack import Activation, Depth, JumpingKnowledge, LayerStack, Norm, Probability
 from gkd_gnn.pooling import Pool
 
 
@@ -56,7 +56,7 @@ class MLP(LayerStack):
         out_channels: PositiveInt,
         *,
         hidden_channels: PositiveInt = 128,
-        num_layers: PositiveInt = 2,
+        num_layers: Depth = 2,
         dropout: Probability = 0.0,
         act: Activation = "relu",
         norm: Norm = "none",

@@ -6,7 +6,7 @@ from torch import Tensor
 from gkd.errors import validated
 from gkd.functional.edge_products import working_dtype
 from gkd_gnn.edge_weights import mean_weights
-from gkd_gnn.layer_stack import Activation, JumpingKnowledge, LayerStack, Norm, Probability
+from gkd_gnn.layer_stack import Activation, Depth, JumpingKnowledge, LayerStack, Norm, Probability
 from gkd_gnn.pooling import Pool
 from gkd_gnn.sage_layer import SAGELayer
 
@@ -74,7 +74,7 @@ class SAGE(LayerStack):
         out_channels: PositiveInt,
         *,
         hidden_channels: PositiveInt = 128,
-        num_layers: PositiveInt = 2,
+        num_layers: Depth = 2,
         dropout: Probability = 0.0,
         act: Activation = "relu",
         norm: Norm = "none",

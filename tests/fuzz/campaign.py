@@ -2,15 +2,15 @@
 
 import contextlib
 import multiprocessing
+import os
 import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import SimpleQueue
 
 import torch
 from readers import READERS
@@ -45,17 +45,13 @@ class Outcome:
 
 def campaign(names: list[str], inputs: int, seed: int, jobs: int) -> Iterator[tuple[str, Outcome]]:
     """Yield the outcome of every reader, as they are done."""
-    done: SimpleQueue[tuple[str, Outcome]] = SimpleQueue()
-
-    def one(name: str) -> None:
-        done.put((name, examine(name, max(1, round(inputs * READERS[name].share)), seed)))
-
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = [pool.submit(one, name) for name in names]
-        for _ in waiting:
-            yield done.get()
-        for future in waiting:
-            future.result()
+        waiting = {
+            pool.submit(examine, name, max(1, round(inputs * READERS[name].share)), seed): name
+            for name in names
+        }
+        for future in as_completed(waiting):
+            yield waiting[future], future.result()
 
 
 def examine(name: str, inputs: int, seed: int) -> Outcome:
@@ -126,8 +122,6 @@ def _watch(parent: Connection) -> None:
 
     def wait() -> None:
         process.join()
-        import os
-
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

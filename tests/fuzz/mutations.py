@@ -498,6 +498,8 @@ def mutate(rng: random.Random, content: bytes, mutations: Sequence[Mutation]) ->
     return content
 
 
+# What is still a recipe goes farther.
+RECIPE: tuple[Mutation, ...] = (*(set_number,) * 8, replace_word, move_line, flip_bit)
 JSON = (json_value, json_value, json_value, *TEXT)
 NPY = (npy, npy, npy_header, *BYTES)
 SAFETENSORS = (safetensors, safetensors, safetensors, *BYTES)

@@ -18,7 +18,7 @@ from typing import Any
 
 from mutations import Mutation, mutate
 
-from gkd.errors import GkdError
+from gkd.errors import GkdError, printable
 
 SECONDS = 20.0
 BYTES = 3 * 2**29  # that a file of some kilobytes may take
@@ -121,7 +121,7 @@ class Trial:
                 return Find("memory", f"more than {BYTES} bytes", _place(cause))
             cause = cause.__cause__
         try:
-            message = str(error)
+            message = printable(str(error))  # as the command line writes it
             message.encode()
         except ValueError as unwritable:
             return Find(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from mutations import TEXT
+from mutations import RECIPE, TEXT
 from reading_law import Reader
 
 from gkd.recipe.file import read_recipe, resolved_toml
@@ -13,7 +13,7 @@ from gkd.recipe.file import read_recipe, resolved_toml
 _NETWORKS = """
 [training]
 epochs = 2
-batch_size = 3
+batch_size = 2
 optimiser = "sgd"
 learning_rate = 0.1
 momentum = 0.5
@@ -43,6 +43,7 @@ params = { channels = [4, 4], embedding = 8, head = [4], k = 4 }
 
 [teacher.training]
 epochs = 3
+batch_size = 2
 
 [student]
 name = "dgcnn"
@@ -70,6 +71,7 @@ params = { channels = [4, 4], embedding = 8, head = [4], k = 4, per_point = true
 
 [teacher.training]
 epochs = 3
+batch_size = 2
 
 [student]
 name = "dgcnn"
@@ -202,5 +204,8 @@ READERS = [
         )
         for name, text in _SETTINGS.items()
     ),
-    *(Reader(f"run-{name}", _write(name), "mine.toml", TEXT, _try, share=0.2) for name in RECIPES),
+    *(
+        Reader(f"run-{name}", _write(name), "mine.toml", RECIPE, _try, share=0.2)
+        for name in RECIPES
+    ),
 ]

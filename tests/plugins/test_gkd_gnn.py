@@ -369,7 +369,7 @@ def test_a_distiller_hands_over_edge_weights_where_there_are_some():
     ("options", "message"),
     [
         ({"hidden_channels": 0}, "'hidden_channels' must be int > 0, got 0"),
-        ({"num_layers": 0}, "'num_layers' must be int > 0, got 0"),
+        ({"num_layers": 0}, "'num_layers' must be 1 <= int <= 1000, got 0"),
         ({"out_channels": True}, "'out_channels' must be int > 0, got True"),
         ({"dropout": 1.0}, "'dropout' must be 0 <= float < 1, got 1.0"),
         ({"act": "rulu"}, "'act' must be .*did you mean 'relu'"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkd.errors import RecipeError
+from gkd.errors import ParameterError, RecipeError
 from gkd.recipe.file import read_recipe, resolved_toml
 from gkd.recipe.lines import key_lines
 from gkd.recipe.settings import Setting
@@ -103,10 +103,10 @@ def test_shipped_recipes_are_valid(name):
     [
         ("learning_rate", "lerning_rate", ["mine.toml:19: training.lerning_rate: unknown key", "'learning_rate'"]),
         ("[student]", "[studnet]", ["mine.toml:13: studnet: unknown key; did you mean 'student'", "student: missing"]),
-        ("epochs = 2", 'epochs = "2"', ["mine.toml:18: training.epochs: must be int > 0, got '2'"]),
-        ("epochs = 2", "epochs = 0", ["mine.toml:18: training.epochs: must be int > 0, got 0"]),
-        ("epochs = 2", "epochs = true", ["mine.toml:18: training.epochs: must be int > 0, got True"]),
-        ("learning_rate = 0.1", "learning_rate = nan", ["mine.toml:19: training.learning_rate: must be finite float > 0, got nan"]),
+        ("epochs = 2", 'epochs = "2"', ["mine.toml:18: training.epochs: must be 0 < int <= 1000000, got '2'"]),
+        ("epochs = 2", "epochs = 0", ["mine.toml:18: training.epochs: must be 0 < int <= 1000000, got 0"]),
+        ("epochs = 2", "epochs = true", ["mine.toml:18: training.epochs: must be 0 < int <= 1000000, got True"]),
+        ("learning_rate = 0.1", "learning_rate = nan", ["mine.toml:19: training.learning_rate: must be a number, got nan"]),
         ("learning_rate = 0.1", "weight_decay = inf", ["mine.toml:19: training.weight_decay: must be finite float >= 0, got inf"]),
         ("learning_rate = 0.1", "momentum = 1", ["mine.toml:19: training.momentum: must be 0 <= float < 1, got 1"]),
         ("[training]", "[training.more]\nx = 1\n[training]", ["mine.toml:17: training.more: unknown key"]),
@@ -145,6 +145,47 @@ def test_all_mistakes_are_told_at_once(path):
 
 def test_syntax_errors_have_line_and_column(path):
     assert "mine.toml:6:8: not valid TOML" in failure(path, "size = 3", "size = ")
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        ("7" * 5000, ["mine.toml:6: not valid TOML", "4300 digits"]),
+        ("0x" + "f" * 5000, ["mine.toml:6: dataset.size: must be an integer of 64 bits", "6021 digits"]),
+        ("nan", ["mine.toml:6: dataset.size: must be a number, got nan"]),
+        (str(2**63), ["mine.toml:6: dataset.size: must be an integer of 64 bits", "got 9223372036854775808"]),
+        ("[" * 5000 + "]" * 5000, ["mine.toml: not valid TOML: it is nested too deep"]),
+    ],
+)  # fmt: skip
+def test_no_number_is_larger_than_computers_have_them(path, number, expected):
+    message = failure(path, "size = 3", f"size = {number}")
+    for part in expected:
+        assert part in message
+    with pytest.raises(RecipeError):
+        read_recipe("demo", [f"training.epochs={number}"])
+
+
+def test_no_message_is_as_long_as_what_is_wrong(path):
+    path.write_text(TEXT + "".join(f"[key_{'x' * 300}{i}]\n" for i in range(500)))
+    with pytest.raises(RecipeError, match="and 480 more") as caught:
+        read_recipe(path)
+    assert len(str(caught.value)) < 20_000
+    with pytest.raises(RecipeError, match="must be") as caught:
+        read_recipe("demo", [f"training.epochs={'many' * 9999}"])
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_recipe_may_begin_with_a_byte_order_mark(path):
+    path.write_text("\ufeff" + TEXT, encoding="utf-8")
+    assert read_recipe(path).recipe.title == "a test"
+
+
+def test_mistakes_of_components_are_at_the_line_of_the_parameter(path):
+    origins = read_recipe(path).origins
+    for line, message in ((6, "blobs: 'size' = 3, 'name' = 2"), (4, "blobs: size is wrong")):
+        expected = f"mine.toml:{line}: dataset: {message}"
+        with pytest.raises(RecipeError, match=expected), origins.context("dataset"):
+            raise ParameterError(message)
 
 
 def test_distilling_needs_a_teacher(path):
@@ -196,7 +237,7 @@ def test_later_settings_win(path):
     [
         ("training.epoch=9", "--set training.epoch=9: training.epoch: unknown key; did you mean 'epochs'"),
         ("trainig.epochs=9", "--set trainig.epochs=9: trainig: unknown key; did you mean 'training'"),
-        ("training.epochs=many", "--set training.epochs=many: training.epochs: must be int > 0, got 'many'"),
+        ("training.epochs=many", "--set training.epochs=many: training.epochs: must be 0 < int <= 1000000, got 'many'"),
         ("seeds=[-1]", "--set seeds=[-1]: seeds.0: must be int >= 0, got -1"),
         ("methods.3.name=x", "no element '3' in methods; available: 0, lsp"),
         ("methods.lps.name=x", "did you mean 'lsp'"),
