@@ -8,6 +8,7 @@ PYTHON ?= python3
 VENV ?= .venv
 TORCH ?= torch==2.13.0
 JOBS ?= 2
+RELIABILITY_SCALE ?= 1
 PYTEST_WORKERS ?= 2
 FUZZ_INPUTS ?= 10000
 FUZZ_SEED ?=
@@ -22,13 +23,14 @@ export GKD_DATA ?= $(SHARED_DATA)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-portable fuzz lint types tests clean
+.PHONY: help demo test test-portable fuzz reliability lint types tests clean
 
 help:
 	@echo "make demo             install gkd and distil a network of point clouds, with a report"
 	@echo "make test             install everything and run lint, types, tests and doctests"
 	@echo "make test-portable    run the tests of what computes with kernels of other processors"
 	@echo "make fuzz             read damaged files, FUZZ_INPUTS of every kind, and keep what goes wrong"
+	@echo "make reliability      try every promise of docs/reliability.md many times: takes hours"
 	@echo "make clean            remove the environment and everything built"
 
 demo: $(VENV)/.installed
@@ -56,6 +58,11 @@ test-portable: $(VENV)/.installed-dev
 # Another seed finds other things; one that is given finds the same again.
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python tests/fuzz --inputs $(FUZZ_INPUTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+
+# Smaller: make reliability RELIABILITY_SCALE=0.05
+reliability: $(VENV)/.installed-dev
+	$(BIN)/python tests/reliability --scale $(RELIABILITY_SCALE) \
+		$(if $(RELIABILITY_SEED),--seed $(RELIABILITY_SEED))
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
