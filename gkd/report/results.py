@@ -15,6 +15,7 @@ from gkd.evaluation.metric import Metric
 from gkd.files import read_sealed_json, read_sealed_text
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, with_current_names
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
+from gkd.report.reaching import Reached, reaching
 from gkd.report.summary import Summary, name_of, summaries
 from gkd.training.run_directory import method_folder
 
@@ -67,6 +68,7 @@ class Results(BaseModel):
         missing: Networks of the recipe that are not finished, in words.
         rows: The table: one row per method.
         comparisons: Every method against its baseline.
+        reached: By method, when it was as good as the baseline in the end.
         feature_spaces: What the networks of one seed make of one sample, where the recipe wants
             it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
     """
@@ -83,6 +85,7 @@ class Results(BaseModel):
     missing: list[str]
     rows: list[Row]
     comparisons: list[Comparison]
+    reached: dict[str, Reached] = {}
     feature_spaces: FeatureSpaces | None = Field(default=None, exclude=True)
 
     def metric(self, name: str) -> Metric:
@@ -113,6 +116,7 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
         finished = [one for one in finished if one.network == "teacher" or one.seed in seeds]
     primary = _primary_metric(directory, finished)
     metrics = {metric.name: metric for one in finished for metric in one.metrics}
+    metric, baselines = metrics.get(primary, Metric(primary)), _baselines(recipe, methods)
     done = {one.key for one in finished}
     expected = [
         ("student", method, int(seed)) for method in methods for seed in recipe.get("seeds", (0,))
@@ -133,11 +137,9 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
         missing=missing,
         rows=summary_rows(finished, primary),
         comparisons=compare_methods(
-            finished,
-            metrics.get(primary, Metric(primary)),
-            _baselines(recipe, methods),
-            sequential=recipe.get("max_seeds") is not None,
+            finished, metric, baselines, sequential=recipe.get("max_seeds") is not None
         ),
+        reached=reaching(finished, metric, baselines),
         feature_spaces=feature_spaces(directory, methods),
     )
 

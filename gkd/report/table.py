@@ -21,6 +21,7 @@ from gkd.report.formats import (
     significant,
     unit,
 )
+from gkd.report.reaching import Reached
 from gkd.report.results import Results
 from gkd.report.significance import LEVEL
 from gkd.report.term_gradients import term_states
@@ -72,6 +73,11 @@ def comparison_table(runs: Sequence[Results]) -> Table:
                 one.interval,
                 lambda ends: " to ".join(difference(run.primary, end) for end in ends),
             ),
+        ),
+        "as good as the baseline after": lambda run, row: (
+            NOTHING
+            if row.network == "teacher"
+            else _known(run.reached.get(row.method), _reached_in_words)
         ),
         "ms per sample": lambda run, row: significant(row.milliseconds_per_sample),
         "training": lambda run, row: _known(row.training_seconds, duration),
@@ -252,6 +258,14 @@ def _compared(run: Results, row: Row, text: Callable[[Comparison], str]) -> str:
             if one.method == row.method:
                 return text(one)
     return NOTHING
+
+
+def _reached_in_words(reached: Reached) -> str:
+    if reached.epochs is None or reached.seconds is None:
+        return "never"
+    some = "" if reached.seeds == reached.of else f" ({reached.seeds} of {reached.of} seeds)"
+    time = "" if math.isnan(reached.seconds) else f", {duration(reached.seconds)}"
+    return f"{reached.epochs:.3g} epochs{time}{some}"
 
 
 def _known(value: Value | None, text: Callable[[Value], str]) -> str:

@@ -1,0 +1,59 @@
+"""When a method is as good as the baseline is in the end."""
+
+from pathlib import Path
+
+import pytest
+from run_directories import summary, write_run
+
+from gkd.report.results import Results, run_results
+from gkd.report.table import comparison_table
+
+SECONDS = 30.0
+
+
+def network(method: str, seed: int, *validation: float, name: str = "micro_f1", **more) -> dict:
+    one = summary(method, seed, max(validation), name=name, **more)
+    one["history"] = [
+        {"epoch": epoch, "seconds": SECONDS, f"validation/{name}": value}
+        for epoch, value in enumerate(validation)
+    ]
+    return one
+
+
+def run_of(folder: Path, *networks: dict) -> Results:
+    return run_results(write_run(folder, networks, methods=("baseline", "lsp", "kd")))
+
+
+def cells(run: Results) -> list[str]:
+    table = comparison_table([run])
+    column = table.header.index("as good as the baseline after")
+    return [row[column] for row in table.body]
+
+
+def test_the_first_epoch_that_is_as_good_as_the_baseline_of_its_seed(tmp_path: Path) -> None:
+    run = run_of(
+        tmp_path,
+        network("teacher", 0, 0.9),
+        network("baseline", 0, 0.1, 0.5, 0.4),
+        network("baseline", 1, 0.1, 0.2, 0.3),
+        network("lsp", 0, 0.5, 0.1, 0.6),
+        network("lsp", 1, 0.1, 0.2, 0.25),
+        network("kd", 0, 0.1, 0.2, 0.3),
+    )
+    assert run.reached["lsp"].model_dump() == {"epochs": 1, "seconds": SECONDS, "seeds": 1, "of": 2}
+    assert run.reached["baseline"].epochs == pytest.approx(2.5)
+    assert cells(run) == [
+        "–",
+        "2.5 epochs, 1.25 min",
+        "1 epochs, 30.0 s (1 of 2 seeds)",
+        "never",
+    ]
+
+
+def test_where_lower_is_better(tmp_path: Path) -> None:
+    error = {"name": "mae", "primary_metric": "mae"}
+    error["metrics"] = [{"name": "mae", "higher_is_better": False, "share": False}]
+    baseline = network("baseline", 0, 0.5, 0.4, **error)
+    baseline["validation"] = {"mae": 0.4}
+    run = run_of(tmp_path, baseline, network("lsp", 0, 0.6, 0.3, **error))
+    assert run.reached["lsp"].epochs == 2
