@@ -18,7 +18,7 @@ from gkd.files import checksum, read_tensors, write_tensors
 from gkd.graph import Graph
 from gkd.loss import View
 
-_FORMAT = 1  # to be raised when an entry of the same key comes to mean something else
+_FORMAT = 2  # to be raised when an entry of the same key comes to mean something else
 _LEFT_FREE = 2**30  # bytes of the disk that others may need
 
 
@@ -71,13 +71,13 @@ class EntryFiles:
         """Write an entry of a sample; return whether the disk had room for it."""
         name, path = self._place(id, key)
         graph = entry.view.graph
-        about = {
+        about: dict[str, Any] = {
             "key": name,
-            "checksum": checksum(entry.tensors),
             "num_nodes": None if graph is None else graph.num_nodes,
             "digest": dict(digest),
             "company": list(entry.company),
         }
+        about["checksum"] = _checksum(about, entry.tensors)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if shutil.disk_usage(self._folder).free < entry.num_bytes + _LEFT_FREE:
@@ -99,7 +99,7 @@ class EntryFiles:
             tensors, metadata = read_tensors(path, str(self._device))
             about = json.loads(metadata["about"])
             # Once per process: the checksum reads the whole file, and a hit should not.
-            intact = name in self._intact or about["checksum"] == checksum(tensors)
+            intact = name in self._intact or about["checksum"] == _checksum(about, tensors)
             if about["key"] != name or not intact or not same_inputs(about["digest"], digest):
                 return None
             self._intact.add(name)
@@ -113,3 +113,9 @@ class EntryFiles:
     def _place(self, id: str, key: str) -> tuple[str, Path]:
         name = json.dumps([self._content, key, id])  # whatever characters they have
         return name, self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.safetensors"
+
+
+def _checksum(about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the checksum of a file's tensors and of all else that it says."""
+    said = json.dumps({name: about[name] for name in sorted(about) if name != "checksum"})
+    return hashlib.sha256((said + checksum(tensors)).encode()).hexdigest()

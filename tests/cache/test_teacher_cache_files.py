@@ -148,10 +148,18 @@ def _swap(path: Path) -> None:
     shutil.copy(next(file for file in files(path.parent) if file != path), path)
 
 
+def _name_another(path: Path) -> None:
+    """Change the first of the samples that the teacher saw together, beside the tensors."""
+    content, said = path.read_bytes(), rb"company\": [\""
+    assert said + b"a" in content
+    path.write_bytes(content.replace(said + b"a", said + b"x"))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         _cut,
+        _name_another,
         _flip_the_last_bit,
         Path.unlink,
         _swap,
