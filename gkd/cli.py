@@ -5,9 +5,10 @@ Every command imports what it needs when it runs, so that help and mistakes need
 
 import io
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -314,9 +315,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app(args=arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app(args=arguments)
     except GkdError as error:
         typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
         words = [str(error), *getattr(error, "__notes__", ())]
         typer.echo(printable("\n".join(words)), err=True)
         sys.exit(2)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    # What gkd warns of is about the user's data, wherever in gkd it is noticed.
+    ours = Path(filename).is_relative_to(Path(__file__).parent)
+    text = f"{message}" if ours else f"{filename}:{lineno}: {category.__name__}: {message}"
+    typer.secho("warning: ", fg="yellow", bold=True, nl=False, err=True)
+    typer.echo(printable(text), err=True)

@@ -83,7 +83,7 @@ class Run:
                     stack.enter_context(locked(self.directory.folder))
                 self.say(f"run folder: {self.directory.folder}")
             for note in notes:
-                self.say(note)
+                self.say(f"warning: {note}")
             self._train(networks, networks.jobs)
             if recipe.max_seeds is not None and undecided is not None:
                 self._train_more_seeds(networks, recipe.max_seeds, undecided)

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import warnings
 
 import pytest
 
+import gkd.cli
 from gkd.cli import main
 
 # Prints, after the answer, those of the packages that take longest to import that were loaded.
@@ -81,3 +83,21 @@ def test_a_misspelt_component_is_told_before_anything_heavy_is_loaded(command):
     assert status == 2
     assert "did you mean 'gat'" in printed
     assert not loaded
+
+
+def test_warnings_are_plain_lines(capsys, monkeypatch):
+    def warn_and_ask(**options: object) -> None:
+        for file in (gkd.cli.__file__, "/elsewhere/thing.py"):
+            warnings.warn_explicit("all is \x1b[2J random", UserWarning, file, 7)
+
+    monkeypatch.setattr("gkd.commands.listing.show_plugins", warn_and_ask)
+    before = warnings.showwarning
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with pytest.raises(SystemExit):
+            main(["plugins"])
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: all is \\x1b[2J random",
+        "warning: /elsewhere/thing.py:7: UserWarning: all is \\x1b[2J random",
+    ]
+    assert warnings.showwarning is before

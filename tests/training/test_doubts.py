@@ -23,7 +23,9 @@ def said(opened):
         epochs = ("training.epochs=2", "teacher.training.epochs=1", "seeds=[0]")
         opened(*epochs, *settings, console=console).train()
         before, _, _ = console.file.getvalue().partition("teacher  epoch")
-        return before.splitlines()[1:]  # after the folder
+        _, *lines = before.splitlines()  # the folder comes first
+        assert all(line.startswith("warning: ") for line in lines)
+        return [line.removeprefix("warning: ") for line in lines]
 
     return train
 
