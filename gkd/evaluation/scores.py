@@ -17,7 +17,7 @@ from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task
 from gkd.errors import GkdError, PluginError, suggestion
 from gkd.evaluation.metric import Metric
-from gkd.evaluation.soft_targets import soft_target_metrics
+from gkd.evaluation.soft_targets import predictions, predicts, soft_target_metrics
 
 
 class Scores:
@@ -27,12 +27,15 @@ class Scores:
         dataset: its task, number of classes and inputs.
         batch_size: samples per forward pass.
         precision: context that the forward passes of a call run in, such as Lightning's autocast.
-        soft_targets: whether to measure how sure the network is, too, and how rightly so.
+        soft_targets: whether to measure how sure the network is, too, and how rightly so; and to
+            keep its answers.
 
     Attributes:
         main: the metric by which networks are compared.
         monitor: its name, as validation logs it.
         described: all metrics of the task.
+        answers: what the network found most likely since the reset, by batch; see
+            :func:`gkd.evaluation.soft_targets.predictions`.
 
     Raises:
         PluginError: the task has no such main metric, or it does not say which way is up.
@@ -53,6 +56,7 @@ class Scores:
         self.precision = precision
         self.metrics = self.task.metrics(dataset.num_classes)
         self.described = [Metric.of(str(name), one) for name, one in self.metrics.items()]
+        self.soft_targets = soft_targets
         if soft_targets:
             self.metrics.add_metrics({**soft_target_metrics(self.task)})
         for metric in self.metrics.modules():  # those inside of others, too
@@ -61,6 +65,7 @@ class Scores:
                 metric.distributed_available_fn = lambda: False
         self.main = self._main_metric()
         self._losses: list[tuple[torch.Tensor, int]] = []
+        self.answers: list[torch.Tensor] = []
         self._inputs: WeakKeyDictionary[nn.Module, NetworkInputs] = WeakKeyDictionary()
 
     def _main_metric(self) -> Metric:
@@ -80,7 +85,7 @@ class Scores:
     def reset(self) -> None:
         """Forget all batches."""
         self.metrics.reset()
-        self._losses = []
+        self._losses, self.answers = [], []
 
     def update(self, network: nn.Module, batch: Batch, split: str) -> None:
         """Take in a batch on the network's device, which runs as it is: its mode is the caller's.
@@ -106,6 +111,8 @@ class Scores:
             self.metrics.to(outputs.device).update(outputs, y)
             self.task.check(outputs, y)  # a loss may take what fits for granted
             self._losses.append((self.task.loss(outputs, y), len(y)))
+            if self.soft_targets and predicts(self.task):
+                self.answers.append(predictions(self.task, outputs, y)[0].argmax(1).cpu())
         except GkdError as error:
             named = ", ".join(map(repr, batch.ids[:3])) + (", ..." if len(batch.ids) > 3 else "")
             where = f"sample {named}" if len(batch.ids) == 1 else f"among the samples {named}"

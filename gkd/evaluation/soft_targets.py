@@ -1,4 +1,4 @@
-"""What a teacher's predictions are like as targets: how sure it is, and how rightly so."""
+"""What a network's predictions are like: how sure it is, and how rightly so."""
 
 import math
 from collections.abc import Mapping
@@ -27,9 +27,14 @@ def soft_target_metrics(task: Task) -> dict[str, Metric]:
     Args:
         task: says what outputs mean, and which labels are known.
     """
-    if task.likelihood not in ("softmax", "sigmoid"):
+    if not predicts(task):
         return {}
     return {CONFIDENCE: Confidence(task), CALIBRATION: CalibrationError(task)}
+
+
+def predicts(task: Task) -> bool:
+    """Whether outputs of a task's networks are probabilities of answers."""
+    return task.likelihood in ("softmax", "sigmoid")
 
 
 def predictions(task: Task, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,10 +4,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from types import MappingProxyType
 
 from pydantic import BaseModel
 
 from gkd.evaluation.metric import Metric
+from gkd.evaluation.soft_targets import CALIBRATION
 from gkd.report.formats import difference, unit
 from gkd.report.significance import (
     ENOUGH_SEEDS,
@@ -60,6 +62,9 @@ class Row(BaseModel):
         milliseconds_per_sample: Time of inference, the mean over the seeds.
         peak_memory_bytes: Memory of a training step, the largest of the seeds'.
         compression: Parameters of the teacher per parameter of this network.
+        agreement: Share of the test split on which it answers as the teacher does, right or wrong,
+            the mean over the seeds.
+        calibration_error: Expected calibration error on the test split, the mean over the seeds.
     """
 
     network: str
@@ -72,10 +77,22 @@ class Row(BaseModel):
     milliseconds_per_sample: float
     peak_memory_bytes: int | None
     compression: float | None
+    agreement: float | None = None
+    calibration_error: float | None = None
 
 
-def summary_rows(networks: Sequence[Summary], primary_metric: str) -> list[Row]:
-    """Take the networks of each method together, in the order of their first appearance."""
+def summary_rows(
+    networks: Sequence[Summary],
+    primary_metric: str,
+    agreements: Mapping[tuple[str, str, int], float] = MappingProxyType({}),
+) -> list[Row]:
+    """Take the networks of each method together, in the order of their first appearance.
+
+    Args:
+        networks: Finished networks.
+        primary_metric: Metric that they are compared by.
+        agreements: Of students with their teacher, by key.
+    """
     teacher_size = next((one.parameters for one in networks if one.network == "teacher"), 0)
     rows = []
     for group in _by_method(networks):
@@ -95,6 +112,8 @@ def summary_rows(networks: Sequence[Summary], primary_metric: str) -> list[Row]:
             milliseconds_per_sample=fmean(one.milliseconds_per_sample for one in group),
             peak_memory_bytes=max(peaks, default=None),
             compression=teacher_size / sizes[0] if comparable else None,
+            agreement=_mean_of_known(agreements.get(one.key) for one in group),
+            calibration_error=_mean_of_known(one.certainty.get(CALIBRATION) for one in group),
         )
         rows.append(row)
     return rows

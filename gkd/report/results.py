@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from gkd.errors import DataError
+from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.metric import Metric
 from gkd.files import read_sealed_json, read_sealed_text
@@ -135,13 +136,36 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
         metrics=list(metrics.values()),
         networks=finished,
         missing=missing,
-        rows=summary_rows(finished, primary),
+        rows=summary_rows(finished, primary, agreements(directory, finished)),
         comparisons=compare_methods(
             finished, metric, baselines, sequential=recipe.get("max_seeds") is not None
         ),
         reached=reaching(finished, metric, baselines),
         feature_spaces=feature_spaces(directory, methods),
     )
+
+
+def agreements(directory: Path, networks: Iterable[Summary]) -> dict[tuple[str, str, int], float]:
+    """Return the share of the test split on which each student answers as its teacher does.
+
+    Args:
+        directory: Run directory.
+        networks: Its finished networks; of some nobody knows, such as those of older runs.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    found = {}
+    for one in networks:
+        if one.network == "teacher":
+            continue
+        own = directory / "teacher" / f"seed-{one.seed}"
+        teacher = read_answers(own if own.is_dir() else own.parent)
+        student = read_answers(method_folder(directory, one.method) / f"seed-{one.seed}")
+        share = agreement(student, teacher)
+        if share is not None:
+            found[one.key] = share
+    return found
 
 
 def undecided_methods(directory: Path, seeds: Collection[int]) -> list[str]:

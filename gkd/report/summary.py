@@ -47,6 +47,8 @@ class Summary(BaseModel):
         training: Of a teacher, metrics on the training rows, its mean largest probability
             (``confidence``), what a guess has of it (``uniform_confidence``), and its expected
             calibration error.
+        certainty: Mean largest probability (``confidence``) on the test split, and the expected
+            calibration error (``calibration_error``).
         validation: Metrics on the validation split, shares as fractions.
         training_seconds: Wall-clock time of the whole training.
         seconds_per_epoch: Wall-clock time of one epoch.
@@ -73,6 +75,7 @@ class Summary(BaseModel):
     seconds_per_epoch: float | None = None
     peak_memory_bytes: int | None = None
     history: list[dict[str, Number]] = []
+    certainty: dict[str, Number] = {}
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -18,6 +18,7 @@ from gkd.report.formats import (
     metric_heading,
     metric_name,
     metric_value,
+    percent,
     significant,
     unit,
 )
@@ -73,6 +74,10 @@ def comparison_table(runs: Sequence[Results]) -> Table:
                 one.interval,
                 lambda ends: " to ".join(difference(run.primary, end) for end in ends),
             ),
+        ),
+        "as the teacher, %": lambda run, row: _known(row.agreement, percent),
+        "calibration error": lambda run, row: _known(
+            row.calibration_error, lambda error: f"{error:.3f}"
         ),
         "as good as the baseline after": lambda run, row: (
             NOTHING

@@ -14,6 +14,8 @@ from gkd.report.table import Table, comparison_table, gaps, protocol, run_names,
 _STYLES = {"better": "green", "worse": "red", "open": ""}
 _LEAST_NEEDED = (
     "as good as the baseline after",
+    "calibration error",
+    "as the teacher, %",
     "step memory",
     "95 % interval",
     "s per epoch",

@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
@@ -24,9 +25,10 @@ from gkd.data import AbstractDataset
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import inputs_or
 from gkd.errors import DataError
+from gkd.evaluation.answers import read_answers, write_answers
 from gkd.evaluation.cost import inference_time, parameter_count
 from gkd.evaluation.scores import Scores
-from gkd.evaluation.soft_targets import CONFIDENCE, UNIFORM, uniform_confidence
+from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, uniform_confidence
 from gkd.files import read_sealed_json, write_sealed_json
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
@@ -193,8 +195,7 @@ class NetworkTraining:
         """Test the selected epoch's network, and write it with its summary."""
         best, seconds = self.selection.epoch(self.log.rows), self.log.training_seconds
         network = self.distiller.student.to(self.context.devices.torch_device)
-        summary = {
-            **describe(self.identity, network, self.context.dataset, self.scores),
+        more = {
             "epochs": len(self.log.rows),
             "best_epoch": best["epoch"],
             "selection": str(self.selection),
@@ -210,7 +211,7 @@ class NetworkTraining:
             and self.distiller.teacher_cache is not None,
             "history": self.log.rows,
         }
-        write_network(self.folder, network, summary)
+        write_network(self.folder, self.identity, network, self.context.dataset, self.scores, more)
 
 
 def describe(
@@ -250,10 +251,36 @@ def teaching(network: nn.Module, dataset: AbstractDataset, scores: Scores) -> di
     return values
 
 
-def write_network(folder: Path, network: nn.Module, summary: dict[str, Any]) -> None:
-    """Write the weights, then the summary, whose presence says that the network is finished."""
+def write_network(
+    folder: Path,
+    identity: Identity,
+    network: nn.Module,
+    dataset: AbstractDataset,
+    scores: Scores,
+    more: Mapping[str, Any],
+) -> None:
+    """Test a network, and write its weights, its answers on the test split, and its summary.
+
+    The summary comes last: its presence says that the network is finished.
+
+    Args:
+        folder: of the network.
+        identity: which network it is.
+        network: with the weights to keep.
+        dataset: to test it on.
+        scores: of the dataset.
+        more: for the summary, beside what is said of every network.
+    """
+    summary = describe(identity, network, dataset, scores)
+    judged = Scores(dataset, scores.batch_size, scores.precision, soft_targets=True)
+    found = judged(network, "test")
+    summary["certainty"] = {
+        name: found[name] for name in (CONFIDENCE, CALIBRATION) if name in found
+    }
     write_weights(folder / WEIGHTS, network)
-    write_sealed_json(folder / SUMMARY, summary)
+    if judged.answers:
+        write_answers(folder, torch.cat(judged.answers))
+    write_sealed_json(folder / SUMMARY, summary | dict(more))
     (folder / PREVIOUS).unlink(missing_ok=True)
 
 
@@ -267,6 +294,7 @@ def damage_of(folder: Path) -> str | None:
     try:
         read_sealed_json(folder / SUMMARY)
         read_weights(folder / WEIGHTS)
+        read_answers(folder)
     except DataError as error:
         return str(error)
     return None

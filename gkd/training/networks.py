@@ -24,7 +24,6 @@ from gkd.training.network_training import (
     NetworkTraining,
     RunContext,
     damage_of,
-    describe,
     is_finished,
     write_network,
 )
@@ -178,11 +177,8 @@ class Networks:
         elif self.first_process:
             teacher.to(self.devices.torch_device)
             scores = Scores(context.dataset, batch_size=1)
-            summary = {
-                **describe(identity, teacher, context.dataset, scores),
-                "validation": scores(teacher, "validation"),
-            }
-            write_network(folder, teacher, summary)
+            more = {"validation": scores(teacher, "validation")}
+            write_network(folder, identity, teacher, context.dataset, scores, more)
         if self.first_process:
             summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
             if warning := judgement(summary.get("training", {})):

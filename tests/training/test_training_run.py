@@ -12,8 +12,9 @@ from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tiny_plugin import Blobs
 from torch import nn
+from torchmetrics.functional.classification import multiclass_calibration_error
 
-from gkd.data import Sample
+from gkd.data import Sample, collate
 from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
 from gkd.report.results import run_results, undecided_methods
@@ -424,3 +425,25 @@ def test_no_more_seeds_than_allowed_and_the_report_says_how_it_was_looked(opened
     assert one.sequential
     assert len(one.differences) == 3
     assert "too few to tell from noise" in one.verdict
+
+
+def test_students_are_compared_with_their_teachers_answers(opened, host):
+    run = opened("seeds=[0]", "training.epochs=1")
+    run.train()
+    folder = run.directory.folder
+    rows = {row.method: row for row in run_results(folder).rows}
+    test = collate(Blobs().test)
+    answers = {}
+    for method, place, width in (
+        ("teacher", "teacher", 8),
+        ("mapped", "students/mapped/seed-0", 3),
+    ):
+        network = host.create("model", "perceptron", in_channels=4, out_channels=3, width=width)
+        network.load_state_dict(load_file(folder / place / "weights.safetensors"))
+        answers[method] = network.eval()(test.x).softmax(1)
+    picked = {method: likely.argmax(1) for method, likely in answers.items()}
+    expected = (picked["mapped"] == picked["teacher"]).double().mean()
+    assert rows["mapped"].agreement == pytest.approx(expected.item())
+    assert rows["teacher"].agreement is None
+    error = multiclass_calibration_error(answers["mapped"], test.y, num_classes=3)
+    assert rows["mapped"].calibration_error == pytest.approx(error.item(), abs=1e-6)
