@@ -18,7 +18,7 @@ from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
@@ -259,9 +259,7 @@ def write_network(
     scores: Scores,
     more: Mapping[str, Any],
 ) -> None:
-    """Test a network, and write its weights, its answers on the test split, and its summary.
-
-    The summary comes last: its presence says that the network is finished.
+    """Test a network, and write its files.
 
     Args:
         folder: of the network.
@@ -277,10 +275,21 @@ def write_network(
     summary["certainty"] = {
         name: found[name] for name in (CONFIDENCE, CALIBRATION) if name in found
     }
+    answers = torch.cat(judged.answers) if judged.answers else None
+    write_finished(folder, network, answers, summary | dict(more))
+
+
+def write_finished(
+    folder: Path, network: nn.Module, answers: Tensor | None, summary: Mapping[str, Any]
+) -> None:
+    """Write weights, answers on the test split, and summary of a finished network.
+
+    The summary comes last: its presence says that the network is finished.
+    """
     write_weights(folder / WEIGHTS, network)
-    if judged.answers:
-        write_answers(folder, torch.cat(judged.answers))
-    write_sealed_json(folder / SUMMARY, summary | dict(more))
+    if answers is not None:
+        write_answers(folder, answers)
+    write_sealed_json(folder / SUMMARY, dict(summary))
     (folder / PREVIOUS).unlink(missing_ok=True)
 
 

@@ -14,13 +14,14 @@ from run_directories import ENVIRONMENT, complete_run
 from torch import nn
 
 from gkd.cache.entries import Entry, EntryFiles
+from gkd.evaluation.answers import read_answers
 from gkd.files import read_sealed_json, write_sealed_json, write_sealed_text
 from gkd.graph import Graph
 from gkd.loss import View
 from gkd.report.outputs import json_text, markdown, write_files
 from gkd.report.results import run_results
 from gkd.training.checkpoints import AtomicCheckpointIO, read_checkpoint, resume_point
-from gkd.training.network_training import damage_of, write_network
+from gkd.training.network_training import damage_of, write_finished
 from gkd.training.run_directory import RunDirectory
 from gkd.training.run_lock import locked
 from gkd.training.weights import load_weights, read_weights, write_weights
@@ -59,16 +60,21 @@ def _read_own(folder: Path) -> object:
 
 
 def _write_finished(folder: Path) -> None:
-    write_network(folder, _model(), {"test": {"accuracy": 0.5}, "seed": 0})
+    summary = {"test": {"accuracy": 0.5}, "seed": 0}
+    write_finished(folder, _model(), torch.arange(9), summary)
 
 
 def _finished(folder: Path) -> object:
     """What a resumed run makes of a finished network: nothing, or that it is finished again."""
     if damage := damage_of(folder):
-        assert "summary.json" in damage or "weights.safetensors" in damage
+        assert any(name in damage for name in ("summary.json", "weights.", "answers."))
         return "damaged"
     return plain(
-        [read_sealed_json(folder / "summary.json"), read_weights(folder / "weights.safetensors")]
+        [
+            read_sealed_json(folder / "summary.json"),
+            read_weights(folder / "weights.safetensors"),
+            read_answers(folder),
+        ]
     )
 
 
@@ -261,6 +267,7 @@ READERS = [
         b'"checksum"',
     ),
     Reader("finished-weights", _write_finished, "weights.safetensors", SAFETENSORS, _finished),
+    Reader("finished-answers", _write_finished, "answers.safetensors", SAFETENSORS, _finished),
     Reader("finished-summary", _write_finished, "summary.json", JSON, _finished),
     Reader("checkpoint", _write_checkpoints, "last.ckpt", PICKLED, _read_checkpoint, b"PK"),
     *(
