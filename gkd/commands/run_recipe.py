@@ -9,6 +9,7 @@ import typer
 
 from gkd.errors import DataError, ParameterError
 from gkd.recipe.file import read_recipe
+from gkd.training.ranks import by_torchrun, first_speaks
 
 if TYPE_CHECKING:
     from gkd.training.recipe_run import Run
@@ -64,6 +65,7 @@ class RunOptions:
         return [*(self.settings or ()), *seeds, *precision, *most]
 
 
+@first_speaks()
 def run_recipe(recipe: str, options: RunOptions) -> None:
     """Train all networks of a recipe, write the report, print the table.
 
@@ -101,13 +103,14 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
     def resuming() -> str:
         out = [] if options.out else ["--out", str(run.directory.folder)]
         resume = [] if options.resume else ["--resume"]
-        return f"resume with:\n  {command_line(*out, *resume)}"
+        how = "with torchrun as before, and" if by_torchrun() else "with"
+        return f"resume {how}:\n  {command_line(*out, *resume)}"
 
     try:
         run.train(undecided_methods)
         report(run)
     except FailedNetworks as error:
-        if any(run.directory.folder.rglob("summary.json")):
+        if run.first_process and any(run.directory.folder.rglob("summary.json")):
             report(run)
         error.add_note(resuming())
         raise

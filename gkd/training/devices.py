@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from gkd.errors import ParameterError, suggestion
+from gkd.training.ranks import by_torchrun, machines, world_size
 
 _AVAILABLE: dict[str, Callable[[], bool]] = {
     "cpu": lambda: True,
@@ -22,10 +23,12 @@ class Devices:
     Args:
         kind: ``"cpu"``, ``"cuda"`` or ``"mps"``.
         count: processes, one per device; each takes its share of every batch.
+        machines: that have them, each as many.
     """
 
     kind: str
     count: int = 1
+    machines: int = 1
 
     @classmethod
     def of(cls, kind: str = "auto", count: int = 1) -> "Devices":
@@ -40,8 +43,21 @@ class Devices:
         if kind not in _AVAILABLE:
             raise ParameterError(f"no device {kind!r}: {suggestion(kind, ['auto', *_AVAILABLE])}")
         if not _AVAILABLE[kind]():
-            here = ", ".join(name for name, available in _AVAILABLE.items() if available())
-            raise ParameterError(f"this machine has no {kind} that torch can use; it has: {here}")
+            there = ", ".join(name for name, available in _AVAILABLE.items() if available())
+            raise ParameterError(f"this machine has no {kind} that torch can use; it has: {there}")
+        if by_torchrun():
+            if count not in (1, world_size()):
+                raise ParameterError(
+                    f"--devices {count}: torchrun has started {world_size()} processes; leave "
+                    "--devices out"
+                )
+            here = world_size() // machines()
+            if kind == "cuda" and here > torch.cuda.device_count():
+                raise ParameterError(
+                    f"torchrun has started {here} processes on this machine, which has "
+                    f"{torch.cuda.device_count()} devices"
+                )
+            return cls(kind, world_size(), machines())
         found = torch.cuda.device_count() if kind == "cuda" else None
         if count < 1 or (found is not None and count > found):
             most = found or os.cpu_count() or "the number of cores"

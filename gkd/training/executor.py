@@ -1,7 +1,6 @@
 """Where the networks of a run are trained: here, one after another, or by workers."""
 
 import pickle
-import socket
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -12,13 +11,14 @@ from typing import ClassVar, TextIO, cast
 import torch
 from rich.console import Console
 
-from gkd.errors import DataError, GkdError, ParameterError
+from gkd.errors import GkdError, ParameterError
 from gkd.files import remove_partial_files
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.training.devices import Devices
 from gkd.training.failures import ProcessDied, explained
 from gkd.training.networks import Job, Networks
+from gkd.training.ranks import is_of_others, wait_for_all
 from gkd.training.run_directory import RunDirectory
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -55,16 +55,22 @@ class Serial(Executor):
             if job.teacher in failures:
                 failures[job] = _untrained_teacher(networks, job)
                 continue
+            title = networks.identity(job).title
             try:
                 networks.train(job)
             except ProcessDied as error:
-                raise ProcessDied(f"{networks.identity(job).title}: {error}") from error
+                raise ProcessDied(f"{title}: {error}") from error
             except OSError:  # of the machine, not of the network
                 raise
             except Exception as error:
-                if networks.devices.count > 1:  # other processes wait for this one
-                    raise
+                if is_of_others(error):
+                    raise ProcessDied(
+                        f"{title}: a process that trains with this one has ended"
+                    ) from error
                 failures[job] = error
+                if networks.devices.count > 1:  # other processes wait for this one
+                    return failures
+            wait_for_all()
         return failures
 
 
@@ -137,12 +143,7 @@ class Trainee:
 
     def _unpacked(self) -> Networks:
         assignment: Assignment = pickle.loads(self.assignment)
-        folder = assignment.directory.folder
-        if not folder.is_dir():
-            raise DataError(
-                f"{socket.gethostname()} has no {folder}: the run's folder and the data must be "
-                "under the same paths on all machines"
-            )
+        assignment.directory.check_visible()
         torch.set_num_threads(assignment.threads)
         return Networks(
             assignment.file,

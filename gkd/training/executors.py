@@ -8,6 +8,7 @@ from gkd.errors import ParameterError, suggestion
 from gkd.training.devices import Devices
 from gkd.training.executor import Executor, Pool, Serial
 from gkd.training.process_pool import ProcessPool
+from gkd.training.ranks import by_torchrun
 from gkd.training.ray_pool import RayPool
 
 POOLS: dict[str, type[Pool]] = {"process": ProcessPool, "ray": RayPool}
@@ -31,8 +32,15 @@ def executor_for(
             torch's own number shared among the processes of this machine, one on a cluster.
 
     Raises:
-        ParameterError: there is no such pool.
+        ParameterError: there is no such pool, or torchrun has started the processes.
     """
+    if by_torchrun():
+        if jobs is not None or name is not None:
+            raise ParameterError(
+                "--jobs and --executor: torchrun has started the processes already, which train "
+                "one network after another together"
+            )
+        return Serial()
     if name is not None and name not in POOLS:
         raise ParameterError(f"--executor: no executor {name!r}; {suggestion(name, POOLS)}")
     if name is None and (jobs or 1) * devices.count == 1:

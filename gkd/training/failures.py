@@ -5,8 +5,6 @@ import signal
 import traceback
 from collections.abc import Mapping
 
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
-
 from gkd.errors import GkdError
 
 
@@ -64,6 +62,8 @@ def end_of_loader(error: Exception) -> str | None:
     >>> end_of_loader(RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "))
     '(pid 7) was killed by a signal: Killed'
     """
+    from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
+
     # Torch may notice its end by a signal, between any two statements, and says it in words ...
     words = re.search(r"DataLoader worker \(pid (\d+)\) is killed by signal: ([^.]*)", str(error))
     if words is not None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -49,6 +50,7 @@ from gkd.training.failures import ProcessDied, end_of_loader
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import TermWatch, progress
+from gkd.training.ranks import by_torchrun
 from gkd.training.termination import KeepTermination
 from gkd.training.weights import read_weights, write_weights
 
@@ -154,6 +156,7 @@ class NetworkTraining:
     def trainer(self) -> Trainer:
         """Lightning's trainer for this network."""
         context, callbacks = self.context, []
+        environment = TorchElasticEnvironment() if by_torchrun() else LightningEnvironment()
         if context.devices.count == 1:
             # Lightning took it from the environment, where a scheduler's may stand.
             rank_zero_only.rank = 0  # type: ignore[attr-defined]  # it is a function's attribute
@@ -164,7 +167,8 @@ class NetworkTraining:
             loggers = [TensorBoardLogger(self.folder, name="", version="tensorboard")]
         return Trainer(
             accelerator=context.devices.kind,
-            devices=context.devices.count,
+            devices=context.devices.count // context.devices.machines,
+            num_nodes=context.devices.machines,
             # A term without weight in an epoch leaves its adapter without a gradient.
             strategy="ddp_find_unused_parameters_true" if context.devices.count > 1 else "auto",
             precision=context.precision,  # type: ignore[arg-type]  # checked by the recipe
@@ -182,7 +186,7 @@ class NetworkTraining:
                 KeepTermination(),
             ],
             # Named, or a scheduler's variables in the environment would choose another.
-            plugins=[AtomicCheckpointIO(), LightningEnvironment()],
+            plugins=[AtomicCheckpointIO(), environment],
             logger=loggers,
             enable_progress_bar=context.console.is_terminal,
             enable_model_summary=False,

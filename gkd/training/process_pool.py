@@ -160,6 +160,7 @@ def _variables(devices: Devices, threads: int, slot: int, rank: int, port: int) 
             "NODE_RANK": "0",
             "LOCAL_RANK": str(rank),
             "WORLD_SIZE": str(devices.count),
+            "TORCHELASTIC_RUN_ID": "",
             # Of every network, each process would warn that some gradients may be missing.
             "TORCH_CPP_LOG_LEVEL": os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR"),
         }

@@ -18,6 +18,7 @@ from gkd.training.executor import Executor
 from gkd.training.executors import executor_for
 from gkd.training.failures import FailedNetworks, explained
 from gkd.training.networks import Job, Networks
+from gkd.training.ranks import agreement, by_torchrun, is_first, joined, of_first
 from gkd.training.run_directory import RunDirectory, new_folders, newest_folder
 from gkd.training.run_lock import locked
 from gkd.training.termination import terminable
@@ -69,21 +70,13 @@ class Run:
         with ExitStack() as stack:
             stack.enter_context(self.host.activated())
             stack.enter_context(terminable())
-            if self.resumed and self.first_process:
-                stack.enter_context(locked(self.directory.folder))
-            notes = networks.experiment.dry_run(self.devices)
-            if self.first_process:
-                data = fingerprint(networks.experiment.dataset)
-                now = environment(self.host, self.devices, recipe.seeds) | {"data": data}
-                if self.resumed:
-                    if told := self.directory.resume(now):
-                        self.say(told)
-                else:
-                    self.directory.start(recipe, now)
-                    stack.enter_context(locked(self.directory.folder))
-                self.say(f"run folder: {self.directory.folder}")
-            for note in notes:
-                self.say(f"warning: {note}")
+            stack.enter_context(joined())
+            with agreement(self.devices.torch_device):
+                self._begin(networks, stack)
+            if by_torchrun():
+                self.directory.folder = of_first(self.directory.folder.resolve())
+            with agreement(self.devices.torch_device):
+                self.directory.check_visible()
             self._train(networks, networks.jobs)
             if recipe.max_seeds is not None and undecided is not None:
                 self._train_more_seeds(networks, recipe.max_seeds, undecided)
@@ -93,7 +86,7 @@ class Run:
     def _train(self, networks: Networks, jobs: Sequence[Job]) -> None:
         unfinished = []
         for job in jobs:
-            if networks.finished(job):
+            if of_first(self.first_process and networks.finished(job)):
                 self.say(f"{networks.identity(job).title}: finished before")
             else:
                 unfinished.append(job)
@@ -109,13 +102,33 @@ class Run:
         recipe, seeds = self.file.recipe, list(self.file.recipe.seeds)
         plain = [method.name for method in recipe.methods if not method.terms]
         while len(seeds) < max_seeds:
-            left = undecided(self.directory.folder, seeds)
+            first = self.first_process
+            left = of_first(undecided(self.directory.folder, seeds) if first else ())
             if not left:
                 break
             self.say(f"undecided after {len(seeds)} seeds: {', '.join(left)}")
             seeds.append(max(seeds) + 1)
             jobs = networks.jobs_of(seeds[-1:], {*left, *plain})
             self._train(networks, [job for job in jobs if job not in networks.jobs])  # the teacher
+
+    def _begin(self, networks: Networks, stack: ExitStack) -> None:
+        """Check everything, then make the folder, or look at what is there; it is then locked."""
+        if self.resumed and self.first_process:
+            stack.enter_context(locked(self.directory.folder))
+        notes = networks.experiment.dry_run(self.devices)
+        if not self.first_process:
+            return
+        data = fingerprint(networks.experiment.dataset)
+        now = environment(self.host, self.devices, self.file.recipe.seeds) | {"data": data}
+        if self.resumed:
+            if told := self.directory.resume(now):
+                self.say(told)
+        else:
+            self.directory.start(self.file.recipe, now)
+            stack.enter_context(locked(self.directory.folder))
+        self.say(f"run folder: {self.directory.folder}")
+        for note in notes:
+            self.say(f"warning: {note}")
 
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""
@@ -141,6 +154,10 @@ def open_run(
         RecipeError: a new run's folder is in use, or there is nothing of this recipe to resume.
     """
     file = file.with_absolute_paths(host)
+    executor = executor or executor_for(devices)
+    if not is_first():
+        quiet = Console(quiet=True)
+        return Run(file, host, RunDirectory(Path()), devices, quiet, executor, resume, False)
     if resume:
         directory = RunDirectory(out or newest_folder(file.name))
         directory.check_recipe(file.recipe)
@@ -148,5 +165,4 @@ def open_run(
         folders = iter((out,)) if out else new_folders(file.name)
         directory = RunDirectory(next(folders), folders)
         directory.check_new()
-    executor = executor or executor_for(devices)
     return Run(file, host, directory, devices, console, executor, resume)

@@ -1,6 +1,7 @@
 """The folder of a run: where it is, what is in it, whether it may be gone on with."""
 
 import shutil
+import socket
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -150,6 +151,18 @@ class RunDirectory:
         remove_partial_files(self.folder)
         write_sealed_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})
         return told
+
+    def check_visible(self) -> None:
+        """Make sure that this machine has the run's folder.
+
+        Raises:
+            DataError: it has not.
+        """
+        if not self.folder.is_dir():
+            raise DataError(
+                f"{socket.gethostname()} has no {self.folder}: the run's folder and the data must "
+                "be under the same paths on all machines"
+            )
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Make sure that the run in the folder is one of ``recipe``.

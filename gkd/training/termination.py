@@ -43,10 +43,11 @@ def terminable() -> Iterator[None]:
 class KeepTermination(Callback):
     """Puts the handler back that Lightning replaces when it begins to train.
 
-    Lightning's would let the epoch go on, then return as if the training had come to its end.
+    Lightning's would let the epoch go on, then return as if the training had come to its end; where
+    several processes train together, it waits for the others for ever.
     """
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put it back, where there was one."""
         handler = trainer._signal_connector._original_handlers.get(signal.SIGTERM)
         if handler is _raise:
