@@ -79,7 +79,7 @@ def test_runs_go_to_a_new_folder_each_and_resume_finds_the_newest(tmp_path, caps
 
 
 def test_interrupts_say_how_to_resume(tmp_path, capsys, monkeypatch):
-    def interrupted(self: Run) -> None:
+    def interrupted(self: Run, *_: object) -> None:
         self.directory.start(self.file.recipe, {})
         raise KeyboardInterrupt
 
@@ -100,7 +100,7 @@ def test_interrupts_say_how_to_resume(tmp_path, capsys, monkeypatch):
 def test_failures_say_how_to_resume(tmp_path, capsys, monkeypatch, error, words):
     train = Run.train
 
-    def failing(self: Run) -> None:
+    def failing(self: Run, *_: object) -> None:
         train(self)
         raise error
 
