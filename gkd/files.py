@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import math
 import os
+import re
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ if TYPE_CHECKING:  # most of what reads and writes files has no tensors
     from torch import Tensor
 
 _SEAL = "sha256"
+_LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 _COMMENT = f"# {_SEAL} "
 
 
@@ -67,7 +71,9 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         DataError: the file cannot be read, is damaged or was changed.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        # JSON has no NaN and no infinity: numbers that are none are null.
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -81,9 +87,31 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
 
 
 def write_sealed_text(path: Path, text: str) -> None:
-    """Write a text file in which ``#`` begins comments, the last of which is a checksum."""
+    """Write a text file in which ``#`` begins comments, the first and last of which are checksums.
+
+    One may be cut off together with some of the text.
+    """
     text = text if text.endswith("\n") else text + "\n"
-    write_text(path, f"{text}{_COMMENT}{hashlib.sha256(text.encode()).hexdigest()}\n")
+    seal = f"{_COMMENT}{hashlib.sha256(text.encode()).hexdigest()}\n"
+    write_text(path, f"{seal}{text}{seal}")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Return the content of a TOML document.
+
+    Raises:
+        ValueError: it is none, with line and column; Python's own errors are in the same form.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    except ValueError as error:  # about an integer of thousands of digits
+        start = match.start() if (match := _LONG_NUMBER.search(text)) else 0
+        line, column = 1 + text.count("\n", 0, start), start - text.rfind("\n", 0, start)
+        raise ValueError(f"{error} (at line {line}, column {column})") from error
 
 
 def read_sealed_text(path: Path) -> str:
@@ -98,12 +126,23 @@ def read_sealed_text(path: Path) -> str:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged: {error}") from error
-    text, found, seal = whole.rpartition(_COMMENT)
-    if not found:
-        return whole
-    if seal.strip() != hashlib.sha256(text.encode()).hexdigest():
+    text, seals = whole, []
+    if text.startswith(_COMMENT):
+        first, _, text = text.partition("\n")
+        seals.append(first.removeprefix(_COMMENT))
+    text, found, last = text.rpartition(_COMMENT)
+    if found:
+        seals.append(last.strip())
+    else:
+        text = last
+    if set(seals) - {hashlib.sha256(text.encode()).hexdigest()}:
         raise DataError(f"{path} is damaged: its content is not what was written")
     return text
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: Mapping[str, str]) -> None:

@@ -107,7 +107,7 @@ class EntryFiles:
             edges = parts.pop("edge_index", None)
             parts["graph"] = None if edges is None else Graph(edges, about["num_nodes"])
             return Entry(View(**parts), tuple(about["company"]))
-        except (DataError, ValueError, TypeError, KeyError):
+        except (DataError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     def _place(self, id: str, key: str) -> tuple[str, Path]:

@@ -2,7 +2,6 @@
 
 import math
 import re
-import tomllib
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ import tomlkit
 from pydantic import ValidationError
 
 from gkd.errors import GkdError, RecipeError, shown, suggestion
+from gkd.files import parse_toml
 from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
@@ -24,9 +24,6 @@ from gkd.recipe.shipped import recipe_files, shipped_recipes
 
 if TYPE_CHECKING:  # the host needs torch, which reading a recipe does not
     from gkd.hosting.host import Host
-
-
-_LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 
 
 @dataclass(frozen=True)
@@ -96,20 +93,15 @@ def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
     where = str(source) if isinstance(source, Path) else source.name
     try:
         text = source.read_text(encoding="utf-8-sig")
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{where}: cannot be read: {error}") from error
+    try:
+        data = parse_toml(text)
+    except ValueError as error:
         # The parser's "... (at line 3, column 5)" becomes the form that editors jump to.
         words = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
         what, *position = words.groups() if words else (str(error),)
         raise RecipeError(f"{':'.join([where, *position])}: not valid TOML: {what}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{where}: cannot be read: {error}") from error
-    except RecursionError as error:
-        raise RecipeError(f"{where}: not valid TOML: it is nested too deep") from error
-    except ValueError as error:  # of Python, about an integer of thousands of digits
-        match = _LONG_NUMBER.search(text)
-        line = 1 + text.count("\n", 0, match.start() if match else 0)
-        raise RecipeError(f"{where}:{line}: not valid TOML: {error}") from error
     set_paths = apply_settings(map(Setting.of, settings), data)
     origins = Origins(where, key_lines(text), set_paths)
     _require_numbers(data, origins)

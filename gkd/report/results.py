@@ -1,27 +1,40 @@
 """Everything a report says about a run, collected from its directory."""
 
-import json
-import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    NonNegativeInt,
+    ValidationError,
+    model_validator,
+)
 
 from gkd.errors import DataError
 from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.metric import Metric
-from gkd.files import read_sealed_json, read_sealed_text
-from gkd.recipe.model import BASELINE, FORMER_BASELINE, with_current_names
+from gkd.files import read_sealed_json
+from gkd.recipe.model import BASELINE, FORMER_BASELINE
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.reaching import Reached, reaching
+from gkd.report.run_files import (
+    RECIPE,
+    RunEnvironment,
+    RunRecipe,
+    read_environment,
+    read_recipe_of_run,
+)
 from gkd.report.summary import Summary, name_of, summaries
 from gkd.training.run_directory import method_folder
 
-_RECIPE = "recipe.toml"
-_ENVIRONMENT = "environment.json"
+Coordinate = Annotated[float, Field(ge=-1e100, le=1e100)]
 
 
 class FeatureSpace(BaseModel):
@@ -39,10 +52,17 @@ class FeatureSpace(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     sample: str
-    node: int
+    node: NonNegativeInt
     tap: str
-    pos: list[list[float]]
-    distances: dict[str, list[float]]
+    pos: list[Annotated[list[Coordinate], Field(min_length=1, max_length=3)]]
+    distances: Annotated[dict[str, list[Coordinate]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        sizes = {len(self.pos), *map(len, self.distances.values())}
+        if len(sizes) > 1 or self.node >= len(self.pos) or len(set(map(len, self.pos))) > 1:
+            raise ValueError(f"has positions and distances of {sorted(sizes)} points")
+        return self
 
 
 class FeatureSpaces(BaseModel):
@@ -109,8 +129,8 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
     Raises:
         DataError: It is not a run directory, or a file in it cannot be read.
     """
-    text, recipe, environment = _read_files(directory)
-    names = [str(method["name"]) for method in recipe["methods"]]
+    (text, recipe), environment = _read_recipe(directory), read_environment(directory)
+    names = [method.name for method in recipe.methods]
     methods = [BASELINE, *(name for name in names if name != BASELINE)]
     finished = _current_summaries(directory, methods)
     if seeds is not None:
@@ -119,18 +139,16 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
     metrics = {metric.name: metric for one in finished for metric in one.metrics}
     metric, baselines = metrics.get(primary, Metric(primary)), _baselines(recipe, methods)
     done = {one.key for one in finished}
-    expected = [
-        ("student", method, int(seed)) for method in methods for seed in recipe.get("seeds", (0,))
-    ]
+    expected = [("student", method, seed) for method in methods for seed in recipe.seeds]
     missing = [name_of(key) for key in expected if key not in done]
-    if "teacher" in recipe and not any(network == "teacher" for network, _, _ in done):
+    if recipe.teacher is not None and not any(network == "teacher" for network, _, _ in done):
         missing.insert(0, "teacher")  # of whatever seed: runs have one
     return Results(
-        title=str(recipe.get("title") or directory.name),
+        title=recipe.title or directory.name,
         directory=directory.resolve().name,
         recipe=text,
-        hardware=environment.get("hardware"),
-        versions=environment.get("versions") or {},
+        hardware=environment.hardware,
+        versions=environment.versions,
         protocol=_protocol(finished, recipe, environment),
         primary_metric=primary,
         metrics=list(metrics.values()),
@@ -138,7 +156,7 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
         missing=missing,
         rows=summary_rows(finished, primary, agreements(directory, finished)),
         comparisons=compare_methods(
-            finished, metric, baselines, sequential=recipe.get("max_seeds") is not None
+            finished, metric, baselines, sequential=recipe.max_seeds is not None
         ),
         reached=reaching(finished, metric, baselines),
         feature_spaces=feature_spaces(directory, methods),
@@ -185,12 +203,12 @@ def undecided_methods(directory: Path, seeds: Collection[int]) -> list[str]:
 def nearest_run(path: Path) -> Path | None:
     """Find the run directory that was probably meant: around, in or beside a folder."""
     for parent in path.parents:
-        if (parent / _RECIPE).is_file():
+        if (parent / RECIPE).is_file():
             return parent
-    inside = sorted(path.glob(f"*/{_RECIPE}"))
+    inside = sorted(path.glob(f"*/{RECIPE}"))
     if inside:
         return max(inside, key=lambda file: file.stat().st_mtime).parent
-    beside = {file.parent.name: file.parent for file in path.parent.glob(f"*/{_RECIPE}")}
+    beside = {file.parent.name: file.parent for file in path.parent.glob(f"*/{RECIPE}")}
     close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
     return beside[close[0]] if close else None
 
@@ -206,7 +224,11 @@ def feature_spaces(directory: Path, methods: Sequence[str]) -> FeatureSpaces | N
         DataError: A file is not what training writes.
     """
     folders = sorted(
-        {path.parent.name for path in directory.glob(f"students/*/seed-*/{FEATURE_SPACE}")},
+        {
+            path.parent.name
+            for path in directory.glob(f"students/*/seed-*/{FEATURE_SPACE}")
+            if re.fullmatch(r"seed-[0-9]{1,20}", path.parent.name)
+        },
         key=lambda name: int(name.removeprefix("seed-")),
     )
     if not folders:
@@ -227,25 +249,15 @@ def feature_spaces(directory: Path, methods: Sequence[str]) -> FeatureSpaces | N
     )
 
 
-def _read_files(directory: Path) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """Text and content of a run's recipe, and its environment, empty where it has none."""
-    path = directory / _RECIPE
+def _read_recipe(directory: Path) -> tuple[str, RunRecipe]:
     try:
-        if not path.is_file():
-            raise FileNotFoundError(path)
-        text = read_sealed_text(path)
-        recipe = tomllib.loads(text)
+        return read_recipe_of_run(directory)
     except FileNotFoundError as error:
         near = nearest_run(directory)
         hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
         raise DataError(
-            f"{directory} is not a run directory (it has no {_RECIPE}): {hint}"
+            f"{directory} is not a run directory (it has no {RECIPE}): {hint}"
         ) from error
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{path} is not TOML: {error}") from error
-    recipe["methods"] = with_current_names(recipe.get("methods", []))
-    path = directory / _ENVIRONMENT
-    return text, recipe, read_sealed_json(path) if path.is_file() else {}
 
 
 def _current_summaries(directory: Path, methods: list[str]) -> list[Summary]:
@@ -276,13 +288,11 @@ def _primary_metric(directory: Path, finished: list[Summary]) -> str:
     return names.pop() if names else ""
 
 
-def _baselines(recipe: Mapping[str, Any], methods: list[str]) -> dict[str, str]:
+def _baselines(recipe: RunRecipe, methods: list[str]) -> dict[str, str]:
     """By method, another that trains the same student without terms: the first."""
-    own: dict[str, Mapping[str, Any]] = {
-        str(method["name"]): method for method in recipe["methods"]
-    }
-    students = {name: own.get(name, {}).get("student") for name in methods}
-    plain = [name for name in methods if not own.get(name, {}).get("terms")]
+    own = {method.name: method for method in recipe.methods}
+    students = {name: own[name].student if name in own else None for name in methods}
+    plain = [name for name in methods if name not in own or not own[name].terms]
     first = {
         name: next((other for other in plain if students[other] == students[name]), name)
         for name in methods
@@ -294,15 +304,15 @@ def _feature_space(path: Path) -> FeatureSpace | None:
     if not path.is_file():
         return None
     try:
-        return FeatureSpace.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, ValidationError) as error:
+        return FeatureSpace.model_validate(read_sealed_json(path))
+    except (DataError, ValidationError) as error:
         raise DataError(
             f"{path} is damaged; delete its folder, and the network is trained again"
         ) from error
 
 
 def _protocol(
-    finished: list[Summary], recipe: Mapping[str, Any], environment: Mapping[str, Any]
+    finished: list[Summary], recipe: RunRecipe, environment: RunEnvironment
 ) -> dict[str, str]:
     """How the numbers came about, for whoever wants to judge or repeat them."""
     if not finished:
@@ -317,7 +327,7 @@ def _protocol(
     teachers = sum(one.network == "teacher" for one in finished)
     covered = "seeds and of their splits" if teachers > 1 else "seeds, not of test data"
     protocol = {
-        "dataset": str(recipe.get("dataset", {}).get("name", "unknown")),
+        "dataset": str(recipe.dataset.get("name", "unknown")),
         "epochs": ", ".join(epochs),
         "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),
@@ -326,14 +336,14 @@ def _protocol(
         "by 5 %",
         "ms/sample": "inference on one sample at a time, median of repeated passes",
     }
-    if "device" in environment:
-        places = [environment, *environment.get("resumed", [])]
+    if environment.device is not None:
+        places = [environment, *environment.resumed]
         place = ", then ".join(
-            dict.fromkeys(f"{e.get('devices', 1)} × {e.get('device', '?')}" for e in places)
+            dict.fromkeys(f"{where.devices} × {where.device or '?'}" for where in places)
         )
-        protocol["device"] = f"{place}, precision {recipe.get('precision', '32-true')}"
-    if "command" in environment:
-        protocol["command"] = str(environment["command"])
+        protocol["device"] = f"{place}, precision {recipe.precision}"
+    if environment.command is not None:
+        protocol["command"] = environment.command
     return protocol
 
 

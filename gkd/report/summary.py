@@ -4,13 +4,31 @@ import math
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from gkd.errors import DataError, mistakes
 from gkd.evaluation.metric import Metric
 from gkd.files import read_sealed_json
 
 FILE_NAME = "summary.json"
+_LARGEST = 1e100
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, le=_LARGEST)]
+
+
+def _small(value: float) -> float:
+    if abs(value) > _LARGEST:
+        raise ValueError(f"must be a number up to {_LARGEST}, got {value}")
+    return value
 
 
 def _number(value: object) -> object:
@@ -18,9 +36,11 @@ def _number(value: object) -> object:
     return math.nan if value is None or infinite else value
 
 
-# JSON knows no NaN: a value that is there but is not a number travels as null.
+# JSON knows no NaN: a value that is there but is not a number travels as null. What is larger is
+# damage: its square, of which deviations are made, is no number.
 Number = Annotated[
     float,
+    AfterValidator(_small),
     BeforeValidator(_number),
     PlainSerializer(lambda value: value if math.isfinite(value) else None),
 ]
@@ -59,21 +79,21 @@ class Summary(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     network: Literal["teacher", "student"]
-    method: str
-    seed: int
-    parameters: int
+    method: Annotated[str, Field(max_length=200)]  # it is that of a folder, too
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+    parameters: Count
     test: dict[str, Number]
     primary_metric: str | None = None
     metrics: list[Metric] = []
-    milliseconds_per_sample: float
-    epochs: int | None = None
-    best_epoch: int | None = None
+    milliseconds_per_sample: Seconds
+    epochs: Count | None = None
+    best_epoch: Count | None = None
     selection: str | None = None
     training: dict[str, Number] = {}
     validation: dict[str, Number] = {}
-    training_seconds: float | None = None
-    seconds_per_epoch: float | None = None
-    peak_memory_bytes: int | None = None
+    training_seconds: Seconds | None = None
+    seconds_per_epoch: Seconds | None = None
+    peak_memory_bytes: Count | None = None
     history: list[dict[str, Number]] = []
     certainty: dict[str, Number] = {}
 
@@ -94,7 +114,7 @@ def read_summary(path: Path) -> Summary:
     except ValidationError as error:
         place, sentence = next(mistakes(error, Summary))
         where = ".".join(map(str, place)) or "the whole file"
-        raise DataError(f"{path} is not a summary: {where}: {sentence}") from error
+        raise DataError(f"{path} is not a summary: {where[:100]}: {sentence}") from error
 
 
 def summaries(folder: Path) -> list[Summary]:

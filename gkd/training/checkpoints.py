@@ -1,6 +1,7 @@
 """The best and the last checkpoint of a network, each whole at any moment."""
 
-from io import BytesIO
+from hashlib import sha256
+from io import SEEK_END, BytesIO
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
@@ -17,6 +18,8 @@ from gkd.recipe.model import TrainingRecipe
 from gkd.training.epoch_selection import Selection
 from gkd.training.learning_rate import learning_rate_factor
 
+_SEAL = b"sha256 "
+_LONGEST = 500  # characters of another library's words
 BEST, LAST, PREVIOUS = "best.ckpt", "last.ckpt", "previous.ckpt"
 
 
@@ -112,16 +115,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         DataError: it is missing or damaged.
     """
     try:
-        # Torch does not look at the checksums of the archive that a checkpoint is.
-        with ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise BadZipFile(f"{damaged} has another checksum")
+        _check_seal(path)
         checkpoint: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        if not isinstance(checkpoint, dict) or not isinstance(checkpoint["state_dict"], dict):
+            raise TypeError("it holds no state_dict")
     except Exception as error:  # of a damaged file, anything
-        raise DataError(
-            f"checkpoint {path} cannot be read ({type(error).__name__}: {error})"
-        ) from error
+        what = f"{type(error).__name__}: {str(error)[:_LONGEST]}"
+        raise DataError(f"checkpoint {path} cannot be read ({what})") from error
     return checkpoint
 
 
@@ -148,7 +148,29 @@ def resume_point(folder: Path) -> tuple[Path | None, list[str]]:
 def _save(checkpoint: dict[str, Any], path: Path) -> None:
     buffer = BytesIO()  # a disk that is full would be torch's own error, without its name
     torch.save(checkpoint, buffer)
+    # An archive may end with a comment, whose length is its last number.
+    buffer.seek(-2, SEEK_END)
+    buffer.write((len(_SEAL) + 2 * sha256().digest_size).to_bytes(2, "little"))
+    seal = sha256(buffer.getbuffer()).hexdigest()
+    buffer.write(_SEAL + seal.encode())
     path.write_bytes(buffer.getbuffer())
+
+
+def _check_seal(path: Path) -> None:
+    """Make sure that a checkpoint is what was written.
+
+    Older ones have the checksums of their members alone, which torch does not look at.
+    """
+    content = path.read_bytes()
+    whole, found, seal = content.rpartition(_SEAL)
+    if found:
+        if sha256(whole).hexdigest().encode() != seal:
+            raise BadZipFile("it has another checksum")
+        return
+    with ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise BadZipFile(f"{damaged} has another checksum")
 
 
 def upgrade_checkpoint(checkpoint: dict[str, Any], monitor: str, training: TrainingRecipe) -> None:

@@ -11,7 +11,7 @@ from gkd.data import AbstractDataset, Sample
 from gkd.distillation.inputs import inputs_or
 from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.evaluation.feature_distances import FILE_NAME, feature_distances
-from gkd.files import write_json
+from gkd.files import write_sealed_json
 from gkd.recipe.model import FeatureSpaceRecipe
 from gkd.training.lightning_module import DistillationModule
 
@@ -77,7 +77,7 @@ class FeatureSpace:
             "pos": self.sample.pos.tolist(),
             "distances": views,
         }
-        write_json(folder / FILE_NAME, content)
+        write_sealed_json(folder / FILE_NAME, content)
 
     def write_trained(self, folder: Path, teacher: nn.Module) -> None:
         """Write the view of the trained teacher."""

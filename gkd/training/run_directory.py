@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gkd.errors import DataError, RecipeError
 from gkd.files import (
+    parse_toml,
     read_sealed_json,
     read_sealed_text,
     remove_partial_files,
@@ -174,8 +175,10 @@ class RunDirectory:
         if not path.is_file():
             raise RecipeError(f"--resume: {self.folder} is not a run: it has no {_RECIPE}")
         try:
-            then = tomllib.loads(read_sealed_text(path))
-        except tomllib.TOMLDecodeError as error:
+            then = parse_toml(read_sealed_text(path))
+        except DataError:
+            raise
+        except ValueError as error:
             raise RecipeError(f"--resume: {path} is damaged: {error}") from error
         with suppress(ValidationError):  # what the recipe left out has since become a setting
             then = tomllib.loads(resolved_toml(Recipe.model_validate(then)))

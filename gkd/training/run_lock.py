@@ -48,6 +48,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _holder(folder: Path) -> str:
     try:
         holder = json.loads((folder / _HOLDER).read_text(encoding="utf-8"))
-        return ": process {process} on {host} trains in it since {since}".format(**holder)
-    except (OSError, ValueError, LookupError, TypeError):  # it is just beginning
+        process, host, since = (str(holder[key])[:100] for key in ("process", "host", "since"))
+        return f": process {process} on {host} trains in it since {since}"
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):  # it is just beginning
         return ": another process trains in it"

@@ -81,7 +81,8 @@ def examine(name: str, inputs: int, seed: int) -> Outcome:
                     case "end", _, _:
                         return outcome
                     case "broken", what, _:
-                        raise RuntimeError(f"{name} does not read what is whole: {what}")
+                        outcome.add(Find("whole", f"what is whole is not read: {what}"), 0, b"")
+                        return outcome
         process.kill()
         process.join()
         outcome.add(answer or Find("death", f"exit code {process.exitcode}"), index, content)

@@ -56,7 +56,8 @@ class Find:
     """What a reader did that it should not.
 
     Args:
-        kind: ``exception``, ``unnamed``, ``invalid``, ``silent``, ``slow``, ``memory``, ``death``.
+        kind: ``exception``, ``unnamed``, ``invalid``, ``silent``, ``slow``, ``memory``, ``death``,
+            or ``whole`` where it does not even read what is not damaged.
         what: in words.
         place: where, so that one mistake is told once.
     """

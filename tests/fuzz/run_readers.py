@@ -14,7 +14,7 @@ from run_directories import ENVIRONMENT, complete_run
 from torch import nn
 
 from gkd.cache.entries import Entry, EntryFiles
-from gkd.evaluation.answers import read_answers
+from gkd.evaluation.answers import read_answers, write_answers
 from gkd.files import read_sealed_json, write_sealed_json, write_sealed_text
 from gkd.graph import Graph
 from gkd.loss import View
@@ -25,6 +25,8 @@ from gkd.training.network_training import damage_of, write_finished
 from gkd.training.run_directory import RunDirectory
 from gkd.training.run_lock import locked
 from gkd.training.weights import load_weights, read_weights, write_weights
+
+SEAL = b"sha256 "
 
 
 def _model() -> nn.Module:
@@ -120,13 +122,15 @@ _VIEW = View(
 )
 
 
+_DIGEST = {"x": 5, "number of nodes": 4}
+
+
 def _entries(folder: Path) -> EntryFiles:
     return EntryFiles(folder / "cache", ["a teacher"], torch.device("cpu"))
 
 
 def _write_entry(folder: Path) -> None:
-    entry = Entry(_VIEW, {"x": 5, "number of nodes": 4}, ("a", "b"))
-    assert _entries(folder).write("a", "features", entry)
+    assert _entries(folder).write("a", "features", _DIGEST, Entry(_VIEW, ("a", "b")))
     (path,) = (folder / "cache").iterdir()
     path.rename(folder / "entry")
 
@@ -135,11 +139,11 @@ def _read_entry(folder: Path) -> object:
     files = _entries(folder)
     target = files._place("a", "features")[1]
     target.write_bytes((folder / "entry").read_bytes())
-    entry = files.read("a", "features")
+    entry = files.read("a", "features", _DIGEST)
     if entry is None:  # counts as missing
-        entry = Entry(_VIEW, {"x": 5, "number of nodes": 4}, ("a", "b"))
+        entry = Entry(_VIEW, ("a", "b"))
     assert entry.view.graph is not None
-    return plain([entry.tensors, entry.view.graph.num_nodes, dict(entry.digest), entry.company])
+    return plain([entry.tensors, entry.view.graph.num_nodes, entry.company])
 
 
 def _write_run(folder: Path) -> None:
@@ -157,7 +161,9 @@ def _write_run(folder: Path) -> None:
     places = {"teacher": "trained", "students/lsp/seed-0": "1", "students/baseline/seed-0": "1"}
     for place, name in places.items():
         content = {**space, "distances": {name: [0.5, 0.0]}}
-        (folder / place / "feature_space.json").write_text(json.dumps(content))
+        write_sealed_json(folder / place / "feature_space.json", content)
+    for place in ("teacher", "students/lsp/seed-1"):
+        write_answers(folder / place, torch.tensor([0, 2, 1, 1]))
 
 
 def _report(folder: Path) -> object:
@@ -248,7 +254,7 @@ def _of_report(
             file,
             TEXT if file.endswith("toml") else JSON,
             read,
-            b"sha256" if sealed and name != "feature-space" else None,
+            (b"# sha256 " if file.endswith("toml") else b'"sha256"') if sealed else None,
             ("summary.json", "recipe.toml", "feature_space.json", "mixes networks"),
             share,
         )
@@ -269,16 +275,24 @@ READERS = [
     Reader("finished-weights", _write_finished, "weights.safetensors", SAFETENSORS, _finished),
     Reader("finished-answers", _write_finished, "answers.safetensors", SAFETENSORS, _finished),
     Reader("finished-summary", _write_finished, "summary.json", JSON, _finished),
-    Reader("checkpoint", _write_checkpoints, "last.ckpt", PICKLED, _read_checkpoint, b"PK"),
+    Reader("checkpoint", _write_checkpoints, "last.ckpt", PICKLED, _read_checkpoint, SEAL),
     *(
-        Reader(f"resume-{name}", _write_checkpoints, f"{name}.ckpt", PICKLED, _resume_point, b"PK")
+        Reader(f"resume-{name}", _write_checkpoints, f"{name}.ckpt", PICKLED, _resume_point, SEAL)
         for name in ("last", "best", "previous")
     ),
-    Reader("cache-entry", _write_entry, "entry", SAFETENSORS, _read_entry, b'"about"'),
+    Reader("cache-entry", _write_entry, "entry", SAFETENSORS, _read_entry, b'"checksum"'),
     Reader("resume-environment", _write_environment, "environment.json", JSON, _resume),
     Reader("resume-recipe", _write_demo, "recipe.toml", TEXT, _recipe_of_run, names=("--resume",)),
     Reader("lock", _write_holder, ".lock.json", JSON, _holder),
     *_of_report("report", _write_run, _report, 1.0),
+    Reader(
+        "report-answers",
+        _write_run,
+        "students/lsp/seed-1/answers.safetensors",
+        SAFETENSORS,
+        _report,
+        b'"checksum"',
+    ),
     *_of_report("report-old", _old_run, _report, 1.0),
     *_of_report("page", _old_run, _whole_report, 0.02),
 ]

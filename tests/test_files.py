@@ -1,0 +1,49 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from gkd.errors import DataError
+from gkd.files import parse_toml, read_sealed_json, read_sealed_text, write_sealed_text
+
+TEXT = 'title = "a"\n\n# sha256 in a comment\n[b]\nc = 1\n'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    write_sealed_text(tmp_path / "a.toml", TEXT)
+    return tmp_path / "a.toml"
+
+
+def test_a_sealed_text_comes_back_as_it_was(path: Path) -> None:
+    assert read_sealed_text(path) == TEXT
+    assert parse_toml(path.read_text()) == parse_toml(TEXT)
+
+
+def test_a_sealed_text_that_is_cut_off_is_damaged(path: Path) -> None:
+    whole = path.read_bytes()
+    begins, ends = whole.index(b"title"), whole.rindex(b"# sha256")
+    for cut in range(begins, ends + 9 + 63):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(DataError, match="is damaged"):
+            read_sealed_text(path)
+    for cut in range(begins + 1, ends):
+        path.write_bytes(whole[cut:])
+        with pytest.raises(DataError, match="is damaged"):
+            read_sealed_text(path)
+
+
+def test_texts_of_before_are_read(path: Path) -> None:
+    seal = hashlib.sha256(b"x = 1\n").hexdigest()
+    for content in ("x = 1\n", f"x = 1\n# sha256 {seal}\n"):
+        path.write_text(content)
+        assert read_sealed_text(path) == "x = 1\n"
+    path.write_text(f"x = 2\n# sha256 {seal}\n")
+    with pytest.raises(DataError, match="is damaged"):
+        read_sealed_text(path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_json_has_no_number_that_is_none(tmp_path: Path, number: str) -> None:
+    (tmp_path / "a.json").write_text(f'{{"a": [{number}, 1.5]}}')
+    assert read_sealed_json(tmp_path / "a.json") == {"a": [None, 1.5]}
