@@ -16,6 +16,7 @@ from gkd.data.batch_nodes import BatchNodes
 from gkd.data.shared_batch import own_share
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.gradient_share import GradientShares
+from gkd.distillation.in_place import tensors_of, unchanged
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.logits import logits_by_network
@@ -361,7 +362,11 @@ class Distiller(nn.Module):
                     self._supervised,
                     self._second_pass,
                 )
-            return term.value(*views, nodes.batch, step)
+            with ExitStack() as stack:
+                for name, view in {term.student: student, **views[1]}.items():
+                    whose = f"the view of {name!r}"
+                    stack.enter_context(unchanged(whose, tensors_of(view), "the loss"))
+                return term.value(*views, nodes.batch, step)
 
     def _second_pass(self, batch: object, network: str = STUDENT, /, **changed: object) -> Tensor:
         """Return the logits of a network on the batch with other inputs."""

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
+from gkd.distillation.in_place import unchanged
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.logits import logits_of
 from gkd.distillation.taps import Tap, capture, features_of, graph_of
@@ -92,10 +93,14 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
 
     Raises:
         TapError: the output holds no logits, or a tap yields nothing usable.
+        ParameterError: the network changes in place what it is called with.
     """
     enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
     output: object = None
-    with capture(network, taps.captured, taps.name, enough, taps.terms) as captured:
+    with (
+        unchanged("the batch", arguments.content, f"the {taps.name}"),
+        capture(network, taps.captured, taps.name, enough, taps.terms) as captured,
+    ):
         output = network(*arguments.positional, **arguments.named)
     outputs = NetworkOutputs(
         logits=None if taps.partial else logits_of(output, taps.logits, taps.name),

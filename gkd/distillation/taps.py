@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.data.batch_attributes import attribute_names
+from gkd.distillation.in_place import version
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.errors import TapError
 from gkd.graph import Graph
@@ -221,7 +222,7 @@ class Captured:
         if call == (tap.call or 0):
             value = item_of(values, items, self.place(tap))
             self._values[tap] = value
-            self._versions[tap] = _version(value)
+            self._versions[tap] = version(value)
         if self.num_calls == self._enough:
             raise Complete  # the one way out of somebody else's forward
 
@@ -256,7 +257,7 @@ class Captured:
             times = "once" if calls == 1 else f"{calls} times"
             raise TapError(f"{place} fired {times} in one forward pass; choose one of: {choices}")
         value = self._values[tap]
-        if _version(value) != self._versions[tap]:
+        if version(value) != self._versions[tap]:
             raise TapError(
                 f"{place}: its {'input' if tap.input else 'output'} was changed in place "
                 "afterwards (by an in-place activation or +=), so its values are gone; tap the "
@@ -329,11 +330,6 @@ def require_tap(network: nn.Module, tap: Tap, name: str) -> None:
         f"{name}: no sub-module {tap.path!r}; did you mean {nearest[0]!r}? Nearest of "
         f"{len(paths)}: {', '.join(nearest)}"
     )
-
-
-def _version(value: object) -> int | None:
-    # Tensors made under inference_mode count no versions.
-    return value._version if isinstance(value, Tensor) and not value.is_inference() else None
 
 
 @dataclass(frozen=True, slots=True)

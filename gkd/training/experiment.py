@@ -27,8 +27,9 @@ from gkd.training.cache_policy import CachePolicy
 from gkd.training.devices import Devices
 from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.feature_space_recorder import FeatureSpace
+from gkd.training.repeatability import Separateness, require_repeatable
 from gkd.training.seeds import derived_seed, set_random_state
-from gkd.training.sharing import differences, require_repeatable
+from gkd.training.sharing import differences
 from gkd.training.weights import load_weights
 
 _FIRST = "the first batch"
@@ -61,6 +62,7 @@ class Experiment:
             self._require_splits()
         self._take_task()
         self.seed: int | None = None
+        self._separateness = Separateness()
         self.cache_policy = CachePolicy(self.recipe, self.dataset)
 
     def _require_splits(self) -> None:
@@ -211,6 +213,7 @@ class Experiment:
             params = {name: size for name, size in sizes.items() if name in accepted} | given
             set_random_state(derived_seed(seed, "weights", path[-1]))
             model: nn.Module = self.host.create("model", recipe.name, **params)
+            self._separateness.require(model, recipe.name)
             # Said to the model itself, so that training, scores and cost all call it so.
             for name, said in (("inputs", recipe.inputs), ("logits", recipe.logits)):
                 if said is None:
@@ -238,9 +241,8 @@ class Experiment:
         """
         recipe, device = self.recipe, devices.torch_device
         notes: list[str] = []
-        if devices.count > 1:
-            with self.origins.context("dataset"):
-                require_repeatable(self.dataset)
+        with self.origins.context("dataset"):
+            require_repeatable(self.dataset, devices.count)
         with self.origins.context("training"):
             notes += self._check_training(recipe.training, devices, "training")
         with self.origins.context("dataset"):

@@ -6,33 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from gkd.data import AbstractDataset, Batch, collate
+from gkd.data import Batch, collate
 from gkd.data.shared_batch import shares
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.joint_outputs import join_outputs
 from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
-from gkd.files import checksum
-from gkd.training.seeds import set_random_state
-
-
-def require_repeatable(dataset: AbstractDataset) -> None:
-    """Make sure that every process sees the same training samples.
-
-    Raises:
-        ParameterError: a sample depends on the random state of the process.
-    """
-    seen = set()
-    for state in range(2):
-        set_random_state(state)
-        seen.add(checksum(dict(dataset.train[0].items())))
-    if len(seen) > 1:
-        raise ParameterError(
-            f"{type(dataset).__name__} draws its training samples from the random state of the "
-            "process, so that each of several devices would see others; derive what it draws from "
-            "the epoch and the sample, or use one device"
-        )
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from gkd.recipe.file import read_recipe
 from gkd.report.summary import summaries
 from gkd.training.devices import Devices
 from gkd.training.experiment import Experiment
-from gkd.training.sharing import differences, require_repeatable
+from gkd.training.sharing import differences
 
 
 def test_auto_finds_a_device():
@@ -148,11 +148,3 @@ def test_taps_that_cannot_be_put_together():
     term = {"student": "heads", "teacher": "heads", "layout": "H N F"}
     with pytest.raises(ParameterError, match=r"tap 'heads' of shape \[2, 60, 2\].*first axis"):
         shared_by_two(Heads(), **term)
-
-
-def test_samples_that_each_process_would_draw_anew():
-    dataset = tiny_plugin.Blobs()
-    require_repeatable(dataset)
-    dataset.sample = lambda *_: gkd.Sample(id="a", x=torch.randn(20, 4))
-    with pytest.raises(ParameterError, match="from the random state of the process"):
-        require_repeatable(dataset)

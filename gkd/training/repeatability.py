@@ -1,0 +1,82 @@
+"""Whether what a run is made of is the same whenever and wherever it is made again."""
+
+from collections.abc import MutableMapping
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.utils.weak import WeakIdKeyDictionary
+
+from gkd.data import AbstractDataset
+from gkd.errors import ParameterError, PluginError
+from gkd.files import checksum
+from gkd.training.seeds import set_random_state
+
+
+def require_repeatable(dataset: AbstractDataset, processes: int = 1) -> None:
+    """Make sure that an epoch's training samples are the same whenever they are read.
+
+    A single process may draw them from its random state, which is set anew for every epoch; not
+    :meth:`~gkd.AbstractDataset.set_epoch`, which comes before.
+
+    Args:
+        dataset: that is trained on.
+        processes: how many share its batches.
+
+    Raises:
+        ParameterError: they depend on what was read before, or on the random state of the process.
+    """
+    first = _first_sample(dataset, epoch=0, before=0, meanwhile=0)
+    _first_sample(dataset, epoch=1, before=0, meanwhile=0)
+    name = type(dataset).__name__
+    if _first_sample(dataset, epoch=0, before=1, meanwhile=0) != first:
+        raise ParameterError(
+            f"{name}: a training sample of epoch 0 is another when it is read again: a run that "
+            "is resumed, or whose networks are trained in another order, would see other data; "
+            "derive what it draws from the epoch and the sample, not from a generator that goes on"
+        )
+    if processes > 1 and _first_sample(dataset, epoch=0, before=0, meanwhile=1) != first:
+        raise ParameterError(
+            f"{name} draws its training samples from the random state of the process, so that "
+            "each of several devices would see others; derive what it draws from the epoch and "
+            "the sample, or use one device"
+        )
+
+
+def _first_sample(dataset: AbstractDataset, epoch: int, before: int, meanwhile: int) -> str:
+    """Return the checksum of a sample, read with these random states of the process."""
+    set_random_state(before)
+    dataset.set_epoch(epoch)
+    set_random_state(meanwhile)
+    return checksum(dict(dataset.train[0].items()))
+
+
+class Separateness:
+    """Networks that were made so far, no two of which may learn the same parameter."""
+
+    def __init__(self) -> None:
+        self._known: MutableMapping[nn.Parameter, bool] = WeakIdKeyDictionary()
+
+    def require(self, network: nn.Module, name: str) -> None:
+        """Make sure that a new network learns no parameter of another that still lives.
+
+        Args:
+            network: as its factory gave it.
+            name: of the model.
+
+        Raises:
+            PluginError: it does.
+        """
+        learned = {
+            path: parameter
+            for path, parameter in network.named_parameters()
+            if parameter.requires_grad and not is_lazy(parameter) and parameter.numel()
+        }
+        known = {parameter.untyped_storage().data_ptr() for parameter in self._known}
+        for path, parameter in learned.items():
+            if parameter.untyped_storage().data_ptr() in known:
+                raise PluginError(
+                    f"the model {name!r} gives the same {path} to several networks, so that what "
+                    "one learns changes the others; make it anew for each, or freeze it "
+                    "(requires_grad_(False))"
+                )
+        self._known.update(dict.fromkeys(learned.values(), True))
