@@ -210,6 +210,48 @@ def reproduce(
 
 
 @app.command()
+def sweep(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a shipped recipe, or path of a TOML file.")
+    ],
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=DOMAIN",
+            help="What to try, over the recipe's own: 'training.learning_rate=1e-4..0.1 log', "
+            '\'methods.lsp.terms.0.params.kernel=["rbf", "linear"]\'; may be repeated.',
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Of each method, the baseline too; default 20.")
+    ] = None,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the sweep; by default a new one in runs/.")
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the sweep in --out, or the newest one, also beside others that do.",
+        ),
+    ] = False,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="URL of a database that keeps the trials of several machines."),
+    ] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    jobs: Annotated[int, typer.Option(min=1, help="How many trials to train at once.")] = 1,
+) -> None:
+    """Search the settings of a recipe's methods on validation data, each with the same budget."""
+    from gkd.commands.sweep import SweepOptions, sweep_recipe
+
+    options = SweepOptions(space, trials, settings, out, resume, storage, device, threads, jobs)
+    sweep_recipe(recipe, options)
+
+
+@app.command()
 def taps(
     recipe: Annotated[
         str, typer.Argument(help="Name of a shipped recipe, or path of a TOML file.")

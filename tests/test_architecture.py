@@ -45,10 +45,20 @@ LAYERS = (
     r"gkd\.distillation(\..*)?",
     r"gkd",
     r"gkd\.(recipe|training|evaluation|report|testing|scaffold|benchmarking)(\..*)?",
+    r"gkd\.sweep(\..*)?",
     r"gkd\.commands(\..*)?",
     r"gkd\.(cli|__main__)",
 )
-HEAVY = ("lightning", "torchmetrics", "matplotlib", "h5py", "rich", "typer", "pytorch_lightning")
+HEAVY = (
+    "lightning",
+    "optuna",
+    "torchmetrics",
+    "matplotlib",
+    "h5py",
+    "rich",
+    "typer",
+    "pytorch_lightning",
+)
 
 
 @cache

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
-from gkd.errors import DataError, ParameterError
+from gkd.commands.resumption import resumable
+from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
-from gkd.training.ranks import by_torchrun, first_speaks
+from gkd.training.ranks import first_speaks
 
 if TYPE_CHECKING:
     from gkd.training.recipe_run import Run
 
-_INTERRUPTED, _TERMINATED = 130, 143  # as shells number the signals
 _MOST_SEEDS = 30
 
 
@@ -84,11 +82,9 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
 
     from gkd.report.results import undecided_methods
     from gkd.training.devices import Devices
-    from gkd.training.environment import command_line
     from gkd.training.executors import executor_for
-    from gkd.training.failures import FailedNetworks, ProcessDied
+    from gkd.training.failures import FailedNetworks
     from gkd.training.recipe_run import open_run
-    from gkd.training.termination import Terminated
 
     if options.threads is not None:
         import torch
@@ -100,37 +96,19 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         file, host, devices, Console(), out=options.out, resume=options.resume, executor=executor
     )
 
-    def resuming() -> str:
-        out = [] if options.out else ["--out", str(run.directory.folder)]
-        resume = [] if options.resume else ["--resume"]
-        how = "with torchrun as before, and" if by_torchrun() else "with"
-        return f"resume {how}:\n  {command_line(*out, *resume)}"
-
-    try:
-        run.train(undecided_methods)
+    with resumable(
+        run.directory,
+        named=options.out is not None,
+        resumed=options.resume,
+        speaking=run.first_process,
+    ):
+        try:
+            run.train(undecided_methods)
+        except FailedNetworks:
+            if run.first_process and any(run.directory.folder.rglob("summary.json")):
+                report(run)
+            raise
         report(run)
-    except FailedNetworks as error:
-        if run.first_process and any(run.directory.folder.rglob("summary.json")):
-            report(run)
-        error.add_note(resuming())
-        raise
-    except ProcessDied as error:
-        error.add_note(f"what was trained is kept; {resuming()}")
-        raise
-    except OSError as error:
-        place = error.filename or run.directory.folder
-        raise DataError(
-            f"{place}: {error.strerror or error}; what was trained is kept, and "
-            f"--resume --out {run.directory.folder} goes on with it"
-        ) from error
-    except KeyboardInterrupt as interrupt:
-        terminated = isinstance(interrupt, Terminated)
-        if run.first_process:
-            begun = run.directory.folder.exists()
-            how = f"; {resuming()}" if begun else " before anything was trained"
-            what = "terminated" if terminated else "interrupted"
-            typer.echo(f"\n{what}{how}", err=True)
-        raise typer.Exit(_TERMINATED if terminated else _INTERRUPTED) from None
 
 
 def report(run: "Run") -> None:

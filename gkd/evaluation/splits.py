@@ -1,7 +1,7 @@
 """Whether the splits of a dataset are apart: nothing that is tested on may have been trained on."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gkd.data import AbstractDataset, Sample
 from gkd.distillation.rows import Rows
@@ -11,8 +11,8 @@ from gkd.files import checksum
 SPLITS = ("train", "validation", "test")
 
 
-def require_separate_splits(dataset: AbstractDataset) -> None:
-    """Make sure that no row is in two splits.
+def require_separate_splits(dataset: AbstractDataset, splits: Sequence[str] = SPLITS) -> None:
+    """Make sure that no row is in two of these splits.
 
     A row is known by its number in ``n_id``, where a sample has that; otherwise by its place in a
     sample whose inputs have this content.
@@ -28,7 +28,7 @@ def require_separate_splits(dataset: AbstractDataset) -> None:
             f"{', '.join(SPLITS)}, 'all' where they are all rows of the split's samples"
         )
     owners: dict[object, str] = {}
-    for split in SPLITS:
+    for split in splits:
         for sample, row, name in _rows(dataset, split):
             owner = owners.setdefault(name, split)
             if owner != split:
@@ -39,14 +39,14 @@ def require_separate_splits(dataset: AbstractDataset) -> None:
                 )
 
 
-def fingerprint(dataset: AbstractDataset) -> str:
-    """Return a short name of the content of a dataset's splits, of the training split in epoch 0.
+def fingerprint(dataset: AbstractDataset, splits: Sequence[str] = SPLITS) -> str:
+    """Return a short name of the content of these splits, of the training split in epoch 0.
 
     It tells whether a run goes on with the data that it began with.
     """
     dataset.set_epoch(0)
     digest = hashlib.sha256()
-    for split in SPLITS:
+    for split in splits:
         samples = getattr(dataset, split)
         digest.update(f"{split} {len(samples)}".encode())
         for sample in (samples[index] for index in range(len(samples))):

@@ -7,7 +7,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
-from gkd.errors import NAMED, ParameterError, annotations, conform_arguments, notation
+from gkd.errors import (
+    NAMED,
+    ParameterError,
+    annotations,
+    conform_arguments,
+    notation,
+    validators,
+)
 
 
 def signature_of(factory: Callable[..., Any]) -> inspect.Signature:
@@ -57,6 +64,19 @@ def path_parameters(factory: Callable[..., Any]) -> set[str]:
     """
     found = annotations(_constructor(factory))
     return {name for name, annotation in found if Path in (annotation, *get_args(annotation))}
+
+
+def accepts(factory: Callable[..., Any], name: str, value: Any) -> bool | None:
+    """Whether a parameter can have a value; None where it has no annotation that tells.
+
+    >>> def factory(k: int, slope: float, mode): ...
+    >>> accepts(factory, "k", 0.5), accepts(factory, "slope", 0.5), accepts(factory, "mode", 0.5)
+    (False, True, None)
+    """
+    constructor = _constructor(factory)
+    if name not in validators(constructor):
+        return None
+    return not conform_arguments(constructor, {name: value})[1]
 
 
 def bind_parameters(

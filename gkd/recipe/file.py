@@ -79,8 +79,15 @@ def _make_absolute(params: dict[str, Any], names: Iterable[str]) -> None:
             params[name] = str(Path(params[name]).expanduser().absolute())
 
 
-def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> RecipeFile:
+def read_recipe(
+    name_or_path: str | Path, settings: Iterable[str] = (), space: Iterable[str] = ()
+) -> RecipeFile:
     """Read a shipped recipe by name, or a file by path, and apply ``KEY=VALUE`` settings.
+
+    Args:
+        name_or_path: of the recipe.
+        settings: over its own values.
+        space: ``KEY=DOMAIN`` over its own of what a sweep tries.
 
     Raises:
         RecipeError: there is no such recipe, it is not TOML, or a key or value of it is wrong;
@@ -102,7 +109,9 @@ def read_recipe(name_or_path: str | Path, settings: Iterable[str] = ()) -> Recip
         words = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
         what, *position = words.groups() if words else (str(error),)
         raise RecipeError(f"{':'.join([where, *position])}: not valid TOML: {what}") from error
-    set_paths = apply_settings(map(Setting.of, settings), data)
+    given = [Setting.of(text) for text in settings]
+    given += [Setting.of(text, "--space", ("sweep", "space")) for text in space]
+    set_paths = apply_settings(given, data)
     origins = Origins(where, key_lines(text), set_paths)
     _require_numbers(data, origins)
     try:

@@ -1,7 +1,7 @@
 """What an experiment consists of: dataset, teacher, student, training, methods to compare."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -13,12 +13,15 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
+    field_validator,
     model_validator,
 )
 
 from gkd.distillation.layout import Layout
 from gkd.distillation.schedule import schedule_from, weight_from
-from gkd.errors import shown
+from gkd.errors import mistakes, shown
+from gkd.recipe.domain import domain_from
 
 BASELINE = "baseline"
 """Name of the method without terms: what every distillation is measured against."""
@@ -88,6 +91,11 @@ def _check_layout(value: Any) -> Any:
     return value
 
 
+def _check_domain(value: Any) -> Any:
+    domain_from(value)
+    return value
+
+
 Weight = Annotated[Any, AfterValidator(_check_weight)]
 Schedule = Annotated[Any, AfterValidator(_check_schedule)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
@@ -97,6 +105,7 @@ TaskChoice = Annotated[Any, AfterValidator(_check_task)]
 GraphSource = Annotated[Any, AfterValidator(_check_graph)]
 LogitsPlace = Annotated[str | None, Field(pattern=r"^(\[[^\[\]]+\])+$")]
 LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
+Domain = Annotated[Any, AfterValidator(_check_domain)]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
@@ -164,6 +173,22 @@ class TrainingRecipe(Part):
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         return self
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return the training with other values of some keys.
+
+        Raises:
+            ValueError: one is unknown or wrong.
+        """
+        try:
+            return self.model_validate({**self.model_dump(), **values})
+        except ValidationError as error:
+            raise ValueError(_in_words(error)) from error
+
+
+def _in_words(error: ValidationError) -> str:
+    found = [(".".join(map(str, path)), said) for path, said in mistakes(error, TrainingRecipe)]
+    return "; ".join(f"{path}: {said}" if path else said for path, said in found)
 
 
 class TeacherRecipe(Part):
@@ -249,6 +274,8 @@ class MethodRecipe(Part):
         peers: models by name that learn with the student; terms name them as teachers,
             ``"peer:"``, or in place of the student.
         ema: decay of a moving average of the student's weights, which terms name ``"ema:"``.
+        training: values of ``[training]`` that are others for this method, such as the learning
+            rate that a sweep found for it.
     """
 
     name: FolderName
@@ -257,6 +284,18 @@ class MethodRecipe(Part):
     task_weight: Schedule = 1.0
     peers: dict[FolderName, StudentRecipe] = {}
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    training: dict[str, Any] | None = None
+
+    @field_validator("training")
+    @classmethod
+    def _check_training(cls, values: dict[str, Any] | None) -> dict[str, Any] | None:
+        # By themselves; whether they fit the other values is said where those are known.
+        try:
+            TrainingRecipe.model_validate({"epochs": 1, **(values or {})})
+        except ValidationError as error:
+            if any(details["loc"] for details in error.errors()):
+                raise ValueError(_in_words(error)) from error
+        return values
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -299,6 +338,44 @@ class FeatureSpaceRecipe(Part):
     connector: str | None = None
 
 
+class SweepRecipe(Part):
+    """What ``gkd sweep`` tries.
+
+    Args:
+        trials: of each method, the first with the recipe's own values.
+        seeds: of the students of a trial, whose mean counts; never those of the recipe, which
+            judge what was found.
+        seed: of the search itself.
+        pruning: whether a trial ends early that is worse than half of those before it.
+        space: what to try, by key, as ``--set`` writes keys: ``"1..1000 log"``, or a list. Keys of
+            ``training`` are tried for every method by itself.
+    """
+
+    trials: PositiveInt = 20
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [100, 101]
+    seed: NonNegativeInt = 0
+    pruning: bool = True
+    space: dict[str, Domain] = {}
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _join_keys(cls, space: Any) -> Any:
+        # Without its quotes, a.b = "1..2" is a table in a table.
+        if not isinstance(space, dict):
+            return space
+        joined: dict[str, Any] = {}
+        for key, value in space.items():
+            below = cls._join_keys(value) if isinstance(value, dict) and value else None
+            joined |= {f"{key}.{k}": v for k, v in below.items()} if below else {key: value}
+        return joined
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds should differ, got {self.seeds}")
+        return self
+
+
 class Recipe(Part):
     """A teacher, and students trained by several methods from the same seeds.
 
@@ -321,6 +398,7 @@ class Recipe(Part):
     training: TrainingRecipe
     methods: list[MethodRecipe] = []
     feature_space: FeatureSpaceRecipe | None = None
+    sweep: SweepRecipe | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -346,13 +424,33 @@ class Recipe(Part):
             if count > 1:
                 raise ValueError(f"{count} methods are called {name!r}")
         for method in self.methods:
-            plain = MethodRecipe(name=method.name)
+            plain = MethodRecipe(name=method.name, training=method.training)
             if method.name == BASELINE and method != plain:
                 raise ValueError(
                     f"the method {BASELINE!r} is the baseline: it trains [student] without terms"
                 )
             if method.needs_teacher and self.teacher is None:
                 raise ValueError(f"the method {method.name!r} distils, but there is no [teacher]")
+            try:
+                self.training_of(method)
+            except ValueError as error:
+                raise ValueError(f"training of the method {method.name!r}: {error}") from error
+        return self
+
+    def training_of(self, method: MethodRecipe) -> TrainingRecipe:
+        """Return how the students of a method are trained."""
+        return self.training.with_values(method.training or {})
+
+    @model_validator(mode="after")
+    def _check_sweep(self) -> Self:
+        last, more = max(self.seeds), (self.max_seeds or 0) - len(self.seeds)
+        searched = self.sweep.seeds if self.sweep else ()
+        common = [seed for seed in searched if seed in self.seeds or last < seed <= last + more]
+        if common:
+            raise ValueError(
+                f"sweep.seeds and seeds have {common} in common: what a sweep finds is judged by "
+                "other seeds than those that found it"
+            )
         return self
 
     @model_validator(mode="after")

@@ -27,14 +27,14 @@ class Origins:
         prefixes = [path[:length] for length in range(len(path), 0, -1)]
         for prefix in prefixes:  # a setting replaces all that the file says below it
             if prefix in self.settings:
-                return f"--set {self.settings[prefix]}"
+                return self.settings[prefix]
         for prefix in prefixes:
             if prefix in self.lines:
                 return f"{self.file}:{self.lines[prefix]}"
             # A table that exists only because a setting reached into it.
-            for key, text in self.settings.items():
+            for key, words in self.settings.items():
                 if key[: len(prefix)] == prefix:
-                    return f"--set {text}"
+                    return words
         return self.file
 
     @contextmanager

@@ -16,15 +16,20 @@ _INDEX = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(frozen=True)
 class Setting:
-    """A value for a path, and the words it was given in."""
+    """A value for a path, and the words it was given in, such as ``--set a.b=1``."""
 
     path: tuple[str, ...]
     value: Any
-    text: str
+    words: str
 
     @classmethod
-    def of(cls, text: str) -> "Setting":
+    def of(cls, text: str, option: str = "--set", within: tuple[str, ...] = ()) -> "Setting":
         """Read ``a.b=value``; the value is TOML, or a plain string where it is not.
+
+        Args:
+            text: to read.
+            option: that it was given by.
+            within: path of a table in which the whole of ``a.b`` is a key; by default it is a path.
 
         Raises:
             RecipeError: there is no ``=`` or no path before it.
@@ -33,17 +38,20 @@ class Setting:
         (3, './data')
         """
         key, equals, value = text.partition("=")
-        path = tuple(part.strip() for part in key.split("."))
+        parts = tuple(part.strip() for part in key.split("."))
         text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-        if not equals or not all(path):
-            raise RecipeError(f"--set {text}: expected KEY=VALUE, such as training.epochs=3")
+        if not equals or not all(parts):
+            example = "training.learning_rate=1e-4..0.1 log" if within else "training.epochs=3"
+            raise RecipeError(f"{option} {text}: expected KEY=VALUE, such as {example}")
+        path = (*within, ".".join(parts)) if within else parts
         value = value.strip()
         try:
             document = tomllib.loads(f"value = {value}")
         except (ValueError, RecursionError):  # no TOML, or no number that a computer has
             document = {}
         # Not "1\nb = 2", which would be a value and another key.
-        return cls(path, document["value"] if len(document) == 1 else value, text)
+        found = document["value"] if len(document) == 1 else value
+        return cls(path, found, f"{option} {text}")
 
     def apply(self, data: dict[str, Any]) -> Path:
         """Put the value into ``data``, making tables on the way; return the path it went to.
@@ -68,7 +76,7 @@ class Setting:
             return part
         if not isinstance(place, list):
             where = dotted(taken)
-            raise RecipeError(f"--set {self.text}: {where} is {shown(place)}, not a table")
+            raise RecipeError(f"{self.words}: {where} is {shown(place)}, not a table")
         if _INDEX.fullmatch(part) and int(part) < len(place):
             return int(part)
         names = [str(item.get("name")) for item in place if isinstance(item, dict)]
@@ -76,11 +84,10 @@ class Setting:
             return names.index(part)
         known = [*map(str, range(len(place))), *names]
         raise RecipeError(
-            f"--set {self.text}: no element {shown(part)} in {dotted(taken)}; "
-            f"{suggestion(part, known)}"
+            f"{self.words}: no element {shown(part)} in {dotted(taken)}; {suggestion(part, known)}"
         )
 
 
 def apply_settings(settings: Iterable[Setting], data: dict[str, Any]) -> dict[Path, str]:
     """Apply every setting in turn; return the words behind each path that was set."""
-    return {setting.apply(data): setting.text for setting in settings}
+    return {setting.apply(data): setting.words for setting in settings}

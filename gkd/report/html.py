@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 import gkd
@@ -56,17 +56,6 @@ POLICY = "; ".join(
 
 def page(runs: Sequence[Results]) -> str:
     """Write the page of one or several runs; nothing in it is loaded from elsewhere."""
-    # Names of methods, titles and commands come from users: every text is escaped. What the
-    # template marks as safe is the drawings, whose texts matplotlib has escaped.
-    environment = Environment(
-        loader=PackageLoader("gkd", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.globals["detail"] = detail
     sections = [
         {
             "run": run,
@@ -77,13 +66,33 @@ def page(runs: Sequence[Results]) -> str:
         }
         for index, (run, name) in enumerate(zip(runs, run_names(runs), strict=True))
     ]
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
         title=runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared",
         comparison=comparison_table(runs),
         sections=sections,
         networks=network_table(runs),
-        version=gkd.__version__,
-        policy=POLICY,
+        detail=detail,
+        kicker=", ".join(run_names(runs)),
+    )
+
+
+def render(template: str, **values: object) -> str:
+    """Write a page from a template of any room of gkd.
+
+    Names of methods, titles and commands come from users: every text is escaped. What a template
+    marks as safe is the drawings, whose texts matplotlib has escaped.
+    """
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("gkd", "report"), PackageLoader("gkd", "sweep")]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(
+        version=gkd.__version__, policy=POLICY, **values
     )
 
 

@@ -48,19 +48,20 @@ def json_text(runs: Sequence[Results]) -> str:
 def markdown(runs: Sequence[Results]) -> str:
     """Write tables, verdicts and protocol as Markdown that reads well unrendered."""
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
-    parts = [f"# {_escape(title)}", _markdown_table(comparison_table(runs))]
+    parts = [f"# {escaped(title)}", markdown_table(comparison_table(runs))]
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:
-            parts.append(f"## {_escape(run.title)} ({_escape(name)})")
+            parts.append(f"## {escaped(run.title)} ({escaped(name)})")
         sentences = [*verdicts(run), *gaps(run)]
-        parts.append("\n".join(f"- {_escape(sentence)}" for sentence in sentences))
-        parts.append("\n".join(f"* **{key}**: {_escape(text)}" for key, text in protocol(run)))
-    parts += ["## Every network", _markdown_table(network_table(runs))]
+        parts.append("\n".join(f"- {escaped(sentence)}" for sentence in sentences))
+        parts.append("\n".join(f"* **{key}**: {escaped(text)}" for key, text in protocol(run)))
+    parts += ["## Every network", markdown_table(network_table(runs))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _markdown_table(table: Table) -> str:
-    rows = [[_escape(cell) for cell in row] for row in (table.header, *table.body)]
+def markdown_table(table: Table) -> str:
+    """Write a table as Markdown that reads well unrendered."""
+    rows = [[escaped(cell) for cell in row] for row in (table.header, *table.body)]
     widths = [max(3, *(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
     rule = [
         "-" * width if column < table.labels else "-" * (width - 1) + ":"
@@ -76,7 +77,8 @@ def _markdown_table(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _escape(text: str) -> str:
+def escaped(text: str) -> str:
+    """Write a text in one line in which nothing means anything to Markdown."""
     # An underscore inside a word, as in micro_f1, means nothing to Markdown. Not every renderer
     # knows a backslash before an angle bracket: as an entity it is no tag to any of them.
     one_line = printable(" ".join(text.split()))

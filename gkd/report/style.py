@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import Literal, NamedTuple
 
@@ -42,7 +43,11 @@ class Style(NamedTuple):
 
 def method_styles(run: Results) -> dict[str, Style]:
     """Colour and marker by name: ink is the baseline, grey the teacher."""
-    methods = [row.method for row in run.rows if row.network == "student"]
+    return styles_of([row.method for row in run.rows if row.network == "student"])
+
+
+def styles_of(methods: Sequence[str]) -> dict[str, Style]:
+    """Colour and marker of methods by name, of the teacher, too."""
     styles = {
         TEACHER: Style(MUTED, "*"),
         BASELINE: Style(INK, "o"),

@@ -34,12 +34,32 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         runs: What to print.
         console: Where to; by default standard output, in full width where it is not a terminal.
     """
-    if console is None:
-        console = Console(highlight=False)
-        if not console.is_terminal:
-            console = Console(highlight=False, width=_UNLIMITED)
+    console = console or wide_console()
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
-    table = comparison_table(runs)
+    print_one(title, comparison_table(runs), console)
+    for run, name in zip(runs, run_names(runs), strict=True):
+        if len(runs) > 1:
+            console.print(_text(f"{run.title} ({name})", "bold"))
+        console.print()
+        for one, sentence in zip(run.comparisons, verdicts(run), strict=True):
+            console.print(_text(sentence, _STYLES[one.outcome]))
+        for sentence in gaps(run):
+            console.print(_text(sentence, "yellow"))
+        console.print()
+        entries = RichTable.grid(padding=(0, 2, 0, 0))
+        for key, text in protocol(run):
+            entries.add_row(_text(key, "dim"), _text(text, "dim"))
+        console.print(entries)
+
+
+def wide_console() -> Console:
+    """Return standard output, in full width where it is not a terminal."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_UNLIMITED)
+
+
+def print_one(title: str, table: Table, console: Console) -> None:
+    """Print a table under its title, without the columns that there is no room for."""
     shown = table
     for name in _LEAST_NEEDED:  # until no cell has to wrap
         if sum(_widths(shown)) + _GAP * (len(shown.header) - 1) > console.width:
@@ -54,19 +74,6 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
     console.print(grid)
     if left_out := [name for name in table.header if name not in shown.header]:
         console.print(_text(f"too wide for this terminal: {', '.join(left_out)}", "dim"))
-    for run, name in zip(runs, run_names(runs), strict=True):
-        if len(runs) > 1:
-            console.print(_text(f"{run.title} ({name})", "bold"))
-        console.print()
-        for one, sentence in zip(run.comparisons, verdicts(run), strict=True):
-            console.print(_text(sentence, _STYLES[one.outcome]))
-        for sentence in gaps(run):
-            console.print(_text(sentence, "yellow"))
-        console.print()
-        entries = RichTable.grid(padding=(0, 2, 0, 0))
-        for key, text in protocol(run):
-            entries.add_row(_text(key, "dim"), _text(text, "dim"))
-        console.print(entries)
 
 
 def _text(text: str, style: str = "") -> Text:

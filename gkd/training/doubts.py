@@ -1,7 +1,7 @@
 """What can be trained on and is probably a mistake: said before anything is trained."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -24,8 +24,8 @@ _OVERWHELMING = 1e6
 """Ratio of gradients beyond which Adam, in single precision, follows the larger alone."""
 
 
-def doubtful_labels(dataset: AbstractDataset) -> list[str]:
-    """Return in words what is odd about the labels of a dataset.
+def doubtful_labels(dataset: AbstractDataset, splits: Sequence[str] = SPLITS) -> list[str]:
+    """Return in words what is odd about the labels of these splits of a dataset.
 
     Looks at as many samples as it needs to find labels, and two of them that differ.
 
@@ -36,7 +36,7 @@ def doubtful_labels(dataset: AbstractDataset) -> list[str]:
     if type(task).examples is not Task.examples:
         return []  # its labels are its own affair
     notes = []
-    for split in SPLITS:
+    for split in splits:
         rows = Rows.parse(dataset.rows.get(split, "all"))
         samples, seen = getattr(dataset, split), _Seen()
         for index in range(len(samples)):

@@ -12,7 +12,6 @@ import torch
 from rich.console import Console
 
 from gkd.errors import GkdError, ParameterError
-from gkd.files import remove_partial_files
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.training.devices import Devices
@@ -84,6 +83,7 @@ class Assignment:
         directory: the run's folder, by its absolute path.
         devices: what a network is computed on.
         threads: of torch in each process.
+        kind: of networks.
     """
 
     file: RecipeFile
@@ -91,6 +91,7 @@ class Assignment:
     directory: RunDirectory
     devices: Devices
     threads: int
+    kind: type[Networks] = Networks
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Trainee:
         assignment: Assignment = pickle.loads(self.assignment)
         assignment.directory.check_visible()
         torch.set_num_threads(assignment.threads)
-        return Networks(
+        return assignment.kind(
             assignment.file,
             assignment.host,
             assignment.directory,
@@ -249,16 +250,17 @@ class Pool(Executor):
         finally:
             for worker in workers.values():
                 worker.stop()
-            remove_partial_files(networks.directory.folder)  # of those that were stopped
+            networks.directory.remove_partial_files()  # of those that were stopped
         return queue.failures
 
     def _assignment(self, networks: Networks) -> bytes:
         assignment = Assignment(
             networks.file,
             networks.host,
-            RunDirectory(networks.directory.folder.resolve()),
+            networks.directory.resolved(),
             networks.devices,
             self.threads,
+            type(networks),
         )
         try:
             return pickle.dumps(assignment)

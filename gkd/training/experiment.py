@@ -2,7 +2,7 @@
 
 import copy
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,7 @@ class Experiment:
     Args:
         file: the recipe.
         host: where components come from.
+        splits: that are looked at; a search leaves out the test split.
 
     Raises:
         RecipeError: the dataset cannot be made, or lacks data.
@@ -50,10 +51,11 @@ class Experiment:
         seed: whose data this is; None where it is that of all seeds.
     """
 
-    def __init__(self, file: RecipeFile, host: Host) -> None:
+    def __init__(self, file: RecipeFile, host: Host, splits: Sequence[str] = SPLITS) -> None:
         self.recipe = file.recipe
         self.origins = file.origins
         self.host = host
+        self.splits = splits
         recipe = self.recipe.dataset
         with self.origins.context("dataset", "name"):
             host.component("dataset", recipe.name)
@@ -66,11 +68,11 @@ class Experiment:
         self.cache_policy = CachePolicy(self.recipe, self.dataset)
 
     def _require_splits(self) -> None:
-        for split in SPLITS:
+        for split in self.splits:
             if len(getattr(self.dataset, split)) == 0:
                 raise DataError(f"the dataset {self.recipe.dataset.name!r} has no {split} samples")
         if self.dataset.rows:
-            require_separate_splits(self.dataset)
+            require_separate_splits(self.dataset, self.splits)
 
     def _take_task(self) -> None:
         """Let the recipe's task take the place of the dataset's own, and make sure of either."""
@@ -91,6 +93,13 @@ class Experiment:
             other._require_splits()
         other._take_task()
         other.cache_policy = replace(self.cache_policy, dataset=dataset)
+        return other
+
+    def with_methods_of(self, file: RecipeFile) -> Self:
+        """Return the experiment on the same data whose methods are those of another recipe."""
+        other = copy.copy(self)
+        other.recipe, other.origins = file.recipe, file.origins
+        other.cache_policy = replace(self.cache_policy, recipe=file.recipe)
         return other
 
     def batches(self, device: torch.device) -> Iterator[Batch]:
@@ -227,11 +236,15 @@ class Experiment:
             NetworkInputs(inputs_or(model, self.dataset.inputs), model, str(path[-1]))
         return model
 
-    def dry_run(self, devices: Devices) -> list[str]:
+    def dry_run(self, devices: Devices, methods: Collection[str] | None = None) -> list[str]:
         """Take two batches through the teacher and through every method, and throw all away.
 
         Mistakes show here, before hours of training. The second batch has as few samples as the
         last of an epoch, where that has fewer than the others.
+
+        Args:
+            devices: to compute on.
+            methods: names of those to try; by default all.
 
         Returns:
             What the user should know before it begins.
@@ -246,7 +259,7 @@ class Experiment:
         with self.origins.context("training"):
             notes += self._check_training(recipe.training, devices, "training")
         with self.origins.context("dataset"):
-            notes += doubtful_labels(self.dataset)
+            notes += doubtful_labels(self.dataset, self.splits)
         batch, graphs = next(self.batches(device)), CompleteGraphs()
         by_size = self._by_size()
         teacher = None
@@ -269,16 +282,23 @@ class Experiment:
         # In memory, as nothing is to remain: what cannot be kept per sample shows here, too.
         cache = TeacherCache() if self.cache_policy.refusal is None else None
         for index, method in enumerate(recipe.methods):
+            if methods is not None and method.name not in methods:
+                continue
+            training = recipe.training_of(method)
             student = self.student(recipe.seeds[0], method).to(device)
             peers = self.peers(recipe.seeds[0], method)
             distiller = self.distiller(method, student, teacher, peers, cache).to(device)
             with self._trying(_FIRST, "methods", index), graphs.watched(batch):
                 self.prepare(distiller, recipe.seeds[0], device)
-                found = doubtful_terms(distiller, batch, recipe.training.epochs)
+                found = doubtful_terms(distiller, batch, training.epochs)
                 notes += [f"{method.name}: {note}" for note in found]
-            training, place = recipe.training, ("methods", index)
+            place = ("methods", index)
+            if method.training:
+                with self.origins.context(*place, "training"):
+                    told = self._check_training(training, devices, "training")
+                    notes += [f"{method.name}: {note}" for note in told]
             self._try_small_batches(distiller, training, devices, by_size, graphs, *place)
-            with self._trying(_FIRST, "methods", index):
+            with self._trying(_FIRST, *place):
                 notes += differences(distiller, batch, devices.count)
         if (space := self.feature_space()) is not None:
             assert teacher is not None

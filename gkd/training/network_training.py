@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor, nn
@@ -69,6 +69,8 @@ class RunContext:
         observers: called with every training step.
         cache: of the teacher's outputs, which the students share.
         feature_space: what to see of every network for the report's picture.
+        tested: whether networks are scored on the test split, too.
+        callbacks: further ones of Lightning, for every network.
     """
 
     dataset: AbstractDataset
@@ -78,6 +80,8 @@ class RunContext:
     observers: Callable[[StepEvent], object] | None = None
     cache: TeacherCache | None = None
     feature_space: FeatureSpace | None = None
+    tested: bool = True
+    callbacks: Sequence[Callback] = ()
 
 
 @dataclass(frozen=True)
@@ -155,13 +159,13 @@ class NetworkTraining:
 
     def trainer(self) -> Trainer:
         """Lightning's trainer for this network."""
-        context, callbacks = self.context, []
+        context, callbacks = self.context, [*self.context.callbacks]
         environment = TorchElasticEnvironment() if by_torchrun() else LightningEnvironment()
         if context.devices.count == 1:
             # Lightning took it from the environment, where a scheduler's may stand.
             rank_zero_only.rank = 0  # type: ignore[attr-defined]  # it is a function's attribute
         if context.feature_space is not None and self.identity.network != "teacher":
-            callbacks = [FeatureSpaceRecorder(context.feature_space, self.folder)]
+            callbacks += [FeatureSpaceRecorder(context.feature_space, self.folder)]
         loggers = []
         if importlib.util.find_spec("tensorboard") is not None:
             loggers = [TensorBoardLogger(self.folder, name="", version="tensorboard")]
@@ -196,7 +200,7 @@ class NetworkTraining:
         )
 
     def write_result(self, peak_memory_bytes: int | None) -> None:
-        """Test the selected epoch's network, and write it with its summary."""
+        """Test the selected epoch's network, if it may be, and write it with its summary."""
         best, seconds = self.selection.epoch(self.log.rows), self.log.training_seconds
         network = self.distiller.student.to(self.context.devices.torch_device)
         more = {
@@ -215,17 +219,35 @@ class NetworkTraining:
             and self.distiller.teacher_cache is not None,
             "history": self.log.rows,
         }
-        write_network(self.folder, self.identity, network, self.context.dataset, self.scores, more)
+        write_network(
+            self.folder,
+            self.identity,
+            network,
+            self.context.dataset,
+            self.scores,
+            more,
+            tested=self.context.tested,
+        )
 
 
 def describe(
-    identity: Identity, network: nn.Module, dataset: AbstractDataset, scores: Scores
+    identity: Identity,
+    network: nn.Module,
+    dataset: AbstractDataset,
+    scores: Scores,
+    *,
+    tested: bool = True,
 ) -> dict[str, Any]:
-    """Describe any network, trained here or given: size, speed, test metrics."""
-    test, metrics = scores(network, "test"), list(scores.described)
-    for part, samples in dataset.test_parts.items():
-        metrics.append(replace(scores.main, name=f"{scores.main.name}_on_{part}"))
-        test[metrics[-1].name] = scores(network, "test", samples)[scores.main.name]
+    """Describe any network, trained here or given: size, and, if tested, speed and metrics."""
+    metrics, on_test = list(scores.described), {}
+    if tested:
+        test = scores(network, "test")
+        for part, samples in dataset.test_parts.items():
+            metrics.append(replace(scores.main, name=f"{scores.main.name}_on_{part}"))
+            test[metrics[-1].name] = scores(network, "test", samples)[scores.main.name]
+        inputs = inputs_or(network, dataset.inputs)
+        seconds = inference_time(network, dataset.test, inputs)
+        on_test = {"test": test, "milliseconds_per_sample": seconds}
     return {
         **(
             {"training": teaching(network, dataset, scores)}
@@ -238,10 +260,7 @@ def describe(
         "parameters": parameter_count(network),
         "primary_metric": scores.main.name,
         "metrics": [asdict(metric) for metric in metrics],
-        "test": test,
-        "milliseconds_per_sample": inference_time(
-            network, dataset.test, inputs_or(network, dataset.inputs)
-        ),
+        **on_test,
     }
 
 
@@ -262,8 +281,10 @@ def write_network(
     dataset: AbstractDataset,
     scores: Scores,
     more: Mapping[str, Any],
+    *,
+    tested: bool = True,
 ) -> None:
-    """Test a network, and write its files.
+    """Test a network, if it may be, and write its files.
 
     Args:
         folder: of the network.
@@ -272,14 +293,17 @@ def write_network(
         dataset: to test it on.
         scores: of the dataset.
         more: for the summary, beside what is said of every network.
+        tested: whether the test split may be looked at.
     """
-    summary = describe(identity, network, dataset, scores)
-    judged = Scores(dataset, scores.batch_size, scores.precision, soft_targets=True)
-    found = judged(network, "test")
-    summary["certainty"] = {
-        name: found[name] for name in (CONFIDENCE, CALIBRATION) if name in found
-    }
-    answers = torch.cat(judged.answers) if judged.answers else None
+    summary = describe(identity, network, dataset, scores, tested=tested)
+    answers = None
+    if tested:
+        judged = Scores(dataset, scores.batch_size, scores.precision, soft_targets=True)
+        found = judged(network, "test")
+        summary["certainty"] = {
+            name: found[name] for name in (CONFIDENCE, CALIBRATION) if name in found
+        }
+        answers = torch.cat(judged.answers) if judged.answers else None
     write_finished(folder, network, answers, summary | dict(more))
 
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from lightning.pytorch import Callback
 from rich.console import Console
 from torch import nn
 
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import judgement
+from gkd.evaluation.splits import SPLITS
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, TeacherRecipe
@@ -57,6 +59,8 @@ class Networks:
         devices: what to compute on.
         console: for progress.
         first_process: whether this process writes the folder and tells the user what happens.
+        tested: whether the test split is touched, and networks are scored on it.
+        callbacks: further ones of Lightning, for every network.
     """
 
     file: RecipeFile
@@ -65,12 +69,19 @@ class Networks:
     devices: Devices
     console: Console
     first_process: bool = True
+    tested: bool = True
+    callbacks: Sequence[Callback] = ()
     _shared: "_Shared | None" = field(default=None, init=False, repr=False)
 
     @cached_property
     def experiment(self) -> Experiment:
         """What the recipe names."""
-        return Experiment(self.file, self.host)
+        return Experiment(self.file, self.host, self.splits)
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Splits that are looked at."""
+        return SPLITS if self.tested else tuple(split for split in SPLITS if split != "test")
 
     @cached_property
     def jobs(self) -> list[Job]:
@@ -161,6 +172,8 @@ class Networks:
                 self.host.notify,
                 experiment.cache_policy.cache(self.directory.folder),
                 experiment.feature_space(),
+                self.tested,
+                self.callbacks,
             )
             self._shared = _Shared(seed if own else None, experiment, context)
         return self._shared
@@ -178,7 +191,9 @@ class Networks:
             teacher.to(self.devices.torch_device)
             scores = Scores(context.dataset, batch_size=1)
             more = {"validation": scores(teacher, "validation")}
-            write_network(folder, identity, teacher, context.dataset, scores, more)
+            write_network(
+                folder, identity, teacher, context.dataset, scores, more, tested=self.tested
+            )
         if self.first_process:
             summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
             if warning := judgement(summary.get("training", {})):
@@ -203,7 +218,7 @@ class Networks:
             batches = experiment.batches(device)
             if line := experiment.cache_policy.fill(distiller, batches, device.type):
                 self.say(line)
-        training = self.file.recipe.training
+        training = self.file.recipe.training_of(method)
         NetworkTraining(self.identity(job), self.folder(job), distiller, training, context).run()
 
     def _method(self, job: Job) -> MethodRecipe:

@@ -1,5 +1,6 @@
 """The folder of a run: where it is, what is in it, whether it may be gone on with."""
 
+import copy
 import shutil
 import socket
 import tomllib
@@ -8,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from pydantic import ValidationError
@@ -39,13 +40,13 @@ def new_folders(name: str, runs: Path = RUNS) -> Iterator[Path]:
     return (folder for folder in candidates if not folder.exists())
 
 
-def newest_folder(name: str, runs: Path = RUNS) -> Path:
+def newest_folder(name: str, runs: Path = RUNS, recipe_name: str = _RECIPE) -> Path:
     """Folder of the newest run of the recipe ``name``.
 
     Raises:
         RecipeError: there is none.
     """
-    folders = [path.parent for path in runs.glob(f"{name}-*/{_RECIPE}")]
+    folders = [path.parent for path in runs.glob(f"{name}-*/{recipe_name}")]
     if not folders:
         raise RecipeError(f"--resume: no run of {name!r} in {runs.resolve()}; name it by --out")
     # By name, which is by time: looking into a run must not make it the newest.
@@ -65,11 +66,30 @@ class RunDirectory:
     Args:
         folder: made by :meth:`start`.
         others: to be taken in its place where another run is quicker to make it.
+
+    Attributes:
+        recipe_name: name of the file of the resolved recipe.
+        command: of gkd that writes such folders.
+        free: key of the recipe that a resumed run may have another value of.
     """
+
+    recipe_name = _RECIPE
+    command = "run"
+    free: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, others: Iterator[Path] | None = None) -> None:
         self.folder = folder
         self._others = iter(()) if others is None else others
+
+    def resolved(self) -> Self:
+        """Return the same folder by its absolute path, as other processes need it."""
+        other = copy.copy(self)
+        other.folder, other._others = self.folder.resolve(), iter(())
+        return other
+
+    def remove_partial_files(self) -> None:
+        """Remove what killed processes left in the middle of writing."""
+        remove_partial_files(self.folder)
 
     @property
     def teacher(self) -> Path:
@@ -91,7 +111,7 @@ class RunDirectory:
             RecipeError: there is something in the folder already.
         """
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            run = (self.folder / _RECIPE).is_file()
+            run = (self.folder / self.recipe_name).is_file()
             choice = "add --resume to go on with that run, or name" if run else "name"
             raise RecipeError(f"--out {self.folder}: already there; {choice} a new folder")
 
@@ -112,7 +132,7 @@ class RunDirectory:
             ) from error
         try:
             write_sealed_json(made / _ENVIRONMENT, environment)
-            write_sealed_text(made / _RECIPE, resolved_toml(recipe))
+            write_sealed_text(made / self.recipe_name, resolved_toml(recipe))
             while True:
                 try:
                     made.rename(self.folder)  # takes the place of an empty folder, of no other
@@ -149,7 +169,7 @@ class RunDirectory:
                 f"--resume: the data are not those of the run in {self.folder}: they were {then}, "
                 f"and are {now}; bring them back, or start a new run"
             )
-        remove_partial_files(self.folder)
+        self.remove_partial_files()
         write_sealed_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})
         return told
 
@@ -171,9 +191,10 @@ class RunDirectory:
         Raises:
             RecipeError: it is no run, or one of another recipe; the message names what differs.
         """
-        path = self.folder / _RECIPE
+        path = self.folder / self.recipe_name
         if not path.is_file():
-            raise RecipeError(f"--resume: {self.folder} is not a run: it has no {_RECIPE}")
+            what = f"{self.folder} is no folder of gkd {self.command}"
+            raise RecipeError(f"--resume: {what}: it has no {self.recipe_name}")
         try:
             then = parse_toml(read_sealed_text(path))
         except DataError:
@@ -183,12 +204,22 @@ class RunDirectory:
         with suppress(ValidationError):  # what the recipe left out has since become a setting
             then = tomllib.loads(resolved_toml(Recipe.model_validate(then)))
         now = tomllib.loads(resolved_toml(recipe))
+        for whole in (then, now):
+            _remove(whole, self.free)
         if changes := _changes(then, now):
             listing = "\n".join(f"  {change}" for change in changes)
             raise RecipeError(
                 f"--resume: the recipe is not that of the run in {self.folder}:\n{listing}\n"
-                f"resume with `gkd run {path} --out {self.folder} --resume`, or start a new run"
+                f"resume with `gkd {self.command} {path} --out {self.folder} --resume`, or start "
+                f"a new {self.command}"
             )
+
+
+def _remove(table: Any, path: tuple[str, ...]) -> None:
+    for key in path[:-1]:
+        table = table.get(key, {})
+    for key in path[-1:]:
+        table.pop(key, None)
 
 
 def _changes(then: Any, now: Any, path: str = "") -> list[str]:

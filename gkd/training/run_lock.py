@@ -18,17 +18,21 @@ _HOLDER = ".lock.json"  # apart: the lock's own file is emptied whenever someone
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, waiting: bool = False) -> Iterator[None]:
     """Hold the lock of a run's folder.
 
     The system takes it away from a process that ends, however it ends: none is ever stale.
+
+    Args:
+        folder: is there.
+        waiting: whether to wait until nobody else holds it.
 
     Raises:
         RecipeError: another process holds it, or the folder cannot be written.
     """
     lock = FileLock(folder / _LOCK)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=-1 if waiting else 0)
     except Timeout:
         raise RecipeError(f"{folder} is in use{_holder(folder)}") from None
     except OSError as error:

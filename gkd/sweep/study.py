@@ -1,0 +1,209 @@
+"""The search on Optuna: a study for each method, and what proposes its trials."""
+
+import hashlib
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, get_storage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial
+
+from gkd.errors import RecipeError
+from gkd.recipe.domain import Choices, label
+from gkd.recipe.model import Recipe, SweepRecipe
+from gkd.sweep.space import Dimension, Space
+from gkd.sweep.sweep_directory import SweepDirectory
+from gkd.training.seeds import derived_seed
+
+RANDOM_TRIALS = 5
+"""Trials before the search believes in what it has seen, and before any is pruned."""
+
+SURPLUS = "surplus"
+"""Attribute of a trial that two processes began at once, when only one was left."""
+
+_PROPOSALS = 8
+
+
+def distribution(dimension: Dimension) -> BaseDistribution:
+    """Return a dimension as Optuna knows it; choices go by their labels."""
+    domain = dimension.domain
+    if isinstance(domain, Choices):
+        return CategoricalDistribution(list(map(label, domain.values)))
+    if domain.integers:
+        first, step = int(domain.low), int(domain.step or 1)
+        last = first + (int(domain.size) - 1) * step
+        return IntDistribution(first, last, log=domain.log, step=step)
+    high = domain.high if domain.step is None else domain.low + (domain.size - 1) * domain.step
+    return FloatDistribution(domain.low, high, log=domain.log, step=domain.step)
+
+
+def suggest(trial: Trial, dimension: Dimension) -> None:
+    """Let a trial have a value of a dimension; one that it has already stays."""
+    one = distribution(dimension)
+    if isinstance(one, CategoricalDistribution):
+        trial.suggest_categorical(dimension.key, one.choices)
+    elif isinstance(one, IntDistribution):
+        trial.suggest_int(dimension.key, one.low, one.high, step=one.step, log=one.log)
+    elif isinstance(one, FloatDistribution):
+        trial.suggest_float(dimension.key, one.low, one.high, step=one.step, log=one.log)
+
+
+def to_optuna(dimension: Dimension, value: Any) -> Any:
+    """Return a value of a domain as Optuna knows it."""
+    if not isinstance(dimension.domain, Choices):
+        return value
+    number = dimension.domain.find(value)
+    assert number is not None
+    return label(dimension.domain.values[number])
+
+
+def from_optuna(dimension: Dimension, value: Any) -> Any:
+    """Return a value as the recipe has it."""
+    if not isinstance(dimension.domain, Choices):
+        return value
+    return next(one for one in dimension.domain.values if label(one) == value)
+
+
+def values_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a trial by key, those of the recipe where it has none of its own.
+
+    What is a component's default there is left out.
+    """
+    found = {}
+    for one in space.dimensions:
+        if one.key in params:
+            found[one.key] = from_optuna(one, params[one.key])
+        elif one.has_own:
+            found[one.key] = one.own
+    return found
+
+
+class Sampler(BaseSampler):
+    """Proposes the recipe's own values first, then by TPE what was not tried yet.
+
+    What it proposes depends on the number of the trial and on those that are finished: a search
+    that was interrupted goes on as if it had not been.
+
+    Args:
+        space: of the method.
+        seed: of the search.
+    """
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self.space = space
+        self.seed = seed
+        self.dimensions = {one.key: one for one in space.dimensions}
+
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return all dimensions; of the first trial those that have the recipe's own value."""
+        return {
+            key: distribution(one)
+            for key, one in self.dimensions.items()
+            if trial.number > 0 or one.own_is_inside
+        }
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Propose a point."""
+        if trial.number == 0:
+            return {
+                key: to_optuna(self.dimensions[key], self.dimensions[key].own)
+                for key in search_space
+            }
+        grid = self.space.grid
+        if grid is None:
+            return self._propose(study, trial, search_space, 0)
+        tried = [
+            other.params
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number and not other.user_attrs.get(SURPLUS)
+        ]
+        for attempt in range(_PROPOSALS):
+            point = self._propose(study, trial, search_space, attempt)
+            if point not in tried:
+                return point
+        points = [
+            {key: to_optuna(self.dimensions[key], value) for key, value in point.items()}
+            for point in grid
+        ]
+        left = [point for point in points if point not in tried] or points
+        return random.Random(self._seed(trial, "left")).choice(left)
+
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Propose one value."""
+        sampler = TPESampler(
+            seed=self._seed(trial, param_name), n_startup_trials=RANDOM_TRIALS, multivariate=True
+        )
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _propose(
+        self,
+        study: optuna.Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+        attempt: int,
+    ) -> dict[str, Any]:
+        seed = self._seed(trial, attempt)
+        sampler = TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True)
+        found = sampler.sample_relative(study, trial, search_space)
+        return {
+            key: found[key] if key in found else sampler.sample_independent(study, trial, key, one)
+            for key, one in search_space.items()
+        }
+
+    def _seed(self, trial: FrozenTrial, purpose: str | int) -> int:
+        whole = derived_seed(self.seed, "sweep", self.space.method, trial.number, purpose)
+        return whole % 2**32
+
+
+def pruner(sweep: SweepRecipe, epochs: int) -> BasePruner:
+    """Return what ends trials below the median of the others, after a third of the epochs."""
+    return MedianPruner(RANDOM_TRIALS, epochs // 3) if sweep.pruning else NopPruner()
+
+
+def open_storage(directory: SweepDirectory) -> BaseStorage:
+    """Open what keeps the trials.
+
+    Raises:
+        RecipeError: there is no such database, or it cannot be used.
+    """
+    if directory.storage is None:
+        return JournalStorage(JournalFileBackend(str(directory.journal)))
+    try:
+        return get_storage(directory.storage)
+    except Exception as error:  # of the database and its driver, anything
+        words = str(error).splitlines() or [type(error).__name__]
+        raise RecipeError(
+            f"--storage {directory.storage}: cannot be used: {words[0]}; expected a URL such as "
+            "sqlite:///trials.db or postgresql://USER@HOST/DATABASE"
+        ) from error
+
+
+def study_name(name: str, recipe: Recipe, method: str) -> str:
+    """Return the name of a method's study: another one for every recipe that differs.
+
+    Where its data lie and how many trials there are to be makes no difference.
+    """
+    data = recipe.model_dump(exclude={"dataset": True, "sweep": {"trials"}, "teacher": {"weights"}})
+    text = json.dumps(data, sort_keys=True, default=str)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}:{method}"
