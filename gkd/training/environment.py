@@ -29,13 +29,22 @@ def command_line(*more: str) -> str:
     return shlex.join([*program, *sys.argv[1:], *more])
 
 
-def environment(host: Host, devices: Devices, seeds: list[int]) -> dict[str, Any]:
-    """Command, versions, hardware, seeds: the content of ``environment.json``."""
+def environment(
+    host: Host, devices: Devices, seeds: list[int], threads: int | None = None
+) -> dict[str, Any]:
+    """Command, versions, hardware, seeds: the content of ``environment.json``.
+
+    Args:
+        host: whose plugins are listed.
+        devices: what is computed on.
+        seeds: of the run.
+        threads: of torch in each process that computes; by default those of this one.
+    """
     hardware = {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": threads or torch.get_num_threads(),
     }
     if devices.kind == "cuda":
         hardware["gpu"] = torch.cuda.get_device_name()

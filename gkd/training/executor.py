@@ -29,6 +29,11 @@ Failures = dict[Job, Exception]
 class Executor(ABC):
     """Trains networks of a run, each after its teacher."""
 
+    @property
+    @abstractmethod
+    def threads(self) -> int:
+        """Threads of torch in each process, which the last bits of results depend on."""
+
     @abstractmethod
     def train(self, networks: Networks, jobs: Sequence[Job]) -> Failures:
         """Train ``jobs``, teachers first among them; one that fails does not keep the others.
@@ -46,6 +51,11 @@ def _untrained_teacher(networks: Networks, job: Job) -> GkdError:
 
 class Serial(Executor):
     """Trains one network after another in this process."""
+
+    @property
+    def threads(self) -> int:
+        """Those of this process."""
+        return torch.get_num_threads()
 
     def train(self, networks: Networks, jobs: Sequence[Job]) -> Failures:
         """Train ``jobs`` in order."""
@@ -204,8 +214,13 @@ class Pool(Executor):
 
     def __init__(self, size: int, threads: int, tries: int = 3) -> None:
         self.size = size
-        self.threads = threads
         self.tries = tries
+        self._threads = threads
+
+    @property
+    def threads(self) -> int:
+        """Those of each worker's processes."""
+        return self._threads
 
     @staticmethod
     @abstractmethod

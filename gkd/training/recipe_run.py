@@ -119,7 +119,8 @@ class Run:
         if not self.first_process:
             return
         data = fingerprint(networks.experiment.dataset)
-        now = environment(self.host, self.devices, self.file.recipe.seeds) | {"data": data}
+        seeds, threads = self.file.recipe.seeds, self.executor.threads
+        now = environment(self.host, self.devices, seeds, threads) | {"data": data}
         if self.resumed:
             if told := self.directory.resume(now):
                 self.say(told)

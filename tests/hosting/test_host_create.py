@@ -1,5 +1,6 @@
 """Creating components: what a factory is called with, what it may make, whose host it sees."""
 
+import pickle
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 import torch
 
 import gkd
+import gkd_tasks
 from gkd.hosting import host as hosts
 from gkd.hosting.host import Host, create_host
+from gkd.hosting.loading import PluginSettings
 
 
 class Sum(gkd.AbstractLoss):
@@ -41,6 +44,26 @@ def test_it_is_what_the_factory_makes() -> None:
     assert isinstance(loss, Sum)
     assert loss.scale == 2.0
     assert isinstance(loss.scale, float)
+
+
+class ByHand:
+    """A plugin that an object is."""
+
+    @gkd.hookimpl
+    def gkd_losses(self) -> dict[str, Callable[..., Any]]:
+        return {"sum": Sum}
+
+
+def test_another_process_has_the_same_plugins() -> None:
+    host = create_host(discover=False, settings=PluginSettings(allowed=("a", "b")))
+    host.register(ByHand(), distribution="mine")
+    host.register(gkd_tasks)
+    other = pickle.loads(pickle.dumps(host))
+    assert other.settings == host.settings
+    assert [str(record) for record in other.plugins] == [str(record) for record in host.plugins]
+    assert other.names("loss") == ["sum"]
+    assert other.names("task") == host.names("task")
+    assert pickle.loads(pickle.dumps(create_host())).names("loss") == create_host().names("loss")
 
 
 def test_components_inside_come_from_the_same_host() -> None:

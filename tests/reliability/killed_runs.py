@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from random import Random
 
-from trials import Outcome, arguments, begin, finish, results, resumed
+from trials import Outcome, arguments, begin, finish, results, resumed, some_jobs
 
 
 def killed_runs(amount: int, chance: Random, folder: Path) -> Outcome:
@@ -16,7 +16,7 @@ def killed_runs(amount: int, chance: Random, folder: Path) -> Outcome:
         run = folder / f"run-{outcome.figures.get('runs', 0)}"
         outcome.count("runs")
         for _ in range(chance.randint(1, 3)):
-            process = begin(resumed(run), log)
+            process = begin([*resumed(run), *some_jobs(chance)], log)
             time.sleep(chance.uniform(0.0, seconds))
             if process.poll() is not None:
                 break
@@ -35,7 +35,7 @@ def interrupted_runs(amount: int, chance: Random, folder: Path) -> Outcome:
     while outcome.tried < amount:
         run, log = folder / f"run-{outcome.tried}", folder / f"log-{outcome.tried}"
         number, status = chance.choice([(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-        process = begin(arguments(run), log)
+        process = begin([*arguments(run), *some_jobs(chance)], log)
         while not run.exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(chance.uniform(0.0, seconds / 2))

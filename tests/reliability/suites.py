@@ -1,5 +1,6 @@
 """Promises that other tests put to the test, counted here."""
 
+import os
 import re
 import subprocess
 import sys
@@ -13,13 +14,13 @@ TESTS = Path(__file__).resolve().parent.parent
 
 
 def devices(amount: int, chance: Random, folder: Path) -> Outcome:
-    """Run the tests of several devices."""
-    return _tests(folder, "training/test_training_devices.py", "*/test_several_devices*.py")
+    """Run the tests of several devices, and of several machines."""
+    return _tests(folder, "training/test_training_devices.py", "training/test_training_machines.py")
 
 
 def executors(amount: int, chance: Random, folder: Path) -> Outcome:
-    """Run the tests of networks that are trained at once, or by workers that die."""
-    return _tests(folder, "training/test_training_jobs.py", "*/test_*executor*.py")
+    """Run the tests of networks that are trained at once, by processes that are killed."""
+    return _tests(folder, "training/test_training_jobs.py", "cli/test_cli_run.py")
 
 
 def fuzz(amount: int, chance: Random, folder: Path) -> Outcome:
@@ -41,7 +42,11 @@ def _tests(folder: Path, *patterns: str) -> Outcome:
     report = folder / "report.xml"
     words = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", *files]
     subprocess.run(
-        [sys.executable, "-m", "pytest", *words], cwd=TESTS.parent, capture_output=True, check=False
+        [sys.executable, "-m", "pytest", *words],
+        cwd=TESTS.parent,
+        env={**os.environ, "GKD_RELIABILITY": "1"},
+        capture_output=True,
+        check=False,
     )
     if not report.is_file():
         return Outcome(0, [f"pytest did not run {files}"])

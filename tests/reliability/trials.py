@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from safetensors.torch import load_file
@@ -46,9 +47,14 @@ class Outcome:
 
 
 def arguments(out: Path, *more: str) -> list[str]:
-    """Arguments of ``gkd`` for a small run."""
+    """Arguments of ``gkd`` for a small run, whose bits are equal with any number of jobs."""
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    return ["run", RECIPE, "--out", str(out), *settings, *more]
+    return ["run", RECIPE, "--out", str(out), "--threads", "1", *settings, *more]
+
+
+def some_jobs(chance: Random) -> list[str]:
+    """Return options for one network after another, here or in a worker, or for two at once."""
+    return chance.choice([[], ["--jobs", "1"], ["--jobs", "2"]])
 
 
 def begin(words: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[bytes]":

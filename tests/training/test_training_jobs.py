@@ -14,6 +14,7 @@ from tiny_plugin import Blobs, Mapped, TinyPlugin
 from torch.utils.data import get_worker_info
 
 from gkd import ParameterError, hookimpl
+from gkd.files import read_sealed_json
 from gkd.report.results import run_results
 from gkd.training.devices import Devices
 from gkd.training.executor import Answer, Pool, Serial, Worker
@@ -155,7 +156,7 @@ class ScriptedPool(Pool):
     """Workers that do what the test says."""
 
     def __init__(self, answers, size=1, tries=3) -> None:
-        super().__init__(size, 1, tries)
+        super().__init__(size, 7, tries)
         self.answers = answers
         self.log: list[object] = []
 
@@ -173,8 +174,11 @@ DIED = Answer("its process (pid 3) was killed by SIGKILL", died=True, known=Fals
 
 def test_what_dies_is_tried_again_so_often(opened):
     pool = ScriptedPool({"baseline": [DIED, DIED, DIED]})
+    run = opened("seeds=[0]", executor=pool)
     with pytest.raises(FailedNetworks) as caught:
-        opened("seeds=[0]", executor=pool).train()
+        run.train()
+    noted = read_sealed_json(run.directory.folder / "environment.json")
+    assert noted["hardware"]["threads"] == 7
     assert (
         "1 of 3 networks are not trained:\n"
         "  baseline seed 0: its process (pid 3) was killed by SIGKILL, in each of 3 tries"
