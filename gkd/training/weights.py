@@ -8,6 +8,9 @@ from torch import Tensor, nn
 from gkd.errors import DataError
 from gkd.files import checksum, read_tensors, write_tensors
 
+_LONGEST = 500  # characters of another library's words
+_SHOWN, _MOST = 80, 4  # characters of a name, names
+
 
 def write_weights(path: Path, network: nn.Module) -> None:
     """Write the weights of a network, with their checksum among the file's metadata."""
@@ -23,12 +26,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a safetensors file, on the CPU.
 
     Raises:
-        DataError: the file is missing, damaged, or not what was written.
+        DataError: the file is missing, damaged, of another format, or not what was written.
     """
     try:
         tensors, metadata = read_tensors(path)
     except DataError as error:
-        raise DataError(f"weights {error}") from error
+        raise DataError(f"weights {_other_format(path) or error}") from error
     written = metadata.get("checksum")  # weights from elsewhere have none
     if written is not None and written != checksum(tensors):
         raise DataError(f"weights {path} are damaged: their content is not what was written")
@@ -39,17 +42,68 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """Load a safetensors file into a model.
 
     Raises:
-        DataError: the file is missing or damaged, of another model, or holds NaN or infinity.
+        DataError: the file is missing or damaged, of another format or model, or holds NaN,
+            infinity, or what the model's numbers cannot be.
     """
     state, own = read_weights(path), model.state_dict()
     for name, tensor in state.items():
-        if name in own and tensor.is_floating_point() != own[name].is_floating_point():
-            raise DataError(
-                f"weights {path}: {name} is {tensor.dtype}, but the model's is {own[name].dtype}"
-            )
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise DataError(f"weights {path}: {name} holds NaN or infinity")
+        if name not in own:
+            continue
+        dtype = own[name].dtype
+        if (tensor.is_floating_point(), tensor.is_complex()) != (
+            dtype.is_floating_point,
+            dtype.is_complex,
+        ):
+            raise DataError(f"weights {path}: {name} is {tensor.dtype}, but the model's is {dtype}")
+        # In the model's type, which may be narrower.
+        if not bool(torch.isfinite(tensor.to(dtype)).all()):
+            finite = bool(torch.isfinite(tensor.to(torch.complex128)).all())
+            what = f"numbers too large for the model's {dtype}" if finite else "NaN or infinity"
+            raise DataError(f"weights {path}: {name} holds {what}")
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise DataError(f"weights {path} are of another model: {error}") from error
+        why = _other_names(list(state), list(own)) or str(error)[:_LONGEST]
+        raise DataError(f"weights {path} are of another model: {why}") from error
+
+
+def _other_format(path: Path) -> str | None:
+    """Say what a file is that is no safetensors file, and what to do, where that is known."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return None
+    if head.startswith((b"PK\x03\x04", b"\x80")):
+        return (
+            f"{path} is a file of torch.save, and only safetensors files are loaded, as they run "
+            "no code; write its tensors once more: safetensors.torch.save_file(torch.load("
+            f"{path.name!r}, weights_only=True), {path.with_suffix('.safetensors').name!r})"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        return f"{path} is a pointer of Git LFS to the weights: fetch them with git lfs pull"
+    if head.startswith(b"\x89HDF"):
+        return f"{path} is an HDF5 file, and only safetensors files are loaded"
+    return None
+
+
+def _other_names(given: list[str], own: list[str]) -> str | None:
+    """Say how the names of weights differ from the model's; None where they do not."""
+    if set(given) == set(own):
+        return None
+    for names, others, whose, advice in (
+        (given, own, "all names in the file", "take it away"),
+        (own, given, "all names in the model", "put it before the file's"),
+    ):
+        # As wrappers write them: DataParallel, torch.compile.
+        prefix = names[0].removesuffix(next((n for n in others if names[0].endswith(n)), names[0]))
+        if prefix and {name.removeprefix(prefix) for name in names} == set(others):
+            return f"{whose} begin with {prefix!r}, as of a network that was wrapped; {advice}"
+    missing, unknown = sorted(set(own) - set(given)), sorted(set(given) - set(own))
+    parts = [
+        f"{len(names)} of the {whose} ({', '.join(name[:_SHOWN] for name in names[:_MOST])}"
+        f"{', …' if len(names) > _MOST else ''})"
+        for names, whose in ((missing, "model's are not there"), (unknown, "file's it has not"))
+        if names
+    ]
+    return "; ".join(parts)

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from gkd.errors import DataError
+from gkd.training.weights import load_weights
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+def refusal(path: Path, model: nn.Module | None = None) -> str:
+    with pytest.raises(DataError) as caught:
+        load_weights(model or network(), path)
+    assert str(path) in str(caught.value)
+    assert len(str(caught.value)) < 1500
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_file_of_torch_is_called_so(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / "t.pt"
+    torch.save(network().state_dict(), path, _use_new_zipfile_serialization=zipped)
+    message = refusal(path)
+    assert "is a file of torch.save" in message
+    # The advice is a line of Python.
+    advice = message.partition("once more: ")[2]
+    here = {"torch": torch, "safetensors": __import__("safetensors.torch")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        eval(advice, here)
+    load_weights(network(), tmp_path / "t.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("head", "what"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\x89HDF\r\n\x1a\n", "HDF5"),
+        (b"", "cannot be read"),
+        (b"nothing that anyone knows", "cannot be read"),
+    ],
+)
+def test_other_files_are_called_what_they_are(tmp_path: Path, head: bytes, what: str) -> None:
+    path = tmp_path / "t.safetensors"
+    path.write_bytes(head)
+    assert what in refusal(path)
+    assert "cannot be read" in refusal(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "student."])
+def test_what_a_wrapper_puts_before_names_is_named(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "t.safetensors"
+    state = network().state_dict()
+    save_file({prefix + name: tensor for name, tensor in state.items()}, path)
+    message = refusal(path)
+    assert f"all names in the file begin with {prefix!r}" in message
+    save_file(state, path)
+    wrapped = nn.ModuleDict({prefix.strip(".").replace(".", "_"): network()})
+    assert "all names in the model begin with" in refusal(path, wrapped)
+
+
+def test_weights_of_another_network_are_summed_up(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    save_file({f"layers.{i}.weight": torch.zeros(2) for i in range(500)}, path)
+    message = refusal(path)
+    assert (
+        "9 of the model's are not there (0.bias, 0.weight, 1.bias, 1.num_batches_tracked, …)"
+        in message
+    )
+    assert "500 of the file's it has not (layers.0.weight" in message
+    save_file(nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).state_dict(), path)
+    assert "size mismatch" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("weight", "what"),
+    [
+        (torch.full((4, 3), 1e39, dtype=torch.float64), "too large for the model's torch.float32"),
+        (torch.full((4, 3), torch.nan), "holds NaN or infinity"),
+        (torch.ones(4, 3, dtype=torch.int32), "is torch.int32, but the model's is torch.float32"),
+        (torch.ones(4, 3, dtype=torch.complex64), "is torch.complex64, but the model's is"),
+    ],
+)
+def test_numbers_that_the_model_cannot_have_are_refused(
+    tmp_path: Path, weight: torch.Tensor, what: str
+) -> None:
+    path = tmp_path / "t.safetensors"
+    save_file(network().state_dict() | {"0.weight": weight}, path)
+    assert what in refusal(path)
+
+
+def test_other_floating_types_are_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    weight = torch.tensor([[0.5, 1.0, 2.0]] * 4)
+    for dtype in (torch.float64, torch.bfloat16, torch.float8_e4m3fn):
+        save_file(network().state_dict() | {"0.weight": weight.to(dtype)}, path)
+        model = network()
+        load_weights(model, path)
+        assert torch.equal(model[0].weight, weight)
