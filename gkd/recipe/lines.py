@@ -5,12 +5,14 @@ from collections import Counter
 from typing import Any
 
 Path = tuple[str | int, ...]
+_MOST = 2**19  # characters to parse, over all attempts
 
 
 def key_lines(text: str) -> dict[Path, int]:
     r"""Line (from 1) of every table, key and element of an array that begins a line of its own.
 
-    What stands inside a line is in the line of the innermost path around it that is listed.
+    What stands inside a line is in the line of the innermost path around it that is listed. In a
+    document of very long statements, what comes after them is not.
 
     >>> key_lines('a = 1\n[b]\nc = [\n  {d = 2},\n  {d = 3}]')
     {('a',): 1, ('b',): 2, ('b', 'c'): 3, ('b', 'c', 0): 4, ('b', 'c', 1): 5}
@@ -18,11 +20,14 @@ def key_lines(text: str) -> dict[Path, int]:
     lines: dict[Path, int] = {}
     lengths: Counter[Path] = Counter()  # of the arrays of tables, as far as they were read
     table: Path = ()
-    statement, start = "", 1
+    statement, start, read = "", 1, 0
     for number, line in enumerate(text.split("\n"), start=1):
         statement += f"{line}\n"
         # The parser itself says where a statement ends: an unfinished one does not parse. Inside
         # an array, it parses after each element once the bracket is closed.
+        read += len(statement)
+        if read > _MOST:  # an array of thousands of lines, each of which is read once more
+            break
         whole = _parse(statement)
         value: Any = _parse(f"{statement}]") if whole is None else whole
         if value is None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gkd import DataError
 from gkd.errors import shown
+from gkd.functional.memory import memory_shortage
 from gkd_data.archive import Archive
 from gkd_data.point_clouds import Clouds, unit_cloud
 
@@ -127,7 +128,7 @@ def read_shard(archive: Archive, name: str, num_classes: int) -> tuple[np.ndarra
     except DataError:
         raise
     # h5py reports damage as whatever its C library calls it.
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except Exception as error:
         raise DataError(f"{where} is not a complete HDF5 file: {error}") from error
     # A data set of HDF5 may be a bare number, and text comes as objects.
     if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
@@ -153,6 +154,8 @@ def _require_own(dataset: Any, key: str, where: str, file_size: int) -> None:
         raise DataError(
             f"{where}: {key} announces {announced} bytes, more than a file of {file_size} can hold"
         )
+    if shortage := memory_shortage(announced):
+        raise DataError(f"{where}: {key} would take {shortage}")
 
 
 def _labels(where: str, label: np.ndarray, objects: int, num_classes: int) -> np.ndarray:

@@ -150,7 +150,7 @@ def test_syntax_errors_have_line_and_column(path):
 @pytest.mark.parametrize(
     ("number", "expected"),
     [
-        ("7" * 5000, ["mine.toml:6: not valid TOML", "4300 digits"]),
+        ("7" * 5000, ["mine.toml:6:8: not valid TOML", "4300 digits"]),
         ("0x" + "f" * 5000, ["mine.toml:6: dataset.size: must be an integer of 64 bits", "6021 digits"]),
         ("nan", ["mine.toml:6: dataset.size: must be a number, got nan"]),
         (str(2**63), ["mine.toml:6: dataset.size: must be an integer of 64 bits", "got 9223372036854775808"]),
@@ -251,6 +251,13 @@ def test_wrong_settings_are_explained(path, setting, expected):
     with pytest.raises(RecipeError) as caught:
         read_recipe(path, [setting])
     assert expected in str(caught.value)
+
+
+def test_lines_of_long_arrays_end_with_the_patience():
+    array = "[\n" + "  [1],\n" * 10_000 + "]"  # as many attempts took an hour
+    lines = key_lines(f"first = 1\nlong = {array}\nlast = 2\n")
+    assert lines["first",] == 1
+    assert ("last",) not in lines
 
 
 def test_lines_of_every_form_of_key():
