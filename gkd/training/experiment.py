@@ -1,9 +1,7 @@
-"""The parts of a recipe, built and tried out: dataset, models, distillers."""
+"""The parts of a recipe, built: dataset, models, distillers."""
 
 import copy
-import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -18,21 +16,16 @@ from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
-from gkd.errors import DataError, GkdError, ParameterError, RecipeError
+from gkd.errors import DataError, ParameterError
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
-from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe, TrainingRecipe
+from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
 from gkd.training.cache_policy import CachePolicy
-from gkd.training.devices import Devices
-from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.feature_space_recorder import FeatureSpace
-from gkd.training.repeatability import Separateness, require_repeatable
+from gkd.training.repeatability import Separateness
 from gkd.training.seeds import derived_seed, set_random_state
-from gkd.training.sharing import differences
 from gkd.training.weights import load_weights
-
-_FIRST = "the first batch"
 
 
 class Experiment:
@@ -106,9 +99,10 @@ class Experiment:
         """Training samples of epoch 0 in their own order, batched as for a student."""
         size, count = self.recipe.training.batch_size, len(self.dataset.train)
         for start in range(0, count, size):
-            yield self._batch(range(start, min(start + size, count)), device)
+            yield self.batch(range(start, min(start + size, count)), device)
 
-    def _batch(self, indices: Iterable[int], device: torch.device) -> Batch:
+    def batch(self, indices: Iterable[int], device: torch.device) -> Batch:
+        """Training samples of epoch 0 as a batch."""
         self.dataset.set_epoch(0)
         samples = self.dataset.train
         with self.origins.context("dataset"):
@@ -235,145 +229,3 @@ class Experiment:
                 setattr(model, name, said)
             NetworkInputs(inputs_or(model, self.dataset.inputs), model, str(path[-1]))
         return model
-
-    def dry_run(self, devices: Devices, methods: Collection[str] | None = None) -> list[str]:
-        """Take two batches through the teacher and through every method, and throw all away.
-
-        Mistakes show here, before hours of training. The second batch has as few samples as the
-        last of an epoch, where that has fewer than the others.
-
-        Args:
-            devices: to compute on.
-            methods: names of those to try; by default all.
-
-        Returns:
-            What the user should know before it begins.
-
-        Raises:
-            RecipeError: something fails, at the place of the recipe that asked for it.
-        """
-        recipe, device = self.recipe, devices.torch_device
-        notes: list[str] = []
-        with self.origins.context("dataset"):
-            require_repeatable(self.dataset, devices.count)
-        with self.origins.context("training"):
-            notes += self._check_training(recipe.training, devices, "training")
-        with self.origins.context("dataset"):
-            notes += doubtful_labels(self.dataset, self.splits)
-        batch, graphs = next(self.batches(device)), CompleteGraphs()
-        by_size = self._by_size()
-        teacher = None
-        if recipe.teacher is not None:
-            if recipe.teacher.training is not None:
-                with self.origins.context("teacher", "training"):
-                    training = recipe.teacher.training
-                    notes += self._check_training(training, devices, "teacher.training")
-            with self.origins.context("teacher", "cache"):
-                self.cache_policy.check()
-            teacher = self.teacher().to(device)
-            distiller = self.task_distiller(teacher)
-            with self._trying(_FIRST, "teacher"), graphs.watched(batch):
-                distiller(batch)
-            if recipe.teacher.training is not None:
-                training = recipe.teacher.training
-                self._try_small_batches(distiller, training, devices, by_size, graphs, "teacher")
-                with self._trying(_FIRST, "teacher"):
-                    notes += differences(distiller, batch, devices.count)
-        # In memory, as nothing is to remain: what cannot be kept per sample shows here, too.
-        cache = TeacherCache() if self.cache_policy.refusal is None else None
-        for index, method in enumerate(recipe.methods):
-            if methods is not None and method.name not in methods:
-                continue
-            training = recipe.training_of(method)
-            student = self.student(recipe.seeds[0], method).to(device)
-            peers = self.peers(recipe.seeds[0], method)
-            distiller = self.distiller(method, student, teacher, peers, cache).to(device)
-            with self._trying(_FIRST, "methods", index), graphs.watched(batch):
-                self.prepare(distiller, recipe.seeds[0], device)
-                found = doubtful_terms(distiller, batch, training.epochs)
-                notes += [f"{method.name}: {note}" for note in found]
-            place = ("methods", index)
-            if method.training:
-                with self.origins.context(*place, "training"):
-                    told = self._check_training(training, devices, "training")
-                    notes += [f"{method.name}: {note}" for note in told]
-            self._try_small_batches(distiller, training, devices, by_size, graphs, *place)
-            with self._trying(_FIRST, *place):
-                notes += differences(distiller, batch, devices.count)
-        if (space := self.feature_space()) is not None:
-            assert teacher is not None
-            with self._trying(_FIRST, "feature_space", "teacher"):
-                space.seen_by(teacher, "teacher")
-            with self._trying(_FIRST, "feature_space", "student"):
-                space.seen_by(self.student(recipe.seeds[0]).to(device), "student")
-        return [*dict.fromkeys([*notes, *graphs.notes])]
-
-    def _check_training(
-        self, training: TrainingRecipe, devices: Devices, where: str
-    ) -> Iterator[str]:
-        devices.check(training.batch_size, self.recipe.precision)
-        size, count = training.batch_size, len(self.dataset.train)
-        if count < size and training.drop_last:
-            raise ParameterError(
-                f"drop_last: a batch_size of {size} is more than the {count} training samples, so "
-                "that every batch would be left out"
-            )
-        if count < size:
-            yield (
-                f"{where}.batch_size = {size} is more than the {count} training samples: an epoch "
-                "is one step"
-            )
-
-    def _by_size(self) -> list[int]:
-        """Return the indices of the training samples of epoch 0, those of fewest nodes first."""
-        self.dataset.set_epoch(0)
-        samples = self.dataset.train
-        with self.origins.context("dataset"):
-            nodes = [samples[index].num_nodes for index in range(len(samples))]
-        return sorted(range(len(nodes)), key=nodes.__getitem__)
-
-    def _try_small_batches(
-        self,
-        distiller: Distiller,
-        training: TrainingRecipe,
-        devices: Devices,
-        by_size: Sequence[int],
-        graphs: CompleteGraphs,
-        *path: str | int,
-    ) -> None:
-        """Take the smallest samples through ``distiller``, and as few as a device ever has."""
-        count, size = len(self.dataset.train), training.batch_size
-        shared, left = min(size, count) // devices.count, count % size
-        where = "teacher.training" if path[0] == "teacher" else "training"
-        trials = []
-        if list(by_size[:size]) != list(range(min(size, count))):  # the first batch was another
-            trials.append((min(size, count), "a batch of the smallest samples", ""))
-        if devices.count > 1 and shared:
-            what = f"the share of one of {devices.count} devices of a batch of {size}"
-            trials.append((shared, what, f"; raise {where}.batch_size"))
-        if left and not training.drop_last:
-            what = f"the last batch of an epoch ({left} of {count} samples, in batches of {size})"
-            # With fewer samples than devices each takes all of them.
-            least = left // devices.count or left
-            trials.append((least, what, f"; {where}.drop_last = true leaves it out"))
-        for number, what, advice in trials:
-            batch = self._batch(by_size[:number], devices.torch_device)
-            with self._trying(what, *path, advice=advice), graphs.watched(batch):
-                distiller(batch)
-
-    @contextmanager
-    def _trying(self, what: str, *path: str | int, advice: str = "") -> Iterator[None]:
-        """Add the place of ``path`` to any error, to those of others' code where they happened."""
-        with self.origins.context(*path):
-            try:
-                yield
-            except GkdError as error:
-                if what != _FIRST:
-                    raise RecipeError(f"{what}: {error}{advice}") from error
-                raise
-            except Exception as error:
-                frame = traceback.extract_tb(error.__traceback__)[-1]
-                raise RecipeError(
-                    f"{what} raised {type(error).__name__}: {error}{advice} "
-                    f"[{frame.filename}:{frame.lineno}]"
-                ) from error

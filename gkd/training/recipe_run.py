@@ -13,6 +13,7 @@ from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.training.cache_policy import FOLDER
 from gkd.training.devices import Devices
+from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.executor import Executor
 from gkd.training.executors import executor_for
@@ -115,7 +116,7 @@ class Run:
         """Check everything, then make the folder, or look at what is there; it is then locked."""
         if self.resumed and self.first_process:
             stack.enter_context(locked(self.directory.folder))
-        notes = networks.experiment.dry_run(self.devices)
+        notes = dry_run(networks.experiment, self.devices)
         if not self.first_process:
             return
         data = fingerprint(networks.experiment.dataset)

@@ -120,7 +120,7 @@ def test_an_interrupt_before_training_leaves_nothing(tmp_path, capsys, monkeypat
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gkd.training.experiment.Experiment.dry_run", interrupted)
+    monkeypatch.setattr("gkd.training.recipe_run.dry_run", interrupted)
     assert gkd("run", "communities", "--out", tmp_path / "run") == 130
     assert "before anything was trained" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -165,6 +165,7 @@ def _host():  # type: ignore[no-untyped-def]
 def _try(folder: Path) -> object:
     """Do what ``gkd run`` does before it trains: the first batch goes through every network."""
     from gkd.training.devices import Devices
+    from gkd.training.dry_run import dry_run
     from gkd.training.experiment import Experiment
 
     file = read_recipe(folder / "mine.toml")
@@ -172,7 +173,7 @@ def _try(folder: Path) -> object:
     file.check_components(host)
     with host.activated():
         experiment = Experiment(file, host)
-        experiment.dry_run(Devices.of("cpu", 1))
+        dry_run(experiment, Devices.of("cpu", 1))
     return None
 
 

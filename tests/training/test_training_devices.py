@@ -17,6 +17,7 @@ from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
 from gkd.report.summary import summaries
 from gkd.training.devices import Devices
+from gkd.training.dry_run import dry_run
 from gkd.training.experiment import Experiment
 from gkd.training.sharing import differences
 
@@ -99,7 +100,7 @@ def test_what_is_not_as_on_one_device_is_said(recipe_path, tmp_path, host):
     file = read_recipe(recipe_path, ["seeds=[0]"])
     experiment = Experiment(file, host)
     with host.activated():
-        notes = experiment.dry_run(Devices("cpu", 2))
+        notes = dry_run(experiment, Devices("cpu", 2))
     assert notes == [
         f"2 devices: batch normalisation of the {name} (norm) takes its statistics from the share "
         "of each device, not from the whole batch"
