@@ -51,7 +51,7 @@ from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecord
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import TermWatch, progress
 from gkd.training.ranks import by_torchrun
-from gkd.training.termination import KeepTermination
+from gkd.training.termination import KeepTermination, end_if_asked
 from gkd.training.weights import read_weights, write_weights
 
 SUMMARY, WEIGHTS = "summary.json", "weights.safetensors"
@@ -152,6 +152,7 @@ class NetworkTraining:
         with quiet_lightning(), interruptible(), explained_deaths():
             trainer = self.trainer()
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+            end_if_asked()  # a training that was cut short is not finished
             module.load_state_dict(read_checkpoint(self.folder / BEST)["state_dict"])
             if trainer.is_global_zero:
                 self.scores.precision = trainer.precision_plugin.forward_context

@@ -1,10 +1,12 @@
-"""SIGTERM, by which schedulers and shells end a process, treated as Ctrl-C is."""
+"""SIGTERM, by which schedulers and shells end a process, treated as Ctrl-C is; neither is lost."""
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -13,35 +15,57 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end."""
 
 
-_asked = threading.Event()
+_asked: list[type[KeyboardInterrupt]] = []
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    _asked.set()
-    raise Terminated
+    _asked.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+    raise _asked[-1]
+
+
+def end_if_asked() -> None:
+    """Raise once more what a signal raised: inside of a finaliser Python ignores exceptions.
+
+    The iterators of data loaders have some, and more so do the workers that they start.
+    """
+    if _asked:
+        raise _asked[-1]
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise :class:`Terminated` on SIGTERM; the handler of before is put back."""
+    """Raise :class:`Terminated` on SIGTERM; the handlers of before are put back."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _asked.clear()
-    before = signal.signal(signal.SIGTERM, _raise)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _raise)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, _raise)
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda ignored: None if _is_ours(ignored) else report(ignored)
     try:
         yield
+        end_if_asked()
     except KeyboardInterrupt as interrupt:
         # Code in between, as ray's, may have taken it for a Ctrl-C and raised another.
-        if _asked.is_set() and not isinstance(interrupt, Terminated):
+        if Terminated in _asked and not isinstance(interrupt, Terminated):
             raise Terminated from interrupt
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        _asked.clear()
+        sys.unraisablehook = report
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_ours(ignored: "sys.UnraisableHookArgs") -> bool:
+    """Whether what was ignored is raised once more."""
+    return bool(_asked) and isinstance(ignored.exc_value, KeyboardInterrupt)
 
 
 class KeepTermination(Callback):
-    """Puts the handler back that Lightning replaces when it begins to train.
+    """Puts the handler back that Lightning replaces when it begins to train, and ends as asked.
 
     Lightning's would let the epoch go on, then return as if the training had come to its end; where
     several processes train together, it waits for the others for ever.
@@ -52,3 +76,11 @@ class KeepTermination(Callback):
         handler = trainer._signal_connector._original_handlers.get(signal.SIGTERM)
         if handler is _raise:
             signal.signal(signal.SIGTERM, handler)
+
+    def on_train_batch_start(self, *arguments: Any) -> None:
+        """End here at the latest."""
+        end_if_asked()
+
+    def on_validation_batch_start(self, *arguments: Any) -> None:
+        """End here at the latest."""
+        end_if_asked()

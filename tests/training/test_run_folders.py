@@ -101,15 +101,26 @@ def test_a_run_is_gone_on_with_by_one_process(opened, tmp_path, end) -> None:
 
 
 class EndsAt(TinyPlugin):
-    """Sends its process the signal by which schedulers end it, at a step."""
+    """Sends its process the signal by which schedulers end it, or another, at a step."""
 
     at: int | None = None
+    number = signal.SIGTERM
+    in_finaliser = False  # where Python ignores what the handler raises
 
     @hookimpl
     def gkd_step(self, event):
         super().gkd_step(event)
+        number = self.number
+
+        class Loader:
+            def __del__(self) -> None:
+                os.kill(os.getpid(), number)
+
         if len(self.events) == self.at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if self.in_finaliser:
+                Loader()
+            else:
+                os.kill(os.getpid(), number)
 
 
 @pytest.fixture
@@ -125,6 +136,24 @@ def test_sigterm_is_an_interrupt(opened, plugin, step) -> None:
         opened("seeds=[0]").train()
     assert signal.getsignal(signal.SIGTERM) is before
     assert len(plugin.events) == step  # at once, not at the end of the epoch
+    opened("seeds=[0]", resume=True).train()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("step", [4, 6])  # within the teacher's training, and at its end
+def test_a_signal_that_a_finaliser_swallows_is_heeded(opened, plugin, tmp_path, number, step):
+    plugin.at, plugin.number, plugin.in_finaliser = step, number, True
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as caught:
+            opened("seeds=[0]").train()
+        assert isinstance(caught.value, Terminated) == (number == signal.SIGTERM)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(plugin.events) == step
+    assert not list(tmp_path.rglob("summary.json"))
+    plugin.at = None
     opened("seeds=[0]", resume=True).train()
 
 
