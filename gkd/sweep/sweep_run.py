@@ -16,6 +16,7 @@ from gkd.sweep.space import with_values
 from gkd.sweep.sweep_directory import SWEEP_FILE, SweepDirectory
 from gkd.sweep.trials import Trials, searched
 from gkd.training.devices import Devices
+from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.executor import Executor
 from gkd.training.failures import FailedNetworks, explained
@@ -84,13 +85,13 @@ class SweepRun:
 
     def _dry_run(self, trials: Trials) -> list[str]:
         """Try the recipe, then for each method the ends of its ranges, and its choices."""
-        notes = trials.experiment.dry_run(self.devices)
+        notes = dry_run(trials.experiment, self.devices)
         for method, space in trials.spaces.items():
             for point in space.extremes:
                 file = with_values(trials.file, point)
                 experiment = trials.experiment.with_methods_of(file)
                 try:
-                    experiment.dry_run(self.devices, [method])
+                    dry_run(experiment, self.devices, [method])
                 except RecipeError as error:
                     words = ", ".join(one.setting(value).words for one, value in point.items())
                     error.add_note(f"tried: {words}")
