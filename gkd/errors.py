@@ -285,6 +285,9 @@ def mistakes(
             yield path, f"unknown key; {suggestion(str(path[-1]), known)}"
         elif details["type"] == "missing":
             yield path, "missing, but required"
+        elif path[-1:] == ("[key]",):  # a name in a mapping, not its value
+            mapping = _container(functools.reduce(_part, path[:-2], model))
+            yield path[:-1], mistake(details, typing.get_args(mapping)[0], details["input"])
         else:
             annotation = functools.reduce(_part, path, model)
             yield path, mistake(details, annotation, details["input"])

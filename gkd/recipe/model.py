@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,10 +17,20 @@ from pydantic import (
     model_validator,
 )
 
-from gkd.distillation.layout import Layout
-from gkd.distillation.schedule import schedule_from, weight_from
-from gkd.errors import mistakes, shown
-from gkd.recipe.domain import domain_from
+from gkd.errors import mistakes
+from gkd.recipe.values import (
+    Domain,
+    FolderName,
+    GraphSource,
+    LayoutOfTap,
+    LogitsPlace,
+    NetworkInputs,
+    Schedule,
+    Taps,
+    TaskChoice,
+    Weigher,
+    Weight,
+)
 
 BASELINE = "baseline"
 """Name of the method without terms: what every distillation is measured against."""
@@ -45,68 +54,6 @@ def with_current_names(methods: Sequence[Any]) -> list[Any]:
         else method
         for method in methods
     ]
-
-
-def _check_weight(value: Any) -> Any:
-    weight_from(value)
-    return value
-
-
-def _check_schedule(value: Any) -> Any:
-    schedule_from(value)
-    return value
-
-
-def _check_graph(value: Any) -> Any:
-    if isinstance(value, str) or (isinstance(value, dict) and "name" in value):
-        return value
-    raise ValueError("should be the name of a batch attribute, 'tap:PATH' or {name = ..., ...}")
-
-
-def _check_weigher(value: Any) -> Any:
-    if value is None or isinstance(value, str) or (isinstance(value, dict) and "name" in value):
-        return value
-    raise ValueError("should be the name of a weigher, or {name = ..., ...}")
-
-
-def _check_task(value: Any) -> Any:
-    if value is None or isinstance(value, str) or (isinstance(value, dict) and "name" in value):
-        return value
-    raise ValueError("should be the name of a task, or {name = ..., ...}")
-
-
-def _check_inputs(value: Any) -> Any:
-    names = value.values() if isinstance(value, dict) else value
-    known = isinstance(names, list | type({}.values())) and all(isinstance(n, str) for n in names)
-    if value == "batch" or (names and known):
-        return value
-    raise ValueError(
-        'must be names of attributes such as ["x", "edge_index"], a table from parameters to '
-        f'attributes, or "batch", got {shown(value)}'
-    )
-
-
-def _check_layout(value: Any) -> Any:
-    Layout.parse(value)
-    return value
-
-
-def _check_domain(value: Any) -> Any:
-    domain_from(value)
-    return value
-
-
-Weight = Annotated[Any, AfterValidator(_check_weight)]
-Schedule = Annotated[Any, AfterValidator(_check_schedule)]
-NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
-Taps = str | Annotated[list[str], Field(min_length=1)] | None
-Weigher = Annotated[Any, AfterValidator(_check_weigher)]
-TaskChoice = Annotated[Any, AfterValidator(_check_task)]
-GraphSource = Annotated[Any, AfterValidator(_check_graph)]
-LogitsPlace = Annotated[str | None, Field(pattern=r"^(\[[^\[\]]+\])+$")]
-LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
-Domain = Annotated[Any, AfterValidator(_check_domain)]
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 
 
 class Part(BaseModel):
@@ -376,6 +323,25 @@ class SweepRecipe(Part):
         return self
 
 
+class PublishedRecipe(Part):
+    """What somebody published of the same networks, to be shown beside the results.
+
+    Args:
+        source: who, where.
+        test: the main metric by method, shares in percent; ``teacher`` for the teacher's.
+        settings: values of the recipe's keys as they were there, ``{"training.epochs": 500}``:
+            reports say which differ.
+        samples: how many there were in each split.
+        remarks: what else was done otherwise there.
+    """
+
+    source: Annotated[str, Field(min_length=1)]
+    test: dict[str, float]
+    settings: dict[str, Any] = {}
+    samples: dict[Literal["train", "validation", "test"], NonNegativeInt] = {}
+    remarks: list[str] = []
+
+
 class Recipe(Part):
     """A teacher, and students trained by several methods from the same seeds.
 
@@ -399,6 +365,7 @@ class Recipe(Part):
     methods: list[MethodRecipe] = []
     feature_space: FeatureSpaceRecipe | None = None
     sweep: SweepRecipe | None = None
+    published: list[PublishedRecipe] = []
 
     @model_validator(mode="before")
     @classmethod

@@ -21,7 +21,7 @@ from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.metric import Metric
 from gkd.files import read_sealed_json
-from gkd.recipe.model import BASELINE, FORMER_BASELINE
+from gkd.recipe.model import BASELINE, FORMER_BASELINE, PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.reaching import Reached, reaching
 from gkd.report.run_files import (
@@ -82,6 +82,8 @@ class Results(BaseModel):
         recipe: Text of the resolved recipe, which repeats the run.
         hardware: What it ran on.
         versions: Versions of what computed it.
+        samples: Number of samples of each split; empty for older runs.
+        published: What others found, of the recipe.
         protocol: How the numbers came about, as label and text.
         primary_metric: Metric that networks are compared by.
         metrics: What the metrics' numbers mean.
@@ -99,6 +101,8 @@ class Results(BaseModel):
     recipe: str
     hardware: JsonValue
     versions: dict[str, JsonValue]
+    samples: dict[str, int] = {}
+    published: list[PublishedRecipe] = []
     protocol: dict[str, str]
     primary_metric: str
     metrics: list[Metric] = []
@@ -149,6 +153,8 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
         recipe=text,
         hardware=environment.hardware,
         versions=environment.versions,
+        samples=environment.samples,
+        published=recipe.published,
         protocol=_protocol(finished, recipe, environment),
         primary_metric=primary,
         metrics=list(metrics.values()),

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from gkd.errors import DataError, mistakes
 from gkd.files import parse_toml, read_sealed_json, read_sealed_text
-from gkd.recipe.model import with_current_names
+from gkd.recipe.model import PublishedRecipe, with_current_names
 
 RECIPE = "recipe.toml"
 ENVIRONMENT = "environment.json"
@@ -34,6 +34,7 @@ class RunRecipe(BaseModel):
     dataset: dict[str, JsonValue] = {}
     teacher: dict[str, JsonValue] | None = None
     methods: list[RunMethod] = []
+    published: list[PublishedRecipe] = []
 
     @field_validator("methods", mode="before")
     @classmethod
@@ -56,6 +57,7 @@ class RunEnvironment(Place):
     command: str | None = None
     hardware: JsonValue = None
     versions: dict[str, JsonValue] = {}
+    samples: dict[str, int] = {}
     resumed: list[Place] = []
 
 

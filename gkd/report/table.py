@@ -22,6 +22,7 @@ from gkd.report.formats import (
     significant,
     unit,
 )
+from gkd.report.published import deviations
 from gkd.report.reaching import Reached
 from gkd.report.results import Results
 from gkd.report.significance import LEVEL
@@ -52,6 +53,8 @@ class Table:
 
 def comparison_table(runs: Sequence[Results]) -> Table:
     """One row per method of every run; a column that says nothing anywhere is left out."""
+    sources = dict.fromkeys(one.source for run in runs for one in run.published)
+    shares = all(run.primary.share for run in runs)
     columns: dict[str, Callable[[Results, Row], str]] = {
         "network": lambda run, row: row.method,
         "parameters": lambda run, row: " / ".join(f"{count:,}" for count in row.parameters),
@@ -62,6 +65,7 @@ def comparison_table(runs: Sequence[Results]) -> Table:
         ),
         "seeds": lambda run, row: str(len(row.seeds)),
         **{f"test {metric_heading(metric)}": _metric_column(metric) for metric in _metrics(runs)},
+        **{f"{source}{', %' if shares else ''}": _published_column(source) for source in sources},
         f"Δ to baseline, {' or '.join(dict.fromkeys(unit(run.primary) for run in runs))}": (
             lambda run, row: _compared(
                 run, row, lambda one: _known(one.mean, lambda mean: difference(run.primary, mean))
@@ -218,6 +222,7 @@ def protocol(run: Results) -> list[tuple[str, str]]:
     entries = list(run.protocol.items())
     if words := taught(run):
         entries.append(("teacher on the training rows", words))
+    entries += deviations(run)
     if run.hardware:
         entries.append(("hardware", flat(run.hardware)))
     if run.versions:
@@ -252,6 +257,15 @@ def _metric_column(metric: Metric) -> Callable[[Results, Row], str]:
         found = row.test[metric.name]
         mean = metric_value(metric, found.mean)
         return mean if found.std is None else f"{mean} ± {metric_value(metric, found.std)}"
+
+    return cell
+
+
+def _published_column(source: str) -> Callable[[Results, Row], str]:
+    def cell(run: Results, row: Row) -> str:
+        found = [one.test for one in run.published if one.source == source]
+        value = found[0].get(row.method) if found else None
+        return _known(value, lambda value: f"{value:g}")
 
     return cell
 

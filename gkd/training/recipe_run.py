@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gkd.evaluation.splits import fingerprint
+from gkd.evaluation.splits import SPLITS, fingerprint
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.training.cache_policy import FOLDER
@@ -119,9 +119,12 @@ class Run:
         notes = dry_run(networks.experiment, self.devices)
         if not self.first_process:
             return
-        data = fingerprint(networks.experiment.dataset)
-        seeds, threads = self.file.recipe.seeds, self.executor.threads
-        now = environment(self.host, self.devices, seeds, threads) | {"data": data}
+        dataset, seeds = networks.experiment.dataset, self.file.recipe.seeds
+        now = {
+            **environment(self.host, self.devices, seeds, self.executor.threads),
+            "data": fingerprint(dataset),
+            "samples": {split: len(getattr(dataset, split)) for split in SPLITS},
+        }
         if self.resumed:
             if told := self.directory.resume(now):
                 self.say(told)

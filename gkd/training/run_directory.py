@@ -206,6 +206,7 @@ class RunDirectory:
         now = tomllib.loads(resolved_toml(recipe))
         for whole in (then, now):
             _remove(whole, self.free)
+            whole.pop("published", None)  # it says what others found, not what is done here
         if changes := _changes(then, now):
             listing = "\n".join(f"  {change}" for change in changes)
             raise RecipeError(
