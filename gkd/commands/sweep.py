@@ -89,3 +89,9 @@ def sweep_recipe(recipe: str, options: SweepOptions) -> None:
         outcome = sweep.search()
         write_outcome(outcome, sweep.directory.folder)
         print_outcome(outcome, sweep.directory.folder)
+    for one in outcome.methods:
+        if one.finished and one.best is None:
+            raise ParameterError(
+                f"{one.method}: none of {one.budget} trials could be trained to its end; "
+                f"the first: {one.trials[0].error}"
+            )

@@ -10,6 +10,7 @@ from gkd.errors import ParameterError, shown
 
 _NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})(\s+log)?(?:\s+step\s+({_NUMBER}))?")
+_LARGEST = 1e15  # whole numbers up to here are floats, too
 _EXPECTED = 'a range such as "1..1000 log" or "8..64 step 8", or a list of choices'
 
 
@@ -125,8 +126,8 @@ def check_range(found: Range) -> Range:
     Raises:
         ParameterError: there is not, or it contradicts itself.
     """
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        raise ParameterError(f"the range {found} must have finite ends")
+    if not all(-_LARGEST <= end <= _LARGEST for end in (found.low, found.high)):
+        raise ParameterError(f"a range must have ends of a size up to {_LARGEST:.0e}")
     if found.low >= found.high:
         raise ParameterError(f"the range {found} must begin below its end")
     if found.log and found.low <= 0:

@@ -298,7 +298,7 @@ class SweepRecipe(Part):
             ``training`` are tried for every method by itself.
     """
 
-    trials: PositiveInt = 20
+    trials: Annotated[int, Field(ge=1, le=100_000)] = 20
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [100, 101]
     seed: NonNegativeInt = 0
     pruning: bool = True

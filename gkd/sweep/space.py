@@ -32,7 +32,7 @@ _FIXED = {
     "sweep": "it is the sweep itself",
 }
 _FIXED_TRAINING = {"selection": "validation values of other epochs do not compare"}
-_LARGEST_GRID = 100_000
+_LARGEST_GRID = 10_000
 _ABSENT = object()
 
 

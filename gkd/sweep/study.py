@@ -4,9 +4,11 @@ import hashlib
 import json
 import random
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import optuna
+from filelock import FileLock
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -16,7 +18,7 @@ from optuna.distributions import (
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, get_storage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial
 
 from gkd.errors import RecipeError
@@ -181,6 +183,36 @@ def pruner(sweep: SweepRecipe, epochs: int) -> BasePruner:
     return MedianPruner(RANDOM_TRIALS, epochs // 3) if sweep.pruning else NopPruner()
 
 
+class JournalLock(JournalFileSymlinkLock):
+    """A lock that the system takes away from a process that ends, however it ends.
+
+    Optuna's own stays, and keeps the others waiting.
+
+    Args:
+        journal: file whose lines are written by one process at a time.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        super().__init__(str(journal))
+        self.lock = FileLock(f"{journal}.lock")
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        self.lock.acquire()
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self.lock.release()
+
+
+def _drop_half_a_line(journal: Path) -> None:
+    """Remove what a full disk or a lost power left of a line: the next one would end it."""
+    if journal.exists() and (content := journal.read_bytes()) and not content.endswith(b"\n"):
+        with journal.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
 def open_storage(directory: SweepDirectory) -> BaseStorage:
     """Open what keeps the trials.
 
@@ -188,7 +220,13 @@ def open_storage(directory: SweepDirectory) -> BaseStorage:
         RecipeError: there is no such database, or it cannot be used.
     """
     if directory.storage is None:
-        return JournalStorage(JournalFileBackend(str(directory.journal)))
+        lock = JournalLock(directory.journal)
+        lock.acquire()
+        try:
+            _drop_half_a_line(directory.journal)
+        finally:
+            lock.release()
+        return JournalStorage(JournalFileBackend(str(directory.journal), lock))
     try:
         return get_storage(directory.storage)
     except Exception as error:  # of the database and its driver, anything

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gkd.errors import RecipeError
 from gkd.training.run_directory import RunDirectory
 
 SWEEP_FILE = "sweep.toml"
@@ -27,6 +28,23 @@ class SweepDirectory(RunDirectory):
     def trial(self, method: str, number: int) -> "TrialDirectory":
         """Return the folder of a method's trial."""
         return TrialDirectory(self.folder / "trials" / method / f"{number:04d}", self)
+
+    def check_storage(self) -> None:
+        """Make sure that the trials of the folder are where they are looked for.
+
+        Raises:
+            RecipeError: they are not.
+        """
+        here = self.journal.exists()
+        if self.storage is not None and here:
+            raise RecipeError(
+                f"--storage {self.storage}: the trials of {self.folder} are in a file of its own; "
+                "leave --storage out"
+            )
+        if self.storage is None and not here and (self.folder / "trials").exists():
+            raise RecipeError(
+                f"--resume: the trials of {self.folder} are in a database; name it by --storage"
+            )
 
     def remove_partial_files(self) -> None:
         """Leave them: they may be another process's, and a trial removes its own."""

@@ -14,6 +14,7 @@ from gkd.report.style import LEGEND, WIDTH, Style, logarithmic, plain, plain_tex
 from gkd.sweep.outcome import MethodOutcome, Outcome, TrialRecord
 
 _COLUMNS = 2
+_LONGEST_NAME = 20  # of a choice, so that two do not lie on one another
 _OF_CHOICES = 0.18  # between the dots of two methods at one choice
 
 
@@ -88,7 +89,8 @@ def _panel(
                 linestyle="none",
             )
     if isinstance(domain, Choices):
-        names = list(map(label, domain.values))
+        texts = list(map(label, domain.values))
+        names = [t if len(t) <= _LONGEST_NAME else f"{t[:_LONGEST_NAME]}…" for t in texts]
         axes.set_xticks(range(len(names)), names, parse_math=False)
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif domain.log:

@@ -68,6 +68,7 @@ class SweepRun:
             data = fingerprint(trials.experiment.dataset, trials.splits)
             now = environment(self.host, self.devices, recipe.seeds) | {"data": data}
             if self.resumed:
+                self.directory.check_storage()
                 if told := self.directory.resume(now):
                     trials.say(told)
             else:
@@ -100,15 +101,9 @@ class SweepRun:
 
     def _train(self, trials: Trials, jobs: list[Job]) -> None:
         failures = self.executor.train(trials, jobs)
-        of_teachers = {job: error for job, error in failures.items() if job.method is None}
-        # A trial that cannot be trained is one of those that are reported, but the first one
-        # has the recipe's own values.
-        for job, error in failures.items():
-            if job.method is not None and not trials.finished_trials(job.method):
-                of_teachers[job] = error
-        if of_teachers:
-            reasons = {trials.identity(job).title: explained(e) for job, e in of_teachers.items()}
-            raise FailedNetworks(reasons, len(jobs)) from next(iter(of_teachers.values()))
+        if failures:
+            reasons = {trials.identity(job).title: explained(e) for job, e in failures.items()}
+            raise FailedNetworks(reasons, len(jobs)) from next(iter(failures.values()))
 
 
 def _in_turn(trials: Trials) -> list[Job]:

@@ -35,7 +35,8 @@ def progress_line(
     """
     (trial,) = [one for one in trials[method] if one.number == number]
     best = best_of(trials[method], metric)
-    what = "pruned" if trial.value is None else metric_value(metric, trial.value)
+    ends = {TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+    what = ends.get(trial.state) or metric_value(metric, trial.value or 0.0)
     known = "" if best is None or best.value is None else metric_value(metric, best.value)
     best_words = f" (best {known}, trial {best.number + 1})" if best is not None else ""
     every = [one for of_method in trials.values() for one in of_method]

@@ -15,7 +15,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 from rich.console import Console
 
-from gkd.errors import GkdError, NonFiniteError, RecipeError
+from gkd.errors import NonFiniteError, RecipeError
 from gkd.evaluation.metric import Metric
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.splits import fingerprint
@@ -151,7 +151,6 @@ class Trials(Networks):
 
         Raises:
             KeyboardInterrupt: the user interrupted; training again goes on.
-            GkdError: the trial with the recipe's own values cannot be trained.
         """
         if job.method is None:
             super().train(job)
@@ -227,10 +226,9 @@ class Trials(Networks):
             state = TrialState.PRUNED
         except (OSError, ProcessDied):  # of the machine: it is gone on with
             raise
-        except Exception as error:
+        except Exception as error:  # of the trial: the others are trained, and the report has it
             trial.set_user_attr(ERROR, explained(error))
-            study.tell(trial, state=TrialState.FAIL)
-            raise GkdError(f"trial {trial.number + 1}: {explained(error)}") from error
+            state = TrialState.FAIL
         study.tell(trial, value, state=state)
         self._forget_networks(method, trial.number)
         begun = {name: self.begun(name) for name in self.spaces}

@@ -111,14 +111,14 @@ def test_more_trials_go_on_from_those_that_are_there(opened, plugin):
     assert len({(epoch, step) for epoch, step, _ in plugin.events}) == 6  # no more than a trial's
 
 
-def test_two_processes_share_the_trials(opened, recipe_path):
+def test_two_processes_share_the_trials_and_one_that_is_killed_leaves_its_own(opened, plugin):
+    settings = ("sweep.trials=2", "sweep.pruning=false")
+    plugin.fatal.touch()
     heard = Console(file=StringIO(), width=300)
-    outcome = opened(
-        "sweep.trials=3", "sweep.pruning=false", console=heard, executor=ProcessPool(2, threads=1)
-    ).search()
-    assert [len(one.trials) for one in outcome.methods] == [3, 3]
-    assert outcome.complete
-    serial = opened("sweep.trials=1", out="serial").search()
+    outcome = opened(*settings, console=heard, executor=ProcessPool(2, threads=1)).search()
+    assert "was killed by SIGKILL" in heard.file.getvalue()
+    assert [one.count("complete") for one in outcome.methods] == [2, 2]
+    serial = opened(*settings, out="serial").search()
     for one, other in zip(outcome.methods, serial.methods, strict=True):
         assert one.trials[0].seeds == other.trials[0].seeds
 
@@ -170,6 +170,24 @@ def test_a_small_space_is_tried_once(opened):
     assert any("has one trial" in note for note in notes)
 
 
+def test_trials_that_fail_are_reported_and_do_not_keep_the_others(opened, tmp_path):
+    limits = '["none", "error", "nan"]'
+    settings = ("methods.mapped.terms.0.loss=fragile", "sweep.space={}")
+    settings += ("methods.mapped.terms.0.params={limit = 'none'}", "sweep.seeds=[100]")
+    space = (f"methods.mapped.terms.0.params.limit={limits}",)
+    outcome = opened(*settings, space=space).search()
+    mapped = outcome.methods[1]
+    states = {t.values["methods.mapped.terms.0.params.limit"]: t for t in mapped.trials}
+    assert states["none"].state == "complete"
+    assert states["error"].state == "failed"
+    assert "fragile: broken" in states["error"].error
+    assert states["nan"].state == "pruned"
+    assert mapped.best.number == 1
+    assert any("1 of 3 trials could not be trained" in note for note in outcome.notes())
+    write_outcome(outcome, tmp_path / "sweep")
+    assert "fragile: broken" in (tmp_path / "sweep" / "table.md").read_text()
+
+
 def test_a_sweep_goes_on_with_its_own_data_and_recipe_alone(opened):
     settings = ("sweep.trials=1", "training.epochs=1")
     opened(*settings).search()
@@ -177,6 +195,8 @@ def test_a_sweep_goes_on_with_its_own_data_and_recipe_alone(opened):
         opened(*settings, "training.batch_size=3", resume=True)
     with pytest.raises(RecipeError, match="already there; add --resume"):
         opened(*settings)
+    with pytest.raises(RecipeError, match="leave --storage out"):
+        opened(*settings, resume=True, storage="sqlite://").search()
     with pytest.raises(RecipeError, match=r"--storage nonsense: cannot be used.*sqlite:///"):
         opened(*settings, out="other", storage="nonsense").search()
 
