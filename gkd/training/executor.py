@@ -2,10 +2,12 @@
 
 import pickle
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, TextIO, cast
 
 import torch
@@ -130,13 +132,14 @@ class Trainee:
 
     Args:
         assignment: what it trains, as it was sent: whatever this process lacks is an answer, too.
-        say: is told the lines of its progress.
+        say: is told the lines of its progress, and warnings.
         first_process: whether it writes the folder, where several processes train together.
     """
 
     def __init__(
-        self, assignment: bytes, say: Callable[[str], object], first_process: bool = True
+        self, assignment: bytes, say: Callable[[object], object], first_process: bool = True
     ) -> None:
+        warnings.showwarning = partial(_pass_on, say if first_process else None)
         self.assignment = assignment
         self.console = Console(file=cast(TextIO, _Lines(say)), width=200, quiet=not first_process)
         self.first_process = first_process
@@ -166,10 +169,43 @@ class Trainee:
         )
 
 
+@dataclass(frozen=True)
+class Warned:
+    """A warning of another process, as ``warnings.showwarning`` takes it."""
+
+    message: str
+    category: type[Warning]
+    filename: str
+    lineno: int
+
+
+def _pass_on(
+    say: Callable[[object], object] | None,
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if say is not None:
+        # One of somebody's own may be unknown where it is shown.
+        known = category if category.__module__ == "builtins" else UserWarning
+        say(Warned(str(message), known, filename, lineno))
+
+
+def hear(networks: Networks, message: object) -> None:
+    """Show what a worker says: a line of its progress, or a warning."""
+    if isinstance(message, Warned):
+        warnings.showwarning(message.message, message.category, message.filename, message.lineno)
+    else:
+        networks.say(str(message))
+
+
 class _Lines:
     """A file whose lines somebody is told."""
 
-    def __init__(self, say: Callable[[str], object]) -> None:
+    def __init__(self, say: Callable[[object], object]) -> None:
         self.say = say
         self.begun = ""
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from threading import Thread
@@ -15,7 +16,7 @@ import torch
 from lightning.fabric.plugins.environments.lightning import find_free_network_port
 
 from gkd.training.devices import Devices
-from gkd.training.executor import Answer, Pool, Trainee, Worker
+from gkd.training.executor import Answer, Pool, Trainee, Worker, hear
 from gkd.training.failures import end_in_words
 from gkd.training.networks import Job, Networks
 
@@ -34,7 +35,7 @@ class ProcessPool(Pool):
 
     def start(self, assignment: bytes, slot: int, networks: Networks) -> Worker:
         """Start the processes of one network."""
-        return Processes(assignment, networks.devices, self.threads, slot, networks.say)
+        return Processes(assignment, networks.devices, self.threads, slot, partial(hear, networks))
 
 
 @dataclass
@@ -66,7 +67,7 @@ class Processes(Worker):
         devices: Devices,
         threads: int,
         slot: int,
-        say: Callable[[str], None],
+        say: Callable[[object], None],
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self.say = say

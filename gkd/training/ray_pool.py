@@ -7,11 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from gkd.errors import ParameterError
 from gkd.files import remove_partial_files
-from gkd.training.executor import Answer, Failures, Pool, Trainee, Worker
+from gkd.training.executor import Answer, Failures, Pool, Trainee, Worker, hear
 from gkd.training.networks import Job, Networks
 
 
@@ -48,7 +49,7 @@ class RayPool(Pool):
     def start(self, assignment: bytes, slot: int, networks: Networks) -> Worker:
         """Start an actor."""
         resources = _resources(networks.devices.kind, self.threads)
-        return Actor(assignment, resources, networks.say)
+        return Actor(assignment, resources, partial(hear, networks))
 
 
 def room_of(ray: Any, device: str, threads: int) -> int:
@@ -86,7 +87,7 @@ class Actor(Worker):
     """
 
     def __init__(
-        self, assignment: bytes, resources: Mapping[str, int], say: Callable[[str], None]
+        self, assignment: bytes, resources: Mapping[str, int], say: Callable[[object], None]
     ) -> None:
         ray = _imported_ray()
         from ray.util.queue import Queue

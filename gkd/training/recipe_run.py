@@ -1,6 +1,7 @@
 """Running a recipe from the first check to the last network."""
 
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -72,6 +73,9 @@ class Run:
             stack.enter_context(self.host.activated())
             stack.enter_context(terminable())
             stack.enter_context(joined())
+            if not self.first_process:  # which has the same
+                stack.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
             with agreement(self.devices.torch_device):
                 self._begin(networks, stack)
             if by_torchrun():

@@ -148,7 +148,7 @@ def _heed_interrupts():
     [
         (signal.SIGINT, 130, "interrupted", ()),
         (signal.SIGTERM, 143, "terminated", ()),
-        (signal.SIGTERM, 143, "terminated", ("--jobs", "2")),
+        pytest.param(signal.SIGTERM, 143, "terminated", ("--jobs", "2"), marks=LONG),
         pytest.param(signal.SIGINT, 130, "interrupted", ("--jobs", "2"), marks=LONG),
         pytest.param(signal.SIGKILL, -9, "", ("--jobs", "2"), marks=LONG),
         pytest.param(signal.SIGTERM, 143, "terminated", ("--devices", "2"), marks=LONG),

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import warnings
 from io import StringIO
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gkd.training.executors import executor_for
 from gkd.training.failures import FailedNetworks, ProcessDied, end_in_words
 from gkd.training.process_pool import ProcessPool
 from gkd.training.ray_pool import room_of
+from gkd.training.termination import Terminated
 
 LONG = pytest.mark.skipif(
     os.environ.get("GKD_RELIABILITY") != "1", reason="long: GKD_RELIABILITY=1 runs it"
@@ -72,6 +74,8 @@ class Unlucky(TinyPlugin):
     @hookimpl
     def gkd_step(self, event):
         super().gkd_step(event)
+        if event.epoch == 4 and (self.folder / "warns").exists():
+            warnings.warn("the last epoch", RuntimeWarning, stacklevel=1)
         if event.epoch == 3:
             for file in self.folder.glob(f"kill-{os.environ.get('LOCAL_RANK', '*')}"):
                 file.unlink(missing_ok=True)
@@ -93,9 +97,13 @@ def test_networks_trained_at_once_equal_those_trained_in_turn(
         'student = "hidden", teacher = "hidden" }]\n'
     )
     (tmp_path / "kill-1").touch()
+    (tmp_path / "warns").touch()
     heard = Console(file=StringIO(), width=300)
     run = opened("seeds=[4]", console=heard, executor=ProcessPool(2, threads=1))
-    with pytest.raises(FailedNetworks, match="1 of 4 networks are not trained") as caught:
+    with (
+        pytest.warns(RuntimeWarning, match="the last epoch"),
+        pytest.raises(FailedNetworks, match="1 of 4 networks are not trained") as caught,
+    ):
         run.train()
     assert "fails seed 4: term 'brittle': brittle: broken" in str(caught.value)
     said = heard.file.getvalue()
@@ -228,6 +236,25 @@ def test_students_wait_for_their_teacher_alone(opened):
     pool = BusyPool({}, size=2)
     opened(executor=pool).train()
     assert pool.log[:3] == [None, "baseline", "baseline"]
+
+
+def test_an_interrupt_stops_all_workers(opened):
+    class Interrupted(Scripted):
+        def answer(self):
+            if "baseline" in self.log:
+                raise Terminated
+            return None
+
+    class InterruptedPool(ScriptedPool):
+        def start(self, assignment, slot, networks):
+            return Interrupted(self.answers, self.log)
+
+    pool = InterruptedPool({}, size=2)
+    run = opened("seeds=[0]", executor=pool)
+    with pytest.raises(Terminated):
+        run.train()
+    assert pool.log == [None, "baseline", "stopped", "stopped"]
+    opened("seeds=[0]", resume=True).train()
 
 
 def test_executors_have_names_and_share_the_threads(monkeypatch):
