@@ -57,7 +57,7 @@ def _run(number: int, folder: Path, barrier: Barrier) -> None:
     os.chdir(folder)
     log = (folder / f"log-{number}").open("w", encoding="utf-8")
     sys.stdout = sys.stderr = log
-    settings = [*SETTINGS, "training.epochs=2", "teacher.training.epochs=1"]
+    settings = [*SETTINGS, "training.epochs=2", "teacher.training.epochs=1", "training.workers=0"]
     settings.append(f"methods.lsp.terms.0.weight={1.0 + number}")
     words = ["run", RECIPE, "--threads", "1"]
     words += [word for setting in settings for word in ("--set", setting)]

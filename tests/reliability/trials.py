@@ -23,6 +23,7 @@ SETTINGS = (
     "teacher.params.hidden_channels=[4, 4]",
     "teacher.training.epochs=20",
     "training.epochs=20",
+    "training.workers=1",  # which begin and end in every epoch, so that signals meet them
 )
 PATIENCE = 600.0  # seconds for a small run, on a machine that others use, too
 
