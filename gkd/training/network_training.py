@@ -232,37 +232,41 @@ class NetworkTraining:
 
 
 def describe(
-    identity: Identity,
-    network: nn.Module,
-    dataset: AbstractDataset,
-    scores: Scores,
-    *,
-    tested: bool = True,
+    identity: Identity, network: nn.Module, dataset: AbstractDataset, scores: Scores
 ) -> dict[str, Any]:
-    """Describe any network, trained here or given: size, and, if tested, speed and metrics."""
-    metrics, on_test = list(scores.described), {}
-    if tested:
-        test = scores(network, "test")
-        for part, samples in dataset.test_parts.items():
-            metrics.append(replace(scores.main, name=f"{scores.main.name}_on_{part}"))
-            test[metrics[-1].name] = scores(network, "test", samples)[scores.main.name]
-        inputs = inputs_or(network, dataset.inputs)
-        seconds = inference_time(network, dataset.test, inputs)
-        on_test = {"test": test, "milliseconds_per_sample": seconds}
+    """Describe any network, trained here or given, without looking at the test split."""
+    taught = identity.network == "teacher"
     return {
-        **(
-            {"training": teaching(network, dataset, scores)}
-            if identity.network == "teacher"
-            else {}
-        ),
+        **({"training": teaching(network, dataset, scores)} if taught else {}),
         "network": identity.network,
         "method": identity.method,
         "seed": identity.seed,
         "parameters": parameter_count(network),
         "primary_metric": scores.main.name,
-        "metrics": [asdict(metric) for metric in metrics],
-        **on_test,
+        "metrics": [asdict(metric) for metric in scores.described],
     }
+
+
+def examine(
+    network: nn.Module, dataset: AbstractDataset, scores: Scores
+) -> tuple[dict[str, Any], Tensor | None]:
+    """Return what the test split shows, for the summary, and the network's answers on it."""
+    found = Scores(dataset, scores.batch_size, scores.precision, soft_targets=True)
+    values = found(network, "test")
+    answers = torch.cat(found.answers) if found.answers else None
+    certainty = {name: values.pop(name) for name in (CONFIDENCE, CALIBRATION) if name in values}
+    metrics = list(scores.described)
+    for part, samples in dataset.test_parts.items():
+        metrics.append(replace(scores.main, name=f"{scores.main.name}_on_{part}"))
+        values[metrics[-1].name] = scores(network, "test", samples)[scores.main.name]
+    inputs = inputs_or(network, dataset.inputs)
+    shown = {
+        "metrics": [asdict(metric) for metric in metrics],
+        "test": values,
+        "certainty": certainty,
+        "milliseconds_per_sample": inference_time(network, dataset.test, inputs),
+    }
+    return shown, answers
 
 
 def teaching(network: nn.Module, dataset: AbstractDataset, scores: Scores) -> dict[str, float]:
@@ -296,15 +300,10 @@ def write_network(
         more: for the summary, beside what is said of every network.
         tested: whether the test split may be looked at.
     """
-    summary = describe(identity, network, dataset, scores, tested=tested)
-    answers = None
+    summary, answers = describe(identity, network, dataset, scores), None
     if tested:
-        judged = Scores(dataset, scores.batch_size, scores.precision, soft_targets=True)
-        found = judged(network, "test")
-        summary["certainty"] = {
-            name: found[name] for name in (CONFIDENCE, CALIBRATION) if name in found
-        }
-        answers = torch.cat(judged.answers) if judged.answers else None
+        shown, answers = examine(network, dataset, scores)
+        summary |= shown
     write_finished(folder, network, answers, summary | dict(more))
 
 
