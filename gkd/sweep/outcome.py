@@ -1,5 +1,6 @@
 """What a sweep found: its trials, the best of each method, and the recipe that has them."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,11 +51,12 @@ class TrialRecord:
     def of(cls, space: Space, trial: FrozenTrial) -> "TrialRecord":
         """Return the record of Optuna's trial."""
         told = trial.intermediate_values
+        last = told[max(told)] if told else None
         return cls(
             trial.number + 1,
             _STATES.get(trial.state, "running"),
             trial.value if trial.state == TrialState.COMPLETE else None,
-            told[max(told)] if told else None,
+            last if last is not None and math.isfinite(last) else None,
             values_of(space, trial.params),
             trial.user_attrs.get(SEEDS, {}),
             trial.user_attrs.get(ERROR),

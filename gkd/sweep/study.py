@@ -237,11 +237,11 @@ def open_storage(directory: SweepDirectory) -> BaseStorage:
         ) from error
 
 
-def study_name(name: str, recipe: Recipe, method: str) -> str:
+def study_name(recipe: Recipe, method: str) -> str:
     """Return the name of a method's study: another one for every recipe that differs.
 
-    Where its data lie and how many trials there are to be makes no difference.
+    Where its file and its data lie, and how many trials there are to be, makes no difference.
     """
     data = recipe.model_dump(exclude={"dataset": True, "sweep": {"trials"}, "teacher": {"weights"}})
     text = json.dumps(data, sort_keys=True, default=str)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}:{method}"
+    return f"gkd-{hashlib.sha256(text.encode()).hexdigest()[:16]}:{method}"

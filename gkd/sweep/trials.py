@@ -1,5 +1,6 @@
 """The trials of a sweep: claimed by one process each, trained seed by seed, ended when hopeless."""
 
+import math
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
@@ -113,7 +114,7 @@ class Trials(Networks):
             training = next(recipe.training_of(m) for m in recipe.methods if m.name == method)
             optuna.logging.set_verbosity(optuna.logging.ERROR)
             study = optuna.create_study(
-                study_name=study_name(self.file.name, recipe, method),
+                study_name=study_name(recipe, method),
                 storage=self.storage,
                 sampler=Sampler(self.spaces[method], self.sweep.seed),
                 pruner=pruner(self.sweep, training.epochs),
@@ -251,8 +252,9 @@ class Trials(Networks):
                 networks.train(job)
             summary = read_sealed_json(networks.folder(job) / SUMMARY)
             value = float(summary["validation"][self.metric.name])
-            if value != value:
-                raise NonFiniteError(f"validation {self.metric.name} is NaN with seed {job.seed}")
+            if not math.isfinite(value):
+                name = f"validation {self.metric.name}"
+                raise NonFiniteError(f"{name} is {value} with seed {job.seed}")
             found[str(job.seed)] = value
             trial.set_user_attr(SEEDS, found)
             watch.end(value, last=job is jobs[-1])

@@ -54,6 +54,17 @@ name = "lsp"
 terms = [
     { loss = "lsp", weight = 3.0, student = "layers.1", teacher = "layers.1", student_graph = "tap:graphs.1", teacher_graph = "tap:graphs.1", params = { kernel = "rbf", sigma = "median" } },
 ]
+training = { weight_decay = 0.001 }
+
+[sweep]
+trials = 4
+seeds = [100, 101]
+
+[sweep.space]
+"training.learning_rate" = "1e-4..0.1 log"
+"methods.lsp.terms.0.weight" = [1.0, { gradient_share = 0.3 }]
+methods.lsp.terms.0.student = ["layers.0", "layers.1"]
+"training.batch_size" = "1..4 step 1"
 """,
     "parts": """\
 [dataset]
@@ -163,7 +174,8 @@ def _host():  # type: ignore[no-untyped-def]
 
 
 def _try(folder: Path) -> object:
-    """Do what ``gkd run`` does before it trains: the first batch goes through every network."""
+    """Do what ``gkd run`` and ``gkd sweep`` do before they train: a batch goes through all."""
+    from gkd.sweep.space import spaces
     from gkd.training.devices import Devices
     from gkd.training.dry_run import dry_run
     from gkd.training.experiment import Experiment
@@ -171,6 +183,8 @@ def _try(folder: Path) -> object:
     file = read_recipe(folder / "mine.toml")
     host = _host()
     file.check_components(host)
+    if file.recipe.sweep is not None:
+        spaces(file, host)
     with host.activated():
         experiment = Experiment(file, host)
         dry_run(experiment, Devices.of("cpu", 1))

@@ -104,8 +104,9 @@ def opened(plugin: SweptPlugin, recipe_path: Path, tmp_path: Path) -> Callable[.
         storage: str | None = None,
         console: Console | None = None,
         executor: Executor | None = None,
+        recipe: Path = recipe_path,
     ) -> SweepRun:
-        file = read_recipe(recipe_path, settings, space)
+        file = read_recipe(recipe, settings, space)
         return open_sweep(
             file,
             host,

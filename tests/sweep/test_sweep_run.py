@@ -5,12 +5,15 @@ from io import StringIO
 from statistics import fmean
 
 import pytest
+from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
 from gkd.errors import RecipeError
+from gkd.evaluation.metric import Metric
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.sweep.sweep_report import write_outcome
+from gkd.sweep.trial_progress import best_of
 from gkd.training.devices import Devices
 from gkd.training.failures import FailedNetworks
 from gkd.training.process_pool import ProcessPool
@@ -101,14 +104,24 @@ def test_an_interrupted_sweep_resumed_equals_one_that_was_not(opened, plugin):
     assert found(opened(*settings, out="cut", resume=True).search()) == found(whole)
 
 
-def test_more_trials_go_on_from_those_that_are_there(opened, plugin):
+def test_more_trials_go_on_from_those_that_are_there(opened, plugin, tmp_path):
     few = opened("sweep.trials=2").search()
     plugin.events.clear()
-    more = opened("sweep.trials=3", resume=True).search()
+    # Also by the recipe that the folder has, under another name.
+    recipe = tmp_path / "sweep" / "sweep.toml"
+    more = opened("sweep.trials=3", resume=True, recipe=recipe).search()
     for one, other in zip(few.methods, more.methods, strict=True):
         assert other.trials[:2] == one.trials
         assert len(other.trials) == 3
     assert len({(epoch, step) for epoch, step, _ in plugin.events}) == 6  # no more than a trial's
+
+
+def test_the_best_trial_is_that_of_the_metrics_own_direction():
+    trials = [create_trial(value=value) for value in (2.0, 1.0, 3.0, 1.0)]
+    trials.append(create_trial(state=TrialState.PRUNED, intermediate_values={0: 0.0}))
+    assert best_of(trials, Metric("mae", higher_is_better=False, share=False)) is trials[1]
+    assert best_of(trials, Metric("accuracy")) is trials[2]
+    assert best_of(trials[4:], Metric("accuracy")) is None
 
 
 def test_two_processes_share_the_trials_and_one_that_is_killed_leaves_its_own(opened, plugin):
