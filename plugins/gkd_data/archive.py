@@ -110,7 +110,7 @@ class Archive:
         """Return the bytes of a file."""
         try:
             if not self._zipped:
-                return (self.place / name).read_bytes()
+                return read_file(self.place / name)
             with zipfile.ZipFile(self.place) as archive:
                 member = archive.getinfo(self._members[name])
                 # Some kilobytes may be packed gigabytes.
@@ -129,6 +129,20 @@ def _listing(names: Sequence[str]) -> str:
     # Names may be those that a damaged file lists, of any length.
     listing = ", ".join(name[:_LONGEST] for name in names[:_SHOWN]) or "no file"
     return listing + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        DataError: it cannot be read, or is larger than the memory.
+    """
+    try:
+        if shortage := memory_shortage(path.stat().st_size):
+            raise DataError(f"{path} would take {shortage}")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:

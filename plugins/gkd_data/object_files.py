@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
-from gkd_data.archive import npy_array
+from gkd_data.archive import npy_array, read_file
 from gkd_data.mesh import sample_surface
 from gkd_data.off import read_off
 from gkd_data.ply import read_ply
@@ -131,10 +131,7 @@ def read_npy(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is damaged, or holds something else.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    content = read_file(path)
     positions = npy_array(content, str(path), ndim=2)
     if positions.dtype.kind != "f" or positions.shape[1] != 3:
         raise DataError(

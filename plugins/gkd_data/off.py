@@ -8,6 +8,7 @@ import numpy as np
 
 from gkd import DataError
 from gkd.errors import shown
+from gkd_data.archive import read_file
 from gkd_data.mesh import Mesh
 
 # Letters before OFF announce texture coordinates, colours and normals behind the position: in the
@@ -33,10 +34,7 @@ def read_off(path: Path) -> Mesh:
         DataError: the file is damaged or degenerate: a vertex is not finite, a face has fewer than
             3 corners or one that is not a vertex, or the surface has no area.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    content = read_file(path)
     lines = list(_content_lines(content))
     (num_vertices, num_faces), body = _counts(path, lines)
     # Before anything is read by these numbers: a damaged header may announce billions.

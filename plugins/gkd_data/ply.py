@@ -10,6 +10,7 @@ import numpy as np
 
 from gkd import DataError
 from gkd.errors import shown
+from gkd_data.archive import read_file
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",
@@ -73,10 +74,7 @@ def read_ply(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is damaged, or has no vertices with such positions.
     """
-    try:
-        content = path.read_bytes().removeprefix(_BYTE_ORDER_MARK)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error
+    content = read_file(path).removeprefix(_BYTE_ORDER_MARK)
     # A header whose lines end with a carriage return alone ends with one, too: what follows may be
     # a number that begins with the byte of a line feed.
     end = rb"\r" if re.match(rb"ply[ \t]*\r(?!\n)", content) else rb"\r?\n"

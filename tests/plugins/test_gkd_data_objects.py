@@ -124,6 +124,13 @@ class TestFolders:
         with pytest.raises(DataError, match=r"(at point 7|first at \[7, 0\])$"):
             objects(clouds)
 
+    @pytest.mark.parametrize("name", ["a.npy", "a.off", "a.ply"])
+    def test_no_file_is_read_that_memory_cannot_hold(self, clouds: Path, name: str) -> None:
+        with (clouds / "ant" / name).open("wb") as file:
+            file.truncate(2**42)  # a hole, which takes no room on the disk
+        with pytest.raises(DataError, match=r"would take 4 TiB of memory, of which .* are free"):
+            objects(clouds)
+
     @pytest.mark.parametrize("far", [1e9, -1e30])
     def test_no_cloud_becomes_one_point(self, clouds: Path, far: float) -> None:
         positions = cloud(0)
