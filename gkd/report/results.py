@@ -1,10 +1,10 @@
 """Everything a report says about a run, collected from its directory."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -20,7 +20,7 @@ from gkd.errors import DataError
 from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.metric import Metric
-from gkd.files import read_sealed_json
+from gkd.files import parse_toml, read_sealed_json
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.reaching import Reached, reaching
@@ -32,7 +32,8 @@ from gkd.report.run_files import (
     read_recipe_of_run,
 )
 from gkd.report.summary import Summary, name_of, summaries
-from gkd.training.run_directory import method_folder
+from gkd.training.provenance import Provenance, recipe_of
+from gkd.training.run_directory import WEIGHTS, method_folder
 
 Coordinate = Annotated[float, Field(ge=-1e100, le=1e100)]
 
@@ -92,6 +93,7 @@ class Results(BaseModel):
         rows: The table: one row per method.
         comparisons: Every method against its baseline.
         reached: By method, when it was as good as the baseline in the end.
+        foreign: Sentences on networks that another recipe or teacher has made.
         feature_spaces: What the networks of one seed make of one sample, where the recipe wants
             it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
     """
@@ -111,6 +113,7 @@ class Results(BaseModel):
     rows: list[Row]
     comparisons: list[Comparison]
     reached: dict[str, Reached] = {}
+    foreign: list[str] = []
     feature_spaces: FeatureSpaces | None = Field(default=None, exclude=True)
 
     def metric(self, name: str) -> Metric:
@@ -165,8 +168,27 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
             finished, metric, baselines, sequential=recipe.max_seeds is not None
         ),
         reached=reaching(finished, metric, baselines),
+        foreign=foreign_networks(finished, parse_toml(text)),
         feature_spaces=feature_spaces(directory, methods),
     )
+
+
+def foreign_networks(networks: Sequence[Summary], recipe: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on each network that another recipe or teacher has made.
+
+    Args:
+        networks: Finished networks in a run's folder.
+        recipe: Content of the run's ``recipe.toml``.
+    """
+    found = []
+    teachers = [one.checksums.get(WEIGHTS) for one in networks if one.network == "teacher"]
+    for one in networks:
+        # Where each seed has its own, which of them is not known here.
+        own = teachers[0] if len(teachers) == 1 and one.network != "teacher" else None
+        here = Provenance(one.method, one.seed, recipe_of(recipe, one.method), own)
+        if (difference := here.difference(one.made_by)) is not None:
+            found.append(f"{name_of(one.key)} {difference}: its numbers may not belong here.")
+    return found
 
 
 def agreements(directory: Path, networks: Iterable[Summary]) -> dict[tuple[str, str, int], float]:

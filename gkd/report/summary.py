@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     PlainSerializer,
     ValidationError,
 )
@@ -74,6 +75,8 @@ class Summary(BaseModel):
         seconds_per_epoch: Wall-clock time of one epoch.
         peak_memory_bytes: Memory of a training step, where it could be measured.
         history: One mapping per epoch, of its number, losses and validation metrics.
+        made_by: Hash of what it follows from in its run's recipe, checksum of its teacher.
+        checksums: Of the files beside it, by their names.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -96,6 +99,8 @@ class Summary(BaseModel):
     peak_memory_bytes: Count | None = None
     history: list[dict[str, Number]] = []
     certainty: dict[str, Number] = {}
+    made_by: dict[str, JsonValue] = {}
+    checksums: dict[str, str] = {}
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -162,6 +162,7 @@ def detail(run: Results, one: Comparison) -> str:
 def gaps(run: Results) -> list[str]:
     """Sentences on what is missing, unpaired or not a number, and on targets that teach nothing."""
     found = soft_targets(run)
+    found += run.foreign
     if run.missing:
         found.append(f"This run is not finished; missing: {', '.join(run.missing)}.")
     for one in run.comparisons:

@@ -1,6 +1,7 @@
 """The folders of a sweep and of its trials."""
 
 from pathlib import Path
+from typing import Any
 
 from gkd.errors import RecipeError
 from gkd.training.run_directory import RunDirectory
@@ -61,6 +62,10 @@ class TrialDirectory(RunDirectory):
     def teacher(self) -> Path:
         """Folder of the teacher."""
         return self._sweep.teacher
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the content of the sweep's recipe: what the trial tries is in no file."""
+        return self._sweep.recipe()
 
     def student(self, method: str, seed: int) -> Path:
         """Folder of the trial's student of a seed."""

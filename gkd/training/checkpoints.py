@@ -17,6 +17,7 @@ from gkd.files import write_atomically
 from gkd.recipe.model import TrainingRecipe
 from gkd.training.epoch_selection import Selection
 from gkd.training.learning_rate import learning_rate_factor
+from gkd.training.provenance import MADE_BY, Provenance
 
 _SEAL = b"sha256 "
 _LONGEST = 500  # characters of another library's words
@@ -125,20 +126,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def resume_point(folder: Path) -> tuple[Path | None, list[str]]:
+def resume_point(folder: Path, made_by: Provenance | None = None) -> tuple[Path | None, list[str]]:
     """Return the checkpoint that a network is gone on with, and what to tell of damaged ones.
 
     Args:
         folder: of the network.
+        made_by: what it is made by; None if any checkpoint will do.
 
     Returns:
         The last one; the one before it where that is damaged; None to begin anew.
+
+    Raises:
+        RecipeError: one is of another network.
     """
     told: list[str] = []
     for path in (folder / LAST, folder / PREVIOUS):
         try:
-            if path.exists() and read_checkpoint(path):
-                read_checkpoint(folder / BEST)  # what it was selected against
+            if path.exists():
+                for each in (path, folder / BEST):  # which it was selected against
+                    noted = read_checkpoint(each).get(MADE_BY, {})
+                    if made_by is not None:
+                        made_by.require(noted, f"checkpoint {each}")
                 return path, told
         except DataError as error:
             told.append(f"{error}; going on from the one before it, or anew")

@@ -19,6 +19,7 @@ from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
 from gkd.training.checkpoints import upgrade_checkpoint
 from gkd.training.learning_rate import learning_rate_schedule, optimiser
+from gkd.training.provenance import MADE_BY
 from gkd.training.seeds import derived_seed, set_random_state
 
 _STEPS_PER_SHARE = 50  # measuring goes backwards through all that lies behind the taps
@@ -33,6 +34,7 @@ class DistillationModule(LightningModule):
         seed: all randomness of an epoch derives from it and the epoch.
         scores: the metrics of the validation split.
         observers: called with every step.
+        made_by: what checkpoints say of the network.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class DistillationModule(LightningModule):
         seed: int,
         scores: Scores,
         observers: Callable[[StepEvent], object] | None = None,
+        made_by: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.distiller = distiller
@@ -49,6 +52,7 @@ class DistillationModule(LightningModule):
         self.seed = seed
         self.scores = scores
         self.observers = observers
+        self.made_by = dict(made_by or {})
         self.peak_memory_bytes: int | None = None
         self.means = StepMeans()
 
@@ -120,8 +124,9 @@ class DistillationModule(LightningModule):
         self.log_dict(values, batch_size=1, logger=False)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what was measured."""
+        """Keep what was measured, and say which network it is."""
         checkpoint["peak_memory_bytes"] = self.peak_memory_bytes
+        checkpoint[MADE_BY] = self.made_by
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with what was measured."""

@@ -26,11 +26,12 @@ from gkd.data import AbstractDataset
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import inputs_or
 from gkd.errors import DataError
+from gkd.evaluation.answers import FILE_NAME as ANSWERS
 from gkd.evaluation.answers import read_answers, write_answers
 from gkd.evaluation.cost import inference_time, parameter_count
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, uniform_confidence
-from gkd.files import read_sealed_json, write_sealed_json
+from gkd.files import checksum, read_sealed_json, write_sealed_json
 from gkd.hosting.hookspecs import StepEvent
 from gkd.recipe.model import TrainingRecipe
 from gkd.training.checkpoints import (
@@ -50,11 +51,15 @@ from gkd.training.failures import ProcessDied, end_of_loader
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.progress import TermWatch, progress
+from gkd.training.provenance import MADE_BY, Provenance
 from gkd.training.ranks import by_torchrun
+from gkd.training.run_directory import WEIGHTS
 from gkd.training.termination import KeepTermination, end_if_asked
 from gkd.training.weights import read_weights, write_weights
 
-SUMMARY, WEIGHTS = "summary.json", "weights.safetensors"
+SUMMARY = "summary.json"
+CHECKSUMS = "checksums"
+"""Key of a summary with those of the files beside it."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class NetworkTraining:
         distiller: prepared, so that its adapters exist.
         training: how to train.
         context: what all networks share.
+        made_by: what the network is made by.
     """
 
     def __init__(
@@ -124,12 +130,14 @@ class NetworkTraining:
         distiller: Distiller,
         training: TrainingRecipe,
         context: RunContext,
+        made_by: Provenance,
     ) -> None:
         self.identity = identity
         self.folder = folder
         self.distiller = distiller
         self.training = training
         self.context = context
+        self.made_by = made_by
         self.scores = Scores(context.dataset, training.batch_size)
         self.selection = Selection.of(training.selection, self.scores.main)
         self.log = EpochLog(folder)
@@ -140,13 +148,21 @@ class NetworkTraining:
         Raises:
             KeyboardInterrupt: the user interrupted; running again goes on.
             DataError: a checkpoint is damaged.
+            RecipeError: a checkpoint is of another network.
         """
         training, seed, context = self.training, self.identity.seed, self.context
-        module = DistillationModule(self.distiller, training, seed, self.scores, context.observers)
+        module = DistillationModule(
+            self.distiller,
+            training,
+            seed,
+            self.scores,
+            context.observers,
+            self.made_by.of_file(),
+        )
         data = DataModule(
             context.dataset, training.batch_size, seed, training.workers, training.drop_last
         )
-        last, damage = resume_point(self.folder)
+        last, damage = resume_point(self.folder, self.made_by)
         for line in damage:
             context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)
         with quiet_lightning(), interruptible(), explained_deaths():
@@ -205,6 +221,7 @@ class NetworkTraining:
         best, seconds = self.selection.epoch(self.log.rows), self.log.training_seconds
         network = self.distiller.student.to(self.context.devices.torch_device)
         more = {
+            MADE_BY: self.made_by.of_file(),
             "epochs": len(self.log.rows),
             "best_epoch": best["epoch"],
             "selection": str(self.selection),
@@ -317,7 +334,7 @@ def write_finished(
     write_weights(folder / WEIGHTS, network)
     if answers is not None:
         write_answers(folder, answers)
-    write_sealed_json(folder / SUMMARY, dict(summary))
+    write_sealed_json(folder / SUMMARY, {**summary, CHECKSUMS: _checksums(folder)})
     (folder / PREVIOUS).unlink(missing_ok=True)
 
 
@@ -329,12 +346,22 @@ def is_finished(folder: Path) -> bool:
 def damage_of(folder: Path) -> str | None:
     """Return what is wrong with the files of a finished network, None where nothing is."""
     try:
-        read_sealed_json(folder / SUMMARY)
-        read_weights(folder / WEIGHTS)
-        read_answers(folder)
+        noted = read_sealed_json(folder / SUMMARY).get(CHECKSUMS)  # older ones have none
+        found = _checksums(folder)
     except DataError as error:
         return str(error)
-    return None
+    wrong = [] if noted is None else [name for name in noted if noted[name] != found.get(name)]
+    return f"{folder / wrong[0]} is not the file that {SUMMARY} was written with" if wrong else None
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return those of what a finished network's files hold, by their names.
+
+    Raises:
+        DataError: one is damaged.
+    """
+    found, answers = {WEIGHTS: checksum(read_weights(folder / WEIGHTS))}, read_answers(folder)
+    return found if answers is None else found | {ANSWERS: checksum({"answers": answers})}
 
 
 @contextmanager

@@ -2,26 +2,30 @@
 
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Callback
 from rich.console import Console
 from torch import nn
 
+from gkd.errors import DataError
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import judgement
 from gkd.evaluation.splits import SPLITS
+from gkd.files import read_sealed_json
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, TeacherRecipe
 from gkd.training.devices import Devices
 from gkd.training.experiment import Experiment
 from gkd.training.network_training import (
+    CHECKSUMS,
     SUMMARY,
-    WEIGHTS,
     Identity,
     NetworkTraining,
     RunContext,
@@ -29,7 +33,8 @@ from gkd.training.network_training import (
     is_finished,
     write_network,
 )
-from gkd.training.run_directory import RunDirectory
+from gkd.training.provenance import MADE_BY, Provenance, recipe_of
+from gkd.training.run_directory import WEIGHTS, RunDirectory
 from gkd.training.weights import load_weights
 
 
@@ -128,6 +133,9 @@ class Networks:
         """Whether a network needs no more training; one whose files are damaged is told, and does.
 
         Its checkpoints, where they are whole, finish it at once.
+
+        Raises:
+            RecipeError: what is there is another network.
         """
         folder = self.folder(job)
         looked_at = job.method is not None or self.file.recipe.feature_space is None
@@ -137,7 +145,20 @@ class Networks:
         if damage is not None and self.first_process:
             self.say(f"{damage}; this network is finished again from its last checkpoint")
             (folder / SUMMARY).unlink()
+        if damage is None:
+            noted = read_sealed_json(folder / SUMMARY).get(MADE_BY, {})
+            self.provenance(job).require(noted, str(folder / SUMMARY))
         return damage is None
+
+    def provenance(self, job: Job) -> Provenance:
+        """Return what a network is made by, its teacher as far as it is trained."""
+        identity, teacher = self.identity(job), None
+        if job.teacher is not None and is_finished(self.folder(job.teacher)):
+            with suppress(DataError):  # then it is trained again
+                summary = read_sealed_json(self.folder(job.teacher) / SUMMARY)
+                teacher = summary.get(CHECKSUMS, {}).get(WEIGHTS)
+        recipe = recipe_of(self._recipe_of_the_run, identity.method)
+        return Provenance(identity.method, identity.seed, recipe, teacher)
 
     def train(self, job: Job) -> None:
         """Train a network whose teacher is trained, and leave its folder complete.
@@ -153,6 +174,10 @@ class Networks:
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    @cached_property
+    def _recipe_of_the_run(self) -> dict[str, Any]:
+        return self.directory.recipe()
 
     @property
     def _teacher_recipe(self) -> TeacherRecipe:
@@ -186,11 +211,15 @@ class Networks:
         if recipe.weights is None:
             assert recipe.training is not None
             distiller = shared.experiment.task_distiller(teacher)
-            NetworkTraining(identity, folder, distiller, recipe.training, context).run()
+            made_by = self.provenance(job)
+            NetworkTraining(identity, folder, distiller, recipe.training, context, made_by).run()
         elif self.first_process:
             teacher.to(self.devices.torch_device)
             scores = Scores(context.dataset, batch_size=1)
-            more = {"validation": scores(teacher, "validation")}
+            more = {
+                MADE_BY: self.provenance(job).of_file(),
+                "validation": scores(teacher, "validation"),
+            }
             write_network(
                 folder, identity, teacher, context.dataset, scores, more, tested=self.tested
             )
@@ -219,7 +248,14 @@ class Networks:
             if line := experiment.cache_policy.fill(distiller, batches, device.type):
                 self.say(line)
         training = self.file.recipe.training_of(method)
-        NetworkTraining(self.identity(job), self.folder(job), distiller, training, context).run()
+        NetworkTraining(
+            self.identity(job),
+            self.folder(job),
+            distiller,
+            training,
+            context,
+            self.provenance(job),
+        ).run()
 
     def _method(self, job: Job) -> MethodRecipe:
         return next(method for method in self.file.recipe.methods if method.name == job.method)

@@ -29,6 +29,9 @@ from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 RUNS = Path("runs")
 """Parent of the folders of runs that were not given one."""
 
+WEIGHTS = "weights.safetensors"
+"""File of a finished network."""
+
 _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
 
@@ -184,6 +187,18 @@ class RunDirectory:
                 f"{socket.gethostname()} has no {self.folder}: the run's folder and the data must "
                 "be under the same paths on all machines"
             )
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the content of the run's recipe, as it was resolved when the run began.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        path = self.folder / self.recipe_name
+        try:
+            return parse_toml(read_sealed_text(path))
+        except ValueError as error:
+            raise DataError(f"{path} is damaged: {error}") from error
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Make sure that the run in the folder is one of ``recipe``.
