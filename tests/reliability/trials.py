@@ -55,7 +55,7 @@ def arguments(out: Path, *more: str) -> list[str]:
 
 def some_jobs(chance: Random) -> list[str]:
     """Return options for one network after another, here or in a worker, or for two at once."""
-    return chance.choice([[], ["--jobs", "1"], ["--jobs", "2"]])
+    return chance.choice([[], ["--executor", "process"], ["--jobs", "2"]])
 
 
 def begin(words: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[bytes]":
