@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -350,7 +350,8 @@ def check(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on ``arguments`` (default: the process's own).
 
-    A :class:`gkd.errors.GkdError` is one message on stderr and exit status 2; Ctrl-C exits 130.
+    A :class:`gkd.errors.GkdError`, or an error of the system, is one message on stderr and exit
+    status 2; Ctrl-C exits 130.
     What the output's encoding lacks is written as a question mark.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -361,10 +362,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             warnings.showwarning = _show_warning
             app(args=arguments)
     except GkdError as error:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        words = [str(error), *getattr(error, "__notes__", ())]
-        typer.echo(printable("\n".join(words)), err=True)
-        sys.exit(2)
+        _fail(str(error), *getattr(error, "__notes__", ()))
+    except OSError as error:  # such as of a path that no system takes
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _fail(*words: str) -> NoReturn:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(printable("\n".join(words)), err=True)
+    sys.exit(2)
 
 
 def _show_warning(

@@ -111,8 +111,11 @@ class RunDirectory:
         """Make sure that nothing is there yet.
 
         Raises:
-            RecipeError: there is something in the folder already.
+            RecipeError: there is something in the folder already, or it is the current one.
         """
+        if self.folder.resolve() == Path.cwd():
+            # It would be exchanged under the feet of this process and of the user's shell.
+            raise RecipeError(f"--out {self.folder}: the folder that gkd is run in; name a new one")
         if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             run = (self.folder / self.recipe_name).is_file()
             choice = "add --resume to go on with that run, or name" if run else "name"

@@ -85,6 +85,26 @@ def test_a_misspelt_component_is_told_before_anything_heavy_is_loaded(command):
     assert not loaded
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "PATH"),
+        ("report", "PATH"),
+        ("run", "communities", "--resume", "--out", "PATH"),
+        ("run", "communities", "--out", "PATH"),
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_no_system_takes_is_one_message(arguments, capsys):
+    long = "x" * 5000
+    with pytest.raises(SystemExit) as exit:
+        main([long if one == "PATH" else one for one in arguments])
+    assert exit.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: ")
+    assert "too long" in message
+
+
 def test_warnings_are_plain_lines(capsys, monkeypatch):
     def warn_and_ask(**options: object) -> None:
         for file in (gkd.cli.__file__, "/elsewhere/thing.py"):

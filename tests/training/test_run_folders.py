@@ -56,6 +56,14 @@ def test_an_empty_folder_is_taken(opened, tmp_path) -> None:
     assert (tmp_path / "empty" / "teacher" / "summary.json").is_file()
 
 
+@pytest.mark.parametrize("out", [".", "..", ""])
+def test_the_current_folder_is_not_taken(opened, tmp_path, monkeypatch, out) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(RecipeError, match="name a new"):
+        opened(out=tmp_path / "here" / out)
+
+
 def test_a_folder_that_is_half_made_is_no_run(opened, tmp_path, monkeypatch) -> None:
     def killed(*arguments: object) -> None:
         raise KeyboardInterrupt
