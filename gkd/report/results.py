@@ -364,6 +364,12 @@ def _protocol(
         "by 5 %",
         "ms/sample": "inference on one sample at a time, median of repeated passes",
     }
+    own = {method.name: method.training for method in recipe.methods if method.training}
+    if own:
+        protocol["training of their own"] = "; ".join(
+            f"{name}: {', '.join(f'{key} = {value}' for key, value in values.items())}"
+            for name, values in own.items()
+        )
     if environment.device is not None:
         places = [environment, *environment.resumed]
         place = ", then ".join(

@@ -17,11 +17,12 @@ Content = TypeVar("Content", bound=BaseModel)
 
 
 class RunMethod(BaseModel):
-    """A method of a run: what it trains, and whether it distils."""
+    """A method of a run: what it trains, whether it distils, how it is trained otherwise."""
 
     name: str
     student: JsonValue = None
     terms: list[JsonValue] = []
+    training: dict[str, JsonValue] | None = None
 
 
 class RunRecipe(BaseModel):

@@ -31,6 +31,17 @@ def test_the_protocol_says_how_the_numbers_came_about(run_dir: Path) -> None:
     assert protocol["seeds"] == "0, 1, 2"
     assert protocol["device"] == "1 × cpu, precision 32-true"
     assert protocol["command"] == "gkd run ppi-lsp --seed 0"
+    assert "training of their own" not in protocol
+
+
+def test_methods_that_are_trained_otherwise_are_named(run_dir: Path) -> None:
+    recipe = run_dir / "recipe.toml"
+    text = recipe.read_text()
+    assert text.count('name = "lsp"\n') == 1
+    own = 'name = "lsp"\ntraining = { learning_rate = 0.01, epochs = 3 }\n'
+    recipe.write_text(text.replace('name = "lsp"\n', own))
+    protocol = run_results(run_dir).protocol
+    assert protocol["training of their own"] == "lsp: learning_rate = 0.01, epochs = 3"
 
 
 def test_a_part_finished_run_says_what_is_missing(tmp_path: Path) -> None:
