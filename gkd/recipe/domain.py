@@ -47,6 +47,11 @@ class Range:
         """Values that have to be valid if all are to be."""
         return self.low, self.high
 
+    def nearest(self, value: float) -> float:
+        """Return the value of a range with steps that is meant by one, which may be rounded."""
+        step = self.step or 1
+        return self.low + round((value - self.low) / step) * step
+
     def __contains__(self, value: object) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False

@@ -22,7 +22,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, Trial
 
 from gkd.errors import RecipeError
-from gkd.recipe.domain import Choices, label
+from gkd.recipe.domain import Choices, Range, label
 from gkd.recipe.model import Recipe, SweepRecipe
 from gkd.sweep.space import Dimension, Space
 from gkd.sweep.sweep_directory import SweepDirectory
@@ -130,12 +130,12 @@ class Sampler(BaseSampler):
         if grid is None:
             return self._propose(study, trial, search_space, 0)
         tried = [
-            other.params
+            self._exact(other.params)
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number and not other.user_attrs.get(SURPLUS)
         ]
         for attempt in range(_PROPOSALS):
-            point = self._propose(study, trial, search_space, attempt)
+            point = self._exact(self._propose(study, trial, search_space, attempt))
             if point not in tried:
                 return point
         points = [
@@ -144,6 +144,14 @@ class Sampler(BaseSampler):
         ]
         left = [point for point in points if point not in tried] or points
         return random.Random(self._seed(trial, "left")).choice(left)
+
+    def _exact(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a point of a grid without the rounding of its steps."""
+        found = dict(params)
+        for key, value in params.items():
+            if isinstance(domain := self.dimensions[key].domain, Range):
+                found[key] = domain.nearest(value)
+        return found
 
     def sample_independent(
         self,
