@@ -18,6 +18,7 @@ from gkd.recipe.model import TrainingRecipe
 from gkd.training.epoch_selection import Selection
 from gkd.training.learning_rate import learning_rate_factor
 from gkd.training.provenance import MADE_BY, Provenance
+from gkd.training.run_directory import require_folder
 
 _SEAL = b"sha256 "
 _LONGEST = 500  # characters of another library's words
@@ -34,8 +35,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
-        """Write a checkpoint; the last one but one is kept beside it."""
+        """Write a checkpoint; the last one but one is kept beside it.
+
+        Raises:
+            DataError: its folder is gone.
+        """
         place = Path(path)
+        require_folder(place.parent)
         former = place.with_name(PREVIOUS) if place.name == LAST else None
         write_atomically(place, lambda partial: _save(checkpoint, partial), former)
 

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gkd.files import write_text
 from gkd.training.lightning_module import DistillationModule
+from gkd.training.run_directory import require_folder
 
 Row = dict[str, float]
 
@@ -71,6 +72,7 @@ class EpochLog(Callback):
         row = self._row | {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append(row)
         if trainer.is_global_zero:
+            require_folder(self.folder)
             text = io.StringIO()
             columns = list(dict.fromkeys(name for row in self.rows for name in row))
             table = csv.DictWriter(text, columns, lineterminator="\n")

@@ -162,6 +162,7 @@ class NetworkTraining:
         data = DataModule(
             context.dataset, training.batch_size, seed, training.workers, training.drop_last
         )
+        self.folder.mkdir(parents=True, exist_ok=True)
         last, damage = resume_point(self.folder, self.made_by)
         for line in damage:
             context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)

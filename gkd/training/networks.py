@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from lightning.pytorch import Callback
 from rich.console import Console
@@ -157,7 +156,7 @@ class Networks:
             with suppress(DataError):  # then it is trained again
                 summary = read_sealed_json(self.folder(job.teacher) / SUMMARY)
                 teacher = summary.get(CHECKSUMS, {}).get(WEIGHTS)
-        recipe = recipe_of(self._recipe_of_the_run, identity.method)
+        recipe = recipe_of(self.directory.recipe(), identity.method)
         return Provenance(identity.method, identity.seed, recipe, teacher)
 
     def train(self, job: Job) -> None:
@@ -174,10 +173,6 @@ class Networks:
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    @cached_property
-    def _recipe_of_the_run(self) -> dict[str, Any]:
-        return self.directory.recipe()
 
     @property
     def _teacher_recipe(self) -> TeacherRecipe:

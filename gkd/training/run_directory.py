@@ -36,6 +36,19 @@ _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
 
 
+def require_folder(folder: Path) -> None:
+    """Make sure that the folder of a network is still there: made anew, it would lack the run.
+
+    Raises:
+        DataError: it is not.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is gone: a run's folder must not be moved or removed while it trains; where "
+            "it was moved, `--resume --out` goes on with it there"
+        )
+
+
 def new_folders(name: str, runs: Path = RUNS) -> Iterator[Path]:
     """Yield folders named after the recipe and the time that are not there yet."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"

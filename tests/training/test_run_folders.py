@@ -13,10 +13,12 @@ from tiny_plugin import Blobs, TinyPlugin
 from gkd import hookimpl
 from gkd.errors import RecipeError
 from gkd.files import read_sealed_json, read_sealed_text
+from gkd.hosting.hookspecs import StepEvent
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.training import run_directory
 from gkd.training.devices import Devices
+from gkd.training.failures import FailedNetworks
 from gkd.training.recipe_run import Run, open_run
 from gkd.training.run_directory import RunDirectory, new_folders
 from gkd.training.run_lock import locked
@@ -208,3 +210,21 @@ def test_a_run_with_relative_paths_goes_on_from_another_folder(
     opened(recipe_path, "data", resume=True)
     with pytest.raises(RecipeError, match=r"dataset.root was '\./data', is '/data'"):
         opened(recipe_path, "/data", resume=True)
+
+
+@pytest.mark.parametrize("step", [1, 4], ids=["not-validated", "validated"])
+def test_a_folder_that_is_moved_while_it_trains_is_not_made_anew(
+    opened, host, tmp_path, step
+) -> None:
+    class Mover:
+        @hookimpl
+        def gkd_step(self, event: StepEvent) -> None:
+            if event.step == step and not (tmp_path / "moved").exists():
+                (tmp_path / "run").rename(tmp_path / "moved")
+
+    host.register(Mover())
+    settings = ("teacher.training.epochs=3", "teacher.training.validate_every=2", "seeds=[0]")
+    with pytest.raises(FailedNetworks, match="run/teacher is gone: a run's folder must not"):
+        opened(*settings).train()
+    assert not (tmp_path / "run").exists()
+    opened(*settings, out="moved", resume=True).train()
