@@ -14,7 +14,7 @@ from gkd.recipe.model import TrainingRecipe
 from gkd.training.devices import Devices
 from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.experiment import Experiment
-from gkd.training.repeatability import require_repeatable
+from gkd.training.repeatability import hidden_state, require_repeatable
 from gkd.training.sharing import differences
 
 _FIRST = "the first batch"
@@ -122,6 +122,7 @@ class _DryRun:
             distiller.to(self.device)
             with self.trying(_FIRST, "methods", index), self.graphs.watched(self.first):
                 experiment.prepare(distiller, seed, self.device)
+                self.notes += hidden_state(distiller, self.first)
                 found = doubtful_terms(distiller, self.first, training.epochs)
             if method.training:
                 found += self.check_training(training, "methods", index, "training")

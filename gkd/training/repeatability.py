@@ -1,12 +1,17 @@
 """Whether what a run is made of is the same whenever and wherever it is made again."""
 
 from collections.abc import MutableMapping
+from copy import deepcopy
+from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gkd.data import AbstractDataset
+from gkd.data import AbstractDataset, Batch
+from gkd.distillation.distiller import Distiller
+from gkd.distillation.resolve import STUDENT
 from gkd.errors import ParameterError, PluginError
 from gkd.files import checksum
 from gkd.training.seeds import set_random_state
@@ -48,6 +53,33 @@ def _first_sample(dataset: AbstractDataset, epoch: int, before: int, meanwhile: 
     dataset.set_epoch(epoch)
     set_random_state(meanwhile)
     return checksum(dict(dataset.train[0].items()))
+
+
+@torch.no_grad()
+def hidden_state(distiller: Distiller, batch: Batch) -> list[str]:
+    """Return in words which networks that learn remember what their ``state_dict()`` has not.
+
+    Args:
+        distiller: whose networks are thrown away afterwards.
+        batch: of training.
+    """
+    found = []
+    for name in (STUDENT, *distiller.peers):
+        network, logits = distiller.networks[name].train(), []
+        state = deepcopy(network.state_dict())
+        for _ in range(2):
+            network.load_state_dict(state)
+            set_random_state(0)
+            logits.append(cast(Tensor, distiller.outputs(name, batch).logits))
+        first, second = logits
+        # More than rounding, which may be another each time on some devices.
+        if first.shape != second.shape or (first - second).abs().mean() > 1e-3 * first.abs().mean():
+            found.append(
+                f"the {name} answers otherwise when it is called again with the same weights and "
+                "random numbers: what it remembers is not in its state_dict(), so that a resumed "
+                "run will differ; register it as a buffer"
+            )
+    return found
 
 
 class Separateness:

@@ -1,9 +1,11 @@
 """Data and models that would make a network depend on what was made or read before it."""
 
 from functools import wraps
+from io import StringIO
 
 import pytest
 import torch
+from rich.console import Console
 from tiny_plugin import Blobs, Perceptron
 from torch import nn
 
@@ -82,3 +84,30 @@ def test_networks_that_share_what_they_learn_are_refused(opened, monkeypatch, fr
         return
     with pytest.raises(GkdError, match=r"'perceptron' gives the same hidden\.weight to several"):
         run.train()
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_networks_that_remember_what_no_checkpoint_has_are_said(
+    opened, monkeypatch, registered
+) -> None:
+    build, forward = Perceptron.__init__, Perceptron.forward
+
+    @wraps(build)
+    def remembering(self: Perceptron, **options: float) -> None:
+        build(self, **options)
+        calls = torch.zeros(())
+        if registered:
+            self.register_buffer("calls", calls)
+        else:
+            self.calls = calls
+
+    def counting(self: Perceptron, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return forward(self, x) * (1 + 0.1 * self.calls)
+
+    monkeypatch.setattr(Perceptron, "__init__", remembering)
+    monkeypatch.setattr(Perceptron, "forward", counting)
+    settings = ('methods=[{ name = "baseline" }]', "training.epochs=1", "seeds=[0]")
+    heard = Console(file=StringIO(), width=400)
+    opened(*settings, console=heard).train()
+    assert ("what it remembers is not in its state_dict()" in heard.file.getvalue()) != registered
