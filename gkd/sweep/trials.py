@@ -36,7 +36,6 @@ from gkd.sweep.study import (
 from gkd.sweep.sweep_directory import SweepDirectory
 from gkd.sweep.trial_progress import progress_line
 from gkd.training.epoch_log import EpochLog
-from gkd.training.epoch_selection import Selection
 from gkd.training.failures import ProcessDied, explained
 from gkd.training.network_training import SUMMARY, Identity
 from gkd.training.networks import Job, Networks
@@ -267,9 +266,7 @@ class Trials(Networks):
             self.file,
             {one: values[one.key] for one in space.dimensions if one.key in trial.params},
         )
-        chosen = next(one for one in file.recipe.methods if one.name == method)
-        selection = Selection.of(file.recipe.training_of(chosen).selection, self.metric)
-        watch = Watch(trial, selection, self.metric)
+        watch = Watch(trial, self.metric)
         networks = Networks(
             file,
             self.host,
@@ -294,18 +291,17 @@ class Trials(Networks):
 class Watch(Callback):
     """Tells a trial how its students do, and ends it when it is hopeless; never the first one.
 
-    What is told after an epoch is the mean over the seeds so far, of the running one the best that
-    would be kept.
+    What is told after an epoch is the mean over the seeds so far, of the running one that epoch's
+    value. Not its best so far: an untrained network may do better by chance than a good one that
+    has begun to learn.
 
     Args:
         trial: to tell.
-        selection: of epochs.
         metric: to tell of.
     """
 
-    def __init__(self, trial: Trial, selection: Selection, metric: Metric) -> None:
+    def __init__(self, trial: Trial, metric: Metric) -> None:
         self.trial = trial
-        self.selection = selection
         self.metric = metric
         known = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         self._told = set(known)
@@ -321,13 +317,12 @@ class Watch(Callback):
         self._tell(_STEPS_PER_SEED - 1, value, deciding=not last)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Tell what the selected epoch has so far."""
+        """Tell what the epoch has."""
         (log,) = [one for one in trainer.callbacks if isinstance(one, EpochLog)]  # type: ignore[attr-defined]
         name = f"validation/{self.metric.name}"
         if log.rows and name in log.rows[-1]:
             ended = trainer.current_epoch + 1 == trainer.max_epochs
-            value = self.selection.epoch(log.rows)[name]
-            self._tell(trainer.current_epoch, value, deciding=not ended)
+            self._tell(trainer.current_epoch, log.rows[-1][name], deciding=not ended)
 
     def _tell(self, step: int, value: float, *, deciding: bool) -> None:
         step += self._position * _STEPS_PER_SEED

@@ -1,5 +1,8 @@
 """The keys of a space: what they are of, and what is said of wrong ones."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gkd.errors import RecipeError
@@ -134,3 +137,12 @@ def test_seeds_of_the_search_are_apart_and_methods_train_as_they_say(tmp_path, s
     path.write_text(PLAIN + '"training.epochs" = "1..2"\n')
     with pytest.raises(RecipeError, match=words):
         read_recipe(path, settings)
+
+
+def test_the_space_of_the_guide_is_one(tmp_path, host):
+    root = Path(__file__).parents[2]
+    (block,) = re.findall(r"```toml\n(.*?)```", (root / "docs" / "sweep.md").read_text(), re.DOTALL)
+    path = tmp_path / "guide.toml"
+    path.write_text((root / "gkd" / "recipes" / "communities.toml").read_text() + block)
+    found = {one.method: len(one.dimensions) for one in spaces(read_recipe(path), host)}
+    assert found == {"baseline": 1, "kd": 2, "lsp": 4}
