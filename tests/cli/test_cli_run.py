@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from long_tests import LONG
 
 from gkd.cli import main
 from gkd.recipe.shipped import shipped_recipes
@@ -35,11 +36,6 @@ SMALL_DEMO = (
     "teacher.training.epochs=1",
     "training.epochs=2",
     "feature_space.sample='test/helix/0'",
-)
-
-
-LONG = pytest.mark.skipif(
-    os.environ.get("GKD_RELIABILITY") != "1", reason="long: GKD_RELIABILITY=1 runs it"
 )
 
 

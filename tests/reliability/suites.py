@@ -20,7 +20,9 @@ def devices(amount: int, chance: Random, folder: Path) -> Outcome:
 
 def executors(amount: int, chance: Random, folder: Path) -> Outcome:
     """Run the tests of networks that are trained at once, by processes that are killed."""
-    return _tests(folder, "training/test_training_jobs.py", "cli/test_cli_run.py")
+    return _tests(
+        folder, "training/test_training_jobs.py", "cli/test_cli_run.py", "sweep/test_sweep_run.py"
+    )
 
 
 def fuzz(amount: int, chance: Random, folder: Path) -> Outcome:

@@ -5,6 +5,7 @@ from io import StringIO
 from statistics import fmean
 
 import pytest
+from long_tests import LONG
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
@@ -124,6 +125,7 @@ def test_the_best_trial_is_that_of_the_metrics_own_direction():
     assert best_of(trials[4:], Metric("accuracy")) is None
 
 
+@LONG
 def test_two_processes_share_the_trials_and_one_that_is_killed_leaves_its_own(opened, plugin):
     settings = ("sweep.trials=2", "sweep.pruning=false")
     plugin.fatal.touch()

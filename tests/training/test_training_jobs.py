@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from long_tests import LONG
 from rich.console import Console
 from test_training_resume import assert_equal, everything
 from tiny_plugin import Blobs, Mapped, TinyPlugin
@@ -24,10 +25,6 @@ from gkd.training.failures import FailedNetworks, ProcessDied, end_in_words
 from gkd.training.process_pool import ProcessPool
 from gkd.training.ray_pool import room_of
 from gkd.training.termination import Terminated
-
-LONG = pytest.mark.skipif(
-    os.environ.get("GKD_RELIABILITY") != "1", reason="long: GKD_RELIABILITY=1 runs it"
-)
 
 
 class Brittle(Mapped):

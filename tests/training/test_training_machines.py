@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from long_tests import LONG
 from safetensors.torch import load_file
 
 from gkd.errors import ParameterError
@@ -18,9 +19,6 @@ from gkd.training.process_pool import _variables
 from gkd.training.ranks import by_torchrun, is_first, machines
 from gkd.training.run_directory import RunDirectory
 
-LONG = pytest.mark.skipif(
-    os.environ.get("GKD_RELIABILITY") != "1", reason="long: GKD_RELIABILITY=1 runs it"
-)
 SETTINGS = (
     "seeds=[0]",
     "dataset.train_graphs=4",

@@ -300,7 +300,7 @@ def test_added_methods_and_keys_are_changes(opened, begun, recipe_path):
 
 
 def test_resuming_nothing(opened, tmp_path):
-    with pytest.raises(RecipeError, match="not a run"):
+    with pytest.raises(RecipeError, match="is no folder of gkd run"):
         opened(resume=True)
     with pytest.raises(RecipeError, match="no run of 'tiny'"):
         newest_folder("tiny", tmp_path)

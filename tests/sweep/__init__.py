@@ -1,0 +1,1 @@
+"""Tests of sweeps; a package, as its ``conftest`` would pass for that of the trainings."""
