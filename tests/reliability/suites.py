@@ -21,7 +21,11 @@ def devices(amount: int, chance: Random, folder: Path) -> Outcome:
 def executors(amount: int, chance: Random, folder: Path) -> Outcome:
     """Run the tests of networks that are trained at once, by processes that are killed."""
     return _tests(
-        folder, "training/test_training_jobs.py", "cli/test_cli_run.py", "sweep/test_sweep_run.py"
+        folder,
+        "training/test_training_jobs.py",
+        "training/test_run_folders.py",
+        "cli/test_cli_run.py",
+        "sweep/test_sweep_run.py",
     )
 
 

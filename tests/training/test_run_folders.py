@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from long_tests import LONG
 from rich.console import Console
 from tiny_plugin import Blobs, TinyPlugin
 
@@ -90,7 +91,7 @@ def hold(folder: Path, held, let_go) -> None:
         let_go.wait(60)
 
 
-@pytest.mark.parametrize("end", ["released", "killed"])
+@pytest.mark.parametrize("end", [pytest.param("released", marks=LONG), "killed"])
 def test_a_run_is_gone_on_with_by_one_process(opened, tmp_path, end) -> None:
     run = opened("seeds=[0]")
     run.train()

@@ -111,7 +111,8 @@ def test_networks_trained_at_once_equal_those_trained_in_turn(
     assert not list(run.directory.folder.rglob("*partial*"))
 
 
-@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=LONG)])
+@LONG
+@pytest.mark.parametrize("rank", [0, 1])
 def test_of_processes_that_train_together_the_one_that_was_killed_is_named(
     opened, tmp_path, rank
 ) -> None:
@@ -280,7 +281,8 @@ def test_ends_of_processes_in_words(code, words):
     assert words in end_in_words(code)
 
 
-@pytest.mark.parametrize("kills", [0, pytest.param(1, marks=LONG)])
+@LONG
+@pytest.mark.parametrize("kills", [0, 1])
 def test_a_cluster_of_two_workers_trains_as_one_process(
     opened, train_once, plugin, tmp_path, monkeypatch, kills
 ):
