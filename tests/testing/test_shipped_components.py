@@ -5,7 +5,7 @@ from gkd import testing
 from gkd.hosting.kinds import KINDS
 from gkd.testing.subject import selected
 
-EXAMPLES = 6
+EXAMPLES = 4
 # Read from files: tests/plugins/test_gkd_data_conformance.py.
 FROM_FILES = {"ppi", "modelnet40", "nodes", "objects"}
 
