@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 from weakref import WeakKeyDictionary
@@ -15,6 +15,8 @@ from gkd.distillation.logits import logits_of
 from gkd.distillation.taps import Tap, capture, features_of, graph_of
 from gkd.graph import Graph
 from gkd.loss import View
+
+_ROUNDING = 1e-3  # of the mean size of outputs
 
 LOGITS = "logits"
 """Cache key of a network's logits."""
@@ -58,6 +60,26 @@ class NetworkOutputs:
             graphs={},
             made=entries,
         )
+
+    def pairs(self, other: NetworkOutputs) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield what two runs gave of the same: its name in messages, and both tensors."""
+        if self.logits is not None and other.logits is not None:
+            yield "logits", self.logits, other.logits
+        for tap, features in self.features.items():
+            yield f"tap {str(tap)!r}", features, other.features[tap]
+
+
+def alike(found: Tensor, expected: Tensor) -> bool:
+    """Whether two tensors are the same, but for the order of sums and near-ties between neighbours.
+
+    >>> import torch
+    >>> near = torch.tensor([1.0, 2.0001])
+    >>> alike(torch.tensor([1.0, 2.0]), near), alike(torch.ones(1), near)
+    (True, False)
+    """
+    return found.shape == expected.shape and bool(
+        (found - expected).abs().mean() <= _ROUNDING * expected.abs().mean()
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from gkd.distillation.graph_sources import BatchGraph
 from gkd.distillation.inputs import Arguments, NetworkInputs
 from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.moving_average import MovingAverage
-from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
+from gkd.distillation.network_outputs import NetworkOutputs, alike, network_outputs
 from gkd.distillation.resolve import (
     STUDENT,
     Networks,
@@ -34,7 +34,6 @@ SOLE_TEACHER = "teacher"
 AVERAGE = "ema"
 """Name of the moving average of the student's weights, where there is one."""
 
-_ROUNDING = 1e-3
 _AT_RANDOM = (
     "answers at random, also in evaluation mode: two runs on one batch differ (dropout without "
     "training=self.training, noise, or random sampling)"
@@ -214,7 +213,7 @@ class TeacherRun:
             kind = "cuda" if device.type == "cpu" else device.type
             with torch.random.fork_rng(others, device_type=kind):
                 again = network_outputs(self.teacher, arguments, self._taps)
-            self._random = not _alike(outputs, again)
+            self._random = not all(alike(one, two) for _, one, two in outputs.pairs(again))
         return outputs
 
     @contextmanager
@@ -230,18 +229,6 @@ def _random_states(device: torch.device) -> list[Tensor]:
     if device.type != "cpu" and hasattr(torch.get_device_module(device), "get_rng_state"):
         states.append(torch.get_device_module(device).get_rng_state(device))
     return states
-
-
-def _alike(one: NetworkOutputs, other: NetworkOutputs) -> bool:
-    """Whether two runs gave the same, but for the order of sums."""
-    pairs = [(one.features[tap], other.features[tap]) for tap in one.features]
-    if one.logits is not None and other.logits is not None:
-        pairs.append((one.logits, other.logits))
-    return all(
-        ours.shape == theirs.shape
-        and bool((ours - theirs).abs().mean() <= _ROUNDING * theirs.abs().mean())
-        for ours, theirs in pairs
-    )
 
 
 def _require_separate(name: str, teacher: nn.Module, student: nn.Module) -> None:

@@ -19,7 +19,6 @@ from gkd.training.devices import Devices
 from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.executor import Executor
-from gkd.training.failures import FailedNetworks, explained
 from gkd.training.networks import Job
 from gkd.training.run_directory import new_folders, newest_folder
 from gkd.training.run_lock import locked
@@ -80,8 +79,10 @@ class SweepRun:
             with locked(self.directory.folder, waiting=True):
                 needed = {job.teacher for job in trials.jobs} - {None}
                 teachers = [job for job in trials.jobs if job in needed]
-                self._train(trials, [job for job in teachers if not trials.finished(job)])
-            self._train(trials, _in_turn(trials))
+                self.executor.train_all(
+                    trials, [job for job in teachers if not trials.finished(job)]
+                )
+            self.executor.train_all(trials, _in_turn(trials))
             return Outcome.of(self.file, trials)
 
     def _dry_run(self, trials: Trials) -> list[str]:
@@ -98,12 +99,6 @@ class SweepRun:
                     error.add_note(f"tried: {words}")
                     raise
         return notes
-
-    def _train(self, trials: Trials, jobs: list[Job]) -> None:
-        failures = self.executor.train(trials, jobs)
-        if failures:
-            reasons = {trials.identity(job).title: explained(e) for job, e in failures.items()}
-            raise FailedNetworks(reasons, len(jobs)) from next(iter(failures.values()))
 
 
 def _in_turn(trials: Trials) -> list[Job]:

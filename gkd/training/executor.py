@@ -17,7 +17,7 @@ from gkd.errors import GkdError, ParameterError
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.training.devices import Devices
-from gkd.training.failures import ProcessDied, explained
+from gkd.training.failures import FailedNetworks, ProcessDied, explained
 from gkd.training.networks import Job, Networks
 from gkd.training.ranks import is_of_others, wait_for_all
 from gkd.training.run_directory import RunDirectory
@@ -30,6 +30,22 @@ Failures = dict[Job, Exception]
 
 class Executor(ABC):
     """Trains networks of a run, each after its teacher."""
+
+    def train_all(self, networks: Networks, jobs: Sequence[Job], total: int | None = None) -> None:
+        """Train ``jobs``, and say at the end which were not trained.
+
+        Args:
+            networks: of the run.
+            jobs: teachers first.
+            total: how many networks there are, with those that needed no more training.
+
+        Raises:
+            FailedNetworks: some were not trained; the others were.
+        """
+        if failures := self.train(networks, jobs):
+            reasons = {networks.identity(job).title: explained(e) for job, e in failures.items()}
+            count = len(jobs) if total is None else total
+            raise FailedNetworks(reasons, count) from next(iter(failures.values()))
 
     @property
     @abstractmethod

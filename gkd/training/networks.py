@@ -1,6 +1,5 @@
 """The networks of a run: which there are, which are finished, and the training of any of them."""
 
-import json
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -219,7 +218,7 @@ class Networks:
                 folder, identity, teacher, context.dataset, scores, more, tested=self.tested
             )
         if self.first_process:
-            summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+            summary = read_sealed_json(folder / SUMMARY)
             if warning := judgement(summary.get("training", {})):
                 self.say(f"{identity.title}: its soft targets are {warning}")
             if context.feature_space is not None:

@@ -18,7 +18,6 @@ from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.executor import Executor
 from gkd.training.executors import executor_for
-from gkd.training.failures import FailedNetworks, explained
 from gkd.training.networks import Job, Networks
 from gkd.training.ranks import agreement, by_torchrun, is_first, joined, of_first
 from gkd.training.run_directory import RunDirectory, new_folders, newest_folder
@@ -95,12 +94,7 @@ class Run:
                 self.say(f"{networks.identity(job).title}: finished before")
             else:
                 unfinished.append(job)
-        failures = self.executor.train(networks, unfinished)
-        if failures:
-            reasons = {
-                networks.identity(job).title: explained(error) for job, error in failures.items()
-            }
-            raise FailedNetworks(reasons, len(jobs)) from next(iter(failures.values()))
+        self.executor.train_all(networks, unfinished, len(jobs))
 
     def _train_more_seeds(self, networks: Networks, max_seeds: int, undecided: Undecided) -> None:
         """Train the undecided methods, and all that are baselines, with one seed after another."""

@@ -1,16 +1,14 @@
 """What several processes that share batches do otherwise than one, found before they begin."""
 
-from collections.abc import Iterator
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gkd.data import Batch, collate
 from gkd.data.shared_batch import shares
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.joint_outputs import join_outputs
-from gkd.distillation.network_outputs import NetworkOutputs
+from gkd.distillation.network_outputs import alike
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
 
@@ -35,14 +33,14 @@ def differences(distiller: Distiller, batch: Batch, processes: int) -> list[str]
         with evaluation_mode(network):
             whole = distiller.outputs(name, batch)
             joined = join_outputs([(distiller.outputs(name, part), part) for part in parts])
-        for place, ours, theirs in _pairs(whole, joined):
+        for place, ours, theirs in whole.pairs(joined):
             if ours.shape != theirs.shape:
                 raise ParameterError(
                     f"{name}: {place} of shape {list(ours.shape)} becomes {list(theirs.shape)} "
                     f"where {processes} devices share a batch: its first axis must be that of "
                     "nodes or samples; tap another sub-module, or use one device"
                 )
-            if (ours - theirs).abs().mean() > 1e-3 * ours.abs().mean():
+            if not alike(theirs, ours):
                 found.append(
                     f"{processes} devices: what the {name} outputs for a sample ({place}) depends "
                     "on the other samples of the batch, or is drawn at random; each device has its "
@@ -55,13 +53,6 @@ def differences(distiller: Distiller, batch: Batch, processes: int) -> list[str]
                 "statistics from the share of each device, not from the whole batch"
             )
     return found
-
-
-def _pairs(whole: NetworkOutputs, joined: NetworkOutputs) -> Iterator[tuple[str, Tensor, Tensor]]:
-    if whole.logits is not None and joined.logits is not None:
-        yield "logits", whole.logits, joined.logits
-    for tap, features in whole.features.items():
-        yield f"tap {str(tap)!r}", features, joined.features[tap]
 
 
 def _batch_norms(network: nn.Module) -> str:
