@@ -38,6 +38,7 @@ __all__ = [
     "Graph",
     "Host",
     "NonFiniteError",
+    "Paper",
     "ParameterError",
     "PluginError",
     "RecipeError",
@@ -77,7 +78,7 @@ if TYPE_CHECKING:
     from gkd.hosting.hookspecs import StepEvent, hookimpl, lazy_getattr
     from gkd.hosting.host import Host, create, create_host, names
     from gkd.kernel import AbstractKernel
-    from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
+    from gkd.loss import AbstractLoss, AbstractWeigher, Paper, Step, View
 else:
     from importlib import import_module
     from importlib.util import find_spec
@@ -91,6 +92,7 @@ else:
         "Distiller": "gkd.distillation.distiller",
         "Graph": "gkd.graph",
         "Host": "gkd.hosting.host",
+        "Paper": "gkd.loss",
         "RowMemory": "gkd.distillation.row_memory",
         "Sample": "gkd.data",
         "Step": "gkd.loss",

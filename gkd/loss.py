@@ -251,6 +251,37 @@ class Step:
         return self.labels
 
 
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """Where a method was published.
+
+    Args:
+        authors: their surnames, or the first and "et al.".
+        title: of the paper.
+        venue: conference or journal, without the year.
+        year: of publication.
+        url: where it can be read.
+
+    >>> print(Paper("Hinton, Vinyals, Dean", "Distilling the Knowledge in a Neural Network",
+    ...     "NIPS Deep Learning Workshop", 2015, "https://arxiv.org/abs/1503.02531").citation)
+    Hinton et al., NIPS Deep Learning Workshop 2015
+    """
+
+    authors: str
+    title: str
+    venue: str
+    year: int
+    url: str
+
+    @property
+    def citation(self) -> str:
+        """Who, where and when, in a few words."""
+        names = self.authors.removesuffix(" et al.").split(", ")
+        who = f"{names[0]} et al." if len(names) > 2 or names[0] != self.authors else names[0]
+        who = " and ".join(names) if len(names) == 2 else who
+        return f"{who}, {self.venue} {self.year}"
+
+
 class AbstractLoss(nn.Module, ABC):
     """A distillation loss between one student view and one teacher view.
 
@@ -280,6 +311,10 @@ class AbstractLoss(nn.Module, ABC):
             weigher of its term and takes the mean.
         target_per_sample: whether the :meth:`target` of a batch consists of those of its samples,
             side by side, so that a teacher cache may keep it in place of the teacher's outputs.
+        paper: that defines it; None where there is none.
+        likelihoods: of the outputs whose logits it takes, as tasks name them: ``"softmax"``,
+            ``"sigmoid"``, ``"gaussian"``; empty where outputs may mean anything.
+        parity: public code, ``"owner/repository"``, whose values it is tested to equal.
     """
 
     uses: tuple[str, ...] = ("features", "graph")
@@ -291,6 +326,9 @@ class AbstractLoss(nn.Module, ABC):
     bounded_memory: bool = True
     per_row: bool = False
     target_per_sample: bool = False
+    paper: Paper | None = None
+    likelihoods: tuple[str, ...] = ()
+    parity: tuple[str, ...] = ()
 
     if TYPE_CHECKING:
         forward: Callable[..., Tensor]  # a loss may ask for more, by keyword

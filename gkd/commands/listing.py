@@ -5,6 +5,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
+from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from gkd.errors import PluginError, printable
@@ -14,6 +16,10 @@ from gkd.hosting.parameters import readable_signature
 from gkd.hosting.records import Component, Place, PluginRecord
 
 Result = TypeVar("Result")
+OUTPUTS: Mapping[str, str] = MappingProxyType(
+    {"softmax": "single-label", "sigmoid": "multi-label", "gaussian": "regression"}
+)
+"""What outputs of a likelihood are called in tables."""
 
 
 def show_components(kind: str | None, *, as_json: bool) -> None:
@@ -31,6 +37,10 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
     rows = quietly(lambda: [component_row(name, component) for name, component in components])
     if as_json:
         print_json(rows)
+    elif rows and kind == "loss":
+        columns = {"Name": "name", "Paper": "paper", "Needs": "needs", "Outputs": "outputs"}
+        columns |= {"Memory": "memory", "Parameters": "signature", "Distribution": "distribution"}
+        print_table(columns, [row | _loss_words(row["declares"]) for row in rows])
     elif rows:
         columns = {"Kind": "kind", "Name": "name", "Parameters": "signature"}
         print_table(columns | {"Distribution": "distribution"}, rows)
@@ -56,10 +66,13 @@ def show_plugins(*, as_json: bool) -> None:
         print("No plugin is installed, not even gkd's own; `gkd doctor` says what to do.")
 
 
-def component_row(name: str, component: Component) -> dict[str, str]:
+def component_row(name: str, component: Component) -> dict[str, Any]:
     """One component as JSON shows it; ``name`` is the shortest that is unambiguous."""
+    declares: dict[str, Any] = {}
     try:
         factory = component.factory
+        if component.kind == "loss":
+            declares = loss_declarations(factory)
         words = {
             "signature": readable_signature(factory),
             "summary": inspect.cleandoc(factory.__doc__ or "").partition("\n")[0],
@@ -79,6 +92,46 @@ def component_row(name: str, component: Component) -> dict[str, str]:
         "version": component.source.version,
         "plugin": component.source.name,
         **words,
+        **({"declares": declares} if component.kind == "loss" else {}),
+    }
+
+
+def loss_declarations(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a loss says of itself, for JSON; nothing where it cannot be made by itself.
+
+    ``needs`` lists the parts of the views, what its ``forward`` asks for by keyword, and
+    ``"learned"`` where it has parts that learn.
+    """
+    from gkd.distillation.loss_call import asked_by
+    from gkd.errors import GkdError
+    from gkd.loss import AbstractLoss
+    from gkd.testing.subject import example_parameters
+
+    try:
+        loss = factory(**next(iter(example_parameters(factory))))
+        asked = asked_by(loss)
+    except (GkdError, TypeError):  # its parameters have no defaults, and it names no example
+        return {}
+    learned = ["learned"] if type(loss).build is not AbstractLoss.build else []
+    paper = loss.paper
+    return {
+        "needs": [*loss.uses, *asked, *learned],
+        "likelihoods": list(loss.likelihoods),
+        "bounded_memory": loss.bounded_memory,
+        "parity": list(loss.parity),
+        "paper": None if paper is None else {**asdict(paper), "citation": paper.citation},
+    }
+
+
+def _loss_words(declares: Mapping[str, Any]) -> dict[str, str]:
+    """Return what :func:`loss_declarations` says, as cells of a table."""
+    if not declares:
+        return dict.fromkeys(("paper", "needs", "outputs", "memory"), "")
+    return {
+        "paper": (declares["paper"] or {}).get("citation", ""),
+        "needs": ", ".join(declares["needs"]),
+        "outputs": ", ".join(OUTPUTS[each] for each in declares["likelihoods"]) or "any",
+        "memory": "bounded" if declares["bounded_memory"] else "pairs or edges",
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, FiniteFloat
 from torch import Tensor
 
-from gkd import AbstractLoss, View
+from gkd import AbstractLoss, Paper, View
 from gkd.errors import validated
 from gkd.functional.paired_rows import paired_features, sample_pointer
 from gkd.functional.segments import segment_max, segment_sum, spread
@@ -52,6 +52,13 @@ class AttentionTransfer(AbstractLoss):
     """
 
     uses = ("features",)
+    paper = Paper(
+        "Zagoruyko, Komodakis",
+        "Paying More Attention to Attention",
+        "ICLR",
+        2017,
+        "https://arxiv.org/abs/1612.03928",
+    )
 
     target_per_sample = True
 

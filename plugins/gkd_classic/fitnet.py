@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from gkd import AbstractLoss, View
+from gkd import AbstractLoss, Paper, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import directions, paired_features
 
@@ -53,6 +53,13 @@ class FitNet(AbstractLoss):
     """
 
     uses = ("features",)
+    paper = Paper(
+        "Romero et al.",
+        "FitNets: Hints for Thin Deep Nets",
+        "ICLR",
+        2015,
+        "https://arxiv.org/abs/1412.6550",
+    )
     zero_at_equality = False  # the regressor does not begin as the identity
     regressor: nn.Linear | None
 

@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.nn.functional import log_softmax, logsigmoid
 
-from gkd import AbstractLoss, Task, View, create
+from gkd import AbstractLoss, Paper, Task, View, create
 from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import at_least_zero, paired_logits
 
@@ -67,6 +67,14 @@ class KD(AbstractLoss):
     """
 
     uses = ("logits",)
+    paper = Paper(
+        "Hinton, Vinyals, Dean",
+        "Distilling the Knowledge in a Neural Network",
+        "NIPS Deep Learning Workshop",
+        2015,
+        "https://arxiv.org/abs/1503.02531",
+    )
+    likelihoods = ("softmax", "sigmoid", "gaussian")
 
     @validated
     def __init__(

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor
 
-from gkd import AbstractLoss, View
+from gkd import AbstractLoss, Paper, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import directions, paired_features, sample_pointer
 
@@ -58,6 +58,13 @@ class NST(AbstractLoss):
     """
 
     uses = ("features",)
+    paper = Paper(
+        "Huang, Wang",
+        "Like What You Like: Knowledge Distill via Neuron Selectivity Transfer",
+        "arXiv",
+        2017,
+        "https://arxiv.org/abs/1707.01219",
+    )
 
     @validated
     def __init__(

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
-from gkd import AbstractLoss, RowMemory, Step, View
+from gkd import AbstractLoss, Paper, RowMemory, Step, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.draws import uniform_draws
 from gkd.functional.paired_rows import directions, paired_features
@@ -76,6 +76,13 @@ class CRD(AbstractLoss):
     """
 
     uses = ("features",)
+    paper = Paper(
+        "Tian, Krishnan, Isola",
+        "Contrastive Representation Distillation",
+        "ICLR",
+        2020,
+        "https://arxiv.org/abs/1910.10699",
+    )
     zero_at_equality = False
     heads: nn.ModuleDict | None
     memory: RowMemory | None

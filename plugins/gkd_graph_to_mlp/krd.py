@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from gkd import AbstractLoss, Graph, RowMemory, Step, Task, View, create
+from gkd import AbstractLoss, Graph, Paper, RowMemory, Step, Task, View, create
 from gkd.errors import ParameterError, validated
 from gkd.functional.draws import mixed_names, normal_draws, uniform_draws
 from gkd.functional.edge_products import neighbour_sum
@@ -82,6 +82,14 @@ class KRD(AbstractLoss):
     """
 
     uses = ("logits", "graph")
+    paper = Paper(
+        "Wu, Lin, Huang, Li",
+        "Quantifying the Knowledge in GNNs for Reliable Distillation into MLPs",
+        "ICML",
+        2023,
+        "https://arxiv.org/abs/2306.05628",
+    )
+    likelihoods = ("softmax",)
     zero_at_equality = False  # a node differs from its neighbours
     per_row = True
     example_parameters: tuple[dict[str, Any], ...] = ({}, {"warmup": 0})

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gkd import AbstractLoss, View
+from gkd import AbstractLoss, Paper, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import sample_pointer
 from gkd_layers.paired_layers import paired_layers
@@ -50,6 +50,13 @@ class FSP(AbstractLoss):
     """
 
     uses = ("features", "layers")
+    paper = Paper(
+        "Yim, Joo, Bae, Kim",
+        "A Gift from Knowledge Distillation",
+        "CVPR",
+        2017,
+        "https://openaccess.thecvf.com/content_cvpr_2017/html/Yim_A_Gift_From_CVPR_2017_paper.html",
+    )
     different_widths = False
 
     @validated

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from gkd import AbstractLoss, Graph, View
+from gkd import AbstractLoss, Graph, Paper, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.edge_products import neighbour_sum
 from gkd.functional.paired_rows import sample_pointer
@@ -70,6 +70,13 @@ class ReviewKD(AbstractLoss):
     """
 
     uses: tuple[str, ...] = ("features", "layers", "graph")
+    paper = Paper(
+        "Chen, Liu, Zhao, Jia",
+        "Distilling Knowledge via Knowledge Review",
+        "CVPR",
+        2021,
+        "https://arxiv.org/abs/2104.09044",
+    )
     zero_at_equality = False  # the maps do not begin as the identity
     example_parameters: tuple[Mapping[str, Any], ...] = ({}, {"hops": 0, "width": 4})
     stages: nn.ModuleList | None

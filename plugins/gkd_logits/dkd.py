@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
-from gkd import AbstractLoss, Step, Task, View
+from gkd import AbstractLoss, Paper, Step, Task, View
 from gkd.errors import validated
 from gkd.functional.paired_rows import at_least_zero
 from gkd_logits.true_classes import TrueClasses, Unlabelled
@@ -64,6 +64,14 @@ class DKD(AbstractLoss):
     """
 
     uses = ("logits",)
+    paper = Paper(
+        "Zhao, Cui, Song, Qiu, Liang",
+        "Decoupled Knowledge Distillation",
+        "CVPR",
+        2022,
+        "https://arxiv.org/abs/2203.08679",
+    )
+    likelihoods = ("softmax",)
 
     @validated
     def __init__(

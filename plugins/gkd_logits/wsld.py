@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
-from gkd import AbstractLoss, Step, Task, View
+from gkd import AbstractLoss, Paper, Step, Task, View
 from gkd.errors import validated
 from gkd_logits.true_classes import TrueClasses, Unlabelled
 
@@ -59,6 +59,14 @@ class WSLD(AbstractLoss):
     """
 
     uses = ("logits",)
+    paper = Paper(
+        "Zhou et al.",
+        "Rethinking Soft Labels for Knowledge Distillation",
+        "ICLR",
+        2021,
+        "https://arxiv.org/abs/2102.00650",
+    )
+    likelihoods = ("softmax",)
     zero_at_equality = False
     exact_gradient = False  # the weights are constants to it
 

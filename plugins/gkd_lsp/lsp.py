@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import gkd
-from gkd import AbstractKernel, AbstractLoss, Graph, ParameterError, View
+from gkd import AbstractKernel, AbstractLoss, Graph, Paper, ParameterError, View
 from gkd.eager import eagerly
 from gkd.errors import validated
 from gkd.functional.divergences import structure_divergence
@@ -101,6 +101,13 @@ class LSP(AbstractLoss):
     """
 
     uses = ("features", "graph")
+    paper = Paper(
+        "Yang, Qiu, Song, Tao, Wang",
+        "Distilling Knowledge from Graph Convolutional Networks",
+        "CVPR",
+        2020,
+        "https://arxiv.org/abs/2003.10477",
+    )
 
     @validated
     def __init__(

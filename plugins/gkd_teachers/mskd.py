@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from gkd import AbstractLoss, Step, Task, View, create
+from gkd import AbstractLoss, Paper, Step, Task, View, create
 from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import paired_logits
 
@@ -67,6 +67,13 @@ class MSKD(AbstractLoss):
     """
 
     uses: tuple[str, ...] = ("logits", "features", "graph")
+    paper = Paper(
+        "Zhang, Liu, Dang, Zhang",
+        "Multi-Scale Distillation from Multiple Graph Neural Networks",
+        "AAAI",
+        2022,
+        "https://doi.org/10.1609/aaai.v36i4.20354",
+    )
     exact_gradient = False  # the attention is a constant to it
 
     @validated
@@ -92,6 +99,7 @@ class MSKD(AbstractLoss):
             )
         self._asks_step = "step" in inspect.signature(self.loss.forward).parameters
         self.uses = tuple(dict.fromkeys([*self.loss.uses, "logits"]))
+        self.likelihoods = self.loss.likelihoods
         self.without_gradient = () if "logits" in self.loss.uses else ("logits",)
         self.non_negative = self.loss.non_negative
         self.zero_at_equality = self.loss.zero_at_equality

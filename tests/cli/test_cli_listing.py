@@ -44,8 +44,20 @@ def test_components_shows_names_and_parameters(site: Site, run: Run) -> None:
     outcome = run("components", "loss")
     assert (outcome.status, outcome.err) == (0, "")
     heading, *rows = (line.split() for line in outcome.out.splitlines())
-    assert heading == ["Kind", "Name", "Parameters", "Distribution"]
-    assert ["loss", "good", "()", "good-plugin"] in rows
+    assert heading == ["Name", "Paper", "Needs", "Outputs", "Memory", "Parameters", "Distribution"]
+    assert ["good", "features,", "graph", "any", "bounded", "()", "good-plugin"] in rows
+
+
+def test_components_shows_what_losses_declare(run: Run) -> None:
+    (dkd,) = (line for line in run("components", "loss").out.splitlines() if line[:4] == "dkd ")
+    assert re.split(r"\s{2,}", dkd)[:5] == [
+        "dkd", "Zhao et al., CVPR 2022", "logits, step", "single-label", "bounded"
+    ]  # fmt: skip
+    rows = {row["name"]: row for row in run("components", "loss", "--json").json}
+    assert rows["fitnet"]["declares"]["needs"] == ["features", "learned"]
+    assert rows["mskd"]["declares"]["needs"] == ["features", "graph", "logits", "teachers", "step"]
+    assert rows["kd"]["declares"]["likelihoods"] == ["softmax", "sigmoid", "gaussian"]
+    assert rows["kd"]["declares"]["paper"]["year"] == 2015
 
 
 def test_components_as_json(site: Site, run: Run) -> None:
@@ -63,6 +75,13 @@ def test_components_as_json(site: Site, run: Run) -> None:
         "signature": "()",
         "summary": "",
         "file": str(file),
+        "declares": {
+            "needs": ["features", "graph"],
+            "likelihoods": [],
+            "bounded_memory": True,
+            "parity": [],
+            "paper": None,
+        },
     }
 
 
