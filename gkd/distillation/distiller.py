@@ -19,6 +19,7 @@ from gkd.distillation.gradient_share import GradientShares
 from gkd.distillation.in_place import tensors_of, unchanged
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.joint_outputs import gather_outputs
+from gkd.distillation.learned_weights import TASK, learned_weights
 from gkd.distillation.logits import logits_by_network
 from gkd.distillation.moving_average import MovingAverage
 from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
@@ -30,7 +31,12 @@ from gkd.distillation.resolve import (
     term_context,
 )
 from gkd.distillation.rows import Rows
-from gkd.distillation.schedule import GradientShare, Schedule, schedule_from
+from gkd.distillation.schedule import (
+    GradientShare,
+    Schedule,
+    TaskWeight,
+    task_weight_from,
+)
 from gkd.distillation.step import Moment, make_step
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
@@ -78,7 +84,7 @@ class Distiller(nn.Module):
         logits: where the logits are in what a network returns, if that is no tensor: ``"[0]"``,
             ``"[key]"`` or ``"[field]"``, of all networks or by name, ``{"teacher": "[0]"}``. By
             default what a network declares in an attribute ``logits``, or its item of that name.
-        task_weight: of the task's loss, as the weight of a term.
+        task_weight: of the task's loss, as the weight of a term; no share of itself.
         trained: names of teachers that learn, too.
         ema: decay of a moving average of the student's weights, which terms may name ``"ema:"``;
             call :meth:`update_average` after every step of the optimiser.
@@ -124,7 +130,7 @@ class Distiller(nn.Module):
         target: str | None = None,
         mask: str | None = None,
         logits: str | Mapping[str, str] | None = None,
-        task_weight: float | Mapping[str, object] | Schedule = 1.0,
+        task_weight: float | Mapping[str, object] | TaskWeight = 1.0,
         trained: Collection[str] = (),
         ema: float | None = None,
         teacher_cache: TeacherCache | None = None,
@@ -140,7 +146,7 @@ class Distiller(nn.Module):
             {name: networks.trained[name] for name in networks.trained if name != STUDENT}
         )
         self.task = find_task(task)
-        self.task_schedule = schedule_from(task_weight)
+        self.task_weight = task_weight_from(task_weight)
         self.teacher_cache = teacher_cache
         self.terms = resolve(terms, networks, task if isinstance(task, str) else self.task)
         self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
@@ -149,6 +155,7 @@ class Distiller(nn.Module):
         )
         shares = {t.name: t.weight for t in self.terms if isinstance(t.weight, GradientShare)}
         self.shares = GradientShares(shares) if shares else None
+        self.learned = learned_weights(self.task_weight, self.terms)
         rows = None if mask is None else Rows.parse(mask)
         self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
         self._moment = Moment()
@@ -221,21 +228,32 @@ class Distiller(nn.Module):
             for name, each in logits.items()
         }
         terms = {term.name: self._value(term, views[term.name], nodes) for term in active}
-        task_weight = self.task_schedule.weight_at(self.epoch)
-        total = sum((tasks[name] for name in self.peers), tasks[STUDENT])
+        supervised = sum((tasks[name] for name in self.peers), tasks[STUDENT])
         compared = {term.name: term.student_view.tensor(outputs[term.student]) for term in active}
         if self.shares is not None:
             if self.training and torch.is_grad_enabled():
-                self.shares.measure(self._moment.number, total, terms, compared)
+                self.shares.measure(self._moment.number, supervised, terms, compared)
             weights |= {name: self.shares.weight(name) for name in self.shares.shares}
-        total = total if task_weight == 1 else task_weight * total
-        for name, value in terms.items():
-            total = total + weights[name] * value
+        if isinstance(self.task_weight, Schedule):
+            weights[TASK] = self.task_weight.weight_at(self.epoch)
+        losses = {TASK: supervised, **terms}
+        parts = [
+            value if weights[name] == 1 else weights[name] * value
+            for name, value in losses.items()
+            if name in weights
+        ]
+        if self.learned is not None:
+            learned, found = self.learned(losses)
+            parts, weights = [*parts, learned], weights | found
+        total = sum(parts[1:], parts[0])
+        task_weight = weights.pop(TASK)
         require_finite(tasks, terms, views, total, logits, self.epoch)
         task = tasks.pop(STUDENT)
         if torch.is_grad_enabled():
             self._moment = replace(self._moment, number=self._moment.number + 1)
-        return StepReport(total, task, terms, weights, logits[STUDENT], compared, tasks)
+        return StepReport(
+            total, task, terms, weights, logits[STUDENT], compared, tasks, task_weight
+        )
 
     def prepare(self, batch: object) -> Self:
         """Create the adapters that terms learn, from the shapes of ``batch``; return the distiller.

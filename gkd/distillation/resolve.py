@@ -15,7 +15,7 @@ from gkd.distillation.loss_call import asked_by, loss_value, row_weights
 from gkd.distillation.network_outputs import NetworkTaps
 from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.rows import Rows
-from gkd.distillation.schedule import GradientShare, Schedule, weight_from
+from gkd.distillation.schedule import Weight, weight_from
 from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.task import Task
 from gkd.distillation.term import Term, term_names
@@ -71,7 +71,7 @@ class ResolvedTerm:
     """
 
     name: str
-    weight: Schedule | GradientShare
+    weight: Weight
     loss: AbstractLoss
     asks: Collection[str]
     student: str

@@ -1,10 +1,10 @@
-"""Weights of terms: constant, a window of epochs, a linear ramp, a share of the gradient."""
+"""Weights of losses: constant, a window of epochs, a ramp, a share of the gradient, learned."""
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import TypeAlias, final
+from typing import Literal, TypeAlias, final
 
 from gkd.errors import ParameterError, suggestion
 
@@ -114,16 +114,55 @@ class GradientShare:
 
     def __post_init__(self) -> None:
         for name in ("gradient_share", "ceiling"):
-            _check_weight(name, getattr(self, name))
-            if getattr(self, name) == 0:
-                raise ParameterError(f"{name}: expected a number > 0, got 0")
+            _check_positive(name, getattr(self, name))
         _check_epoch("every", self.every, lowest=1)
         _check_weight("smoothing", self.smoothing)
         if self.smoothing >= 1:
             raise ParameterError(f"smoothing: expected a number below 1, got {self.smoothing!r}")
 
 
-_Form: TypeAlias = type[Window] | type[Linear] | type[GradientShare]
+@final
+@dataclass(frozen=True, slots=True)
+class LearnedWeight:
+    r"""A weight that is learned beside the networks, by the same optimiser.
+
+    The total has :math:`w L - \tfrac{1}{2} \log w` of the loss L, which is least where
+    :math:`w = 1 / (2 L)`; see :class:`gkd.distillation.learned_weights.LearnedWeights`.
+
+    Args:
+        learned: ``"uncertainty"`` (Kendall, Gal, Cipolla, CVPR 2018).
+        start: weight before the first step, above 0.
+        ceiling: the largest weight: a loss that becomes ever smaller would have an ever larger one.
+
+    Raises:
+        ParameterError: an argument of the wrong type or out of its range.
+
+    >>> LearnedWeight("uncertainty")
+    LearnedWeight(learned='uncertainty', start=1.0, ceiling=10000.0)
+    """
+
+    learned: Literal["uncertainty"]
+    start: float = 1.0
+    ceiling: float = 1e4
+
+    def __post_init__(self) -> None:
+        if self.learned != "uncertainty":
+            raise ParameterError(f"learned: expected 'uncertainty', got {self.learned!r}")
+        for name in ("start", "ceiling"):
+            _check_positive(name, getattr(self, name))
+        if self.start > self.ceiling:
+            raise ParameterError(
+                f"start: expected a number up to the ceiling {self.ceiling!r}, got {self.start!r}"
+            )
+
+
+Weight: TypeAlias = Schedule | GradientShare | LearnedWeight
+"""The weight of a term."""
+
+TaskWeight: TypeAlias = Schedule | LearnedWeight
+"""The weight of the task's loss, which has no share of itself."""
+
+_Form: TypeAlias = type[Window] | type[Linear] | type[GradientShare] | type[LearnedWeight]
 _SCHEDULES: tuple[_Form, ...] = (Window, Linear)
 
 
@@ -147,13 +186,29 @@ def schedule_from(weight: float | Mapping[str, object] | Schedule) -> Schedule:
     return found
 
 
-def weight_from(
-    weight: float | Mapping[str, object] | Schedule | GradientShare,
-) -> Schedule | GradientShare:
+def task_weight_from(weight: float | Mapping[str, object] | TaskWeight) -> TaskWeight:
+    """Return the weight of the task's loss, which may be learned, too.
+
+    Args:
+        weight: as of :func:`schedule_from`, or ``{learned, start, ceiling}``
+            (:class:`LearnedWeight`; all but the first may be left out).
+
+    Raises:
+        ParameterError: not one of these forms, or a value out of its range.
+
+    >>> task_weight_from({"learned": "uncertainty", "start": 0.5})
+    LearnedWeight(learned='uncertainty', start=0.5, ceiling=10000.0)
+    """
+    found = _read(weight, (*_SCHEDULES, LearnedWeight))
+    assert not isinstance(found, GradientShare)
+    return found
+
+
+def weight_from(weight: float | Mapping[str, object] | Weight) -> Weight:
     """Return the weight of a term, which may be a share of the gradient, too.
 
     Args:
-        weight: as of :func:`schedule_from`, or ``{gradient_share, every, smoothing, ceiling}``
+        weight: as of :func:`task_weight_from`, or ``{gradient_share, every, smoothing, ceiling}``
             (:class:`GradientShare`; all but the first may be left out).
 
     Raises:
@@ -162,12 +217,12 @@ def weight_from(
     >>> weight_from({"gradient_share": 0.3, "ceiling": 100.0})
     GradientShare(gradient_share=0.3, every=50, smoothing=0.9, ceiling=100.0)
     """
-    return _read(weight, (*_SCHEDULES, GradientShare))
+    return _read(weight, (*_SCHEDULES, GradientShare, LearnedWeight))
 
 
-def _read(weight: object, forms: Sequence[_Form]) -> Schedule | GradientShare:
-    if isinstance(weight, Schedule) or (GradientShare in forms and type(weight) is GradientShare):
-        return weight
+def _read(weight: object, forms: Sequence[_Form]) -> Weight:
+    if isinstance(weight, Schedule) or type(weight) in forms:
+        return weight  # type: ignore[return-value]  # of one of the forms
     if not isinstance(weight, Mapping):
         _check_weight("weight", weight)
         return Window(weight)  # type: ignore[arg-type]  # it is a number
@@ -193,6 +248,12 @@ def _check_weight(argument: str, value: object) -> None:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if not (math.isfinite(number) and number >= 0):
         raise ParameterError(f"{argument}: expected a finite number >= 0, got {value!r}")
+
+
+def _check_positive(argument: str, value: object) -> None:
+    _check_weight(argument, value)
+    if value == 0:
+        raise ParameterError(f"{argument}: expected a number > 0, got 0")
 
 
 def _check_epoch(argument: str, value: object, lowest: int) -> None:

@@ -14,7 +14,8 @@ class StepReport:
     """What the distiller computed for one batch.
 
     Attributes:
-        total: scalar, ``task_weight · task + Σ weight · term``; call ``.backward()`` on it.
+        total: scalar, ``task_weight · task + Σ weight · term``, less half the logarithm of every
+            weight that is learned; call ``.backward()`` on it.
         task: scalar, the supervised loss.
         terms: scalars by term, unweighted. A term whose weight is 0 in this epoch is not computed
             and therefore absent.
@@ -22,6 +23,7 @@ class StepReport:
         logits: of the student, ``[N, classes]``.
         compared: by term, the student's tensor that it compares, as the network computed it.
         peers: supervised losses of the teachers that are trained, by name.
+        task_weight: weight of the task's loss in this epoch.
     """
 
     total: Tensor
@@ -31,6 +33,7 @@ class StepReport:
     logits: Tensor
     compared: Mapping[str, Tensor]
     peers: Mapping[str, Tensor] = field(default_factory=dict)
+    task_weight: float = 1.0
 
     def gradient_shares(self) -> dict[str, float]:
         r"""Size of each weighted term's gradient relative to the task's, where the term acts.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.rows import ALL, Rows
-from gkd.distillation.schedule import GradientShare, Schedule, weight_from
+from gkd.distillation.schedule import Weight, weight_from
 from gkd.errors import ParameterError
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, AbstractWeigher
@@ -42,7 +42,8 @@ class Term:
         loss: name of a loss, or a loss.
         weight: number, schedule, or mapping as
             :func:`gkd.schedule.schedule_from` takes it; or ``{"gradient_share": 0.3}``, with which
-            the term's gradient at what it compares keeps this ratio to the task's.
+            the term's gradient at what it compares keeps this ratio to the task's; or ``{"learned":
+            "uncertainty"}``, which the optimiser moves.
         student: tap of the student, or of a teacher that is trained: ``"peer:layers.1"``.
         teacher: tap of the teacher.
         params: parameters of a loss given by name.
@@ -74,7 +75,7 @@ class Term:
     """
 
     loss: str | AbstractLoss
-    weight: float | Mapping[str, object] | Schedule | GradientShare = 1.0
+    weight: float | Mapping[str, object] | Weight = 1.0
     student: str | Sequence[str] | None = None
     teacher: str | Sequence[str] | None = None
     params: Mapping[str, object] = field(default_factory=dict)

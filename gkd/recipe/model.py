@@ -25,9 +25,9 @@ from gkd.recipe.values import (
     LayoutOfTap,
     LogitsPlace,
     NetworkInputs,
-    Schedule,
     Taps,
     TaskChoice,
+    TaskWeight,
     Weigher,
     Weight,
 )
@@ -228,7 +228,7 @@ class MethodRecipe(Part):
     name: FolderName
     terms: list[TermRecipe] = []
     student: StudentRecipe | None = None
-    task_weight: Schedule = 1.0
+    task_weight: TaskWeight = 1.0
     peers: dict[FolderName, StudentRecipe] = {}
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     training: dict[str, Any] | None = None

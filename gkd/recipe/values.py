@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from gkd.distillation.layout import Layout
-from gkd.distillation.schedule import schedule_from, weight_from
+from gkd.distillation.schedule import task_weight_from, weight_from
 from gkd.errors import shown
 from gkd.recipe.domain import domain_from
 
@@ -15,8 +15,8 @@ def _check_weight(value: Any) -> Any:
     return value
 
 
-def _check_schedule(value: Any) -> Any:
-    schedule_from(value)
+def _check_task_weight(value: Any) -> Any:
+    task_weight_from(value)
     return value
 
 
@@ -62,7 +62,7 @@ def _check_domain(value: Any) -> Any:
 
 
 Weight = Annotated[Any, AfterValidator(_check_weight)]
-Schedule = Annotated[Any, AfterValidator(_check_schedule)]
+TaskWeight = Annotated[Any, AfterValidator(_check_task_weight)]
 NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
 Taps = str | Annotated[list[str], Field(min_length=1)] | None
 Weigher = Annotated[Any, AfterValidator(_check_weigher)]

@@ -30,6 +30,7 @@ from gkd.report.style import (
 from gkd.report.summary import Summary
 
 _Point = tuple[float, float, float, float]  # epoch; lowest, mean and highest over the seeds
+_TermCurve = tuple[str, str, list[tuple[float, float]]]  # method, term, epochs and values
 _LONG = 8  # epochs, from which on a second look at the end pays
 _BESIDE = 1.05  # networks of one size are drawn side by side
 
@@ -91,30 +92,24 @@ def loss_curves(run: Results) -> Figure | None:
 
 def gradient_shares(run: Results) -> Figure | None:
     """Draw each term's gradient relative to the task's over the epochs, by logarithms."""
-    curves = []
-    for group in _groups(run.networks):
-        names = dict.fromkeys(name for one in group for entry in one.history for name in entry)
-        for name in (name for name in names if name.startswith("share/")):
-            points = _mean_curve(group, name, scale=1)
-            curve = [(epoch, mean) for epoch, _, mean, _ in points if mean > 0]
-            if curve:
-                curves.append((group[0].method, name.removeprefix("share/"), curve))
+    curves = _term_curves(run, "share/")
     if not curves:
         return None
-    figure, axes = single(2.8)
-    styles = method_styles(run)
+    figure, axes = _terms_over_epochs(run, curves)
     axes.axhline(1, color=MUTED, linewidth=1)
     axes.axhline(DEAD, color=MUTED, linewidth=1, linestyle=":")
-    for method, term, curve in curves:
-        epochs, means = zip(*curve, strict=True)
-        colour, marker = styles[method]
-        label = method if term == method else f"{method}: {term}"
-        (line,) = axes.plot(epochs, means, color=colour, linewidth=1.4, label=label)
-        line.set(marker=marker, markersize=5, markevery=[-1])
-    logarithmic(axes, "y")
-    axes.set_xlabel("epoch")
     axes.set_ylabel("gradient of the term / task")
-    plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
+    return figure
+
+
+def term_weights(run: Results) -> Figure | None:
+    """Draw the weights that are others in some epochs than in others, by logarithms."""
+    found = [*_term_curves(run, "weight/"), *_term_curves(run, "task_weight")]
+    curves = [one for one in found if len({weight for _, weight in one[2]}) > 1]
+    if not curves:
+        return None
+    figure, axes = _terms_over_epochs(run, curves)
+    axes.set_ylabel("weight")
     return figure
 
 
@@ -175,6 +170,34 @@ def size_and_metric(run: Results) -> Figure | None:
     axes.set_ylabel(f"test {metric_heading(run.primary)}")
     plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
     return figure
+
+
+def _term_curves(run: Results, prefix: str) -> list[_TermCurve]:
+    """Collect what was logged of every term, the mean over the seeds where that is above 0."""
+    curves = []
+    for group in _groups(run.networks):
+        names = dict.fromkeys(name for one in group for entry in one.history for name in entry)
+        for name in (name for name in names if name.startswith(prefix)):
+            points = _mean_curve(group, name, scale=1)
+            curve = [(epoch, mean) for epoch, _, mean, _ in points if mean > 0]
+            if curve:
+                curves.append((group[0].method, name.removeprefix(prefix) or "task", curve))
+    return curves
+
+
+def _terms_over_epochs(run: Results, curves: Sequence[_TermCurve]) -> tuple[Figure, Axes]:
+    figure, axes = single(2.8)
+    styles = method_styles(run)
+    for method, term, curve in curves:
+        epochs, means = zip(*curve, strict=True)
+        colour, marker = styles[method]
+        label = method if term == method else f"{method}: {term}"
+        (line,) = axes.plot(epochs, means, color=colour, linewidth=1.4, label=label)
+        line.set(marker=marker, markersize=5, markevery=[-1])
+    logarithmic(axes, "y")
+    axes.set_xlabel("epoch")
+    plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
+    return figure, axes
 
 
 def _groups(networks: Sequence[Summary]) -> list[list[Summary]]:

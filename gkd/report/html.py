@@ -40,6 +40,11 @@ _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "Gradient of every weighted term relative to the task's, at what the term compares: below "
         "the dotted line it has no say, above 1 it outweighs the labels.",
     ),
+    "weights": (
+        figures.term_weights,
+        "Weights after every epoch, where they are not the same in all, mean over the seeds; "
+        "those of 0 are left out.",
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from gkd.data import AbstractDataset, Batch
 from gkd.data.batch_attributes import tensor_attribute
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.rows import Rows
-from gkd.distillation.schedule import GradientShare
+from gkd.distillation.schedule import Schedule
 from gkd.distillation.task import Task
 from gkd.distillation.task_choice import find_task
 from gkd.errors import DataError
@@ -88,7 +88,7 @@ def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]
     """
     notes, heaviest = [], {}
     for term in distiller.terms:
-        if isinstance(term.weight, GradientShare):  # in every epoch alike
+        if not isinstance(term.weight, Schedule):  # in every epoch alike
             heaviest[term.name] = 0
             continue
         heaviest[term.name] = max(range(epochs), key=term.weight.weight_at)
@@ -97,7 +97,7 @@ def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]
     for epoch in sorted({*heaviest.values()} or {0}):
         distiller.epoch = epoch
         report = distiller(batch)
-        if distiller.task_schedule.weight_at(epoch) == 0:
+        if report.task_weight == 0:
             continue
         for name, share in report.gradient_shares().items():
             if heaviest[name] == epoch and _OVERWHELMING < share < math.inf:

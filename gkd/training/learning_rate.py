@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from torch.nn import Parameter
 from torch.optim import SGD, Adam, AdamW, Optimizer
@@ -10,8 +11,10 @@ from torch.optim.lr_scheduler import LambdaLR
 from gkd.recipe.model import TrainingRecipe
 
 
-def optimiser(parameters: Iterable[Parameter], training: TrainingRecipe) -> Optimizer:
-    """Optimiser that a recipe asks for, over ``parameters``."""
+def optimiser(
+    parameters: Iterable[Parameter] | Iterable[dict[str, Any]], training: TrainingRecipe
+) -> Optimizer:
+    """Optimiser that a recipe asks for, over parameters or groups of them, as torch takes them."""
     rate, decay = training.learning_rate, training.weight_decay
     match training.optimiser:
         case "adam":

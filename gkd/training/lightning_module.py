@@ -57,8 +57,15 @@ class DistillationModule(LightningModule):
         self.means = StepMeans()
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Build the optimiser of the student and the adapters, and its schedule."""
-        optimizer = optimiser(self.distiller.parameters(), self.training_recipe)
+        """Build the optimiser of all that learns, and its schedule."""
+        learned = self.distiller.learned
+        own = [] if learned is None else list(learned.parameters())
+        rest = [p for p in self.distiller.parameters() if all(p is not one for one in own)]
+        # Decay would draw the weights of losses to 1.
+        groups: list[dict[str, Any]] = [{"params": rest}]
+        if own:
+            groups.append({"params": own, "weight_decay": 0.0})
+        optimizer = optimiser(groups, self.training_recipe)
         schedule = learning_rate_schedule(optimizer, self.training_recipe)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -144,6 +151,7 @@ def detached(report: StepReport) -> StepReport:
         logits=report.logits.detach(),
         compared={},
         peers={name: value.detach() for name, value in report.peers.items()},
+        task_weight=report.task_weight,
     )
 
 
@@ -159,11 +167,13 @@ class StepMeans:
         self.sums: dict[str, Tensor] = {}
         self._shares: dict[str, list[float]] = {}
         self.weights: dict[str, float] = {}
+        self.task_weight = 1.0
 
     def add(self, report: StepReport) -> None:
         """Take in one detached step; every step counts alike, whatever its size."""
         self.steps += 1
         self.weights = dict(report.weights)
+        self.task_weight = report.task_weight
         values = {"loss": report.total, "task": report.task}
         values.update({f"task/{name}": value for name, value in report.peers.items()})
         values.update({f"term/{name}": value for name, value in report.terms.items()})
@@ -180,6 +190,7 @@ class StepMeans:
         """Mean of every loss, terms unweighted, the weights, the shares: waits for the device."""
         row = {name: float(total) / self.steps for name, total in self.sums.items()}
         row |= {f"weight/{name}": weight for name, weight in self.weights.items()}
+        row |= {"task_weight": self.task_weight} if self.task_weight != 1 else {}
         return row | {f"share/{name}": share for name, share in self.gradient_shares.items()}
 
     @property

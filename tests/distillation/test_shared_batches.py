@@ -132,6 +132,8 @@ CASES = {
                          partial(gcn, 12, "mean")),
     "peers": Case({"loss": "kd", "teacher": "teacher:"}, {"trained": ["teacher"]}),
     "an average": Case({"loss": "kd", "teacher": "ema:"}, {"ema": 0.5}),
+    "learned weights": Case({"loss": "kd", "weight": {"learned": "uncertainty"}},
+                            {"task_weight": {"learned": "uncertainty"}}),
     "negative pairs": Case(features("fitnet"), task="link-prediction"),
 }  # fmt: skip
 

@@ -62,7 +62,7 @@ seeds = [100, 101]
 
 [sweep.space]
 "training.learning_rate" = "1e-4..0.1 log"
-"methods.lsp.terms.0.weight" = [1.0, { gradient_share = 0.3 }]
+"methods.lsp.terms.0.weight" = [1.0, { gradient_share = 0.3 }, { learned = "uncertainty" }]
 methods.lsp.terms.0.student = ["layers.0", "layers.1"]
 "training.batch_size" = "1..4 step 1"
 """,

@@ -136,3 +136,23 @@ def test_numbers_with_a_unit_are_drawn_as_they_are(tmp_path: Path) -> None:
     assert curves.axes[0].get_ylabel() == "validation MAE ↓"
     assert size.axes[0].get_ylabel() == "test MAE ↓"
     assert apart.axes[0].get_xlabel() == "test MAE above the baseline's (lower is better)"
+
+
+def test_weights_are_drawn_where_they_move(tmp_path: Path) -> None:
+    one, two = summary("lsp", 0, 0.9), summary("at", 0, 0.9)
+    for epoch, row in enumerate(one["history"]):
+        row |= {"weight/lsp": 0.5 * epoch, "weight/kd": 2.0, "task_weight": 1.0 + epoch}
+    for row in two["history"]:
+        row["weight/at"] = 3.0
+    figure = figures.term_weights(run_results(write_run(tmp_path / "run", [one, two])))
+    assert figure is not None
+    (axes,) = figure.axes
+    lines = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert lines == {"lsp": [0.5, 1.0, 1.5], "lsp: task": [1, 2, 3, 4]}
+
+
+def test_constant_weights_are_not_drawn(tmp_path: Path) -> None:
+    one = summary("lsp", 0, 0.9)
+    for row in one["history"]:
+        row["weight/lsp"] = 2.0
+    assert figures.term_weights(run_results(write_run(tmp_path / "run", [one]))) is None

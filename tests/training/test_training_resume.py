@@ -84,6 +84,20 @@ def test_batches_from_workers_go_on_with_the_epoch(opened, train_once, plugin, a
     assert_equal(everything(whole), everything(resumed))
 
 
+def test_learned_weights_are_gone_on_with(opened, train_once, plugin):
+    learned = '{learned="uncertainty"}'
+    term = f'{{loss="mapped", weight={learned}, student="hidden", teacher="hidden"}}'
+    settings = ("seeds=[4]", f"methods.mapped.terms=[{term}]")
+    whole = train_once(*settings)
+    plugin.interrupt_at = TEACHER_STEPS + 7 * STEPS_PER_EPOCH + 2
+    with pytest.raises(KeyboardInterrupt):
+        opened(*settings, out="cut").train()
+    resumed = opened(*settings, out="cut", resume=True)
+    resumed.train()
+    assert_equal(everything(whole), everything(resumed))
+    assert "last distiller.learned.logs" in everything(whole)["students/mapped/seed-4"]
+
+
 def test_resumed_twice_after_a_crash(opened, train_once, plugin, monkeypatch):
     whole = train_once("seeds=[0]")
     plugin.interrupt_at = TEACHER_STEPS + 7

@@ -396,6 +396,24 @@ def test_shares_of_the_gradient_are_in_the_log_and_dead_terms_are_said(opened):
     assert [row["share/mapped"] for row in rows] == pytest.approx([0.5] * 5, rel=1e-3)
 
 
+def test_learned_weights_move_with_the_student_and_do_not_decay(opened):
+    learned = '{learned="uncertainty"}'
+    term = f'{{loss="mapped", weight={learned}, student="hidden", teacher="hidden"}}'
+    run = opened(
+        "seeds=[0]",
+        "training.epochs=3",
+        "training.weight_decay=0.1",
+        f"methods.mapped.terms=[{term}]",
+        f"methods.mapped.task_weight={learned}",
+    )
+    run.train()
+    rows = summary(run, "students", "mapped", "seed-0")["history"]
+    assert len({(row["weight/mapped"], row["task_weight"]) for row in rows}) == 3
+    last = run.directory.student("mapped", 0) / "last.ckpt"
+    groups = torch.load(last, weights_only=True)["optimizer_states"][0]["param_groups"]
+    assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.1, 8), (0, 1)]
+
+
 def test_seeds_join_until_every_method_is_decided(opened):
     asked = []
 
