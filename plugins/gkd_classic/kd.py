@@ -9,11 +9,11 @@ from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 from torch import Tensor
-from torch.nn.functional import log_softmax, logsigmoid
 
 from gkd import AbstractLoss, Paper, Task, View, create
 from gkd.errors import ParameterError, validated
-from gkd.functional.paired_rows import at_least_zero, paired_logits
+from gkd.functional.logit_divergences import bernoulli_divergence, categorical_divergence
+from gkd.functional.paired_rows import paired_logits
 
 
 class KD(AbstractLoss):
@@ -110,25 +110,19 @@ class KD(AbstractLoss):
         return f"temperature={self.temperature}, task={self.task!r}"
 
 
-def categorical_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+def softmax_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher ‖ student) of the softmax of logits ``[N, C]``, per node ``[N]``.
 
     A single column is the logit of class 1 against class 0.
     """
     if student.shape[1] == 1:
-        return bernoulli_divergence(student, teacher)
-    # In log space: the probability of a class that the teacher rules out underflows, and 0 · log 0
-    # is NaN.
-    ours, theirs = log_softmax(student, dim=1), log_softmax(teacher, dim=1)
-    return at_least_zero((theirs.exp() * (theirs - ours)).sum(dim=1))
+        return sigmoid_divergence(student, teacher)
+    return categorical_divergence(student, teacher)
 
 
-def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
+def sigmoid_divergence(student: Tensor, teacher: Tensor) -> Tensor:
     """KL(teacher ‖ student) of the sigmoid of logits ``[N, C]``, mean over classes ``[N]``."""
-    present = teacher.sigmoid() * (logsigmoid(teacher) - logsigmoid(student))
-    # sigmoid(-x) is 1 - sigmoid(x) without the digits that the difference would lose.
-    absent = (-teacher).sigmoid() * (logsigmoid(-teacher) - logsigmoid(-student))
-    return at_least_zero(present + absent).mean(dim=1)
+    return bernoulli_divergence(student, teacher).mean(dim=1)
 
 
 def gaussian_divergence(student: Tensor, teacher: Tensor) -> Tensor:
@@ -141,8 +135,8 @@ def gaussian_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 
 _DIVERGENCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = MappingProxyType(
     {
-        "softmax": categorical_divergence,
-        "sigmoid": bernoulli_divergence,
+        "softmax": softmax_divergence,
+        "sigmoid": sigmoid_divergence,
         "gaussian": gaussian_divergence,
     }
 )

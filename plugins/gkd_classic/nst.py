@@ -15,7 +15,12 @@ from torch import Tensor
 
 from gkd import AbstractLoss, Paper, View
 from gkd.errors import ParameterError, validated
-from gkd.functional.paired_rows import directions, paired_features, sample_pointer
+from gkd.functional.paired_rows import (
+    at_least_zero,
+    directions,
+    paired_features,
+    sample_pointer,
+)
 
 
 class NST(AbstractLoss):
@@ -175,13 +180,13 @@ class Gaussian(ChannelKernel):
 
 def _discrepancy(within_student: Tensor, within_teacher: Tensor, across: Tensor) -> Tensor:
     # Rounding can leave the difference of equal means just below zero.
-    return (within_student.mean() + within_teacher.mean() - 2 * across.mean()).clamp_min(0)
+    return at_least_zero(within_student.mean() + within_teacher.mean() - 2 * across.mean())
 
 
 def _squared_distances(one: Tensor, other: Tensor) -> Tensor:
     # From products, [C, C'], not from differences, [N, C, C']; below 0 it is rounding.
     squares = one.square().sum(dim=0)[:, None] + other.square().sum(dim=0)[None, :]
-    return (squares - 2 * one.T @ other).clamp_min(0)
+    return at_least_zero(squares - 2 * one.T @ other)
 
 
 _KERNELS: Mapping[str, type[Linear] | type[Polynomial] | type[Gaussian]] = MappingProxyType(

@@ -8,11 +8,10 @@ from typing import Annotated
 import torch
 from pydantic import Field, FiniteFloat
 from torch import Tensor
-from torch.nn.functional import log_softmax
 
 from gkd import AbstractLoss, Paper, Step, Task, View
 from gkd.errors import validated
-from gkd.functional.paired_rows import at_least_zero
+from gkd.functional.logit_divergences import bernoulli_divergence, categorical_divergence
 from gkd_logits.true_classes import TrueClasses, Unlabelled
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -92,10 +91,9 @@ class DKD(AbstractLoss):
         """Return the mean over nodes; 0 where there are none. Per row ``[N]``."""
         rows = self.true_classes.of(student, teacher, step)
         ours, theirs = rows.student / self.temperature, rows.teacher / self.temperature
-        target = _divergence(_about(ours, rows.classes), _about(theirs, rows.classes))
-        others = _divergence(
-            log_softmax(_without(ours, rows.classes), dim=1),
-            log_softmax(_without(theirs, rows.classes), dim=1),
+        target = bernoulli_divergence(_odds(ours, rows.classes), _odds(theirs, rows.classes))
+        others = categorical_divergence(
+            _without(ours, rows.classes), _without(theirs, rows.classes)
         )
         value = self.temperature**2 * (self.alpha * target + self.beta * others)
         value = torch.where(rows.counted, value, 0)
@@ -106,16 +104,11 @@ class DKD(AbstractLoss):
         return f"alpha={self.alpha}, beta={self.beta}, temperature={self.temperature}"
 
 
-def _divergence(log_student: Tensor, log_teacher: Tensor) -> Tensor:
-    return at_least_zero((log_teacher.exp() * (log_teacher - log_student)).sum(dim=1))
-
-
-def _about(logits: Tensor, classes: Tensor) -> Tensor:
-    """Log probabilities of the class and of all others together, ``[N, 2]``."""
-    log_p = log_softmax(logits, dim=1)
-    # Not the logarithm of 1 - p, which is minus infinity where p rounds to 1.
-    rest = _without(log_p, classes).logsumexp(dim=1)
-    return torch.stack([log_p.gather(1, classes[:, None])[:, 0], rest], dim=1)
+def _odds(logits: Tensor, classes: Tensor) -> Tensor:
+    """Logit of the class against all others together, ``[N]``."""
+    own = logits.gather(1, classes[:, None])[:, 0]
+    # Not from 1 - p, which is 0 where p rounds to 1.
+    return own - _without(logits, classes).logsumexp(dim=1)
 
 
 def _without(values: Tensor, classes: Tensor) -> Tensor:

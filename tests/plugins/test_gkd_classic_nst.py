@@ -130,3 +130,18 @@ def test_a_channel_of_zeros_gets_no_exploding_gradient(kernel):
     NST(kernel)(View(features=student), View(features=teacher)).backward()
     assert student.grad.isfinite().all()
     assert student.grad.abs().max() < 10
+
+
+@pytest.mark.parametrize("kernel", ["poly", "gaussian"])
+def test_near_the_teacher_the_gradient_is_not_lost_to_rounding(kernel):
+    loss = NST(kernel, sigma=0.5) if kernel == "gaussian" else NST(kernel)
+    for seed in range(5):  # by chance the value rounds to below 0
+        torch.manual_seed(seed)
+        teacher = torch.randn(100, 6)
+        student = teacher + 1e-4 * torch.randn(100, 6)
+        ours, double = student.clone().requires_grad_(), student.double().requires_grad_()
+        value = loss(View(features=ours), View(features=teacher))
+        value.backward()
+        assert value >= 0
+        loss(View(features=double), View(features=teacher.double())).backward()
+        assert (ours.grad - double.grad).norm() < 0.01 * double.grad.norm()

@@ -109,6 +109,16 @@ def test_kd_is_dkd_with_the_teachers_doubt_as_beta(problem):
     assert dkd.item() == pytest.approx(kd.item(), rel=1e-6, abs=1e-9)
 
 
+def test_near_the_teacher_dkd_keeps_the_digits_of_its_gradient():
+    student, teacher, labels = recorded()
+    teacher = teacher.float()
+    student = (teacher + 1e-3 * student.float() / student.abs().max()).requires_grad_()
+    double = student.detach().double().requires_grad_()
+    for ours, theirs in ((student, teacher), (double, teacher.double())):
+        value(DKD(), ours, theirs, labels).backward()
+    assert (student.grad - double.grad).norm() / double.grad.norm() < 1e-4
+
+
 @both
 def test_the_gradient_is_the_slope(loss):
     student, teacher, labels = recorded()
