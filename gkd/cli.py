@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 import typer
 
 from gkd.errors import GkdError, printable
-from gkd.recipe.shipped import reproduction, reproductions
+from gkd.recipe.shipped import reproductions
 
 app = typer.Typer(
     name="gkd",
@@ -189,8 +189,9 @@ def reproduce(
     until_decided: UntilDecided = False,
     max_seeds: MaxSeeds = None,
 ) -> None:
-    """Run the recipe of a published table or figure."""
-    from gkd.commands.run_recipe import RunOptions, run_recipe
+    """Run the recipe of a published table or figure; count the networks of tables 1 and 3."""
+    from gkd.commands.reproduce import reproduce_result
+    from gkd.commands.run_recipe import RunOptions
 
     options = RunOptions(
         settings,
@@ -206,7 +207,7 @@ def reproduce(
         until_decided,
         max_seeds,
     )
-    run_recipe(reproduction(experiment), options)
+    reproduce_result(experiment, options)
 
 
 @app.command()

@@ -82,7 +82,7 @@ def test_it_carries_recipes_templates_and_the_marker_of_types(
 ) -> None:
     package = "import gkd, pathlib; print(pathlib.Path(gkd.__file__).parent)"
     folder = Path(_run(installed / "python", "-c", package, cwd=tmp_path).strip())
-    recipes = {path.name for path in (ROOT / "gkd" / "recipes").glob("*.toml")}
-    assert {path.name for path in (folder / "recipes").glob("*.toml")} == recipes
+    recipes = {path.name for path in (ROOT / "gkd" / "recipes").rglob("*.toml")}
+    assert {path.name for path in (folder / "recipes").rglob("*.toml")} == recipes
     for file in ("py.typed", "report/page.html", "report/style.css"):
         assert (folder / file).is_file()

@@ -323,6 +323,23 @@ class SweepRecipe(Part):
         return self
 
 
+class PublishedCost(Part):
+    """What somebody says that a network costs, as printed.
+
+    Args:
+        parameters: in millions, ``"3.64M"``.
+        milliseconds: to answer one sample.
+        seconds: of training, per iteration or epoch: only what is compared with the baseline's
+            means the same elsewhere.
+        gigabytes: of memory in training.
+    """
+
+    parameters: Annotated[str, Field(pattern=r"^\d+(\.\d+)?M$")] | None = None
+    milliseconds: PositiveFloat | None = None
+    seconds: PositiveFloat | None = None
+    gigabytes: PositiveFloat | None = None
+
+
 class PublishedRecipe(Part):
     """What somebody published of the same networks, to be shown beside the results.
 
@@ -333,6 +350,8 @@ class PublishedRecipe(Part):
             reports say which differ.
         samples: how many there were in each split.
         remarks: what else was done otherwise there.
+        costs: what networks cost there, by method.
+        machine: that they were measured on.
     """
 
     source: Annotated[str, Field(min_length=1)]
@@ -340,6 +359,8 @@ class PublishedRecipe(Part):
     settings: dict[str, Any] = {}
     samples: dict[Literal["train", "validation", "test"], NonNegativeInt] = {}
     remarks: list[str] = []
+    costs: dict[str, PublishedCost] = {}
+    machine: str = ""
 
 
 class Recipe(Part):

@@ -1,5 +1,6 @@
 """The recipes that come with gkd, by name: without what it takes to read them."""
 
+from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 
@@ -8,27 +9,45 @@ from gkd.errors import UnknownNameError, suggestion
 
 def recipe_files() -> list[Traversable]:
     """Return the files of all recipes."""
-    folder = resources.files("gkd") / "recipes"
-    return [file for file in folder.iterdir() if file.name.endswith(".toml")]
+    return _toml_files(resources.files("gkd") / "recipes")
+
+
+def counted_files() -> list[Traversable]:
+    """Return the files of the paper's tables that are counted, not trained."""
+    return _toml_files(resources.files("gkd") / "recipes" / "counted")
 
 
 def shipped_recipes() -> list[str]:
     """Names of the recipes that come with gkd."""
-    return sorted(file.name.removesuffix(".toml") for file in recipe_files())
+    return _names(recipe_files())
+
+
+def counted_tables() -> list[str]:
+    """Names of the paper's tables that are counted."""
+    return _names(counted_files())
 
 
 def reproductions() -> list[str]:
-    """Names of those that reproduce a table or a figure of the paper."""
-    return [name for name in shipped_recipes() if name.startswith(("table", "figure"))]
+    """Names of the tables and figures of the paper that can be reproduced."""
+    trained = [name for name in shipped_recipes() if name.startswith(("table", "figure"))]
+    return sorted([*trained, *counted_tables()])
 
 
 def reproduction(name: str) -> str:
-    """Return ``name`` if a table or figure of the paper is called so and has a recipe.
+    """Return ``name`` if a table or figure of the paper is called so and can be reproduced.
 
     Raises:
-        UnknownNameError: none is, or no recipe reproduces it.
+        UnknownNameError: none is, or it cannot.
     """
     if name not in reproductions():
         hint = suggestion(name, reproductions())
         raise UnknownNameError(f"{name!r} cannot be reproduced by a recipe: {hint}")
     return name
+
+
+def _toml_files(folder: Traversable) -> list[Traversable]:
+    return [file for file in folder.iterdir() if file.name.endswith(".toml")]
+
+
+def _names(files: Iterable[Traversable]) -> list[str]:
+    return sorted(file.name.removesuffix(".toml") for file in files)

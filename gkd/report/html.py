@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 import gkd
 from gkd.report import figures
+from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
 from gkd.report.formats import metric_name
 from gkd.report.results import Results
@@ -67,6 +68,7 @@ def page(runs: Sequence[Results]) -> str:
             "name": name,
             "gaps": gaps(run),
             "drawings": _drawings(run, f"run{index}"),
+            "costs": cost_table(run),
             "protocol": protocol(run),
         }
         for index, (run, name) in enumerate(zip(runs, run_names(runs), strict=True))
@@ -78,6 +80,7 @@ def page(runs: Sequence[Results]) -> str:
         sections=sections,
         networks=network_table(runs),
         detail=detail,
+        cost_title=cost_title,
         kicker=", ".join(run_names(runs)),
     )
 

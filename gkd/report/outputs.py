@@ -8,6 +8,7 @@ from typing import Any
 
 from gkd.errors import printable
 from gkd.files import write_atomically, write_text
+from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
 from gkd.report.results import Results
@@ -54,6 +55,8 @@ def markdown(runs: Sequence[Results]) -> str:
             parts.append(f"## {escaped(run.title)} ({escaped(name)})")
         sentences = [*verdicts(run), *gaps(run)]
         parts.append("\n".join(f"- {escaped(sentence)}" for sentence in sentences))
+        if costs := cost_table(run):
+            parts += [f"{escaped(cost_title(run))}:", markdown_table(costs)]
         parts.append("\n".join(f"* **{key}**: {escaped(text)}" for key, text in protocol(run)))
     parts += ["## Every network", markdown_table(network_table(runs))]
     return "\n\n".join(part for part in parts if part) + "\n"

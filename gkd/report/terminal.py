@@ -8,6 +8,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gkd.errors import printable
+from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.results import Results
 from gkd.report.table import Table, comparison_table, gaps, protocol, run_names, verdicts
 
@@ -46,6 +47,9 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         for sentence in gaps(run):
             console.print(_text(sentence, "yellow"))
         console.print()
+        if costs := cost_table(run):
+            print_one(cost_title(run), costs, console)
+            console.print()
         entries = RichTable.grid(padding=(0, 2, 0, 0))
         for key, text in protocol(run):
             entries.add_row(_text(key, "dim"), _text(text, "dim"))

@@ -130,6 +130,23 @@ class DGCNN(nn.Module):
             hidden += [*_normalised_linear(inputs, outputs, bias=index > 0), nn.Dropout(dropout)]
         self.head = nn.Sequential(*hidden, nn.Linear(widths[-1], out_channels))
 
+    def architecture(self) -> dict[str, int | list[int]]:
+        """Return what tables say of the network, counted from its layers, the embedding the last.
+
+        >>> DGCNN(3, 2, channels=(4, 8), embedding=16, head=(6,), k=5).architecture()
+        {'layers': 3, 'feature map': [4, 8, 16], 'MLPs': [6], 'K': 5}
+        """
+        convolutions = [layer.linear for layer in self.layers if isinstance(layer, EdgeConv)]
+        shared = [one for one in self.embedding if isinstance(one, nn.Linear)]
+        widths = [one.out_features for one in self.head if isinstance(one, nn.Linear)]
+        (k,) = {graph.k for graph in self.graphs if isinstance(graph, NearestNeighbours)}
+        return {
+            "layers": len(convolutions) + len(shared),
+            "feature map": [one.out_features for one in (*convolutions, *shared)],
+            "MLPs": widths[:-1],  # the last gives the classes
+            "K": k,
+        }
+
     def reset_parameters(self) -> None:
         """Draw all parameters anew and forget the running statistics."""
         for module in self.modules():

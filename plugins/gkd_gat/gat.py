@@ -104,6 +104,19 @@ class GAT(nn.Module):
             for index in range(len(heads))
         )
 
+    def architecture(self) -> dict[str, int | list[int]]:
+        """Return what tables say of the network, counted from its layers.
+
+        >>> GAT(3, 2, hidden_channels=(4,), heads=(2, 1)).architecture()
+        {'layers': 2, 'attention heads': [2, 1], 'hidden features': [4, 2]}
+        """
+        layers = [module for module in self.layers if isinstance(module, GATLayer)]
+        return {
+            "layers": len(layers),
+            "attention heads": [layer.heads for layer in layers],
+            "hidden features": [layer.out_channels for layer in layers],
+        }
+
     def reset_parameters(self) -> None:
         """Draw all parameters anew."""
         for module in self.modules():

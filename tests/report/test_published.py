@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
-from run_directories import summary, write_run
+from run_directories import complete_run, summary, write_run
 
 from gkd.errors import RecipeError
 from gkd.files import write_sealed_json, write_sealed_text
 from gkd.recipe.file import read_recipe, resolved_toml
-from gkd.recipe.shipped import reproductions
+from gkd.recipe.shipped import shipped_recipes
+from gkd.report.cost_table import cost_table, cost_title
+from gkd.report.html import page
+from gkd.report.outputs import markdown
 from gkd.report.published import deviations, value_at
 from gkd.report.results import Results, run_results
 from gkd.report.table import comparison_table, protocol
@@ -51,13 +54,46 @@ def test_nothing_is_unlike_where_all_is_the_same(tmp_path: Path) -> None:
     assert f"unlike {JOSHI}" not in dict(deviations(run))
 
 
-@pytest.mark.parametrize("name", [name for name in reproductions() if name.startswith("table")])
+def test_costs_stand_beside_the_papers_with_what_a_method_costs_more(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    networks = [
+        summary("teacher", 0, 0.96, parameters=3_640_748, seconds_per_epoch=20.0),
+        summary("baseline", 0, 0.9, seconds_per_epoch=4.0, peak_memory_bytes=100 * 2**20),
+        summary("kd", 0, 0.91, seconds_per_epoch=5.0),
+        summary("lsp", 0, 0.91, seconds_per_epoch=6.0, peak_memory_bytes=150 * 2**20),
+    ]
+    write_run(folder, networks)
+    recipe = read_recipe("table2", ["dataset.root=DATA"]).recipe
+    write_sealed_text(folder / "recipe.toml", resolved_toml(recipe))
+    run = run_results(folder)
+    table = cost_table(run)
+    assert table is not None
+    rows = {row[0]: row[1:] for row in table.body}
+    assert table.header[:3] == ["network", "parameters", "there"]
+    assert rows["lsp"] == [
+        *("185,172", "0.16M"),
+        *("12.3", "1.00×", "41.3", "1.00×"),
+        *("6.00", "1.50×", "2.00", "1.54×"),
+        *("150 MiB", "1.50×", "1.50", "1.25×"),
+    ]
+    assert rows["kd"][1] == rows["kd"][8] == "–"  # the paper leaves it out
+    assert cost_title(run) == "Costs; there: paper, table 2, measured on a GTX 1080 Ti"
+    written = markdown([run]), page([run])
+    assert all("Costs; there: paper, table 2" in text for text in written)
+
+
+def test_without_published_costs_there_is_no_table_of_them(tmp_path: Path) -> None:
+    assert cost_table(run_results(complete_run(tmp_path))) is None
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_recipes() if name.startswith("table")])
 def test_every_table_has_the_papers_numbers(name: str) -> None:
     recipe = read_recipe(name, ["dataset.root=DATA"]).recipe
     methods = {"teacher", *(method.name for method in recipe.methods)}
     assert recipe.published
     for source in recipe.published:
         assert source.test.keys() <= methods
+        assert source.costs.keys() <= methods
         assert all(1 < value < 100 for value in source.test.values())
         for key in source.settings:
             assert value_at(recipe.model_dump(), key) == source.settings[key]
