@@ -1,5 +1,7 @@
 """What a loss compares of two networks: rows of the same nodes, their samples, their directions."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -119,6 +121,24 @@ def directions(features: Tensor, dim: int) -> Tensor:
     norm = torch.linalg.vector_norm(scaled, dim=dim, keepdim=True)
     unit: Tensor = scaled / norm.masked_fill(norm == 0, 1)
     return unit
+
+
+def standard_scores(values: Tensor, dim: int) -> Tensor:
+    r"""Return deviations from the mean along ``dim`` in units of the standard deviation.
+
+    .. math:: \frac{z - \bar z}{\sigma}, \qquad \sigma^2 = \frac{1}{n} \sum (z - \bar z)^2
+
+    Where all are equal, but for rounding, they are 0, and so is the gradient.
+
+    >>> standard_scores(torch.tensor([[1.0, 3.0], [5.0, 5.0]]), dim=1)
+    tensor([[-1.0000,  1.0000],
+            [ 0.0000,  0.0000]])
+    """
+    deviations = values - values.mean(dim, keepdim=True)
+    # Rounding of the mean must not become the unit of measure.
+    rounding = 8 * torch.finfo(values.dtype).eps * values.detach().abs().amax(dim, keepdim=True)
+    equal = deviations.detach().abs().amax(dim, keepdim=True) <= rounding
+    return directions(deviations.masked_fill(equal, 0), dim) * math.sqrt(values.shape[dim])
 
 
 def at_least_zero(values: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ class AttentionTransfer(AbstractLoss):
     The maps need no equal widths, and the loss lies between 0 and 2 for any features. Scaling all
     features of a sample changes nothing. A sample whose features are all zero has the map 0.
 
+    When:
+        Widths differ, nothing shall be learned beside the student, and which nodes matter is what
+        the teacher knows.
+
     Args:
         power: p. 2 is the usual choice of the AT paper; the LSP paper takes 1 on PPI.
         pooling: over channels, "sum" or "max" (F_sum^p and F_max^p of the paper).
@@ -40,7 +44,9 @@ class AttentionTransfer(AbstractLoss):
             batch vector.
 
     Source:
-        Section 3.1: the maps, and equation 2 without β/2, which is the term's weight.
+        Section 3.1: the maps, and equation 2 without β/2, which is the term's weight. Public code
+        takes the mean over the map: that of chaitjo/efficient-gnns and megvii-research/mdistiller
+        is this value divided by the number of nodes of a sample.
 
     Example:
         >>> import torch
@@ -59,7 +65,7 @@ class AttentionTransfer(AbstractLoss):
         2017,
         "https://arxiv.org/abs/1612.03928",
     )
-
+    parity = ("chaitjo/efficient-gnns", "megvii-research/mdistiller")
     target_per_sample = True
 
     @validated

@@ -26,6 +26,9 @@ class FitNet(AbstractLoss):
     (the mean squared error that many implementations take), ``normalise=True`` compares
     directions alone: it lies between 0 and 2 (or 4 / F) for any features.
 
+    When:
+        Both networks' layers mean the same, node by node, as in two sizes of one architecture.
+
     Args:
         reduction: over the teacher's channels, "sum" with the factor ½ of the paper, or "mean".
         normalise: scale both sides to unit length per node before comparing.
@@ -38,7 +41,8 @@ class FitNet(AbstractLoss):
 
     Source:
         Equation 3, with a linear regressor and the mean over nodes. ``normalise`` as in Joshi et
-        al., On Representation Knowledge Distillation for Graph Neural Networks, TNNLS 2022.
+        al., On Representation Knowledge Distillation for Graph Neural Networks, TNNLS 2022, whose
+        code (chaitjo/efficient-gnns) has it with ``reduction="mean"``.
 
     Example:
         >>> import torch
@@ -60,6 +64,7 @@ class FitNet(AbstractLoss):
         2015,
         "https://arxiv.org/abs/1412.6550",
     )
+    parity = ("chaitjo/efficient-gnns",)
     zero_at_equality = False  # the regressor does not begin as the identity
     regressor: nn.Linear | None
 

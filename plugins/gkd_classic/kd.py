@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Annotated
 
+import torch
 from pydantic import Field, FiniteFloat
 from torch import Tensor
 
 from gkd import AbstractLoss, Paper, Task, View, create
 from gkd.errors import ParameterError, validated
 from gkd.functional.logit_divergences import bernoulli_divergence, categorical_divergence
-from gkd.functional.paired_rows import paired_logits
+from gkd.functional.paired_rows import paired_logits, standard_scores
 
 
 class KD(AbstractLoss):
@@ -43,19 +44,34 @@ class KD(AbstractLoss):
 
     .. math:: \frac{1}{NC} \sum_{ic} (t_{ic} - s_{ic})^2
 
+    With ``standardise``, logits are standard scores of their row, (z - mean) / σ: a student need
+    not reach the size of its teacher's logits, which it may be too small for, and learns their
+    relations. Of two classes nothing is left but their order, which has no gradient.
+
+    When:
+        The first to try wherever both networks predict the same: cheap, and hard to beat.
+        ``standardise`` where the teacher is much larger or surer than the student.
+
     Args:
-        temperature: T, in units of the logits.
+        temperature: T, in units of the logits; of standard scores where they are standardised.
+        standardise: compare standard scores of the logits; for classes of which one is right.
         task: says what the outputs mean; a distiller fills in its own.
         per_row: return the divergence of each node, times T², in place of their mean.
 
     Raises:
         UnknownNameError: there is no such task.
-        ParameterError: outputs of the task predict nothing; in the call, views without logits or
+        ParameterError: outputs of the task predict nothing, or are no classes of which one is right
+            where they are standardised; in the call, views without logits or
             with logits of different shapes.
 
     Source:
         Equation 1 (temperature) and section 2 (T²). Multi-label as in Joshi et al., On
-        Representation Knowledge Distillation for Graph Neural Networks, TNNLS 2022.
+        Representation Knowledge Distillation for Graph Neural Networks, TNNLS 2022; their code
+        (chaitjo/efficient-gnns) has the mean over classes for classes, too, and leaves T² to the
+        weight: its value is this one divided by T²C. ``standardise``: Sun et al., Logit
+        Standardization in Knowledge Distillation, CVPR 2024, algorithm 1, with T = 2 and a weight
+        of 9; their code divides by C - 1 in σ²: its value at T is this one at T√(C / (C - 1)),
+        times (C - 1) / C.
 
     Example:
         >>> import torch
@@ -75,6 +91,11 @@ class KD(AbstractLoss):
         "https://arxiv.org/abs/1503.02531",
     )
     likelihoods = ("softmax", "sigmoid", "gaussian")
+    parity = (
+        "megvii-research/mdistiller",
+        "chaitjo/efficient-gnns",
+        "sunshangquan/logit-standardization-KD",
+    )
 
     @validated
     def __init__(
@@ -82,9 +103,11 @@ class KD(AbstractLoss):
         temperature: Annotated[FiniteFloat, Field(gt=0)] = 4.0,
         task: str | Task = "single-label",
         per_row: bool = False,
+        standardise: bool = False,
     ) -> None:
         super().__init__()
         self.per_row = per_row
+        self.standardise = standardise
         self.temperature = temperature
         self.task = task
         made = task if isinstance(task, Task) else create("task", task)
@@ -93,6 +116,11 @@ class KD(AbstractLoss):
                 f"kd compares predictions, and outputs of this task are {made.likelihood}s: "
                 "compare features, by a loss such as fitnet or lsp"
             )
+        if standardise and made.likelihood != "softmax":
+            raise ParameterError(
+                f"kd: standardise compares classes of which one is right, and outputs of this task "
+                f"are {made.likelihood}; leave it out"
+            )
         self.divergence = _DIVERGENCES[made.likelihood]
         self.rows = made.rows
 
@@ -100,6 +128,8 @@ class KD(AbstractLoss):
         """Return the mean divergence times T²; 0 where there are no nodes. Per row ``[N]``."""
         ours, theirs = (self.rows(view.require_logits("kd")) for view in (student, teacher))
         ours, theirs = paired_logits(ours, theirs, "kd")
+        if self.standardise:
+            ours, theirs = (standard_scores(_of_two(logits), dim=1) for logits in (ours, theirs))
         per_node = self.divergence(ours / self.temperature, theirs / self.temperature)
         if self.per_row:
             return self.temperature**2 * per_node
@@ -107,7 +137,12 @@ class KD(AbstractLoss):
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""
-        return f"temperature={self.temperature}, task={self.task!r}"
+        return f"temperature={self.temperature}, task={self.task!r}, standardise={self.standardise}"
+
+
+def _of_two(logits: Tensor) -> Tensor:
+    """Logits of both classes, where there is one column, that of class 1 against class 0."""
+    return logits if logits.shape[1] > 1 else torch.cat([torch.zeros_like(logits), logits], dim=1)
 
 
 def softmax_divergence(student: Tensor, teacher: Tensor) -> Tensor:

@@ -36,6 +36,9 @@ class NST(AbstractLoss):
     Widths may differ, and the order of channels does not matter. The loss is the mean over the
     samples of a batch. Memory is O(N·(C + C') + (C + C')²): there is never a node by node matrix.
 
+    When:
+        Widths differ, and which nodes the channels pick together matters more than their numbers.
+
     Args:
         kernel: "linear" :math:`x^T y`, "poly" :math:`(x^T y + c)^d`, or "gaussian"
             :math:`\exp(-\|x - y\|^2 / (2 \sigma^2))`.
@@ -70,6 +73,7 @@ class NST(AbstractLoss):
         2017,
         "https://arxiv.org/abs/1707.01219",
     )
+    parity = ("megvii-research/mdistiller",)
 
     @validated
     def __init__(

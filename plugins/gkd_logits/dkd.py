@@ -31,6 +31,9 @@ class DKD(AbstractLoss):
     to nothing of the other classes, and DKD says it all the same. With two classes the second part
     is 0.
 
+    When:
+        There are many classes, and the teacher is so sure that KD tells little of the others.
+
     Args:
         alpha: weight of the first part.
         beta: weight of the second.
@@ -71,6 +74,7 @@ class DKD(AbstractLoss):
         "https://arxiv.org/abs/2203.08679",
     )
     likelihoods = ("softmax",)
+    parity = ("megvii-research/mdistiller",)
 
     @validated
     def __init__(

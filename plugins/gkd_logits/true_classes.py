@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from gkd import Step, Task, View, create
+from gkd import Step, Task, View
 from gkd.errors import ParameterError
-from gkd.functional.paired_rows import paired_logits
+from gkd_logits.class_logits import ClassLogits, as_columns
 
 Unlabelled = Literal["teacher", "skip"]
 """What stands for the class of a row without a label: the teacher's most likely one, or nothing."""
@@ -43,12 +43,7 @@ class TrueClasses:
 
     def __init__(self, loss: str, task: str | Task, unlabelled: Unlabelled) -> None:
         self.loss, self.unlabelled = loss, unlabelled
-        likelihood = (task if isinstance(task, Task) else create("task", task)).likelihood
-        if likelihood != "softmax":
-            raise ParameterError(
-                f"{loss}: a row of this task has no true class, as its outputs are {likelihood}; "
-                "it needs classes of which one is right, as in 'single-label'"
-            )
+        self.class_logits = ClassLogits(loss, task)
 
     def of(self, student: View, teacher: View, step: Step) -> Rows:
         """Return logits and classes of the rows of both views.
@@ -56,14 +51,8 @@ class TrueClasses:
         Raises:
             ParameterError: no logits or labels, or shapes that do not fit.
         """
-        ours, theirs = paired_logits(
-            _columns(student.require_logits(self.loss)),
-            _columns(teacher.require_logits(self.loss)),
-            self.loss,
-        )
-        if ours.shape[1] == 1:  # the logit of class 1 against class 0
-            ours, theirs = (torch.cat([torch.zeros_like(z), z], dim=1) for z in (ours, theirs))
-        labels = _columns(step.require_labels(self.loss))
+        ours, theirs = self.class_logits.of(student, teacher)
+        labels = as_columns(step.require_labels(self.loss))
         if labels.shape != (len(ours), 1):
             raise ParameterError(
                 f"{self.loss}: expected a class number for each of {len(ours)} rows of the logits, "
@@ -77,7 +66,3 @@ class TrueClasses:
         if self.unlabelled == "teacher":
             counted = torch.ones_like(counted)
         return Rows(ours, theirs, classes, counted)
-
-
-def _columns(values: Tensor) -> Tensor:
-    return values[:, None] if values.ndim == 1 else values

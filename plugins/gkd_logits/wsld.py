@@ -30,6 +30,9 @@ class WSLD(AbstractLoss):
     labels would add bias. No gradient flows through the weights. The value is not 0 where both
     agree, as a cross entropy is not.
 
+    When:
+        Labels are to be trusted, and the teacher's doubts hurt where the student is right already.
+
     Args:
         temperature: T, in units of the logits.
         unlabelled: what stands for the true class of a node whose label is missing or may not be
@@ -67,6 +70,7 @@ class WSLD(AbstractLoss):
         "https://arxiv.org/abs/2102.00650",
     )
     likelihoods = ("softmax",)
+    parity = ("open-mmlab/mmrazor",)
     zero_at_equality = False
     exact_gradient = False  # the weights are constants to it
 

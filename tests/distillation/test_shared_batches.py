@@ -105,6 +105,7 @@ LAYERS = {"student": ["layers.0", "layers.1"], "teacher": ["layers.0", "layers.1
 CASES = {
     "at": Case(features("at")),
     "crd": Case(features("crd", params={"width": 5, "negatives": 7})),
+    "dist": Case({"loss": "dist"}),
     "dkd": Case({"loss": "dkd"}),
     "fitnet": Case(features("fitnet")),
     "fsp": Case({"loss": "fsp", **LAYERS}, teacher=gcn),
@@ -115,6 +116,8 @@ CASES = {
                  teacher=two_teachers),
     "nst": Case(features("nst")),
     "reviewkd": Case({"loss": "reviewkd", **LAYERS}),
+    "skd": Case({"loss": "skd"}),
+    "tf-kd": Case({"loss": "tf-kd"}),
     "wsld": Case({"loss": "wsld"}),
     "median bandwidth": Case(LSP(params={"kernel": "rbf", "sigma": "median"})),
     "cached": Case(LSP(), {"teacher_cache": gkd.cache.TeacherCache}),

@@ -81,6 +81,36 @@ def test_a_value_per_row_has_the_mean_as_its_mean(logits, task):
     torch.testing.assert_close(per_row.mean(), KD(task=task)(*views))
 
 
+def standard_scores(row):
+    mean = sum(row) / len(row)
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in row) / len(row))
+    return [(value - mean) / deviation for value in row]
+
+
+def test_standardised_logits_are_deviations_from_their_mean_by_their_spread(logits):
+    scores = [torch.tensor([standard_scores(row) for row in side.tolist()]) for side in logits]
+    expected = value(*(side.double() for side in scores), temperature=2.0)
+    got = value(*logits, temperature=2.0, standardise=True)
+    assert got == pytest.approx(expected, rel=1e-6)
+    student = 5 * logits[0] - 3  # neither size nor place of the logits matters
+    assert value(student, logits[1], temperature=2.0, standardise=True) == pytest.approx(got)
+
+
+def test_standardised_logits_without_spread_are_all_the_same(logits):
+    student = torch.full((2, 3), 0.1, requires_grad=True)
+    loss = KD(temperature=1.0, standardise=True)
+    loss(View(logits=student), View(logits=torch.full((2, 3), -7.3))).backward()
+    assert (student.grad == 0).all()
+    one, two = logits[0][:, :1], torch.cat([torch.zeros(5, 1), logits[0][:, :1]], 1)
+    teacher = [-one, torch.cat([torch.zeros(5, 1), -one], 1)]
+    assert value(one, teacher[0], standardise=True) == value(two, teacher[1], standardise=True) > 0
+
+
+def test_standardised_answers_that_are_no_classes_are_refused():
+    with pytest.raises(ParameterError, match="standardise compares classes of which one is right"):
+        KD(task="multi-label", standardise=True)
+
+
 def test_a_high_temperature_matches_logits_as_equation_4_says(logits):
     student, teacher = (side - side.mean(dim=1, keepdim=True) for side in logits)
     expected = (student - teacher).square().sum(dim=1).mean().item() / (2 * 3)
