@@ -284,7 +284,8 @@ def report(
 @app.command()
 def bench(
     cases: Annotated[
-        list[str] | None, typer.Argument(help="Names of benchmarks; all when left out.")
+        list[str] | None,
+        typer.Argument(help="Names of benchmarks, or patterns: 'zoo-*'; all when left out."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few repetitions, no fresh processes, no long cases.")

@@ -6,6 +6,7 @@ Their alternatives are the textbook formulation written plainly, and well-known 
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from gkd import names
 from gkd.benchmarking import Benchmark, Goal
 from gkd_benchmarks.compiled import AgainstCompiledTextbook, CompiledStep
 from gkd_benchmarks.dgcnn_cases import STUDENT, Network
@@ -14,6 +15,7 @@ from gkd_benchmarks.growth import LargeStep, LSPGrowth, NodeOrder
 from gkd_benchmarks.knn_cases import AgainstPackages, AgainstTree, LargeCloud
 from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
 from gkd_benchmarks.steps import DGCNNStep, GATStep
+from gkd_benchmarks.zoo import ZooStep
 
 BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "lsp-rbf": partial(LSP, "rbf"),
@@ -48,4 +50,5 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "lsp-growth": LSPGrowth,
     "lsp-node-order": NodeOrder,
     "large-step": LargeStep,
+    **{f"zoo-{loss}": partial(ZooStep, loss) for loss in names("loss")},
 }

@@ -70,7 +70,9 @@ class Step(Benchmark):
         return self._work(Distiller({}, student, task=self.task, inputs=self.inputs), setting)
 
     def _work(self, distiller: Distiller, setting: Setting) -> Work:
-        samples, parameters = self.samples(setting), list(distiller.parameters())
+        samples = self.samples(setting)
+        distiller.prepare(gkd.collate(samples))
+        parameters = list(distiller.parameters())
         optimiser = self.optimiser(parameters)
 
         def step() -> Sequence[Tensor]:
@@ -108,17 +110,19 @@ class GATStep(Step):
         sizes: EdgeSizes = TWO_PPI_GRAPHS,
         channels: int = 50,
         classes: int = 121,
+        widths: tuple[int, int] = (256, 68),
     ) -> None:
         super().__init__(cached=cached, goal=goal)
         self.sizes = EdgeSizes(sizes.nodes // 2, sizes.edges // 2)
-        self.channels, self.classes = channels, classes
+        self.channels, self.classes, self.widths = channels, classes, widths
 
     def networks(self) -> tuple[nn.Module, nn.Module]:
         """Return the teacher and the student of the paper's table 1."""
         torch.manual_seed(0)
         shape = {"in_channels": self.channels, "out_channels": self.classes}
-        teacher = gkd.create("model", "gat", **shape)
-        student = gkd.create("model", "gat", **shape, hidden_channels=(68,) * 4, heads=(2,) * 5)
+        wide, narrow = self.widths
+        teacher = gkd.create("model", "gat", **shape, hidden_channels=(wide,) * 2)
+        student = gkd.create("model", "gat", **shape, hidden_channels=(narrow,) * 4, heads=(2,) * 5)
         return teacher, student
 
     def samples(self, setting: Setting) -> list[Sample]:

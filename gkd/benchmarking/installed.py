@@ -4,6 +4,7 @@ A distribution names a mapping, name → factory of a :class:`~gkd.benchmarking.
 entry point of the group ``gkd.benchmarks``. It is loaded when benchmarks are asked for, not before.
 """
 
+import fnmatch
 from collections.abc import Callable, Mapping
 from importlib import metadata
 
@@ -49,12 +50,19 @@ def load_benchmark(name: str) -> Benchmark:
 def choose_benchmarks(names: list[str], *, quick: bool = False) -> dict[str, Benchmark]:
     """Return the benchmarks called ``names``, or all; without the long ones where ``quick``.
 
+    Args:
+        names: of benchmarks, or patterns of the shell such as ``zoo-*``.
+        quick: whether the long ones are left out, where no names are given.
+
     Raises:
         UnknownNameError: one does not exist; the nearest is named.
     """
     known = load_benchmarks()
+    chosen: dict[str, None] = {}  # a set that keeps the order
     for name in names:
-        if name not in known:
+        found = [name] if name in known else fnmatch.filter(known, name)
+        if not found:
             raise UnknownNameError(f"no benchmark is called {name!r}; {suggestion(name, known)}")
-    made = {name: known[name]() for name in names or known}
+        chosen |= dict.fromkeys(found)
+    made = {name: known[name]() for name in chosen or known}
     return {name: each for name, each in made.items() if names or not (quick and each.long)}

@@ -27,16 +27,17 @@ TINY: dict[str, dict[str, Any]] = {
     "lsp-node-order": {"edges": 3072, "width": 4},
     "large-step": {"edges": 3072, "width": 4},
     "knn-large": {"points": 200},
-    "compiled-gat": GRAPH | {"channels": 5, "classes": 3},
+    "compiled-gat": GRAPH | {"channels": 5, "classes": 3, "widths": (24, 6)},
     "compiled-dgcnn": CLOUDS,
     "compiled-textbook": GRAPH | {"widths": (4, 6)},
-    "ppi-step": GRAPH | {"channels": 5, "classes": 3},
+    "ppi-step": GRAPH | {"channels": 5, "classes": 3, "widths": (24, 6)},
     # Families, where a name of its own is not listed.
     "lsp": GRAPH | {"widths": (4, 6)},
     "gat": GRAPH,
     "dgcnn": CLOUDS,
     "modelnet": CLOUDS,
     "knn-tree": {"points": 64, "total": 128},
+    "zoo": GRAPH | {"channels": 5, "classes": 3, "widths": (6, 3)},
     "knn": {"clouds": 2, "points": 50, "k": 5},
 }
 NAMES = pytest.mark.parametrize("name", BENCHMARKS)
@@ -57,6 +58,8 @@ def _compile_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_it_runs_and_both_sides_are_right(name: str) -> None:
     result = measure(name, tiny(name), Setting(), repeats=1)
     assert result.speed.median > 0
+    if name.startswith("zoo-"):  # its value is compared where the loss is tested
+        return
     for side in (result.ours, result.theirs):
         assert side.name
         assert side.error is not None
