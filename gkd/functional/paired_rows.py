@@ -105,6 +105,24 @@ def sample_pointer(
     return torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
 
 
+def drawn_rows(
+    student: Tensor, teacher: Tensor, most: int | None, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return rows of both, the same ones: all, or as many as allowed, drawn where there are more.
+
+    Args:
+        student: ``[N, F]``.
+        teacher: ``[N, F']``.
+        most: how many rows are taken; None for all.
+        generator: that draws, as a loss's step has it; not used where all are taken.
+    """
+    if most is None or len(student) <= most:
+        return student, teacher
+    order = torch.randperm(len(student), generator=generator, device=generator.device)
+    rows = order[:most].to(student.device)
+    return student[rows], teacher[rows]
+
+
 def directions(features: Tensor, dim: int) -> Tensor:
     r"""Return the vectors along ``dim`` at unit length, :math:`z / \|z\|_2`.
 

@@ -1,4 +1,4 @@
-"""Losses that tell a node's teacher features from those of others: CRD."""
+"""Losses that tell a node's teacher features from those of others: CRD, G-CRD."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,8 @@ from gkd import hookimpl, lazy_getattr
 
 @hookimpl
 def gkd_losses() -> Mapping[str, str]:
-    """Offer the loss under the name that the field knows it by."""
-    return {"crd": "gkd_contrast.crd:CRD"}
+    """Offer the losses under the names that the field knows them by."""
+    return {"crd": "gkd_contrast.crd:CRD", "gcrd": "gkd_contrast.gcrd:GCRD"}
 
 
 __getattr__ = lazy_getattr(__name__, gkd_losses)

@@ -59,6 +59,10 @@ class CRD(AbstractLoss):
         ParameterError: in the call, views without features, with different nodes, of other widths
             than those built for, or a batch that names neither nodes nor samples.
 
+    When:
+        Batches are small beside the data, so that the bank has better negatives than the batch;
+        where the batch is a whole graph, G-CRD needs none.
+
     Source:
         Section 3.1 and the memory of Wu et al., CVPR 2018; values as in the authors' code
         (HobbitLong/RepDistiller), which takes K = 16384. There c is the mean over what is drawn in
@@ -83,6 +87,7 @@ class CRD(AbstractLoss):
         2020,
         "https://arxiv.org/abs/1910.10699",
     )
+    parity = ("HobbitLong/RepDistiller",)
     zero_at_equality = False
     heads: nn.ModuleDict | None
     memory: RowMemory | None
