@@ -268,7 +268,9 @@ class FeatureSpaceRecipe(Part):
         teacher: tap of the teacher's.
         epochs: after which the students are looked at, from 1.
         sample: id of a test sample whose nodes have positions; by default the first.
-        node: number of the marked point.
+        objects: test samples whose distances are compared with the teacher's, that one and others
+            from all over the split.
+        node: number of the marked point, in every sample.
         student_layout: what the axes of the student's tapped features are, as of a term.
         teacher_layout: what those of the teacher's are.
     """
@@ -277,6 +279,7 @@ class FeatureSpaceRecipe(Part):
     teacher: str
     epochs: Annotated[list[PositiveInt], Field(min_length=1)]
     sample: str | None = None
+    objects: Annotated[int, Field(ge=1, le=10_000)] = 1
     node: NonNegativeInt = 0
     student_layout: LayoutOfTap = None
     teacher_layout: LayoutOfTap = None

@@ -7,7 +7,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gkd.report.results import FeatureSpace, Results
+from gkd.report.feature_spaces import FeatureSpace, rank_correlation
+from gkd.report.results import Results
 from gkd.report.style import INK, MUTED, WIDTH
 
 CAPTION = (
@@ -52,20 +53,6 @@ def feature_space_figure(run: Results) -> Figure | None:
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, colors=MUTED, labelsize=8)
     return figure
-
-
-def rank_correlation(first: list[float], second: list[float]) -> float:
-    """Spearman's correlation; NaN where all distances are equal.
-
-    >>> round(rank_correlation([0.0, 1.0, 2.0], [0.0, 10.0, 100.0]), 4)
-    1.0
-    """
-    import torch
-    from torchmetrics.functional import spearman_corrcoef
-
-    if min(map(len, map(set, (first, second)))) < 2:
-        return float("nan")
-    return float(spearman_corrcoef(torch.tensor(first), torch.tensor(second)))
 
 
 def _prepare(axes: Axes) -> None:

@@ -13,6 +13,7 @@ from matplotlib.ticker import LogLocator
 from gkd.distillation.gradients import DEAD
 from gkd.report.formats import metric_heading, metric_name
 from gkd.report.results import Results
+from gkd.report.significance import confidence_interval
 from gkd.report.style import (
     INK,
     LEGEND,
@@ -110,6 +111,37 @@ def term_weights(run: Results) -> Figure | None:
         return None
     figure, axes = _terms_over_epochs(run, curves)
     axes.set_ylabel("weight")
+    return figure
+
+
+def rank_correlations(run: Results) -> Figure | None:
+    """Draw how alike students and teacher rank the points of objects, over the epochs."""
+    if not run.rank_correlations:
+        return None
+    figure, axes = single(2.8)
+    styles = method_styles(run)
+    for number, (method, epochs) in enumerate(run.rank_correlations.items()):
+        colour, marker = styles[method]
+        at = sorted(epochs)
+        values = [list(epochs[epoch].values()) for epoch in at]
+        means = [fmean(one) for one in values]
+        ends = [confidence_interval(one, negligible=1e-9) or (math.nan, math.nan) for one in values]
+        if len(at) > 1:
+            axes.plot(at, means, color=colour, marker=marker, markersize=5, label=method)
+            lows, highs = zip(*ends, strict=True)
+            axes.fill_between(at, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        else:
+            low, high = ends[0]
+            errors = [[means[0] - low], [high - means[0]]]
+            axes.errorbar(
+                [number], means, yerr=errors, color=colour, marker=marker, capsize=4, label=method
+            )
+            axes.set_xticks([])
+            axes.set_xlabel(f"after epoch {at[0]}")
+    if not axes.get_xlabel():
+        axes.set_xlabel("epoch")
+    axes.set_ylabel("ρ with the teacher")
+    plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
     return figure
 
 

@@ -11,6 +11,7 @@ from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
 from gkd.report.formats import metric_name
 from gkd.report.results import Results
+from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.style import svg
 from gkd.report.table import comparison_table, detail, gaps, network_table, protocol, run_names
 
@@ -21,6 +22,11 @@ _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "marker for the mean, a bar for the 95 % interval from three seeds on.",
     ),
     "feature-space": (feature_space_figure, CAPTION),
+    "structure": (
+        figures.rank_correlations,
+        "Rank correlation of the distances in the students' feature spaces with those in their "
+        "teacher's, the mean over the objects; shaded, or a bar, the 95 % interval over the seeds.",
+    ),
     "curves": (
         figures.learning_curves,
         "Validation {metric} after every validated epoch, in a long run once more for its second "
@@ -69,6 +75,7 @@ def page(runs: Sequence[Results]) -> str:
             "gaps": gaps(run),
             "drawings": _drawings(run, f"run{index}"),
             "costs": cost_table(run),
+            "structure": structure_table(run),
             "protocol": protocol(run),
         }
         for index, (run, name) in enumerate(zip(runs, run_names(runs), strict=True))
@@ -81,6 +88,7 @@ def page(runs: Sequence[Results]) -> str:
         networks=network_table(runs),
         detail=detail,
         cost_title=cost_title,
+        structure_title=STRUCTURE,
         kicker=", ".join(run_names(runs)),
     )
 

@@ -12,6 +12,7 @@ from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
 from gkd.report.results import Results
+from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.table import (
     Table,
     comparison_table,
@@ -57,6 +58,8 @@ def markdown(runs: Sequence[Results]) -> str:
         parts.append("\n".join(f"- {escaped(sentence)}" for sentence in sentences))
         if costs := cost_table(run):
             parts += [f"{escaped(cost_title(run))}:", markdown_table(costs)]
+        if structure := structure_table(run):
+            parts += [f"{STRUCTURE}:", markdown_table(structure)]
         parts.append("\n".join(f"* **{key}**: {escaped(text)}" for key, text in protocol(run)))
     parts += ["## Every network", markdown_table(network_table(runs))]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -1,28 +1,28 @@
 """Everything a report says about a run, collected from its directory."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
-    NonNegativeInt,
-    ValidationError,
-    model_validator,
 )
 
 from gkd.errors import DataError
 from gkd.evaluation.answers import agreement, read_answers
-from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.metric import Metric
-from gkd.files import parse_toml, read_sealed_json
+from gkd.files import parse_toml
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
+from gkd.report.feature_spaces import (
+    FeatureSpaces,
+    RankCorrelations,
+    feature_spaces,
+    rank_correlations,
+)
 from gkd.report.reaching import Reached, reaching
 from gkd.report.run_files import (
     RECIPE,
@@ -34,44 +34,6 @@ from gkd.report.run_files import (
 from gkd.report.summary import Summary, name_of, summaries
 from gkd.training.provenance import Provenance, recipe_of
 from gkd.training.run_directory import WEIGHTS, method_folder
-
-Coordinate = Annotated[float, Field(ge=-1e100, le=1e100)]
-
-
-class FeatureSpace(BaseModel):
-    """One network's view, as its ``feature_space.json`` has it.
-
-    Args:
-        sample: Id of the sample.
-        node: Number of the marked point.
-        tap: Where the features are.
-        pos: Position of every point.
-        distances: By epoch (of the teacher: ``trained``), every feature's distance to the marked
-            point's.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    sample: str
-    node: NonNegativeInt
-    tap: str
-    pos: list[Annotated[list[Coordinate], Field(min_length=1, max_length=3)]]
-    distances: Annotated[dict[str, list[Coordinate]], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _check_sizes(self) -> Self:
-        sizes = {len(self.pos), *map(len, self.distances.values())}
-        if len(sizes) > 1 or self.node >= len(self.pos) or len(set(map(len, self.pos))) > 1:
-            raise ValueError(f"has positions and distances of {sorted(sizes)} points")
-        return self
-
-
-class FeatureSpaces(BaseModel):
-    """Views of the same sample: the trained teacher's, and the students' of one seed by method."""
-
-    seed: int
-    teacher: FeatureSpace
-    students: dict[str, FeatureSpace]
 
 
 class Results(BaseModel):
@@ -93,6 +55,8 @@ class Results(BaseModel):
         rows: The table: one row per method.
         comparisons: Every method against its baseline.
         reached: By method, when it was as good as the baseline in the end.
+        rank_correlations: Of the distances in the students' feature spaces with the teacher's: by
+            method, epoch and seed, the mean over the objects that the recipe wants looked at.
         foreign: Sentences on networks that another recipe or teacher has made.
         feature_spaces: What the networks of one seed make of one sample, where the recipe wants
             it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
@@ -113,6 +77,7 @@ class Results(BaseModel):
     rows: list[Row]
     comparisons: list[Comparison]
     reached: dict[str, Reached] = {}
+    rank_correlations: RankCorrelations = {}
     foreign: list[str] = []
     feature_spaces: FeatureSpaces | None = Field(default=None, exclude=True)
 
@@ -168,6 +133,7 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
             finished, metric, baselines, sequential=recipe.max_seeds is not None
         ),
         reached=reaching(finished, metric, baselines),
+        rank_correlations=rank_correlations(directory, methods),
         foreign=foreign_networks(finished, parse_toml(text)),
         feature_spaces=feature_spaces(directory, methods),
     )
@@ -241,42 +207,6 @@ def nearest_run(path: Path) -> Path | None:
     return beside[close[0]] if close else None
 
 
-def feature_spaces(directory: Path, methods: Sequence[str]) -> FeatureSpaces | None:
-    """Read the views of the first seed that has any.
-
-    Args:
-        directory: Run directory.
-        methods: In the order to show them in.
-
-    Raises:
-        DataError: A file is not what training writes.
-    """
-    folders = sorted(
-        {
-            path.parent.name
-            for path in directory.glob(f"students/*/seed-*/{FEATURE_SPACE}")
-            if re.fullmatch(r"seed-[0-9]{1,20}", path.parent.name)
-        },
-        key=lambda name: int(name.removeprefix("seed-")),
-    )
-    if not folders:
-        return None
-    # Where each seed has data of its own, it has a teacher of its own, too.
-    own = directory / "teacher" / folders[0]
-    teacher = _feature_space((own if own.is_dir() else own.parent) / FEATURE_SPACE)
-    if teacher is None:
-        return None
-    found = {
-        name: _feature_space(method_folder(directory, name) / folders[0] / FEATURE_SPACE)
-        for name in methods
-    }
-    return FeatureSpaces(
-        seed=int(folders[0].removeprefix("seed-")),
-        teacher=teacher,
-        students={name: view for name, view in found.items() if view is not None},
-    )
-
-
 def _read_recipe(directory: Path) -> tuple[str, RunRecipe]:
     try:
         return read_recipe_of_run(directory)
@@ -326,17 +256,6 @@ def _baselines(recipe: RunRecipe, methods: list[str]) -> dict[str, str]:
         for name in methods
     }
     return {name: baseline for name, baseline in first.items() if baseline != name}
-
-
-def _feature_space(path: Path) -> FeatureSpace | None:
-    if not path.is_file():
-        return None
-    try:
-        return FeatureSpace.model_validate(read_sealed_json(path))
-    except (DataError, ValidationError) as error:
-        raise DataError(
-            f"{path} is damaged; delete its folder, and the network is trained again"
-        ) from error
 
 
 def _protocol(

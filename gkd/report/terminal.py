@@ -10,6 +10,7 @@ from rich.text import Text
 from gkd.errors import printable
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.results import Results
+from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.table import Table, comparison_table, gaps, protocol, run_names, verdicts
 
 _STYLES = {"better": "green", "worse": "red", "open": ""}
@@ -49,6 +50,9 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         console.print()
         if costs := cost_table(run):
             print_one(cost_title(run), costs, console)
+            console.print()
+        if structure := structure_table(run):
+            print_one(STRUCTURE, structure, console)
             console.print()
         entries = RichTable.grid(padding=(0, 2, 0, 0))
         for key, text in protocol(run):

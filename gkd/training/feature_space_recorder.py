@@ -15,30 +15,31 @@ from gkd.files import write_sealed_json
 from gkd.recipe.model import FeatureSpaceRecipe
 from gkd.training.lightning_module import DistillationModule
 
-View = list[float]
+View = dict[str, list[float]]
+"""By the id of the sample, its features' distances to the marked node's."""
 
 
 @dataclass(frozen=True)
 class FeatureSpace:
-    """What the recipe wants to see: one test sample, from one of its nodes.
+    """What the recipe wants to see: test samples, each from one of its nodes.
 
     Args:
         recipe: taps, epochs, node.
-        sample: with ``pos``.
+        samples: the first, with ``pos``, is the one to draw.
         inputs: attributes of a batch that networks are called with.
     """
 
     recipe: FeatureSpaceRecipe
-    sample: Sample
+    samples: tuple[Sample, ...]
     inputs: tuple[str, ...]
 
     @classmethod
     def of(cls, recipe: FeatureSpaceRecipe, dataset: AbstractDataset) -> "FeatureSpace":
-        """Find the sample.
+        """Find the samples.
 
         Raises:
             UnknownNameError: there is no such test sample.
-            DataError: its nodes have no positions to draw.
+            DataError: its nodes have no positions to draw, or there are not so many samples.
         """
         samples = dataset.test
         if recipe.sample is None:
@@ -54,28 +55,43 @@ class FeatureSpace:
                 f"sample {sample.id!r} has no positions (pos) to draw the distances at; "
                 "feature spaces are drawn for point clouds"
             )
-        return cls(recipe, sample, tuple(dataset.inputs))
+        if recipe.objects > len(samples):
+            raise DataError(
+                f"objects: there are {len(samples)} test samples to look at, not {recipe.objects}"
+            )
+        # Data sets are often ordered by class: neighbours are of one kind.
+        spread = (samples[n * len(samples) // recipe.objects] for n in range(recipe.objects))
+        others = [one for one in spread if one.id != sample.id][: recipe.objects - 1]
+        return cls(recipe, (sample, *others), tuple(dataset.inputs))
 
     def seen_by(self, network: nn.Module, role: Literal["student", "teacher"]) -> View:
-        """Distances of all features to the marked node's."""
+        """Return the distances of all features to the marked node's, with nine digits."""
         recipe = self.recipe
-        return feature_distances(
-            network,
-            self.sample,
-            inputs_or(network, self.inputs),
-            getattr(recipe, role),
-            recipe.node,
-            getattr(recipe, f"{role}_layout"),
-        ).tolist()
+        found = {
+            sample.id: feature_distances(
+                network,
+                sample,
+                inputs_or(network, self.inputs),
+                getattr(recipe, role),
+                recipe.node,
+                getattr(recipe, f"{role}_layout"),
+            ).tolist()
+            for sample in self.samples
+        }
+        return {name: [float(f"{one:.9g}") for one in row] for name, row in found.items()}
 
     def write(self, folder: Path, tap: str, views: dict[str, View]) -> None:
-        """Write what a network was seen to make of the sample, by epoch or as ``trained``."""
+        """Write what a network was seen to make of the samples, by epoch or as ``trained``."""
+        drawn, *others = self.samples
         content = {
-            "sample": self.sample.id,
+            "sample": drawn.id,
             "node": self.recipe.node,
             "tap": tap,
-            "pos": self.sample.pos.tolist(),
-            "distances": views,
+            "pos": drawn.pos.tolist(),
+            "distances": {when: view[drawn.id] for when, view in views.items()},
+            "others": {
+                one.id: {when: view[one.id] for when, view in views.items()} for one in others
+            },
         }
         write_sealed_json(folder / FILE_NAME, content)
 
@@ -102,8 +118,12 @@ class FeatureSpaceRecorder(Callback):
         return {"views": self.views}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the views of a checkpoint."""
-        self.views = dict(state_dict["views"])
+        """Go on after the views of a checkpoint; one of before has the first sample's alone."""
+        drawn = self.space.samples[0].id
+        self.views = {
+            when: view if isinstance(view, dict) else {drawn: view}
+            for when, view in state_dict["views"].items()
+        }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, where the recipe asks for it."""

@@ -10,8 +10,13 @@ from run_directories import complete_run
 
 from gkd.errors import DataError
 from gkd.report import write_report
-from gkd.report.feature_space_figure import feature_space_figure, rank_correlation
-from gkd.report.results import run_results
+from gkd.report.feature_space_figure import feature_space_figure
+from gkd.report.feature_spaces import rank_correlation
+from gkd.report.figures import rank_correlations
+from gkd.report.html import page
+from gkd.report.outputs import markdown
+from gkd.report.results import Results, run_results
+from gkd.report.structure_table import STRUCTURE, structure_table
 
 POS = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
 
@@ -110,3 +115,51 @@ def test_rank_correlation_is_spearmans() -> None:
     ranks = [4.0, 1.5, 1.5, 5.0, 3.0], [1.0, 3.0, 2.0, 4.5, 4.5]
     assert rank_correlation(first, second) == pytest.approx(correlation(*ranks))
     assert math.isnan(rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
+
+
+def with_correlations(folder: Path, **methods: dict[int, list[float]]) -> Results:
+    """Results with these rank correlations by method and epoch, a number for each seed."""
+    found = {
+        name: {epoch: dict(enumerate(values)) for epoch, values in epochs.items()}
+        for name, epochs in methods.items()
+    }
+    run = run_results(complete_run(folder / "run"))
+    return run.model_copy(update={"rank_correlations": found})
+
+
+def test_the_structure_has_an_interval_over_the_seeds(tmp_path: Path) -> None:
+    run = with_correlations(
+        tmp_path, baseline={10: [0.5, 0.6, 0.7]}, lsp={10: [0.7, 0.7, 0.7], 20: [-0.1, 0.1]}
+    )
+    table = structure_table(run)
+    assert table is not None
+    assert [row[:4] for row in table.body] == [
+        ["baseline", "10", "3", "0.600"],
+        ["lsp", "10", "3", "0.700"],
+        ["lsp", "20", "2", "0.000"],
+    ]
+    # t = 4.3027 of two degrees of freedom, and a standard error of 0.1 / sqrt 3.
+    assert table.body[0][4:] == ["0.352 to 0.848", "–", "–"]
+    assert table.body[1][4:] == ["–", "+0.100", "−0.148 to +0.348"]
+    assert table.body[2][4:] == ["–", "–", "–"]
+    assert STRUCTURE in markdown([run])
+    assert "Structure of the feature space" in page([run])
+    assert Results.model_validate_json(run.model_dump_json()).rank_correlations == (
+        run.rank_correlations
+    )
+
+
+@pytest.mark.parametrize("epochs", [[10], [1, 10]])
+def test_the_structure_is_drawn_over_the_epochs(tmp_path: Path, epochs: list[int]) -> None:
+    values = {epoch: [0.1 * epoch / 10, 0.2, 0.4] for epoch in epochs}
+    figure = rank_correlations(with_correlations(tmp_path, baseline=values, lsp=values))
+    assert figure is not None
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["baseline", "lsp"]
+    assert axes.get_xlabel() == ("epoch" if len(epochs) > 1 else "after epoch 10")
+
+
+def test_a_run_without_views_has_no_structure(tmp_path: Path) -> None:
+    run = run_results(complete_run(tmp_path / "run"))
+    assert structure_table(run) is None
+    assert rank_correlations(run) is None

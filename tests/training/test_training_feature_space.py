@@ -1,6 +1,7 @@
 """Looking at feature spaces while a run trains."""
 
 import json
+from statistics import fmean
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from tiny_plugin import RECIPE, Blobs, TinyPlugin
 from gkd import Sample, hookimpl
 from gkd.errors import RecipeError
 from gkd.evaluation.feature_distances import feature_distances
-from gkd.report.results import FEATURE_SPACE as READ
+from gkd.report.feature_spaces import FEATURE_SPACE as READ
+from gkd.report.feature_spaces import rank_correlation
+from gkd.report.results import run_results
 from gkd.training.experiment import load_weights
 from gkd.training.feature_space_recorder import FILE_NAME as WRITTEN
 
@@ -73,6 +76,28 @@ def test_students_are_seen_after_the_epochs_asked_for_and_the_teacher_once(opene
     assert torch.tensor(teacher["pos"]).allclose(data.test[0].pos)
 
 
+def test_further_objects_are_seen_like_the_drawn_one(opened):
+    run = opened("seeds=[0]", "feature_space.sample='test-1'", "feature_space.objects=2")
+    run.train()
+    student, teacher = views(run, "students", "mapped", "seed-0"), views(run, "teacher")
+    assert student["sample"] == "test-1"
+    assert list(student["others"]) == list(teacher["others"]) == ["test-0"]
+    assert list(student["others"]["test-0"]) == ["1", "3", "5"]
+    other = opened("seeds=[0]", out="other")
+    other.train()
+    assert views(other, "teacher")["distances"] == teacher["others"]["test-0"]
+    found = run_results(run.directory.folder).rank_correlations
+    for method in ("baseline", "mapped"):
+        view = views(run, "students", method, "seed-0")
+        for epoch in ("1", "3", "5"):
+            pairs = [
+                (view["distances"][epoch], teacher["distances"]["trained"]),
+                (view["others"]["test-0"][epoch], teacher["others"]["test-0"]["trained"]),
+            ]
+            expected = fmean(rank_correlation(*pair) for pair in pairs)
+            assert found[method][int(epoch)] == {0: pytest.approx(expected)}
+
+
 def test_looking_changes_nothing_and_an_interrupted_run_sees_the_same(opened, plugin):
     whole, blind = opened("seeds=[0]"), opened("seeds=[0]", out="blind")
     whole.train()
@@ -103,6 +128,7 @@ def test_looking_changes_nothing_and_an_interrupted_run_sees_the_same(opened, pl
         ("feature_space.student='hiden'", r"feature_space.student: .* did you mean 'hidden'"),
         ("feature_space.teacher='out.x'", r"feature_space.teacher: .*no sub-module 'out.x'"),
         ("feature_space.sample='test-7'", r"feature_space: there is no test sample 'test-7'.*tes"),
+        ("feature_space.objects=3", r"objects: there are 2 test samples to look at, not 3"),
         ("feature_space.node=20", r"nodes 0 to 19, not 20"),
         ("dataset.name='unplaced'", r"sample 'test-0' has no positions"),
     ],
