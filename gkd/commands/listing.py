@@ -40,7 +40,7 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
     elif rows and kind == "loss":
         columns = {"Name": "name", "Paper": "paper", "Needs": "needs", "Outputs": "outputs"}
         columns |= {"Memory": "memory", "Parameters": "signature", "Distribution": "distribution"}
-        print_table(columns, [row | _loss_words(row["declares"]) for row in rows])
+        print_table(columns, [row | loss_words(row["declares"]) for row in rows])
     elif rows:
         columns = {"Kind": "kind", "Name": "name", "Parameters": "signature"}
         print_table(columns | {"Distribution": "distribution"}, rows)
@@ -123,7 +123,7 @@ def loss_declarations(factory: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
-def _loss_words(declares: Mapping[str, Any]) -> dict[str, str]:
+def loss_words(declares: Mapping[str, Any]) -> dict[str, str]:
     """Return what :func:`loss_declarations` says, as cells of a table."""
     if not declares:
         return dict.fromkeys(("paper", "needs", "outputs", "memory"), "")

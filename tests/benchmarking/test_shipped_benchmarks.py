@@ -54,12 +54,16 @@ def _compile_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
 
 
-@NAMES
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if name.startswith("zoo-")])
+def test_a_step_with_each_loss_runs(name: str) -> None:
+    # Right values are for the tests of the losses.
+    assert all(gradient.isfinite().all() for gradient in tiny(name).ours(Setting())())
+
+
+@pytest.mark.parametrize("name", [name for name in BENCHMARKS if not name.startswith("zoo-")])
 def test_it_runs_and_both_sides_are_right(name: str) -> None:
     result = measure(name, tiny(name), Setting(), repeats=1)
     assert result.speed.median > 0
-    if name.startswith("zoo-"):  # its value is compared where the loss is tested
-        return
     for side in (result.ours, result.theirs):
         assert side.name
         assert side.error is not None
