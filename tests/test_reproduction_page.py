@@ -1,0 +1,57 @@
+"""The page that is written from the folders of results."""
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    place = ROOT / "results" / "reproduction.py"
+    spec = importlib.util.spec_from_file_location("reproduction", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def page(generator: ModuleType) -> str:
+    return generator.page()
+
+
+def test_the_page_is_that_of_the_results(generator: ModuleType, page: str) -> None:
+    told = "docs/reproduction.md is not up to date: python results/reproduction.py"
+    assert generator.PAGE.read_text(encoding="utf-8") == page, told
+
+
+def test_every_table_and_figure_is_there(page: str) -> None:
+    headings = [line for line in page.splitlines() if line.startswith("## ")]
+    named = [heading.removeprefix("## ").partition(":")[0] for heading in headings[1:]]
+    assert named == ["figure1", "figure4", *(f"table{number}" for number in range(1, 7))]
+
+
+def test_ours_stand_beside_the_papers_with_what_was_done_otherwise(page: str) -> None:
+    table2 = page.partition("## table2")[2].partition("## ")[0]
+    (lsp,) = (line for line in table2.splitlines() if line.startswith("| lsp ") and "±" in line)
+    assert " 96.1 " in lsp  # the paper's
+    assert "unlike paper, table 2: " in table2
+    assert "baseline" in table2
+
+
+def test_a_changed_number_changes_the_page(generator: ModuleType, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results" / "table4", tmp_path / "table4")
+    path = tmp_path / "table4" / "results.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["rows"][0]["parameters"] = [1234567]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    written = generator.page(tmp_path)
+    assert "1,234,567" in written
+    assert written.count("Not run here yet") == 5
