@@ -1,4 +1,4 @@
-"""Losses of several teachers: MSKD."""
+"""Losses of several networks: knowledge amalgamation, FreeKD, MSKD."""
 
 from collections.abc import Mapping
 
@@ -7,8 +7,12 @@ from gkd import hookimpl, lazy_getattr
 
 @hookimpl
 def gkd_losses() -> Mapping[str, str]:
-    """Offer the loss under the name that the field knows it by."""
-    return {"mskd": "gkd_teachers.mskd:MSKD"}
+    """Offer the losses under the names that the field knows them by."""
+    return {
+        "amalgamation": "gkd_teachers.amalgamation:Amalgamation",
+        "freekd": "gkd_teachers.freekd:FreeKD",
+        "mskd": "gkd_teachers.mskd:MSKD",
+    }
 
 
 __getattr__ = lazy_getattr(__name__, gkd_losses)

@@ -36,6 +36,11 @@ def floats(values: Any) -> Any:
     return None if values is None else torch.tensor(values, dtype=torch.float64)
 
 
+def numbers(values: Any) -> torch.Tensor:
+    tensor = torch.tensor(values)
+    return floats(values) if tensor.is_floating_point() else tensor
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_the_value_of_public_code(name: str) -> None:
     recorded = RECORDED[name]
@@ -51,8 +56,10 @@ def test_the_value_of_public_code(name: str) -> None:
         labels, nodes = (
             torch.tensor(recorded[key]) if key in recorded else None for key in ("labels", "nodes")
         )
-        inputs = {key: floats(value) for key, value in recorded.get("inputs", {}).items()}
+        inputs = {key: numbers(value) for key, value in recorded.get("inputs", {}).items()}
         asked["step"] = gkd.Step.of(student, labels=labels, nodes=nodes, inputs=inputs)
+    if "teachers" in recorded:
+        asked["teachers"] = {name: view_of(view) for name, view in recorded["teachers"].items()}
     value = loss(student=student, teacher=teacher, **asked)
     assert value.numel() == 1 or loss.per_row
     assert recorded["factor"] * value.mean().item() == pytest.approx(recorded["value"], rel=1e-6)

@@ -1,0 +1,88 @@
+"""What LLP compares: scores of each node with nodes nearby and anywhere."""
+
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from gkd import Graph, Step, View
+from gkd.errors import ParameterError
+from gkd.functional.pair_products import pair_dots
+from gkd.functional.paired_rows import paired_features, sample_pointer
+from gkd.functional.walks import random_walks
+
+Walks = PositiveInt
+Hops = PositiveInt
+Distant = Annotated[NonNegativeInt, Field(le=100)]
+
+
+class Scores(NamedTuple):
+    """Link probabilities of each node with those of its context.
+
+    Attributes:
+        student: ``[N, K]``.
+        teacher: ``[N, K]``, without a gradient.
+    """
+
+    student: Tensor
+    teacher: Tensor
+
+
+class Contexts:
+    """Draws nodes for each node to be scored with: some that walks lead to, some anywhere.
+
+    Args:
+        loss: that asks, for messages.
+        walks: walks from each node.
+        hops: length of a walk, each step of which gives a node.
+        distant: nodes from anywhere in the same graph for each that walks give.
+    """
+
+    def __init__(self, loss: str, walks: int, hops: int, distant: int) -> None:
+        self.loss, self.walks, self.hops, self.distant = loss, walks, hops, distant
+
+    @property
+    def size(self) -> int:
+        """K: nodes in a context."""
+        return self.walks * self.hops * (1 + self.distant)
+
+    def scores(self, student: View, teacher: View, step: Step) -> Scores:
+        """Return the scores of both networks for the same contexts.
+
+        Raises:
+            ParameterError: no features or graph, or ones that do not fit each other.
+        """
+        ours, theirs = paired_features(
+            student.require_features(self.loss), teacher.require_features(self.loss), self.loss
+        )
+        graph = student.require_graph(self.loss)
+        if graph.num_nodes != len(ours):
+            raise ParameterError(
+                f"{self.loss}: {graph!r} is not over the {len(ours)} rows of the features"
+            )
+        pointer = sample_pointer(student.batch, teacher.batch, ours, self.loss)
+        context = self._drawn(graph, pointer, step.generator)
+        nodes = torch.arange(len(ours), device=ours.device)
+        with torch.autocast(ours.device.type, enabled=False):
+            student_scores, teacher_scores = (
+                pair_dots(z, nodes, context).sigmoid() for z in (ours, theirs)
+            )
+        return Scores(student_scores, teacher_scores)
+
+    def _drawn(self, graph: Graph, pointer: Tensor, generator: torch.Generator) -> Tensor:
+        """Nodes of each context, int64 ``[N, K]``."""
+        nodes = torch.arange(graph.num_nodes, device=pointer.device)
+        starts = nodes.repeat_interleave(self.walks)
+        nearby = random_walks(graph, starts, self.hops, generator)[:, 1:]
+        nearby = nearby.reshape(graph.num_nodes, self.walks * self.hops)
+        sizes = pointer.diff()
+        first, size = (each.repeat_interleave(sizes)[:, None] for each in (pointer[:-1], sizes))
+        shape = (graph.num_nodes, nearby.shape[1] * self.distant)
+        share = torch.rand(shape, generator=generator, device=nodes.device, dtype=torch.float64)
+        anywhere = first + (share * size).long().minimum(size - 1)
+        return torch.cat([nearby, anywhere], dim=1)
+
+    def describe(self) -> str:
+        """Return the hyper-parameters, for ``print``."""
+        return f"walks={self.walks}, hops={self.hops}, distant={self.distant}"
