@@ -56,7 +56,7 @@ def squared_distances(features: Tensor, rows: slice) -> Tensor:
     # A common shift changes no distance, but saves its digits.
     x = features - features.detach().mean(dim=0)
     norms = torch.linalg.vecdot(x, x)
-    squares = norms[rows, None] + norms - 2 * x[rows] @ x.T
+    squares: Tensor = norms[rows, None] + norms - 2 * x[rows] @ x.T
     largest = norms.detach().max() if len(norms) else norms.new_zeros(())
     rounding = 4 * x.shape[1] * torch.finfo(x.dtype).eps * largest
     return squares.masked_fill(squares <= rounding, 0)

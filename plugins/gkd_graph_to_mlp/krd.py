@@ -13,8 +13,9 @@ from torch.nn.functional import log_softmax
 from gkd import AbstractLoss, Graph, Paper, RowMemory, Step, Task, View, create
 from gkd.errors import ParameterError, validated
 from gkd.functional.draws import mixed_names, normal_draws, uniform_draws
-from gkd.functional.edge_products import neighbour_sum
-from gkd.functional.paired_rows import at_least_zero, paired_logits
+from gkd.functional.logit_divergences import categorical_divergence
+from gkd.functional.neighbour_divergence import neighbour_divergence
+from gkd.functional.paired_rows import paired_logits
 from gkd.functional.processes import gather_rows
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -134,10 +135,10 @@ class KRD(AbstractLoss):
             if self.training and torch.is_grad_enabled():
                 self._follow(delta, ours.argmax(dim=1) == theirs.argmax(dim=1))
             weights = weights * self._drawn(delta, graph, step)
-        log_student, log_teacher = (
-            log_softmax(z / self.temperature, dim=1) for z in (ours, theirs)
-        )
-        return _divergences(log_student, log_teacher, weights, graph)
+        s, t = ours / self.temperature, theirs / self.temperature
+        value = categorical_divergence(s, t) + neighbour_divergence(s, t, weights, graph)
+        pairs = weights.sum() + len(value)
+        return value * (len(value) / pairs.clamp_min(1))
 
     def _delta(self, teacher: Tensor, step: Step) -> Tensor:
         """Change of the entropy of each row, relative to the largest that is known, ``[N]``."""
@@ -262,18 +263,6 @@ def entropy(logits: Tensor) -> Tensor:
     """
     likely = log_softmax(logits, dim=1)
     return -(likely.exp() * likely).sum(dim=1)
-
-
-def _divergences(student: Tensor, teacher: Tensor, weights: Tensor, graph: Graph) -> Tensor:
-    """Weighted sum of the divergences of each node with itself and its neighbours, ``[N]``."""
-    # KL(t_j ‖ s_i) is the negative entropy of t_j minus t_j · log s_i: over the neighbours of i,
-    # sums of both are enough, and no edge needs a row of its own.
-    likely = teacher.exp()
-    known = torch.cat([likely, (likely * teacher).sum(dim=1, keepdim=True)], dim=1)
-    sums = neighbour_sum(weights, known, graph) + known
-    value = sums[:, -1] - (sums[:, :-1] * student).sum(dim=1)
-    pairs = weights.sum() + len(value)
-    return at_least_zero(value) * (len(value) / pairs.clamp_min(1))
 
 
 def _seed(step: Step) -> int:

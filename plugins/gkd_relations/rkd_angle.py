@@ -41,9 +41,9 @@ class RKDAngle(AbstractLoss):
         of length is needed.
 
     Source:
-        Equations 8 and 9. The paper's sum over triples is a mean here, as in the authors' code
-        (lenscloth/RKD), which counts triples in which a node comes twice in N³. Their weight is
-        twice that of RKD-D.
+        Section 3.2, the angle-wise loss. The paper's sum over triples is a mean here, as in the
+        authors' code (lenscloth/RKD), which counts triples in which a node comes twice in N³. Their
+        weight is twice that of RKD-D.
 
     Example:
         >>> import torch

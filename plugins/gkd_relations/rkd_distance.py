@@ -42,9 +42,9 @@ class RKDDistance(AbstractLoss):
         not for its place, turn or scale.
 
     Source:
-        Equations 4 to 7. The paper's sum over pairs is a mean here, as in the authors' code
-        (lenscloth/RKD), which counts a node with itself in N². Their weight is 1 for metric
-        learning, and 25 beside the one of RKD-A for classification.
+        Section 3.2, the distance-wise loss. The paper's sum over pairs is a mean here, as in the
+        authors' code (lenscloth/RKD), which counts a node with itself in N². Their weight is 1 for
+        metric learning, and 25 for classification.
 
     Example:
         >>> student = View(features=torch.tensor([[0.0], [1.0], [2.0]]))

@@ -36,7 +36,7 @@ class SP(AbstractLoss):
         pairs it is the one whose cost does not grow with their number.
 
     Source:
-        Equations 1 to 4. The authors take a weight of 3000 for batches of 128 images.
+        Section 3. The authors take a weight of 3000 for batches of 128 images.
 
     Example:
         >>> student = View(features=torch.tensor([[1.0, 0.0], [0.0, 1.0]]))

@@ -41,6 +41,8 @@ def test_as_they_are_by_default(check):
         ("loss", "reviewkd", {"hops": 3}),
         ("loss", "crd", {"width": 4, "negatives": 3, "per_row": True}),
         ("loss", "gcrd", {"width": 8, "head": "batch-norm"}),
+        ("loss", "hgmd", {"warmup": 0}),
+        ("loss", "hgmd", {"scheme": "weight", "warmup": 0}),
         ("loss", "mskd", {"loss": "kd", "attention": "batch", "per_row": True}),
         ("loss", "pkt", {"variant": "official-code"}),
         ("loss", "gsp", {"kernel": "poly"}),

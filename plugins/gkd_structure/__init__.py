@@ -1,0 +1,18 @@
+"""Losses that go by the edges: what a node takes from its neighbours, and how they differ."""
+
+from collections.abc import Mapping
+
+from gkd import hookimpl, lazy_getattr
+
+
+@hookimpl
+def gkd_losses() -> Mapping[str, str]:
+    """Offer the losses under the names that the field knows them by."""
+    return {
+        "ff-g2m-high": "gkd_structure.ff_g2m_high:FFG2MHigh",
+        "ff-g2m-low": "gkd_structure.ff_g2m_low:FFG2MLow",
+        "hgmd": "gkd_structure.hgmd:HGMD",
+    }
+
+
+__getattr__ = lazy_getattr(__name__, gkd_losses)
