@@ -1,6 +1,6 @@
-"""Losses that bring a graph network's knowledge into one without a graph.
+"""What brings a graph network's knowledge into a simpler one.
 
-GLNN, KRD, NOSMOG, VQGraph.
+Losses for students without a graph, GLNN, KRD, NOSMOG and VQGraph, and the student of CPF.
 """
 
 from collections.abc import Mapping
@@ -19,4 +19,10 @@ def gkd_losses() -> Mapping[str, str]:
     }
 
 
-__getattr__ = lazy_getattr(__name__, gkd_losses)
+@hookimpl
+def gkd_models() -> Mapping[str, str]:
+    """Offer the student under the name that the field knows it by."""
+    return {"cpf": "gkd_graph_to_mlp.cpf:CPF"}
+
+
+__getattr__ = lazy_getattr(__name__, gkd_losses, gkd_models)

@@ -100,6 +100,14 @@ def test_changed_inputs_of_plain_loops():
     torch.testing.assert_close(loss(student, teacher, step=step), expected)
 
 
+def test_recorded_value_of_the_authors_ascent():
+    # train_and_eval.py at 7f8ef63e955341f19e81107d1fc6e24f7e5763e3, from the same draws, in float64.
+    student, teacher = views()
+    loss = built(similarity=0.0, adversarial=1.0, epsilon=0.3)
+    values = loss(student, teacher, step=step_of(student))
+    assert values.mean().item() == pytest.approx(9.65660590232002, rel=1e-6)
+
+
 def test_changed_inputs_are_worse_than_those_drawn_and_stay_near():
     student, teacher = views()
     loss, seen = built(similarity=0.0, epsilon=0.2, iterations=8), []
