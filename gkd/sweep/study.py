@@ -1,13 +1,11 @@
-"""The search on Optuna: a study for each method, and what proposes its trials."""
+"""The search on Optuna: a study for each method, what it may try, and where it is kept."""
 
 import hashlib
 import json
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import optuna
 from filelock import FileLock
 from optuna.distributions import (
     BaseDistribution,
@@ -16,25 +14,21 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import Trial
 
 from gkd.errors import RecipeError
-from gkd.recipe.domain import Choices, Range, label
+from gkd.recipe.domain import Choices, label
 from gkd.recipe.model import Recipe, SweepRecipe
 from gkd.sweep.space import Dimension, Space
 from gkd.sweep.sweep_directory import SweepDirectory
-from gkd.training.seeds import derived_seed
 
-RANDOM_TRIALS = 5
+SPREAD_TRIALS = 5
 """Trials before the search believes in what it has seen, and before any is pruned."""
 
 SURPLUS = "surplus"
 """Attribute of a trial that two processes began at once, when only one was left."""
-
-_PROPOSALS = 8
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
@@ -91,104 +85,9 @@ def values_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-class Sampler(BaseSampler):
-    """Proposes the recipe's own values first, then by TPE what was not tried yet.
-
-    What it proposes depends on the number of the trial and on those that are finished: a search
-    that was interrupted goes on as if it had not been.
-
-    Args:
-        space: of the method.
-        seed: of the search.
-    """
-
-    def __init__(self, space: Space, seed: int) -> None:
-        self.space = space
-        self.seed = seed
-        self.dimensions = {one.key: one for one in space.dimensions}
-
-    def infer_relative_search_space(
-        self, study: optuna.Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
-        """Return all dimensions; of the first trial those that have the recipe's own value."""
-        return {
-            key: distribution(one)
-            for key, one in self.dimensions.items()
-            if trial.number > 0 or one.own_is_inside
-        }
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Propose a point."""
-        if trial.number == 0:
-            return {
-                key: to_optuna(self.dimensions[key], self.dimensions[key].own)
-                for key in search_space
-            }
-        grid = self.space.grid
-        if grid is None:
-            return self._propose(study, trial, search_space, 0)
-        tried = [
-            self._exact(other.params)
-            for other in study.get_trials(deepcopy=False)
-            if other.number != trial.number and not other.user_attrs.get(SURPLUS)
-        ]
-        for attempt in range(_PROPOSALS):
-            point = self._exact(self._propose(study, trial, search_space, attempt))
-            if point not in tried:
-                return point
-        points = [
-            {key: to_optuna(self.dimensions[key], value) for key, value in point.items()}
-            for point in grid
-        ]
-        left = [point for point in points if point not in tried] or points
-        return random.Random(self._seed(trial, "left")).choice(left)
-
-    def _exact(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a point of a grid without the rounding of its steps."""
-        found = dict(params)
-        for key, value in params.items():
-            if isinstance(domain := self.dimensions[key].domain, Range):
-                found[key] = domain.nearest(value)
-        return found
-
-    def sample_independent(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        param_name: str,
-        param_distribution: BaseDistribution,
-    ) -> Any:
-        """Propose one value."""
-        sampler = TPESampler(
-            seed=self._seed(trial, param_name), n_startup_trials=RANDOM_TRIALS, multivariate=True
-        )
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
-
-    def _propose(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        search_space: dict[str, BaseDistribution],
-        attempt: int,
-    ) -> dict[str, Any]:
-        seed = self._seed(trial, attempt)
-        sampler = TPESampler(seed=seed, n_startup_trials=RANDOM_TRIALS, multivariate=True)
-        found = sampler.sample_relative(study, trial, search_space)
-        return {
-            key: found[key] if key in found else sampler.sample_independent(study, trial, key, one)
-            for key, one in search_space.items()
-        }
-
-    def _seed(self, trial: FrozenTrial, purpose: str | int) -> int:
-        whole = derived_seed(self.seed, "sweep", self.space.method, trial.number, purpose)
-        return whole % 2**32
-
-
 def pruner(sweep: SweepRecipe, epochs: int) -> BasePruner:
     """Return what ends trials below the median of the others, after a third of the epochs."""
-    return MedianPruner(RANDOM_TRIALS, epochs // 3) if sweep.pruning else NopPruner()
+    return MedianPruner(SPREAD_TRIALS, epochs // 3) if sweep.pruning else NopPruner()
 
 
 class JournalLock(JournalFileSymlinkLock):

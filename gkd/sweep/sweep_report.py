@@ -128,7 +128,10 @@ def _protocol(outcome: Outcome) -> list[tuple[str, str]]:
         ("seeds of the search", ", ".join(map(str, outcome.seeds))),
         ("seeds of the verdict", ", ".join(map(str, outcome.file.recipe.seeds))),
         ("test data", "not looked at"),
-        ("search", f"TPE, seed {sweep.seed}; the first trial has the recipe's own values"),
+        (
+            "search",
+            f"Gaussian process, seed {sweep.seed}; the first trial has the recipe's own values",
+        ),
         ("pruning", "below the median, after a third of the epochs" if sweep.pruning else "none"),
         *((key, text) for key, text in _domains(outcome).items()),
     ]
