@@ -35,7 +35,7 @@ class LearnedMaps(AbstractLoss):
         """Make the maps for these widths; those that exist are kept, with what they learned."""
         if self.maps is not None:
             return
-        ours, theirs = self._features(student, teacher)
+        ours, theirs = self.features(student, teacher)
         self.widths = (ours.shape[1], theirs.shape[1])
         self.maps = self.make_maps(*self.widths).to(ours)
 
@@ -45,7 +45,7 @@ class LearnedMaps(AbstractLoss):
         Raises:
             ParameterError: there are no maps yet, or for other widths.
         """
-        ours, theirs = self._features(student, teacher)
+        ours, theirs = self.features(student, teacher)
         if self.maps is None:
             raise ParameterError(
                 f"{self.name}: the maps do not exist yet; call build(student, teacher), or the "
@@ -58,7 +58,8 @@ class LearnedMaps(AbstractLoss):
             )
         return ours, theirs, self.maps
 
-    def _features(self, student: View, teacher: View) -> tuple[Tensor, Tensor]:
+    def features(self, student: View, teacher: View) -> tuple[Tensor, Tensor]:
+        """Return the features of both views, the teacher's detached, of whatever widths."""
         return paired_features(
             student.require_features(self.name), teacher.require_features(self.name), self.name
         )
