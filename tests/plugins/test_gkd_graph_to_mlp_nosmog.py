@@ -101,7 +101,7 @@ def test_changed_inputs_of_plain_loops():
 
 
 def test_recorded_value_of_the_authors_ascent():
-    # train_and_eval.py at 7f8ef63e955341f19e81107d1fc6e24f7e5763e3, from the same draws, in float64.
+    # train_and_eval.py at 7f8ef63e955341f19e81107d1fc6e24f7e5763e3, in float64, from equal draws.
     student, teacher = views()
     loss = built(similarity=0.0, adversarial=1.0, epsilon=0.3)
     values = loss(student, teacher, step=step_of(student))

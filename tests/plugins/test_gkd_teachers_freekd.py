@@ -78,6 +78,27 @@ def test_the_gradient_is_that_of_the_chosen_divergences():
     torch.testing.assert_close(leaf.grad[:3], expected[:3])
 
 
+def test_several_labels_of_plain_loops():
+    labels = torch.tensor([[1.0, 0, 1], [0, float("nan"), 1], [float("nan")] * 3, [1, 1, 0]])
+    expected = []
+    for s, t, y in zip(ONE.tolist(), OTHER.tolist(), labels.tolist(), strict=True):
+        known = [c for c in range(3) if not math.isnan(y[c])]
+        errors = [
+            sum(math.log(1 + math.exp(-z[c] if y[c] else z[c])) for c in known) for z in (s, t)
+        ]
+        p, q = ([1 / (1 + math.exp(-z)) for z in row] for row in (s, t))
+        each = [
+            b * math.log(b / a) + (1 - b) * math.log((1 - b) / (1 - a))
+            for a, b in zip(p, q, strict=True)
+        ]
+        expected.append(sum(each) / 3 if errors[1] < errors[0] else 0.0)
+    one, other = View(logits=ONE), View(logits=OTHER)
+    values = FreeKD(task="multi-label")(one, other, step=Step.of(one, labels=labels))
+    assert values.tolist() == pytest.approx(expected, rel=1e-9)
+    assert any(expected)
+    assert not all(expected[:2] + expected[3:])
+
+
 def test_labels_that_are_left_out_choose_nothing():
     one, other = View(logits=ONE), View(logits=OTHER)
     for labels in (torch.full((4,), -1), torch.full((4, 1), float("nan"))):
@@ -110,5 +131,7 @@ def test_what_does_not_fit_is_said():
         FreeKD()(one, one, step=Step.of(one))
     with pytest.raises(ParameterError, match=r"a class number for each of 4 rows .* \[4, 3\]"):
         FreeKD()(one, one, step=Step.of(one, labels=torch.zeros(4, 3)))
-    with pytest.raises(ParameterError, match="freekd: outputs of this task are sigmoid"):
-        FreeKD(task="multi-label")
+    with pytest.raises(ParameterError, match=r"of the shape of the logits, \[4, 3\], got \[4, 1\]"):
+        FreeKD(task="multi-label")(one, one, step=Step.of(one, labels=torch.zeros(4)))
+    with pytest.raises(ParameterError, match="freekd: outputs of this task are gaussian"):
+        FreeKD(task="regression")
