@@ -25,6 +25,10 @@ class FSP(AbstractLoss):
     B is the number of samples in the batch; those without nodes are left out. Memory is
     O(N·F + B·F²): there is never a node by node matrix.
 
+    When:
+        How a teacher gets from one layer to the next is worth more than what it has in either, and
+        widths are equal.
+
     Args:
         reduction: over the entries of a matrix: "sum" as printed, or "mean".
 
@@ -57,6 +61,7 @@ class FSP(AbstractLoss):
         2017,
         "https://openaccess.thecvf.com/content_cvpr_2017/html/Yim_A_Gift_From_CVPR_2017_paper.html",
     )
+    parity = ("HobbitLong/RepDistiller",)
     different_widths = False
 
     @validated

@@ -37,6 +37,9 @@ class ReviewKD(AbstractLoss):
 
     The layers' maps are learned with the student: :meth:`build` creates them from the first batch.
 
+    When:
+        Both networks have several layers worth comparing, and memory for maps of each.
+
     Args:
         hops: scales between node and sample: averages over a node and its neighbours, of these
             again, and so on.
@@ -77,6 +80,7 @@ class ReviewKD(AbstractLoss):
         2021,
         "https://arxiv.org/abs/2104.09044",
     )
+    parity = ("megvii-research/mdistiller",)
     zero_at_equality = False  # the maps do not begin as the identity
     example_parameters: tuple[Mapping[str, Any], ...] = ({}, {"hops": 0, "width": 4})
     stages: nn.ModuleList | None
