@@ -116,11 +116,25 @@ def drawn_rows(
         most: how many rows are taken; None for all.
         generator: that draws, as a loss's step has it; not used where all are taken.
     """
-    if most is None or len(student) <= most:
-        return student, teacher
-    order = torch.randperm(len(student), generator=generator, device=generator.device)
-    rows = order[:most].to(student.device)
-    return student[rows], teacher[rows]
+    rows = drawn_places(len(student), most, generator)
+    return (student, teacher) if rows is None else (student[rows], teacher[rows])
+
+
+def drawn_places(count: int, most: int | None, generator: torch.Generator) -> Tensor | None:
+    """Return which rows are drawn, ascending, on the device of the generator; None for all.
+
+    Args:
+        count: how many rows there are.
+        most: how many are taken; None for all.
+        generator: that draws, as a loss's step has it; not used where all are taken.
+
+    >>> drawn_places(9, 3, torch.Generator().manual_seed(0))
+    tensor([0, 2, 8])
+    """
+    if most is None or count <= most:
+        return None
+    order = torch.randperm(count, generator=generator, device=generator.device)
+    return order[:most].sort().values
 
 
 def directions(features: Tensor, dim: int) -> Tensor:

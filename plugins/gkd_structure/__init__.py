@@ -11,7 +11,9 @@ def gkd_losses() -> Mapping[str, str]:
     return {
         "ff-g2m-high": "gkd_structure.ff_g2m_high:FFG2MHigh",
         "ff-g2m-low": "gkd_structure.ff_g2m_low:FFG2MLow",
+        "heat-kernel": "gkd_structure.heat_kernel:HeatKernel",
         "hgmd": "gkd_structure.hgmd:HGMD",
+        "learned-heat-kernel": "gkd_structure.learned_heat_kernel:LearnedHeatKernel",
     }
 
 
