@@ -199,9 +199,14 @@ class VQGraph(AbstractLoss):
 def distances(rows: Tensor, codebook: Tensor) -> Tensor:
     """Euclidean distances, ``[n, K]``; the gradient of a distance of 0 is taken as 0.
 
-    Not by products of the two, whose difference has no digits left for what is near.
-
     >>> distances(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
     tensor([[5.]])
     """
-    return torch.cdist(rows, codebook, compute_mode="donot_use_mm_for_euclid_dist")
+    # By products, in double precision: the difference of large squares leaves no digits of what is
+    # near in single, and differences themselves take features for every pair.
+    x, e = rows.double(), codebook.double()
+    squares = torch.addmm(e.square().sum(dim=1), x, e.T, alpha=-2)
+    squares = squares + x.square().sum(dim=1, keepdim=True)
+    apart = squares > 0
+    roots = torch.where(apart, squares, 1).sqrt()
+    return torch.where(apart, roots, 0).to(rows.dtype)

@@ -1,6 +1,6 @@
 """What LLP compares: scores of each node with nodes nearby and anywhere."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -15,6 +15,7 @@ from gkd.functional.walks import random_walks
 Walks = PositiveInt
 Hops = PositiveInt
 Distant = Annotated[NonNegativeInt, Field(le=100)]
+ScoredBy = Literal["embeddings", "network"]
 
 
 class Scores(NamedTuple):
@@ -37,10 +38,14 @@ class Contexts:
         walks: walks from each node.
         hops: length of a walk, each step of which gives a node.
         distant: nodes from anywhere in the same graph for each that walks give.
+        scores: who scores pairs: the products of embeddings, or each network by its own head.
     """
 
-    def __init__(self, loss: str, walks: int, hops: int, distant: int) -> None:
+    def __init__(
+        self, loss: str, walks: int, hops: int, distant: int, scores: ScoredBy = "embeddings"
+    ) -> None:
         self.loss, self.walks, self.hops, self.distant = loss, walks, hops, distant
+        self.scored_by = scores
 
     @property
     def size(self) -> int:
@@ -64,6 +69,13 @@ class Contexts:
         pointer = sample_pointer(student.batch, teacher.batch, ours, self.loss)
         context = self._drawn(graph, pointer, step.generator)
         nodes = torch.arange(len(ours), device=ours.device)
+        if self.scored_by == "network":
+            pairs = torch.stack([nodes[:, None].expand_as(context), context]).flatten(1)
+            teacher_name = step.teachers[0] if step.teachers else "teacher"
+            student_scores = self._of_network("student", pairs, step)
+            with torch.no_grad():
+                teacher_scores = self._of_network(teacher_name, pairs, step)
+            return Scores(student_scores.view_as(context), teacher_scores.view_as(context))
         with torch.autocast(ours.device.type, enabled=False):
             student_scores, teacher_scores = (
                 pair_dots(z, nodes, context).sigmoid() for z in (ours, theirs)
@@ -83,6 +95,20 @@ class Contexts:
         anywhere = first + (share * size).long().minimum(size - 1)
         return torch.cat([nearby, anywhere], dim=1)
 
+    def _of_network(self, name: str, pairs: Tensor, step: Step) -> Tensor:
+        """Link probabilities by a network's own head, ``[P]``."""
+        logits = step.logits(name, edge_label_index=pairs)
+        if logits.numel() != pairs.shape[1]:
+            raise ParameterError(
+                f'{self.loss}: scores="network" needs networks that score the pairs of '
+                f"edge_label_index, but for {pairs.shape[1]} of them the {name} gave logits of "
+                f'shape {list(logits.shape)}; for embeddings of nodes take scores="embeddings"'
+            )
+        return logits.flatten().to(torch.promote_types(logits.dtype, torch.float32)).sigmoid()
+
     def describe(self) -> str:
         """Return the hyper-parameters, for ``print``."""
-        return f"walks={self.walks}, hops={self.hops}, distant={self.distant}"
+        return (
+            f"walks={self.walks}, hops={self.hops}, distant={self.distant}, "
+            f"scores={self.scored_by!r}"
+        )

@@ -11,7 +11,7 @@ from torch import Tensor
 from gkd import AbstractLoss, Paper, Step, View
 from gkd.errors import validated
 from gkd.functional.logit_divergences import categorical_divergence
-from gkd_links.contexts import Contexts, Distant, Hops, Walks
+from gkd_links.contexts import Contexts, Distant, Hops, ScoredBy, Walks
 
 
 class LLPD(AbstractLoss):
@@ -25,12 +25,16 @@ class LLPD(AbstractLoss):
         p_{i} = \operatorname*{softmax}_{j \in C(i)} y_{ij} / \tau
 
     Features are embeddings whose products score links, as in the task ``link-prediction``: taps of
-    the last layers. Their widths may differ. No features are gathered for pairs.
+    the last layers. Their widths may differ. No features are gathered for pairs. Networks with a
+    head that scores pairs run once more, on those of the contexts; the taps then say which nodes
+    there are.
 
     Args:
         walks: walks from each node.
         hops: length of a walk, each step of which gives a node.
         distant: nodes from anywhere for each that walks give.
+        scores: ``"embeddings"``, the products of features; ``"network"``, what each network says of
+            the pairs, given as ``edge_label_index``, by a head of its own.
         temperature: τ, in units of the scores, which lie between 0 and 1.
 
     Shapes:
@@ -42,8 +46,9 @@ class LLPD(AbstractLoss):
 
     Source:
         Section 4.2, with the contexts of the authors' code (snap-research/
-        linkless-link-prediction): 3 walks of 2 hops, 1 distant node for each, τ = 1. There a score
-        may also be that of a perceptron on the product of the two embeddings.
+        linkless-link-prediction): 3 walks of 2 hops, 1 distant node for each, τ = 1. Its networks
+        score a pair by a perceptron on the product of the two embeddings: a head, with
+        ``scores="network"``.
 
     When:
         A student without a graph that predicts links, together with ``llp-r`` and the labels' loss.
@@ -74,10 +79,11 @@ class LLPD(AbstractLoss):
         walks: Walks = 3,
         hops: Hops = 2,
         distant: Distant = 1,
+        scores: ScoredBy = "embeddings",
         temperature: Annotated[FiniteFloat, Field(gt=0)] = 1.0,
     ) -> None:
         super().__init__()
-        self.contexts = Contexts("llp-d", walks, hops, distant)
+        self.contexts = Contexts("llp-d", walks, hops, distant, scores)
         self.temperature = temperature
 
     def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:

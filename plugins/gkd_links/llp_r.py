@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gkd import AbstractLoss, Paper, Step, View
 from gkd.errors import ParameterError, validated
-from gkd_links.contexts import Contexts, Distant, Hops, Walks
+from gkd_links.contexts import Contexts, Distant, Hops, ScoredBy, Walks
 
 _PAIRS = 2**20  # at a time: 8 MB in float64
 
@@ -35,6 +35,8 @@ class LLPR(AbstractLoss):
         walks: walks from each node.
         hops: length of a walk, each step of which gives a node.
         distant: nodes from anywhere for each that walks give.
+        scores: ``"embeddings"``, the products of features; ``"network"``, what each network says of
+            the pairs, given as ``edge_label_index``, by a head of its own.
         margin: δ, in units of the scores, which lie between 0 and 1.
 
     Shapes:
@@ -79,10 +81,11 @@ class LLPR(AbstractLoss):
         walks: Walks = 3,
         hops: Hops = 2,
         distant: Distant = 1,
+        scores: ScoredBy = "embeddings",
         margin: Annotated[FiniteFloat, Field(ge=0, lt=1)] = 0.1,
     ) -> None:
         super().__init__()
-        self.contexts = Contexts("llp-r", walks, hops, distant)
+        self.contexts = Contexts("llp-r", walks, hops, distant, scores)
         if self.contexts.size < 2:
             raise ParameterError(
                 "llp-r: a context of one node has nothing to rank: take more walks, hops or "

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from distiller_problems import SAME_TAPS, Network, batch_of, distiller_of
+from torch import nn
 
 import gkd
 from gkd import Graph, Step, View
@@ -106,6 +107,50 @@ def test_beside_a_task_of_links(name):
     assert student.layers[0].weight.grad.abs().sum() > 0
 
 
+class Scorer(nn.Module):
+    """Scores pairs by a perceptron on the product of their embeddings."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.encoder = nn.Linear(5, width)
+        self.head = nn.Sequential(nn.Linear(width, 4), nn.ReLU(), nn.Linear(4, 1))
+
+    def forward(self, x, edge_label_index):
+        z = self.encoder(x)
+        return self.head(z[edge_label_index[0]] * z[edge_label_index[1]])
+
+
+@pytest.mark.parametrize("name", ["llp-d", "llp-r"])
+def test_networks_with_heads_score_pairs_by_them(name):
+    batch = batch_of()
+    batch.edge_label_index, batch.edge_label = torch.tensor([[0, 1], [2, 5]]), torch.ones(2)
+    student, teacher = Scorer(4), Scorer(6)
+    taps = {"student": "encoder", "teacher": "encoder"}
+    params = {"scores": "network", "walks": 1, "hops": 2, "distant": 0}
+    distiller = gkd.Distiller(
+        teacher,
+        student,
+        [gkd.Term(name, params=params, **taps)],
+        task={"name": "link-prediction", "outputs": "scores"},
+        inputs=["x", "edge_label_index"],
+    )
+    value = distiller(batch).terms[name]
+    # Each node has one neighbour: its context is known.
+    source = batch.edge_index[0][batch.edge_index[1].argsort()]
+    context = torch.stack([source, source[source]], 1)
+    pairs = torch.stack([torch.arange(6)[:, None].expand(6, 2), context]).flatten(1)
+    ours, theirs = (net(batch.x, pairs).view(6, 2).sigmoid() for net in (student, teacher))
+    if name == "llp-d":
+        expected = (theirs.softmax(1) * (theirs.log_softmax(1) - ours.log_softmax(1))).sum(1)
+    else:
+        gap = theirs[:, 0] - theirs[:, 1]
+        order = (gap > 0.1).float() - (gap < -0.1).float()
+        expected = (0.1 - order * (ours[:, 0] - ours[:, 1])).relu()
+    torch.testing.assert_close(value, expected.mean())
+    value.backward()
+    assert student.encoder.weight.grad is not None
+
+
 def test_what_is_missing_or_does_not_fit_is_said():
     step = Step.of(STUDENT)
     with pytest.raises(ParameterError, match="llp-d compares features"):
@@ -114,6 +159,9 @@ def test_what_is_missing_or_does_not_fit_is_said():
         LLPR()(View(features=STUDENT.features), TEACHER, step=step)
     with pytest.raises(ParameterError, match="is not over the 8 rows of the features"):
         LLPD()(View(features=STUDENT.features, graph=Graph(EDGES, 9)), TEACHER, step=step)
+    wrong = Step.of(STUDENT, logits=lambda name, /, **pairs: torch.zeros(8, 3))
+    with pytest.raises(ParameterError, match=r"for 96 of them the student gave logits of shape"):
+        LLPD(scores="network")(STUDENT, TEACHER, step=wrong)
     with pytest.raises(ParameterError, match="a context of one node has nothing to rank"):
         LLPR(walks=1, hops=1, distant=0)
     with pytest.raises(ParameterError, match="'margin' must be"):
