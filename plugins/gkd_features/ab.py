@@ -43,9 +43,10 @@ class AB(LearnedMaps):
             widths than those built for.
 
     Source:
-        Equation 4, with μ = 1 and the connector of the authors' code (bhheo/AB_distillation), which
-        does without where widths are equal. HobbitLong/RepDistiller multiplies the loss by 3/1000,
-        and halves it with each layer before the last.
+        The paper's loss with a margin, with μ = 1 and the connector of the authors' code
+        (bhheo/AB_distillation), which does without where widths are equal. That code and
+        HobbitLong/RepDistiller multiply the loss by 3/1000, and halve it with each layer before
+        the last.
 
     Example:
         >>> student = View(features=torch.randn(5, 3, requires_grad=True))

@@ -57,9 +57,9 @@ class CC(LearnedMaps):
             of other widths than those built for.
 
     Source:
-        Equations 5 and 10, with γ = 0.4 and P = 2 as there. ``squared=False`` is what
-        yoshitomo-matsubara/torchdistill has, which leaves it to the network that vectors are of
-        unit length.
+        Section 3: the loss and its Gaussian kernel, with γ = 0.4 and P = 2 as there.
+        ``squared=False`` is what yoshitomo-matsubara/torchdistill has, which leaves it to the
+        network that vectors are of unit length.
 
     Example:
         >>> student = View(features=torch.tensor([[1.0, 0.0], [0.0, 1.0]]))

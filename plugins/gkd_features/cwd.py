@@ -43,7 +43,8 @@ class CWD(AbstractLoss):
             widths, or an unusable batch vector.
 
     Source:
-        Equation 4, with T = 4 as there. Logits can be compared so, too, by a tap on their layer.
+        Section 3, of channels as distributions; the value is that of open-mmlab/mmrazor. Logits can
+        be compared so, too, by a tap on their layer.
 
     Example:
         >>> student = View(features=torch.tensor([[0.0], [0.0]]))

@@ -4,7 +4,7 @@ NeurIPS 2018, https://arxiv.org/abs/1802.04977.
 """
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, FiniteFloat
@@ -24,7 +24,7 @@ class FT(LearnedMaps):
 
     .. math:: \frac{1}{NK} \sum_i \Big\| \frac{R(s_i)}{\| R(s_i) \|_2} -
         \frac{P(t_i)}{\| P(t_i) \|_2} \Big\|_1 +
-        \frac{1}{NF} \sum_i \| D(P(t_i)) - t_i \|_1
+        \frac{1}{NF} \sum_i \| D(P(t_i)) - t_i \|_2^2
 
     No gradient of the first part reaches the paraphraser, none of the second the student. The paper
     has the paraphraser learn first, by itself: here both learn at once, each by its own part, and
@@ -35,6 +35,7 @@ class FT(LearnedMaps):
 
     Args:
         rate: K / F, factors for each of the teacher's channels.
+        variant: ``"paper"``; ``"code"`` has the absolute error of what is rebuilt, not the square.
         per_row: return the value of each node in place of their mean.
 
     Shapes:
@@ -46,10 +47,10 @@ class FT(LearnedMaps):
             widths than those built for.
 
     Source:
-        Equations 1 to 3, with p = 1, k = 0.5 and networks of three layers, slope 0.1 below 0, as in
-        the authors' code (Jangho-Kim/Factor-Transfer-pytorch), where the weight is 500 and both
-        parts are means as here. Their layers are convolutions of 3 × 3 pixels, and a factor is
-        scaled over all of an image: here a node is what an image is there, of one pixel.
+        Section 3, with p = 1, k = 0.5, and networks of three layers, with a slope of 0.1 below 0,
+        and means in place of sums, as in the authors' code (Jangho-Kim/Factor-Transfer-pytorch),
+        where the weight is 500. Its layers are convolutions of 3 × 3 pixels, and a factor is scaled
+        over all of an image: here a node is what an image is there, of one pixel.
 
     Example:
         >>> student = View(features=torch.randn(5, 3, requires_grad=True))
@@ -75,10 +76,11 @@ class FT(LearnedMaps):
     def __init__(
         self,
         rate: Annotated[FiniteFloat, Field(gt=0)] = 0.5,
+        variant: Literal["paper", "code"] = "paper",
         per_row: bool = False,
     ) -> None:
         super().__init__()
-        self.rate, self.per_row = rate, per_row
+        self.rate, self.variant, self.per_row = rate, variant, per_row
 
     def make_maps(self, ours: int, theirs: int) -> nn.ModuleDict:
         """Return translator, paraphraser and its decoder."""
@@ -100,12 +102,14 @@ class FT(LearnedMaps):
             rebuilt = maps["decoder"](aim)
         given, aim, rebuilt = (z.to(theirs.dtype) for z in (given, aim.detach(), rebuilt))
         gap = directions(given, dim=1) - directions(aim, dim=1)
-        value: Tensor = gap.abs().mean(dim=1) + (rebuilt - theirs).abs().mean(dim=1)
+        error = rebuilt - theirs
+        error = error.square() if self.variant == "paper" else error.abs()
+        value: Tensor = gap.abs().mean(dim=1) + error.mean(dim=1)
         return value if self.per_row else value.sum() / max(len(value), 1)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""
-        return f"rate={self.rate}"
+        return f"rate={self.rate}, variant={self.variant!r}"
 
 
 def _layers(*widths: int) -> nn.Sequential:

@@ -36,7 +36,7 @@ class PKD(AbstractLoss):
             widths.
 
     Source:
-        Equations 2 to 5. The code (open-mmlab/mmrazor) divides by N - 1 in the variance: its value
+        Section 3. The code (open-mmlab/mmrazor) divides by N - 1 in the variance: its value
         is this one multiplied by (N - 1) / N.
 
     Example:

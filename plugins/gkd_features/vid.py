@@ -47,9 +47,9 @@ class VID(LearnedMaps):
             widths than those built for.
 
     Source:
-        Equations 5 and 6, without the constant; with the mean over channels, as in
-        HobbitLong/RepDistiller, in place of the sum, which is F times as large. There, too,
-        variances are softplus of what is learned, plus 1e-5, and begin at 5.
+        The paper's Gaussian model of the teacher's features, without the constant; with the mean
+        over channels, as in HobbitLong/RepDistiller, in place of the sum, which is F times as
+        large. There, too, variances are softplus of what is learned, plus 1e-5, and begin at 5.
 
     Example:
         >>> student = View(features=torch.randn(5, 3, requires_grad=True))

@@ -82,9 +82,12 @@ def unit(row):
     return [z / length for z in row]
 
 
+@pytest.mark.parametrize(("variant", "power"), [("paper", 2), ("code", 1)])
 @pytest.mark.parametrize(("rate", "factors"), [(0.5, 2), (0.1, 1), (1.5, 6)])
-def test_ft_is_the_distance_of_unit_factors_and_of_what_is_rebuilt(views, rate, factors):
-    loss = built(FT(rate=rate), views)
+def test_ft_is_the_distance_of_unit_factors_and_of_what_is_rebuilt(
+    views, rate, factors, variant, power
+):
+    loss = built(FT(rate=rate, variant=variant), views)
     expected = 0.0
     for ours, theirs in rows_of(views):
         given = through(loss.maps["translator"], ours, 0.1)
@@ -93,7 +96,7 @@ def test_ft_is_the_distance_of_unit_factors_and_of_what_is_rebuilt(views, rate, 
         rebuilt = through(loss.maps["decoder"], aim, 0.1)
         pairs = zip(unit(given), unit(aim), strict=True)
         expected += sum(abs(a - b) for a, b in pairs) / factors
-        expected += sum(abs(a - b) for a, b in zip(rebuilt, theirs, strict=True)) / WIDE
+        expected += sum(abs(a - b) ** power for a, b in zip(rebuilt, theirs, strict=True)) / WIDE
     assert loss(*views).item() == pytest.approx(expected / NODES, rel=1e-10)
 
 
