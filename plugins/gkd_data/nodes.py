@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from gkd import DataError, Sample
+from gkd import DataError, Graph, Sample
 from gkd.errors import validated
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.links import component_of_each, edges_among
 from gkd_data.node_files import NodeFile, read_node_file
 from gkd_data.node_splits import drawn_split, held_out, official_split
+from gkd_data.positions import neighbour_means, walk_positions
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -52,6 +53,9 @@ class Nodes(InMemoryDataset):
         normalise: divide the features of each node by the sum of their absolute values.
         train_per_class: nodes of each class to train on, where there are no official splits.
         validation_per_class: nodes of each class to validate on, there.
+        positions: how many numbers to append to the features of each node that say where it is in
+            the graph, alike for nodes that random walks meet together, as NOSMOG gives them to its
+            students. A node that the training graph lacks gets the mean of its neighbours there.
         metric: that networks are selected and compared by; by default the area under the ROC curve
             of two classes, the accuracy of more.
 
@@ -78,6 +82,7 @@ class Nodes(InMemoryDataset):
         normalise: bool = False,
         train_per_class: PositiveInt = 20,
         validation_per_class: PositiveInt = 30,
+        positions: NonNegativeInt = 0,
         metric: Literal["accuracy", "mean_class_accuracy", "roc_auc", "average_precision"]
         | None = None,
     ) -> None:
@@ -93,7 +98,8 @@ class Nodes(InMemoryDataset):
         self._name, self._file, self._nodes = path.stem, found, everything
         self._setting, self._held_out_share = setting, held_out_share
         self._per_class = train_per_class, validation_per_class
-        self.num_features = found.features.shape[1]
+        self._positions = positions
+        self.num_features = found.features.shape[1] + positions
         self.num_classes = int(found.labels.max()) + 1
         # Of two classes one is often rare, as mines are: accuracy would praise who never finds one.
         usual = "roc_auc" if self.num_classes == 2 else "accuracy"
@@ -121,7 +127,8 @@ class Nodes(InMemoryDataset):
                 raise DataError(f"{file.where}: split {split} has no node for {name}")
         name = f"{self._name}-{split}"
         if self._setting == "transductive":
-            self.train = self.validation = self.test = [_sample(name, file, nodes, parts)]
+            whole = _sample(name, self._with_positions(nodes), nodes, parts)
+            self.train = self.validation = self.test = [whole]
             return
         hidden = held_out(parts["test"], split, self._held_out_share)
         if not hidden.any() or not (parts["test"] & ~hidden).any():
@@ -130,6 +137,7 @@ class Nodes(InMemoryDataset):
                 f"share {self._held_out_share}"
             )
         seen = {**parts, "test": parts["test"] & ~hidden}
+        file = self._with_positions(nodes & ~hidden)
         observed = _sample(f"{name}-observed", file, nodes & ~hidden, seen)
         # Of the whole graph only the hidden nodes test: the others are scored without them.
         complete = _sample(name, file, nodes, {**parts, "test": hidden})
@@ -138,6 +146,19 @@ class Nodes(InMemoryDataset):
         if self._setting == "production":
             self.test = [observed, complete]
             self.test_parts = {"observed": [observed], "unseen": [complete]}
+
+    def _with_positions(self, observed: np.ndarray) -> NodeFile:
+        """Return the file with the positions of nodes, in the graph of those observed."""
+        file, kept = self._file, torch.from_numpy(observed)
+        if not self._positions:
+            return file
+        graph = Graph(torch.from_numpy(edges_among(file.edges, observed)), int(kept.sum()))
+        found = torch.zeros(len(kept), self._positions, dtype=torch.float64)
+        found[kept] = walk_positions(graph, self._positions)
+        everywhere = Graph(torch.from_numpy(file.edges), len(kept))
+        found = neighbour_means(found, kept, everywhere)
+        features = np.concatenate([file.features, found.numpy()], axis=1)
+        return replace(file, features=features.astype(file.features.dtype))
 
 
 def _sample(id: str, file: NodeFile, kept: np.ndarray, parts: dict[str, np.ndarray]) -> Sample:
