@@ -35,10 +35,11 @@ from gkd.sweep.study import (
 )
 from gkd.sweep.sweep_directory import SweepDirectory
 from gkd.sweep.trial_progress import progress_line
+from gkd.training.cache_policy import FOLDER as TEACHER_CACHE
 from gkd.training.epoch_log import EpochLog
 from gkd.training.failures import ProcessDied, explained
 from gkd.training.network_training import SUMMARY, Identity
-from gkd.training.networks import Job, Networks
+from gkd.training.networks import Job, KeptTeacher, Networks
 from gkd.training.run_lock import locked
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -69,6 +70,7 @@ class Trials(Networks):
     """
 
     tested: bool = False
+    _kept: dict[int | None, KeptTeacher] = field(default_factory=dict, init=False, repr=False)
     _begun: dict[str, "optuna.Study"] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -275,6 +277,7 @@ class Trials(Networks):
             Console(quiet=True, force_terminal=False),
             tested=False,
             callbacks=[watch],
+            teachers=self._kept,
         )
         networks.experiment = self.experiment.with_methods_of(file)
         return networks, watch
@@ -284,8 +287,14 @@ class Trials(Networks):
         folder = self.sweep_directory.trial(method, number).folder
         for file in [*folder.rglob("*.ckpt"), *folder.rglob("*.safetensors")]:
             file.unlink(missing_ok=True)
-        for place in folder.glob("teacher-cache"):
+        for place in folder.glob(TEACHER_CACHE):
             shutil.rmtree(place, ignore_errors=True)
+        # Targets of other trials' kernels take room, too: where memory was too small, the next one
+        # begins anew.
+        for cache in (teacher.cache for teacher in self._kept.values()):
+            if cache is not None and cache.folder is not None and cache.num_bytes_in_files:
+                cache.clear()
+                shutil.rmtree(cache.folder, ignore_errors=True)
 
 
 class Watch(Callback):

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback
 from rich.console import Console
 from torch import nn
 
+from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import DataError
 from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.scores import Scores
@@ -52,6 +53,14 @@ class Job:
 
 
 @dataclass
+class KeptTeacher:
+    """A teacher, once it is loaded, and what it says of the training samples."""
+
+    cache: TeacherCache | None
+    network: nn.Module | None = None
+
+
+@dataclass
 class Networks:
     """The networks of a run, each of which can be trained once its teacher is.
 
@@ -64,6 +73,8 @@ class Networks:
         first_process: whether this process writes the folder and tells the user what happens.
         tested: whether the test split is touched, and networks are scored on it.
         callbacks: further ones of Lightning, for every network.
+        teachers: by seed, what is kept of teachers for networks that follow, also those of other
+            instances; None where a seed's goes with the next one's.
     """
 
     file: RecipeFile
@@ -74,6 +85,7 @@ class Networks:
     first_process: bool = True
     tested: bool = True
     callbacks: Sequence[Callback] = ()
+    teachers: dict[int | None, KeptTeacher] | None = None
     _shared: "_Shared | None" = field(default=None, init=False, repr=False)
 
     @cached_property
@@ -182,19 +194,24 @@ class Networks:
         """Return what the networks of a seed share; only the last seed's is kept."""
         if self._shared is None or self._shared.seed not in (None, seed):
             experiment = self.experiment.for_seed(seed)
-            own = experiment is not self.experiment
+            own = seed if experiment is not self.experiment else None
+            teacher = None if self.teachers is None else self.teachers.get(own)
+            if teacher is None:
+                teacher = KeptTeacher(experiment.cache_policy.cache(self.directory.folder))
+            if self.teachers is not None:
+                self.teachers[own] = teacher
             context = RunContext(
                 experiment.dataset,
                 self.devices,
                 self.file.recipe.precision,
                 self.console,
                 self.host.notify,
-                experiment.cache_policy.cache(self.directory.folder),
+                teacher.cache,
                 experiment.feature_space(),
                 self.tested,
                 self.callbacks,
             )
-            self._shared = _Shared(seed if own else None, experiment, context)
+            self._shared = _Shared(own, experiment, context, teacher)
         return self._shared
 
     def _train_teacher(self, job: Job) -> None:
@@ -229,12 +246,13 @@ class Networks:
         method = self._method(job)
         shared, device = self._of_seed(job.seed), self.devices.torch_device
         experiment, context = shared.experiment, shared.context
-        if job.teacher is not None and shared.teacher is None:
-            shared.teacher = experiment.teacher()
-            load_weights(shared.teacher, self.folder(job.teacher) / WEIGHTS)
+        teacher = shared.teacher
+        if job.teacher is not None and teacher.network is None:
+            teacher.network = experiment.teacher()
+            load_weights(teacher.network, self.folder(job.teacher) / WEIGHTS)
         student = experiment.student(job.seed, method).to(device)
         peers = experiment.peers(job.seed, method)
-        distiller = experiment.distiller(method, student, shared.teacher, peers, context.cache)
+        distiller = experiment.distiller(method, student, teacher.network, peers, context.cache)
         distiller.to(device)
         experiment.prepare(distiller, job.seed, device)
         if distiller.teachers:
@@ -262,4 +280,4 @@ class _Shared:
     seed: int | None
     experiment: Experiment
     context: RunContext
-    teacher: nn.Module | None = None
+    teacher: KeptTeacher

@@ -1,38 +1,55 @@
-"""Whether a sweep finds what a full grid finds, with a third of its runs: on the recipe beside it.
+"""Whether a sweep finds the best point of a full grid with a third of its trials.
 
-    python results/sweep/compare.py FOLDER
+    python results/sweep/compare.py shapes FOLDER
+    python results/sweep/compare.py cora FOLDER dataset.file=DATA/cora.npz
+    python results/sweep/compare.py cora
 
-The grid is the space of ``communities.toml``: every point of it, none pruned. The sweeps have the
-ranges that it lies in, a third of its runs, and two seeds of the search; they prune. All look at
-validation data alone, with the same seeds of training and the same teacher. FOLDER gets their
-folders, which are gone on with where they are there; ``table.md`` is written beside this file.
+A grid is the space of a recipe beside this file: every point of it, trained without pruning, by
+``gkd sweep`` in FOLDER, which is gone on with where it is there. Its values are written to
+``NAME.json``. What a search would see of them is then known without training: searches of many
+seeds are replayed on these values, each with a third of the grid's trials, and ``NAME.md`` says how
+often they come to the best point. Without a FOLDER they are replayed on the values that are there.
+With one, a further sweep of as many trials trains, and prunes, by itself. All look at validation
+data alone, with the same seeds of training and the same teacher.
 """
 
+import json
+import random
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
+import optuna
 import torch
 from rich.console import Console
 
+from gkd.evaluation.metric import Metric
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.report.formats import difference, metric_heading, metric_value
-from gkd.sweep.outcome import Outcome
+from gkd.report.outputs import markdown_table
+from gkd.report.table import Table
+from gkd.sweep.outcome import MethodOutcome, Outcome
+from gkd.sweep.sampler import Sampler
+from gkd.sweep.space import Space, spaces
+from gkd.sweep.study import suggest, values_of
 from gkd.sweep.sweep_report import write_outcome
 from gkd.sweep.sweep_run import open_sweep
 from gkd.training.devices import Devices
 from gkd.training.executor import Serial
 
 HERE = Path(__file__).parent
-RANGES = ("training.learning_rate=0.001..0.1 log", "methods.lsp.terms.0.weight=0.1..1000 log")
-METHOD = "lsp"
-SEARCHES = range(2)
+SEARCHES = range(50)
+RANDOM_SEARCHES = range(10_000)
 
 
-def sweep(folder: Path, settings: list[str], space: tuple[str, ...] = ()) -> Outcome:
-    """Search, or go on to."""
+def swept(name: str, folder: Path, settings: Sequence[str]) -> Outcome:
+    """Sweep the recipe, or go on to."""
     run = open_sweep(
-        read_recipe(HERE / "communities.toml", settings, space),
+        read_recipe(HERE / f"{name}.toml", settings),
         create_host(),
         Devices("cpu"),
         Console(),
@@ -45,50 +62,100 @@ def sweep(folder: Path, settings: list[str], space: tuple[str, ...] = ()) -> Out
     return found
 
 
-def row(name: str, found: Outcome, grid: Outcome) -> str:
-    """Write what one search found, and what it took."""
-    (one,) = (one for one in found.methods if one.method == METHOD)
-    (whole,) = (one for one in grid.methods if one.method == METHOD)
-    assert one.best is not None
-    assert one.best.value is not None
-    assert whole.best is not None
-    assert whole.best.value is not None
-    metric = found.metric
-    epochs = sum(
-        len(path.read_text(encoding="utf-8").splitlines()) - 1
-        for path in sorted(Path(name).glob(f"trials/{METHOD}/*/*/metrics.csv"))
-    )
-    scale = 100 if metric.share else 1
-    cells = [
-        Path(name).name,
-        str(len(one.trials)),
-        str(one.count("pruned")),
-        str(epochs),
-        metric_value(metric, one.best.value),
-        difference(metric, scale * (one.best.value - whole.best.value)),
-        ", ".join(f"{value:.3g}" for value in one.best.values.values()),
-    ]
-    return f"| {' | '.join(cells)} |"
+def distilled(found: Outcome) -> MethodOutcome:
+    """Return what was found for the method that distils."""
+    return next(one for one in found.methods if one.method != "baseline")
 
 
-def main(folder: Path) -> None:
-    """Search, and write the table."""
-    torch.set_num_threads(1)
-    grid = sweep(folder / "grid", ["sweep.pruning=false"])
+def trained(name: str, folder: Path, settings: Sequence[str]) -> None:
+    """Train the grid and a sweep beside it, and write what they found."""
+    grid = swept(name, folder / "grid", [*settings, "sweep.pruning=false"])
+    whole = distilled(grid)
     teacher = f"teacher.weights={folder / 'grid' / 'teacher' / 'weights.safetensors'}"
-    third = next(one.budget for one in grid.methods if one.method == METHOD) // 3
-    heading = f"best validation {metric_heading(grid.metric)}"
-    lines = [
-        f"| search | trials | pruned | epochs | {heading} | Δ to the grid | values of the best |",
-        f"|---|{'---:|' * 5}---|",
-        row(str(folder / "grid"), grid, grid),
+    fewer = [f"sweep.trials={len(whole.trials) // 3}", teacher]
+    pruned = distilled(swept(name, folder / "sweep", [*settings, *fewer]))
+    assert pruned.best is not None
+    content = {
+        "metric": asdict(grid.metric),
+        "method": whole.method,
+        "grid": [{"values": one.values, "value": one.value} for one in whole.trials],
+        "sweep": {
+            "trials": len(pruned.trials),
+            "pruned": pruned.count("pruned"),
+            "value": pruned.best.value,
+            "values": pruned.best.values,
+        },
+    }
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    (HERE / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def replayed(
+    space: Space, seed: int, values: dict[str, float], budget: int, metric: Metric
+) -> float:
+    """Search on the grid's values, and return the best of those that are seen."""
+    direction = "minimize" if metric.lower_is_better else "maximize"
+    study = optuna.create_study(direction=direction, sampler=Sampler(space, seed))
+    for _ in range(budget):
+        trial = study.ask()
+        for one in space.dimensions:
+            suggest(trial, one)
+        study.tell(trial, values[key(values_of(space, trial.params))])
+    return study.best_value
+
+
+def key(point: dict[str, Any]) -> str:
+    """Return a point's values as one text."""
+    return json.dumps(point, sort_keys=True)
+
+
+def compared(name: str) -> str:
+    """Replay searches on what is known of the grid, and write the table."""
+    content = json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
+    metric = Metric(**content["metric"])
+    values = {key(one["values"]): one["value"] for one in content["grid"]}
+    budget, better = len(values) // 3, min if metric.lower_is_better else max
+    best = better(values.values())
+    file = read_recipe(HERE / f"{name}.toml")
+    (space,) = (one for one in spaces(file, create_host()) if one.method == content["method"])
+    searched = [replayed(space, seed, values, budget, metric) for seed in SEARCHES]
+    draw, numbers = random.Random(0), list(values.values())
+    drawn = [better(draw.sample(numbers, budget)) for _ in RANDOM_SEARCHES]
+    scale = 100 if metric.share else 1
+
+    def row(what: str, trials: int, found: Sequence[float]) -> list[str]:
+        gaps = sorted((scale * abs(one - best) for one in found), reverse=True)
+        reached = sum(gap == 0 for gap in gaps)
+        return [
+            what,
+            str(trials),
+            f"{reached:,} of {len(gaps):,}" if len(gaps) > 1 else ("yes" if reached else "no"),
+            *(difference(metric, -gap) for gap in (fmean(gaps), gaps[len(gaps) // 10], gaps[0])),
+        ]
+
+    sweep = content["sweep"]
+    header = ["search", "trials", "best point found", "mean gap", "tenth worst", "worst"]
+    body = [
+        row("grid", len(values), [best]),
+        row(f"gkd sweep, replayed, seeds 0 to {SEARCHES[-1]}", budget, searched),
+        row(f"gkd sweep, trained, {sweep['pruned']} pruned", sweep["trials"], [sweep["value"]]),
+        row("random points, without repetition", budget, drawn),
     ]
-    for seed in SEARCHES:
-        place = folder / f"sweep-{seed}"
-        found = sweep(place, [f"sweep.trials={third}", f"sweep.seed={seed}", teacher], RANGES)
-        lines.append(row(str(place), found, grid))
-        (HERE / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    best_at = next(one["values"] for one in content["grid"] if one["value"] == best)
+    spread = sorted(numbers, reverse=not metric.lower_is_better)
+    words = (
+        f"Validation {metric_heading(metric)}: best {metric_value(metric, best)} at "
+        f"{', '.join(f'{name} = {value:g}' for name, value in best_at.items())}; next "
+        f"{', '.join(metric_value(metric, one) for one in spread[1:4])}; median "
+        f"{metric_value(metric, spread[len(spread) // 2])}. Gaps to the best in points."
+    )
+    return f"# {file.recipe.title}\n\n{words}\n\n{markdown_table(Table(header, body))}\n"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    torch.set_num_threads(1)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    recipe, *more = sys.argv[1:]
+    if more:
+        trained(recipe, Path(more[0]), more[1:])
+    (HERE / f"{recipe}.md").write_text(compared(recipe), encoding="utf-8")

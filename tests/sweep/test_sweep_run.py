@@ -9,6 +9,7 @@ from long_tests import LONG
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import RecipeError
 from gkd.evaluation.metric import Metric
 from gkd.hosting.host import create_host
@@ -103,6 +104,22 @@ def test_an_interrupted_sweep_resumed_equals_one_that_was_not(opened, plugin):
             opened(*settings, out="cut", resume=step > 16).search()
     plugin.interrupt_at = None
     assert found(opened(*settings, out="cut", resume=True).search()) == found(whole)
+
+
+def test_a_teacher_answers_once_for_all_trials(opened, monkeypatch):
+    asked, run_and_keep = [], TeacherCache._run_and_keep
+
+    def counted(self, *rest):
+        asked.append(self.folder)
+        return run_and_keep(self, *rest)
+
+    monkeypatch.setattr(TeacherCache, "_run_and_keep", counted)
+    mapped = opened("sweep.trials=3", "sweep.pruning=false").search().methods[1]
+    assert [one.state for one in mapped.trials] == ["complete"] * 3
+    batches = [folder for folder in asked if folder is not None]  # that of the dry run has none
+    assert len(batches) == 3
+    alone = opened("sweep.trials=1", out="alone").search().methods[1]
+    assert alone.trials[0].value == mapped.trials[0].value
 
 
 def test_more_trials_go_on_from_those_that_are_there(opened, plugin, tmp_path):
