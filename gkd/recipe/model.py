@@ -223,6 +223,8 @@ class MethodRecipe(Part):
         ema: decay of a moving average of the student's weights, which terms name ``"ema:"``.
         training: values of ``[training]`` that are others for this method, such as the learning
             rate that a sweep found for it.
+        student_params: parameters of the recipe's student that are others for this method, such as
+            a dropout; it is compared with the baseline all the same.
     """
 
     name: FolderName
@@ -232,6 +234,15 @@ class MethodRecipe(Part):
     peers: dict[FolderName, StudentRecipe] = {}
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     training: dict[str, Any] | None = None
+    student_params: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _check_student(self) -> Self:
+        if self.student is not None and self.student_params is not None:
+            raise ValueError(
+                "student_params are over those of the recipe's student; one of its own has params"
+            )
+        return self
 
     @field_validator("training")
     @classmethod
@@ -415,7 +426,9 @@ class Recipe(Part):
             if count > 1:
                 raise ValueError(f"{count} methods are called {name!r}")
         for method in self.methods:
-            plain = MethodRecipe(name=method.name, training=method.training)
+            plain = MethodRecipe(
+                name=method.name, training=method.training, student_params=method.student_params
+            )
             if method.name == BASELINE and method != plain:
                 raise ValueError(
                     f"the method {BASELINE!r} is the baseline: it trains [student] without terms"

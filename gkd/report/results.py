@@ -283,12 +283,16 @@ def _protocol(
         "by 5 %",
         "ms/sample": "inference on one sample at a time, median of repeated passes",
     }
-    own = {method.name: method.training for method in recipe.methods if method.training}
-    if own:
-        protocol["training of their own"] = "; ".join(
+    for label, own in (
+        ("training of their own", {one.name: one.training for one in recipe.methods}),
+        ("student of their own", {one.name: one.student_params for one in recipe.methods}),
+    ):
+        words = [
             f"{name}: {', '.join(f'{key} = {value}' for key, value in values.items())}"
             for name, values in own.items()
-        )
+            if values
+        ]
+        protocol |= {label: "; ".join(words)} if words else {}
     if environment.device is not None:
         places = [environment, *environment.resumed]
         place = ", then ".join(

@@ -23,6 +23,7 @@ class RunMethod(BaseModel):
     student: JsonValue = None
     terms: list[JsonValue] = []
     training: dict[str, JsonValue] | None = None
+    student_params: dict[str, JsonValue] | None = None
 
 
 class RunRecipe(BaseModel):

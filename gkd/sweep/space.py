@@ -18,7 +18,9 @@ from gkd.recipe.model import MethodRecipe, Recipe, TrainingRecipe, component_nam
 from gkd.recipe.origins import explain
 from gkd.recipe.settings import Setting, apply_settings
 
-_SHARED = "training"
+# Keys of the recipe that are a method's own in trials, by what they are called there.
+_TRAINING, _STUDENT = ("training",), ("student", "params")
+_TEACHER = ("teacher", "params")
 # What makes the values of trials comparable is the same in all of them.
 _FIXED = {
     "title": "it changes nothing",
@@ -26,8 +28,10 @@ _FIXED = {
     "precision": "all methods have the same",
     "dataset": "validation values on other data do not compare",
     "task": "validation values of another task do not compare",
-    "teacher": "all trials have the same teacher",
-    "student": "methods are compared on the same student; methods.NAME.student is one's own",
+    "teacher": "a teacher is tuned by a recipe whose student it is; what can be tried here is how "
+    "well others teach (teacher.params.NAME)",
+    "student": "methods are compared on the same student; what leaves its size as it is can be "
+    "(student.params.NAME), and so can a method's own (methods.NAME.student.params.NAME)",
     "feature_space": "it changes nothing",
     "sweep": "it is the sweep itself",
 }
@@ -131,24 +135,30 @@ def spaces(file: RecipeFile, host: Host) -> list[Space]:
             f"{file.origins.file}: nothing to sweep: name keys and what to try in [sweep.space], "
             "or by --space 'training.learning_rate=1e-4..0.1 log'"
         )
-    found: dict[str, list[Dimension]] = {method.name: [] for method in file.recipe.methods}
+    recipe = file.recipe
+    found: dict[str, list[Dimension]] = {method.name: [] for method in recipe.methods}
     for key, value in sweep.space.items():
         parts = tuple(part.strip() for part in key.split("."))
         place = _place(file, key)
-        if parts[0] == _SHARED:
+        rest = parts
+        if parts[:1] == _TRAINING:
             _require_known(place, parts, _FIXED_TRAINING)
-            methods = list(file.recipe.methods)
+            methods = list(recipe.methods)
+        elif parts[:2] == _STUDENT and len(parts) == 3:
+            methods = [method for method in recipe.methods if method.student is None]
+            rest = ("student_params", parts[2])
+        elif parts[:2] == _TEACHER and len(parts) == 3:
+            methods = [_sole_pupil(recipe, key, place)]
         elif parts[0] == "methods" and len(parts) > 2:
-            methods = [_method(file.recipe, parts[1], place)]
+            methods, rest = [_method(recipe, parts[1], place)], parts[2:]
         else:
             _refuse(place, parts)
         for method in methods:
-            rest = parts if parts[0] == _SHARED else parts[2:]
             dimension = Dimension(
                 key,
-                ("methods", method.name, *rest),
+                rest if parts[:2] == _TEACHER else ("methods", method.name, *rest),
                 domain_from(value),
-                _own_value(file.recipe, method, rest),
+                _own_value(recipe, method, rest),
                 place,
             )
             if any(one.path == dimension.path for one in found[method.name]):
@@ -203,6 +213,23 @@ def _method(recipe: Recipe, name: str, place: str) -> MethodRecipe:
     return recipe.methods[names.index(name)]
 
 
+def _sole_pupil(recipe: Recipe, key: str, place: str) -> MethodRecipe:
+    """Return the one method that has the recipe's teacher: its trials may have others."""
+    pupils = [method for method in recipe.methods if method.needs_teacher]
+    if len(pupils) != 1:
+        names = ", ".join(method.name for method in pupils) or "none"
+        raise RecipeError(
+            f"{place}: {key} cannot be swept: a recipe has one teacher, and each method would find "
+            f"another; expected one method that distils from it, got {names}"
+        )
+    if recipe.teacher is not None and recipe.teacher.weights is not None:
+        raise RecipeError(
+            f"{place}: {key} cannot be swept: teacher.weights are those of one teacher; leave them "
+            "out, and every teacher is trained, by [teacher.training]"
+        )
+    return pupils[0]
+
+
 def _require_known(place: str, parts: Sequence[str], fixed: Mapping[str, str]) -> None:
     key = ".".join(parts)
     known = TrainingRecipe.model_fields.keys() - fixed.keys()
@@ -219,13 +246,15 @@ def _refuse(place: str, parts: Sequence[str]) -> None:
         raise RecipeError(f"{place}: {key} cannot be swept: {_FIXED[first]}")
     if first == "methods":
         raise RecipeError(f"{place}: {key} is not one value; name one, methods.NAME.terms.0.weight")
-    near = suggestion(first, ["methods", _SHARED])
+    near = suggestion(first, ["methods", *_TRAINING, "student", "teacher"])
     raise RecipeError(f"{place}: unknown key {key!r}; {near}")
 
 
 def _own_value(recipe: Recipe, method: MethodRecipe, rest: Sequence[str]) -> Any:
     data: Any = method.model_dump(exclude_none=True)
-    data[_SHARED] = recipe.training_of(method).model_dump(exclude_none=True)
+    data["training"] = recipe.training_of(method).model_dump(exclude_none=True)
+    data["teacher"] = recipe.teacher and recipe.teacher.model_dump(exclude_none=True)
+    data["student_params"] = {**recipe.student.params, **(method.student_params or {})}
     try:
         return reduce(
             lambda whole, part: whole[int(part)] if isinstance(whole, list) else whole[part],
@@ -251,6 +280,8 @@ def _with_numbers_that_fit(dimension: Dimension, file: RecipeFile, host: Host) -
         return dimension
     # The schema leaves parameters of components to them; what they do not say, the recipe does.
     fits: bool | None = "params" not in path
+    if path[-2:-1] == ("student_params",):
+        path = ("student", "params", path[-1])
     for place, kind, name in component_names(changed.recipe):
         tables = [(*place[:-1], "params")] if kind in ("model", "loss") else [place[:-1]]
         if path[:-1] in tables and place[-1] != path[-1]:

@@ -150,5 +150,8 @@ def study_name(recipe: Recipe, method: str) -> str:
     Where its file and its data lie, and how many trials there are to be, makes no difference.
     """
     data = recipe.model_dump(exclude={"dataset": True, "sweep": {"trials"}, "teacher": {"weights"}})
+    for one in data["methods"]:
+        if one["student_params"] is None:  # which searches of before have nothing of
+            del one["student_params"]
     text = json.dumps(data, sort_keys=True, default=str)
     return f"gkd-{hashlib.sha256(text.encode()).hexdigest()[:16]}:{method}"

@@ -1,9 +1,12 @@
 """The folders of a sweep and of its trials."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 from gkd.errors import RecipeError
+from gkd.recipe.model import TeacherRecipe
 from gkd.training.run_directory import RunDirectory
 
 SWEEP_FILE = "sweep.toml"
@@ -26,9 +29,22 @@ class SweepDirectory(RunDirectory):
         """File of the trials."""
         return self.folder / "trials.journal"
 
-    def trial(self, method: str, number: int) -> "TrialDirectory":
-        """Return the folder of a method's trial."""
-        return TrialDirectory(self.folder / "trials" / method / f"{number:04d}", self)
+    def trial(self, method: str, number: int, teacher: Path | None = None) -> "TrialDirectory":
+        """Return the folder of a method's trial, whose teacher is the sweep's or lies elsewhere."""
+        folder = self.folder / "trials" / method / f"{number:04d}"
+        return TrialDirectory(folder, self, teacher or self.teacher)
+
+    def teacher_like(self, teacher: TeacherRecipe | None, own: TeacherRecipe | None) -> Path:
+        """Return the folder of a trial's teacher: the sweep's, unless the trial has another.
+
+        Args:
+            teacher: of the trial.
+            own: of the sweep's recipe.
+        """
+        if teacher is None or teacher == own:
+            return self.teacher
+        text = json.dumps(teacher.model_dump(), sort_keys=True, default=str)
+        return self.folder / "teachers" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def check_storage(self) -> None:
         """Make sure that the trials of the folder are where they are looked for.
@@ -52,16 +68,16 @@ class SweepDirectory(RunDirectory):
 
 
 class TrialDirectory(RunDirectory):
-    """The folder of one trial, whose teacher is that of the sweep."""
+    """The folder of one trial, whose teacher lies elsewhere."""
 
-    def __init__(self, folder: Path, sweep: SweepDirectory) -> None:
+    def __init__(self, folder: Path, sweep: SweepDirectory, teacher: Path) -> None:
         super().__init__(folder)
-        self._sweep = sweep
+        self._sweep, self._teacher = sweep, teacher
 
     @property
     def teacher(self) -> Path:
         """Folder of the teacher."""
-        return self._sweep.teacher
+        return self._teacher
 
     def recipe(self) -> dict[str, Any]:
         """Return the content of the sweep's recipe: what the trial tries is in no file."""

@@ -12,7 +12,9 @@ from gkd.report.style import svg
 from gkd.report.table import NOTHING, Table
 from gkd.report.terminal import print_one, wide_console
 from gkd.sweep.outcome import MethodOutcome, Outcome, TrialRecord, toml_of
+from gkd.sweep.sweep_directory import SweepDirectory
 from gkd.sweep.sweep_figures import space_figure
+from gkd.training.run_directory import WEIGHTS
 
 TRIALS, BEST, TABLE, PAGE = "trials.json", "best.toml", "table.md", "report.html"
 
@@ -46,7 +48,8 @@ def print_outcome(outcome: Outcome, folder: Path) -> None:
         if not one.finished:
             say(f"{one.method}: trials are still in other processes; --resume writes this again")
     say(f"report: {folder / PAGE}")
-    teacher = folder / "teacher" / "weights.safetensors"
+    best, own_teacher = outcome.best_recipe().recipe.teacher, outcome.file.recipe.teacher
+    teacher = SweepDirectory(folder).teacher_like(best, own_teacher) / WEIGHTS
     own = [] if not teacher.is_file() else ["--set", f"teacher.weights={teacher.resolve()}"]
     command = shlex.join(["gkd", "run", str(folder / BEST), *own])
     say(f"train the best with the recipe's seeds:\n  {command}")

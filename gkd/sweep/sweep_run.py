@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gkd.errors import RecipeError
+from gkd.evaluation.cost import parameter_count
 from gkd.evaluation.splits import fingerprint
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
@@ -19,6 +20,7 @@ from gkd.training.devices import Devices
 from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.executor import Executor
+from gkd.training.experiment import Experiment
 from gkd.training.networks import Job
 from gkd.training.run_directory import new_folders, newest_folder
 from gkd.training.run_lock import locked
@@ -93,12 +95,37 @@ class SweepRun:
                 file = with_values(trials.file, point)
                 experiment = trials.experiment.with_methods_of(file)
                 try:
+                    _require_one_size(trials.experiment, experiment, method)
                     dry_run(experiment, self.devices, [method])
                 except RecipeError as error:
                     words = ", ".join(one.setting(value).words for one, value in point.items())
                     error.add_note(f"tried: {words}")
                     raise
         return notes
+
+
+def _require_one_size(before: Experiment, now: Experiment, method: str) -> None:
+    """Make sure that what is tried leaves a method's student as large as the recipe's.
+
+    Raises:
+        RecipeError: it does not.
+    """
+    methods = [
+        next(one for one in experiment.recipe.methods if one.name == method)
+        for experiment in (before, now)
+    ]
+    if methods[1].student_params == methods[0].student_params:
+        return
+    sizes = [
+        parameter_count(experiment.student(0, one))
+        for experiment, one in zip((before, now), methods, strict=True)
+    ]
+    if sizes[0] != sizes[1]:
+        raise RecipeError(
+            f"student.params: the student has {sizes[0]:,} parameters, and {sizes[1]:,} with "
+            f"{methods[1].student_params}: methods are compared on students of one size; "
+            "methods.NAME.student is one of a size of its own"
+        )
 
 
 def _in_turn(trials: Trials) -> list[Job]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from statistics import fmean
 
 import optuna
@@ -33,7 +34,7 @@ from gkd.sweep.study import (
     suggest,
     values_of,
 )
-from gkd.sweep.sweep_directory import SweepDirectory
+from gkd.sweep.sweep_directory import SweepDirectory, TrialDirectory
 from gkd.sweep.trial_progress import progress_line
 from gkd.training.cache_policy import FOLDER as TEACHER_CACHE
 from gkd.training.epoch_log import EpochLog
@@ -71,6 +72,7 @@ class Trials(Networks):
 
     tested: bool = False
     _kept: dict[int | None, KeptTeacher] = field(default_factory=dict, init=False, repr=False)
+    _taught_by: Path | None = field(default=None, init=False, repr=False)
     _begun: dict[str, "optuna.Study"] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -268,19 +270,32 @@ class Trials(Networks):
             self.file,
             {one: values[one.key] for one in space.dimensions if one.key in trial.params},
         )
+        teacher = self.sweep_directory.teacher_like(file.recipe.teacher, self.file.recipe.teacher)
+        if teacher != self._taught_by:
+            self._taught_by, self._kept = teacher, {}
+        directory = self.sweep_directory.trial(method, trial.number, teacher)
+        if teacher != self.sweep_directory.teacher:
+            # Without the watch: what it tells of an epoch is the student's.
+            self._train_teachers(method, self._quiet_networks(file, directory))
         watch = Watch(trial, self.metric)
-        networks = Networks(
-            file,
-            self.host,
-            self.sweep_directory.trial(method, trial.number),
-            self.devices,
-            Console(quiet=True, force_terminal=False),
-            tested=False,
-            callbacks=[watch],
-            teachers=self._kept,
-        )
-        networks.experiment = self.experiment.with_methods_of(file)
+        networks = self._quiet_networks(file, directory)
+        networks.callbacks, networks.teachers = [watch], self._kept
         return networks, watch
+
+    def _quiet_networks(self, file: RecipeFile, directory: TrialDirectory) -> Networks:
+        console = Console(quiet=True, force_terminal=False)
+        networks = Networks(file, self.host, directory, self.devices, console, tested=False)
+        networks.experiment = self.experiment.with_methods_of(file)
+        return networks
+
+    def _train_teachers(self, method: str, networks: Networks) -> None:
+        """Train the teachers of trials like this one, unless another such trial has."""
+        folder = networks.directory.teacher
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            for job in {job.teacher for job in networks.jobs if job.method == method}:
+                if job is not None and not networks.finished(job):
+                    networks.train(job)
 
     def _forget_networks(self, method: str, number: int) -> None:
         """Remove what takes room: the summaries and the curves of a trial stay."""

@@ -126,10 +126,14 @@ class Experiment:
 
     def student(self, seed: int, method: MethodRecipe | None = None) -> nn.Module:
         """Student as initialised: the same for every method of a seed that has none of its own."""
-        if method is None or method.student is None:
+        if method is None or (method.student is None and not method.student_params):
             return self._model(("student",), self.recipe.student, seed)
-        path = ("methods", self.recipe.methods.index(method), "student")
-        return self._model(path, method.student, seed)
+        path = ("methods", self.recipe.methods.index(method))
+        if method.student is not None:
+            return self._model((*path, "student"), method.student, seed)
+        params = {**self.recipe.student.params, **(method.student_params or {})}
+        own = self.recipe.student.model_copy(update={"params": params})
+        return self._model((*path, "student_params"), own, seed, "student")
 
     def peers(self, seed: int, method: MethodRecipe) -> dict[str, nn.Module]:
         """Networks that learn with a method's student, as initialised, by name."""
@@ -205,8 +209,13 @@ class Experiment:
             return FeatureSpace.of(recipe, self.dataset)
 
     def _model(
-        self, path: tuple[str | int, ...], recipe: TeacherRecipe | StudentRecipe, seed: int
+        self,
+        path: tuple[str | int, ...],
+        recipe: TeacherRecipe | StudentRecipe,
+        seed: int,
+        role: str | None = None,
     ) -> nn.Module:
+        role = role or str(path[-1])
         given = recipe.params
         sizes = {"in_channels": self.dataset.num_features, "out_channels": self.dataset.num_classes}
         with self.origins.context(*path, "name"):
@@ -214,7 +223,7 @@ class Experiment:
         with self.origins.context(*path):
             # The widths are the dataset's, unless the recipe gives them or the model has none.
             params = {name: size for name, size in sizes.items() if name in accepted} | given
-            set_random_state(derived_seed(seed, "weights", path[-1]))
+            set_random_state(derived_seed(seed, "weights", role))
             model: nn.Module = self.host.create("model", recipe.name, **params)
             self._separateness.require(model, recipe.name)
             # Said to the model itself, so that training, scores and cost all call it so.
@@ -227,5 +236,5 @@ class Experiment:
                         f"told its {name}; rename that"
                     )
                 setattr(model, name, said)
-            NetworkInputs(inputs_or(model, self.dataset.inputs), model, str(path[-1]))
+            NetworkInputs(inputs_or(model, self.dataset.inputs), model, role)
         return model

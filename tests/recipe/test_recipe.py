@@ -124,6 +124,7 @@ def test_shipped_recipes_are_valid(name):
         ("seeds = [0, 1]", 'precision = "8-bit"', ["mine.toml:2: precision: must be '32-true' | 'bf16-mixed' | '16-mixed', got '8-bit'"]),
         ('name = "lsp"', 'name = "a/b"', ["mine.toml:22: methods.0.name: must be str matching", "got 'a/b'"]),
         ('name = "lsp"', 'name = "baseline"', ["baseline: it trains [student] without terms"]),
+        ('name = "lsp"', 'name = "lsp"\nstudent_params = {a = 1}\nstudent.name = "b"', ["methods.0: student_params are over those of the recipe's student"]),
         ("[teacher.training]\nepochs = 4", "", ["mine.toml:8: teacher", "weights"]),
         ("[[methods]]", '[[methods]]\nname = "lsp"\n[[methods]]', ["2 methods are called 'lsp'"]),
         ("[[methods]]", "[methods]", ["mine.toml:21: methods: must be list[table], got {"]),

@@ -39,9 +39,11 @@ def test_methods_that_are_trained_otherwise_are_named(run_dir: Path) -> None:
     text = recipe.read_text()
     assert text.count('name = "lsp"\n') == 1
     own = 'name = "lsp"\ntraining = { learning_rate = 0.01, epochs = 3 }\n'
+    own += "student_params = { dropout = 0.5 }\n"
     recipe.write_text(text.replace('name = "lsp"\n', own))
     protocol = run_results(run_dir).protocol
     assert protocol["training of their own"] == "lsp: learning_rate = 0.01, epochs = 3"
+    assert protocol["student of their own"] == "lsp: dropout = 0.5"
 
 
 def test_a_part_finished_run_says_what_is_missing(tmp_path: Path) -> None:

@@ -91,6 +91,38 @@ def test_whole_ends_mean_whole_numbers_where_the_key_has_no_others(found, key, w
     assert dimension.own_is_inside == (key in ("training.epochs", "methods.lsp.terms.0.weight"))
 
 
+def test_parameters_of_the_student_are_tried_for_every_method_by_itself(found):
+    file, of = found('"student.params.dropout" = "0..1"', '"student.params.bias" = [true, false]')
+    assert all(len(one.dimensions) == 2 for one in of.values())
+    dropout, bias = of["lsp"].dimensions
+    assert not dropout.domain.integers  # the model takes all numbers there
+    assert not dropout.has_own
+    changed = with_values(file, {dropout: 0.3, bias: True}).recipe
+    assert [one.student_params for one in changed.methods] == [
+        None,
+        {"dropout": 0.3, "bias": True},
+        None,
+    ]
+    assert changed.student == file.recipe.student
+
+
+def test_the_teachers_parameters_are_those_of_the_only_method_that_has_it(tmp_path, host):
+    path = tmp_path / "own.toml"
+    text = PLAIN.replace(
+        '[[methods]]\nname = "kd"\nterms = [{ loss = "kd", weight = { gradient_share = 0.1 } }]', ""
+    )
+    path.write_text(text + '"teacher.params.hidden_channels" = [[8], [16]]\n')
+    file = read_recipe(path)
+    of = {one.method: one for one in spaces(file, host)}
+    assert of["baseline"].dimensions == ()
+    (dimension,) = of["lsp"].dimensions
+    assert dimension.own == [8]
+    changed = with_values(file, {dimension: [16]}).recipe
+    assert changed.teacher.params["hidden_channels"] == [16]
+    with pytest.raises(RecipeError, match=r"own.toml:\d+: .*teacher.weights are those of one"):
+        spaces(read_recipe(path, ["teacher.weights=some.safetensors"]), host)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -106,7 +138,10 @@ def test_whole_ends_mean_whole_numbers_where_the_key_has_no_others(found, key, w
         ('"training.momentum" = "0.1..0.9"', "momentum and nesterov belong to sgd, not to adam"),
         ('"training.selection" = ["best", "last"]', "values of other epochs do not compare"),
         ('"dataset.nodes" = "10..20"', "dataset.nodes cannot be swept: validation values"),
-        ('"student.params.dropout" = "0.1..0.5"', "methods are compared on the same student"),
+        ('"student.name" = ["gat", "gcn"]', "methods are compared on the same student"),
+        ('"student.params" = [{}, {dropout = 0.5}]', "student.params.NAME"),
+        ('"teacher.params.dropout" = "0.1..0.5"', "expected one method that distils from it, got "),
+        ('"teacher.training.epochs" = "1..5"', "is tuned by a recipe whose student it is"),
         ('"trainning.epochs" = "1..2"', "did you mean 'training'?"),
         (
             '"methods.kd.terms.0.weight" = "1..2"\n"methods.0.terms.0.weight" = "1..2"',

@@ -122,6 +122,49 @@ def test_a_teacher_answers_once_for_all_trials(opened, monkeypatch):
     assert alone.trials[0].value == mapped.trials[0].value
 
 
+def test_the_students_parameters_are_searched_for_every_method(opened, tmp_path, plugin):
+    settings = ("sweep.trials=2", "sweep.pruning=false")
+    space = ("student.params.dropout=[0.3, 0.0]",)
+    outcome = opened(*settings, "sweep.space={}", space=space).search()
+    for one in outcome.methods:
+        assert [trial.values for trial in one.trials] == [
+            {"student.params.dropout": 0.3},
+            {"student.params.dropout": 0.0},
+        ]
+        assert one.trials[0].value != one.trials[1].value
+    folder = tmp_path / "sweep"
+    write_outcome(outcome, folder)
+    best = read_recipe(folder / "best.toml").recipe
+    expected = [one.best.values["student.params.dropout"] for one in outcome.methods]
+    found = [{"dropout": 0.3, **(one.student_params or {})}["dropout"] for one in best.methods]
+    assert found == expected
+
+
+def test_a_student_of_another_size_is_refused(opened):
+    with pytest.raises(RecipeError, match=r"33 parameters, and 83 with .*one size"):
+        opened("sweep.space={}", space=("student.params.width=[3, 8]",)).search()
+
+
+def test_teachers_of_other_sizes_are_trained_once_each(opened, plugin, tmp_path):
+    settings = ("sweep.trials=4", "sweep.seeds=[100]", "sweep.pruning=false", "sweep.space={}")
+    space = ("teacher.params.width=[8, 5]", "methods.mapped.terms.0.weight=[2.0, 1.0]")
+    sweep = opened(*settings, space=space)
+    outcome = sweep.search()
+    mapped = outcome.methods[1]
+    assert [one.state for one in mapped.trials] == ["complete"] * 4
+    folder = sweep.directory.folder
+    summaries = [folder / "teacher" / "summary.json", *folder.glob("teachers/*/summary.json")]
+    assert [json.loads(one.read_text())["parameters"] for one in summaries] == [83, 53]
+    by_values = {tuple(one.values.values()): one.value for one in mapped.trials}
+    assert len(by_values) == 4
+    alone = opened(*settings, "teacher.params.width=5", space=space[1:], out="alone").search()
+    for one in alone.methods[1].trials:
+        assert by_values[5, one.values["methods.mapped.terms.0.weight"]] == one.value
+    write_outcome(outcome, folder)
+    best = read_recipe(folder / "best.toml").recipe
+    assert best.teacher.params["width"] == mapped.best.values["teacher.params.width"]
+
+
 def test_more_trials_go_on_from_those_that_are_there(opened, plugin, tmp_path):
     few = opened("sweep.trials=2").search()
     plugin.events.clear()
