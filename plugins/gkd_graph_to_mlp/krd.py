@@ -69,6 +69,10 @@ class KRD(AbstractLoss):
         and no factor τ². One epoch is one step there, on the whole graph; agreement is that of a
         pass without dropout.
 
+    When:
+        A student without a graph, and a teacher whose soft labels are noisy at some nodes: where
+        neighbours have one class, more targets for each node.
+
     Example:
         >>> graph = Graph(torch.tensor([[1], [0]]), 2)
         >>> student = View(logits=torch.tensor([[0.0, 0.0], [0.0, 0.0]]), graph=graph)
@@ -91,6 +95,7 @@ class KRD(AbstractLoss):
         "https://arxiv.org/abs/2306.05628",
     )
     likelihoods = ("softmax",)
+    parity = ("LirongWu/KRD",)
     zero_at_equality = False  # a node differs from its neighbours
     per_row = True
     example_parameters: tuple[dict[str, Any], ...] = ({}, {"warmup": 0})

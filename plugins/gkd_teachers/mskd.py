@@ -58,6 +58,10 @@ class MSKD(AbstractLoss):
         rounded to hundredths and computed in the first step alone, and goes through the teachers
         one after another; the loss is ``lsp`` in the variant ``official-code``.
 
+    When:
+        Several teachers of the same classes, such as of different depth, none of which is the best
+        at all nodes.
+
     Example:
         >>> student = View(logits=torch.tensor([[1.0, 0.0]]))
         >>> teachers = {"a": student, "b": View(logits=torch.tensor([[0.0, 1.0]]))}

@@ -57,7 +57,14 @@ def test_the_value_of_public_code(name: str) -> None:
             torch.tensor(recorded[key]) if key in recorded else None for key in ("labels", "nodes")
         )
         inputs = {key: numbers(value) for key, value in recorded.get("inputs", {}).items()}
-        asked["step"] = gkd.Step.of(student, labels=labels, nodes=nodes, inputs=inputs)
+        passes = {name: floats(logits) for name, logits in recorded.get("passes", {}).items()}
+        asked["step"] = gkd.Step.of(
+            student,
+            labels=labels,
+            nodes=nodes,
+            inputs=inputs,
+            logits=lambda network="student", /, **changed: passes[network],
+        )
     if "teachers" in recorded:
         asked["teachers"] = {name: view_of(view) for name, view in recorded["teachers"].items()}
     value = loss(student=student, teacher=teacher, **asked)
