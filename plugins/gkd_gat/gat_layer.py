@@ -19,6 +19,9 @@ class GATLayer(nn.Module):
     The heads are concatenated or averaged; with ``residual``, ``R^h x_i`` is added to each head
     first, so that averaging averages the projections too. There is no activation.
 
+    The sub-module ``scores`` outputs :math:`a_s \cdot W x` of all heads, then
+    :math:`a_t \cdot W x`, ``[N, 2 H]``, where a term may tap it.
+
     Parameters have the names and shapes of torch_geometric's ``GATConv`` (``lin.weight``,
     ``att_src``, ``att_dst``, ``bias``, ``res.weight``), so that one's state dict loads into the
     other. The one exception is ``res.weight`` where heads are averaged: it has a projection for
@@ -63,6 +66,7 @@ class GATLayer(nn.Module):
         self.att_dst = nn.Parameter(torch.empty(1, heads, out_channels))
         self.res = nn.Linear(in_channels, width, bias=False) if residual else None
         self.bias = nn.Parameter(torch.empty(width if concat else out_channels)) if bias else None
+        self.scores = nn.Identity()  # to be tapped: what attention is made of
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -108,8 +112,9 @@ class GATLayer(nn.Module):
             torch.einsum("hfc,hf->hc", weight, vector[0]) for vector in (self.att_src, self.att_dst)
         )
         columns = functional.linear(x, torch.cat([self.lin.weight, source, target]))
-        widths = [self.heads * self.out_channels, self.heads, self.heads]
-        features, source_scores, target_scores = torch.split_with_sizes(columns, widths, 1)
+        widths = [self.heads * self.out_channels, 2 * self.heads]
+        features, scores = torch.split_with_sizes(columns, widths, 1)
+        source_scores, target_scores = self.scores(scores).chunk(2, dim=1)
         shape = (len(x), self.heads, self.out_channels)
         return features.view(shape), source_scores, target_scores
 

@@ -10,8 +10,8 @@ from gkd import hookimpl, lazy_getattr
 
 @hookimpl
 def gkd_losses() -> Mapping[str, str]:
-    """Return the loss."""
-    return {"lsp": "gkd_lsp.lsp:LSP"}
+    """Return the losses."""
+    return {"lsp": "gkd_lsp.lsp:LSP", "lsp-walks": "gkd_lsp.lsp_walks:LSPWalks"}
 
 
 @hookimpl

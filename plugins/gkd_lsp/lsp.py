@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import log
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 import gkd
 from gkd import AbstractKernel, AbstractLoss, Graph, Paper, ParameterError, View
@@ -20,6 +23,7 @@ from gkd.eager import eagerly
 from gkd.errors import validated
 from gkd.functional.divergences import structure_divergence
 from gkd.functional.segments import segment_log_softmax
+from gkd_lsp.neighbourhoods import within_hops
 
 Direction = Literal["student-teacher", "teacher-student"]
 Reduction = Literal["node-mean", "edge-mean"]
@@ -53,7 +57,16 @@ VARIANTS: Mapping[str, Variant] = {
     ),
 }
 
-_OWN = ("kernel", "variant", "direction", "reduction", "per_row")
+_OWN = (
+    "kernel",
+    "variant",
+    "direction",
+    "reduction",
+    "hops",
+    "teacher_structure",
+    "learn_scale",
+    "per_row",
+)
 
 
 class LSP(AbstractLoss):
@@ -75,6 +88,13 @@ class LSP(AbstractLoss):
             cosine and whose l2 is not squared.
         direction: overrides which structure comes first in the divergence.
         reduction: overrides what the sum is divided by, the nodes or the edges.
+        hops: N(i) has the nodes that reach i in so many steps at most.
+        teacher_structure: ``"kernel"``, or ``"attention"``: the teacher's features are scores of
+            attention, ``[N, 2 H]``, and its structure is the attention that they make: the tap
+            ``layers.0.scores`` of a GAT. Heads are averaged.
+        learn_scale: multiply the student's features by a number that is learned with it, from 1 on:
+            a learned bandwidth, for the kernel rbf, of σ over this number. The teacher keeps its
+            own.
         per_row: return the divergence of each node in place of their mean; N / E times that where
             the sum is divided by the edges.
         **parameters: of the kernel, when it is given by name: ``sigma=1.0``.
@@ -84,8 +104,9 @@ class LSP(AbstractLoss):
         ``[N]`` per row, in float32 when the student's features are in half precision.
 
     Raises:
-        ParameterError: parameters beside a kernel object, or views over different numbers of
-            nodes.
+        ParameterError: parameters beside a kernel object, a scale to be learned with a kernel that
+            takes its own from the data; in the call, views over different numbers of nodes, or
+            scores of attention with an odd number of columns.
         UnknownNameError: no kernel has that name.
 
     Source: CVPR 2020, equations 3 to 6; Joshi et al., TNNLS 2022; ihollywhy/DistillGCN.PyTorch.
@@ -108,6 +129,7 @@ class LSP(AbstractLoss):
         2020,
         "https://arxiv.org/abs/2003.10477",
     )
+    parity = ("chaitjo/efficient-gnns", "ihollywhy/DistillGCN.PyTorch")
 
     @validated
     def __init__(
@@ -116,6 +138,9 @@ class LSP(AbstractLoss):
         variant: Literal["paper", "official-code", "joshi"] = "paper",
         direction: Direction | None = None,
         reduction: Reduction | None = None,
+        hops: PositiveInt = 1,
+        teacher_structure: Literal["kernel", "attention"] = "kernel",
+        learn_scale: bool = False,
         per_row: bool = False,
         **parameters: Any,
     ) -> None:
@@ -126,7 +151,15 @@ class LSP(AbstractLoss):
         self.direction = direction or published.direction
         self.reduction = reduction or published.reduction
         self.kernel = _kernel(kernel or published.kernel, published, parameters)
-        self.target_per_sample = self.kernel.pairwise
+        self.hops, self.teacher_structure = hops, teacher_structure
+        if learn_scale and not self.kernel.pairwise:
+            raise ParameterError(
+                "lsp: a scale cannot be learned for a kernel that takes its own from the data; set "
+                "the bandwidth as a number, as in sigma=1.0"
+            )
+        self.log_scale = nn.Parameter(torch.zeros(())) if learn_scale else None
+        self.zero_at_equality = teacher_structure == "kernel"
+        self.target_per_sample = hops == 1 and self.kernel.pairwise
 
     @eagerly
     def forward(self, student: View, teacher: View) -> Tensor:
@@ -140,7 +173,7 @@ class LSP(AbstractLoss):
         if teacher.edge_values is None:
             # On dynamic graphs (section 3.5) each network has neighbours of its own. A structure
             # on one of the two graphs would not see whom the other network holds near.
-            graph = graph.union(teacher.require_graph("lsp"))
+            graph = within_hops(graph.union(teacher.require_graph("lsp")), self.hops)
             log_teacher = self._log_teacher(teacher.require_features("lsp"), graph)
         elif graph == teacher.graph:
             log_teacher = teacher.edge_values
@@ -151,7 +184,8 @@ class LSP(AbstractLoss):
             )
         # The student's logits only: the divergence takes the softmax itself, in log space, and has
         # its gradient ready when the value is.
-        logits = self.kernel(features, graph)
+        scaled = features if self.log_scale is None else features * self.log_scale.exp()
+        logits = self.kernel(scaled, graph)
         divergence = structure_divergence(
             logits,
             log_teacher,
@@ -171,7 +205,8 @@ class LSP(AbstractLoss):
         """Return the teacher's local structure, log of ``LS_ij`` ``[E]`` in place of its features.
 
         It serves students on the teacher's own graph only. Those of samples, side by side, are
-        that of a batch, unless the kernel looks beyond the pair (``sigma="median"``).
+        that of a batch, unless the kernel looks beyond the pair (``sigma="median"``). Of more hops
+        than one, the target is the teacher.
 
         >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)
         >>> view = View(features=torch.tensor([[0.0], [1.0], [2.0]]), graph=graph)
@@ -179,17 +214,54 @@ class LSP(AbstractLoss):
         tensor([0.6157, 0.3843])
         """
         features, graph = teacher.require_features("lsp"), teacher.require_graph("lsp")
+        if self.hops > 1:  # its structure is on other edges than the batch's, which a cache keeps
+            return teacher
         return View(graph=graph, edge_values=self._log_teacher(features, graph))
 
     @torch.no_grad()  # a teacher that learns from its student is no teacher
     def _log_teacher(self, features: Tensor, graph: Graph) -> Tensor:
         # The logarithm and not the probability, which underflows where logits differ by hundreds.
+        if self.teacher_structure == "attention":
+            return log_attention(features, graph)
         return segment_log_softmax(self.kernel(features, graph), graph.row_pointer)
 
     def extra_repr(self) -> str:
         """Return the settings for ``print(loss)``."""
         kernel = type(self.kernel).__name__
         return f"{kernel}, variant={self.variant}, {self.direction}, {self.reduction}"
+
+
+def log_attention(scores: Tensor, graph: Graph) -> Tensor:
+    r"""Log of the attention on each edge, the mean of H heads, ``[E]``.
+
+    .. math:: \alpha_{ij} = \frac{1}{H} \sum_h \operatorname*{softmax}_{j \in N(i)}
+        \mathrm{LeakyReLU}(s_j^h + t_i^h)
+
+    Args:
+        scores: ``[N, 2 H]``, s of all heads, then t, as the layers of GAT make them.
+        graph: E edges over the N nodes.
+
+    Raises:
+        ParameterError: an odd number of columns.
+
+    >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)
+    >>> log_attention(torch.tensor([[0.0, 1.0], [2.0, 0.0], [0.0, 0.0]]), graph).exp()
+    tensor([0.8808, 0.1192])
+    """
+    if scores.shape[1] % 2:
+        raise ParameterError(
+            "lsp: scores of attention are of the sources and of the targets of each head, but the "
+            f"teacher's tap has {scores.shape[1]} columns; tap the scores of a layer of attention"
+        )
+    dtype = torch.promote_types(scores.dtype, torch.float32)
+    heads = zip(*(half.to(dtype).unbind(1) for half in scores.chunk(2, dim=1)), strict=True)
+    logs = [
+        segment_log_softmax(
+            leaky_relu(source[graph.source] + target[graph.target], 0.2), graph.row_pointer
+        )
+        for source, target in heads
+    ]
+    return torch.stack(logs).logsumexp(dim=0) - log(len(logs))
 
 
 def _kernel(

@@ -29,6 +29,7 @@ def test_as_they_are_by_default(check):
         ("loss", "lsp", {"variant": "official-code"}),
         ("loss", "lsp", {"variant": "joshi", "kernel": "poly"}),
         ("loss", "lsp", {"kernel": "l2", "reduction": "edge-mean"}),
+        ("loss", "lsp", {"hops": 2, "learn_scale": True}),
         ("loss", "kd", {"task": "multi-label", "temperature": 1.0}),
         ("loss", "kd", {"standardise": True}),
         ("loss", "cc", {"variant": "code", "width": 4}),
