@@ -88,15 +88,13 @@ class SKD(AbstractLoss):
         if not len(ours):  # nothing to take a mean of: 0, with a gradient
             return ours.sum()
         divergence = categorical_divergence(ours / self.temperature, theirs / self.temperature)
-        # Products of small differences have no digits in half precision.
-        with torch.autocast(ours.device.type, enabled=False):
-            squares = _squared_distances(
-                directions(ours, dim=1), directions(theirs, dim=1), self.tikhonov
-            )
-            # A root has no slope at 0, where rows agree; below, it is rounding.
-            apart = squares > 0
-            distance = torch.where(apart, torch.where(apart, squares, 1).sqrt(), 0)
-        return divergence.mean() + self.direction * distance.mean()
+        # Of many nodes the matrices have too wide a range for float32.
+        s, t = (directions(logits.double(), dim=1) for logits in (ours, theirs))
+        squares = _squared_distances(s, t, self.tikhonov)
+        # A root has no slope at 0, where rows agree; below, it is rounding.
+        apart = squares > 0
+        distance = torch.where(apart, torch.where(apart, squares, 1).sqrt(), 0)
+        return divergence.mean() + self.direction * distance.mean().to(divergence.dtype)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""
