@@ -11,7 +11,11 @@ from gkd import hookimpl, lazy_getattr
 @hookimpl
 def gkd_losses() -> Mapping[str, str]:
     """Return the losses."""
-    return {"lsp": "gkd_lsp.lsp:LSP", "lsp-walks": "gkd_lsp.lsp_walks:LSPWalks"}
+    return {
+        "lsp": "gkd_lsp.lsp:LSP",
+        "lsp-walks": "gkd_lsp.lsp_walks:LSPWalks",
+        "lsp-weighted": "gkd_lsp.lsp_weighted:LSPWeighted",
+    }
 
 
 @hookimpl

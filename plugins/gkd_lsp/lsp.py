@@ -169,12 +169,23 @@ class LSP(AbstractLoss):
             student: features and graph.
             teacher: features and graph, or what :meth:`target` made of them.
         """
+        return self.compare(student, teacher)
+
+    def compare(self, student: View, teacher: View, log_weights: Tensor | None = None) -> Tensor:
+        """Return the loss where edges may have weights beside the kernel's.
+
+        Args:
+            student: features and graph.
+            teacher: features and graph, or what :meth:`target` made of them.
+            log_weights: added to the similarities of both networks, ``[E]``, in the order of the
+                edges of the one graph that both have.
+        """
         features, graph = student.require_features("lsp"), student.require_graph("lsp")
         if teacher.edge_values is None:
             # On dynamic graphs (section 3.5) each network has neighbours of its own. A structure
             # on one of the two graphs would not see whom the other network holds near.
             graph = within_hops(graph.union(teacher.require_graph("lsp")), self.hops)
-            log_teacher = self._log_teacher(teacher.require_features("lsp"), graph)
+            log_teacher = self._log_teacher(teacher.require_features("lsp"), graph, log_weights)
         elif graph == teacher.graph:
             log_teacher = teacher.edge_values
         else:  # a softmax over other neighbours is another softmax: nothing can be looked up
@@ -186,6 +197,8 @@ class LSP(AbstractLoss):
         # its gradient ready when the value is.
         scaled = features if self.log_scale is None else features * self.log_scale.exp()
         logits = self.kernel(scaled, graph)
+        if log_weights is not None:
+            logits = logits + log_weights
         divergence = structure_divergence(
             logits,
             log_teacher,
@@ -219,11 +232,15 @@ class LSP(AbstractLoss):
         return View(graph=graph, edge_values=self._log_teacher(features, graph))
 
     @torch.no_grad()  # a teacher that learns from its student is no teacher
-    def _log_teacher(self, features: Tensor, graph: Graph) -> Tensor:
+    def _log_teacher(
+        self, features: Tensor, graph: Graph, log_weights: Tensor | None = None
+    ) -> Tensor:
         # The logarithm and not the probability, which underflows where logits differ by hundreds.
-        if self.teacher_structure == "attention":
-            return log_attention(features, graph)
-        return segment_log_softmax(self.kernel(features, graph), graph.row_pointer)
+        by_attention = self.teacher_structure == "attention"
+        logits = (log_attention if by_attention else self.kernel)(features, graph)
+        if log_weights is not None:
+            logits = logits + log_weights
+        return segment_log_softmax(logits, graph.row_pointer)
 
     def extra_repr(self) -> str:
         """Return the settings for ``print(loss)``."""

@@ -131,6 +131,7 @@ CASES = {
     "learned-heat-kernel": Case({"loss": "learned-heat-kernel", **LAYERS}, teacher=gcn),
     "lsp": Case(LSP(params={"kernel": "rbf", "sigma": 1.0, "hops": 2, "learn_scale": True})),
     "lsp-walks": Case(features("lsp-walks")),
+    "lsp-weighted": Case(features("lsp-weighted", params={"edge_weight": "strength"})),
     "mgd": Case(features("mgd")),
     "mskd": Case({"loss": "mskd", "teacher": ["one:", "two:"], "params": {"loss": "kd"}},
                  teacher=two_teachers),
@@ -182,6 +183,7 @@ def samples_of(sizes: tuple[int, ...]) -> list[gkd.Sample]:
                 id=f"{len(sizes)}-{index}",
                 x=torch.randn(size, FEATURES, generator=generator, dtype=torch.float64),
                 edge_index=edges,
+                strength=torch.rand(4 * size, generator=generator),  # of each edge
                 y=torch.randint(CLASSES, (size,), generator=generator),
                 label=torch.randint(CLASSES, (1,), generator=generator),
                 train_mask=torch.rand(size, generator=generator) < 0.6,

@@ -1,5 +1,6 @@
-"""LSP on wider neighbourhoods, with attention as the teacher's structure, with a learned scale."""
+"""LSP on wider neighbourhoods, with attention as structure, with weights, with a learned scale."""
 
+import math
 from types import SimpleNamespace
 
 import lsp_reference
@@ -13,6 +14,7 @@ from gkd_gat.gat_layer import GATLayer
 from gkd_lsp import neighbourhoods
 from gkd_lsp.lsp import LSP
 from gkd_lsp.lsp_walks import LSPWalks
+from gkd_lsp.lsp_weighted import LSPWeighted
 from gkd_lsp.neighbourhoods import met_on_walks, within_hops
 
 
@@ -162,6 +164,55 @@ def test_a_learned_scale_is_a_bandwidth():
     assert loss.log_scale.grad.item() == pytest.approx((ends[1] - ends[0]) / 2e-4, rel=1e-5)
 
 
+def weighted(student: View, teacher: View, **inputs) -> torch.Tensor:
+    return LSPWeighted()(student, teacher, step=Step.of(student, inputs=inputs))
+
+
+def test_weights_of_edges_multiply_the_structures():
+    # In any order; the first edge twice, the last of weight 0.
+    edges = torch.tensor([[3, 1, 2, 3, 0, 4], [0, 0, 0, 0, 1, 0]])
+    weights = torch.tensor([0.5, 2.0, 1.0, 0.5, 3.0, 0.0]).double()
+    student, teacher = views(Graph(edges, 5))
+    value = weighted(student, teacher, edge_index=edges, edge_weight=weights[:, None])
+    own = {1: 2.0, 2: 1.0, 3: 1.0}  # of node 0
+    logs = []
+    for z in (student.features, teacher.features):
+        similar = [(-(z[0] - z[j]).square().sum() / 2).exp() + math.log(own[j]) for j in own]
+        logs.append(torch.stack(similar).log_softmax(0))
+    expected = (logs[0].exp() * (logs[0] - logs[1])).sum()
+    torch.testing.assert_close(value, torch.stack([expected, *([0 * expected] * 4)]))
+    gradients = [torch.autograd.grad(v, student.features)[0] for v in (value.sum(), expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_equal_weights_are_none():
+    student, teacher = views(random_graph(7, edges=30))
+    edges = student.graph.edge_index
+    value = weighted(
+        student, teacher, edge_index=edges, edge_weight=torch.full((edges.shape[1],), 7)
+    )
+    torch.testing.assert_close(value, LSP(per_row=True)(student, teacher))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"edge_index": None}, r"the batch has no edges \[2, E\] in 'edge_index'"),
+        ({"edge_weight": None}, "expected a weight for each of 2 edges .*, got None"),
+        ({"edge_weight": torch.ones(3)}, r"each of 2 edges .*, got \[3\]"),
+        ({"edge_weight": torch.tensor([1.0, -1.0])}, "'edge_weight' has a negative weight"),
+        ({"edge_weight": torch.tensor([1.0, math.nan])}, "negative weight, or NaN"),
+        ({"edge_index": torch.tensor([[1, 9], [0, 1]])}, "edge from 2 to 1, which has no weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(inputs, message):
+    edges = torch.tensor([[1, 2], [0, 1]])
+    student, teacher = views(Graph(edges, 3))
+    inputs = {"edge_index": edges, "edge_weight": torch.ones(2)} | inputs
+    with pytest.raises(ParameterError, match=f"lsp-weighted: .*{message}"):
+        weighted(student, teacher, **inputs)
+
+
 def test_what_does_not_fit_is_said():
     student, teacher = views(random_graph(5))
     with pytest.raises(ParameterError, match="has 3 columns; tap the scores of a layer"):
@@ -172,5 +223,7 @@ def test_what_does_not_fit_is_said():
         LSP(hop=2)
     with pytest.raises(ParameterError, match="'walks' must be"):
         LSPWalks(walks=0)
+    with pytest.raises(ParameterError, match="lsp-weighted: hops=2, but weights are of edges"):
+        LSPWeighted(hops=2)
     with pytest.raises(ParameterError, match="lsp-walks compares edges"):
         LSPWalks()(View(features=student.features), teacher, step=Step.of(student))

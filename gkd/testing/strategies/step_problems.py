@@ -64,8 +64,8 @@ class StepProblem:
     def step(self, views: Mapping[str, View]) -> Step:
         """Return a new step; each draws the same from its generator.
 
-        The second pass of a network gives the logits of its view at ``x``, and changes with ``x``
-        by a fixed linear map.
+        Its batch has the student's edges, and weights of them. The second pass of a network gives
+        the logits of its view at ``x``, and changes with ``x`` by a fixed linear map.
 
         Args:
             views: of the networks, by name; the first is the student's.
@@ -75,6 +75,9 @@ class StepProblem:
         batch = SimpleNamespace(x=self.x, y=self.labels, batch=view.batch)
         if view.graph is not None:
             batch.edge_index = view.graph.edge_index
+            # By the names of the ends, so that an edge keeps its weight in any order of the nodes.
+            source, target = self.nodes[batch.edge_index]
+            batch.edge_weight = 1 + (source + 2 * target) % 4
         slopes = _slopes(self.x, self.classes)
 
         def logits(network: str = "student", /, **changed: object) -> Tensor:
