@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, Paper, Step, Task, View, create
 from gkd.errors import ParameterError, validated
-from gkd.functional.draws import uniform_draws
 from gkd.functional.paired_rows import at_least_zero, paired_features, paired_logits
 
 Weight = Annotated[FiniteFloat, Field(ge=0)]
@@ -34,8 +33,9 @@ class NOSMOG(AbstractLoss):
     the sign of the gradient, kept within ±ε. Each takes one more pass of the student forwards and
     back. Returned by node: the similarities of node i with all others, and its own divergence.
 
-    No matrix of nodes by nodes is made: the norm follows from the products of features by features,
-    of the sum of S and T and of their difference, which loses no digits where they nearly agree.
+    Of more nodes than features no matrix of nodes by nodes is made: the norm follows from products
+    of features by features, of the sum of S and T and of their difference, which loses no digits
+    where they nearly agree.
 
     Args:
         similarity: μ, of the similarities.
@@ -51,7 +51,7 @@ class NOSMOG(AbstractLoss):
 
     Raises:
         ParameterError: in the call, views without features or logits, of other widths than those
-            built for, inputs that nothing can be added to, or a batch that names no rows.
+            built for, or inputs that nothing can be added to.
 
     Source:
         Section 3, with η = 0.1 and the ascent of the authors' code (meettyj/NOSMOG), where ε and μ
@@ -147,12 +147,10 @@ class NOSMOG(AbstractLoss):
                 f"nosmog: changes are added to inputs={self.inputs!r}, but the batch's is no "
                 f"tensor of floating point: {type(clean).__name__}"
             )
-        keys = step.require_keys("nosmog")
-        if len(clean) != len(keys):  # a row for each sample
-            keys = torch.arange(len(clean), device=keys.device)
-        seed = int(torch.randint(2**62, (1,), generator=step.generator, device=keys.device))
-        draws = uniform_draws(keys, clean[0].numel() if len(clean) else 0, seed)
-        delta = (self.epsilon * (2 * draws - 1)).to(clean).reshape(clean.shape)
+        draws = torch.rand(
+            clean.shape, generator=step.generator, device=clean.device, dtype=clean.dtype
+        )
+        delta = self.epsilon * (2 * draws - 1)
         for _ in range(self.iterations):
             delta.requires_grad_()
             value = self._divergence(clean.detach() + delta, teacher, step).sum()
@@ -192,7 +190,7 @@ def gram_differences(student: Tensor, teacher: Tensor) -> Tensor:
 
     .. math:: \frac{1}{N} \sum_j (s_i \cdot s_j - t_i \cdot t_j)^2
 
-    In O(N·F²) time and O(N·F) memory.
+    In O(N·F·min(N, F)) time and O(N·F) memory.
 
     Args:
         student: ``[N, F]``.
@@ -201,13 +199,16 @@ def gram_differences(student: Tensor, teacher: Tensor) -> Tensor:
     >>> gram_differences(torch.tensor([[1.0], [2.0]]), torch.tensor([[1.0], [0.0]]))
     tensor([ 2., 10.])
     """
-    # Twice the difference of the matrices is A Bᵀ + B Aᵀ for A = S − T and B = S + T, whose rows
-    # have norms that only products of features by features are needed for. Beside A nothing
-    # cancels: near agreement the result is as exact as A is.
+    # Twice the difference of the matrices is A Bᵀ + B Aᵀ for A = S − T and B = S + T. Beside A
+    # nothing cancels: near agreement the result is as exact as A is.
     gap, total = student - teacher, student + teacher
+    if len(gap) <= gap.shape[1]:  # the matrix is no larger than the features
+        half = gap @ total.T
+        return ((half + half.T) / 2).square().mean(dim=1) if len(gap) else gap.sum(dim=1)
+    # The norms of its rows take products of features by features alone.
     rows: list[Any] = [
         torch.linalg.vecdot(gap @ (total.T @ total), gap),
         torch.linalg.vecdot(total @ (gap.T @ gap), total),
         2 * torch.linalg.vecdot(gap @ (total.T @ gap), total),
     ]
-    return at_least_zero(sum(rows) / (4 * max(len(gap), 1)))
+    return at_least_zero(sum(rows) / (4 * len(gap)))
