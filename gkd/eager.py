@@ -1,4 +1,4 @@
-"""Functions that ``torch.compile`` leaves as they are."""
+"""Functions that ``torch.compile`` leaves as they are, and that have another form for exports."""
 
 import sys
 from collections.abc import Callable
@@ -29,3 +29,32 @@ def eagerly(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
         return (uncompiled or function)(*args, **kwargs)
 
     return call
+
+
+def exported_as(
+    plain: Callable[..., Result],
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Return a decorator: while ``torch.export`` traces, ``plain`` is called in a function's place.
+
+    For what an exported program cannot hold: operators of gkd's own, sparse products, anything that
+    depends on the content of tensors. ``plain`` gives the same in operators that every runtime has.
+
+    >>> @exported_as(lambda values: values.sum())
+    ... def total(values: torch.Tensor) -> torch.Tensor:
+    ...     return values.new_tensor(sum(values.tolist()))
+    >>> total(torch.ones(3))
+    tensor(3.)
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        @wraps(function)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            return (plain if _is_exporting() else function)(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+# torch has it from 2.7 on; before, nothing is exported.
+_is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lambda: False)

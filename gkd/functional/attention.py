@@ -7,13 +7,15 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import leaky_relu
 
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
 from gkd.errors import ParameterError
+from gkd.functional import portable
 from gkd.functional.segments import segment_max, segment_sum
 from gkd.functional.sparse import sampled_product, sparse_product
 from gkd.graph import Graph
 
 
+@exported_as(portable.neighbour_attention)
 @eagerly
 def neighbour_attention(
     features: Tensor,

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
 from gkd.errors import ParameterError
+from gkd.functional import portable
 from gkd.functional.sparse import sampled_product, sparse_product
 from gkd.graph.graph import Graph, Pairs
 
@@ -54,6 +55,7 @@ def edge_dot(target_features: Tensor, source_features: Tensor, graph: Graph) -> 
     return result
 
 
+@exported_as(portable.neighbour_sum)
 @eagerly
 def neighbour_sum(weights: Tensor, features: Tensor, graph: Graph) -> Tensor:
     r"""Weighted sum of the neighbours of every node.

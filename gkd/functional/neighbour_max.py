@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
 from gkd.errors import ParameterError
+from gkd.functional import portable
 from gkd.functional.row_reductions import row_maximum, row_maximum_with_column
 from gkd.graph import Graph
 
 
+@exported_as(portable.neighbour_max)
 @eagerly
 def neighbour_max(features: Tensor, graph: Graph) -> Tensor:
     r"""Maximum of every channel over the neighbours of every node.

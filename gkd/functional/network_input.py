@@ -3,7 +3,9 @@
 import torch
 from torch import Tensor, nn
 
+from gkd.eager import exported_as
 from gkd.errors import ParameterError
+from gkd.functional.portable import PortableGraph
 from gkd.graph import Graph
 
 
@@ -40,6 +42,7 @@ def require_features(network: nn.Module, features: Tensor, width: int, name: str
         )
 
 
+@exported_as(lambda features, edge_index: PortableGraph.of(edge_index, features.shape[0]))
 def graph_over(features: Tensor, edge_index: Tensor) -> Graph:
     """Return the graph whose nodes are the rows of ``features``, sorted once for each tensor.
 

@@ -11,7 +11,8 @@ from torch.autograd.function import once_differentiable
 
 import gkd
 from gkd import Graph, ParameterError
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
+from gkd.functional.portable import require_one_sample
 from gkd.errors import DataError, validated
 from gkd.functional.memory import require_memory_for_layers
 from gkd.functional.network_input import require_features
@@ -162,7 +163,7 @@ class DGCNN(nn.Module):
                 points are one cloud.
         """
         require_features(self, pos, self.in_channels, "pos")
-        bounds = _bounds(batch, len(pos))
+        bounds = _bounds(batch, pos.shape[0])
         # torch would complain of one value per channel, somewhere in the head.
         single = len(bounds) == 2 and not self.per_point
         if self.training and single and len(self.head) > 1:
@@ -184,6 +185,12 @@ class DGCNN(nn.Module):
         return logits
 
 
+def _exported_pool(features: Tensor, bounds: Sequence[int]) -> Tensor:
+    """Return :func:`cloud_pool` of one cloud."""
+    return torch.cat([features.amax(0, keepdim=True), features.mean(0, keepdim=True)], dim=1)
+
+
+@exported_as(_exported_pool)
 def cloud_pool(features: Tensor, bounds: Sequence[int]) -> Tensor:
     r"""Maximum and mean of every channel over each cloud, side by side.
 
@@ -241,6 +248,12 @@ def _normalised_linear(inputs: int, outputs: int, bias: bool = False) -> list[nn
     ]
 
 
+def _exported_bounds(batch: Tensor | None, num_points: int) -> list[int]:
+    require_one_sample(batch, "DGCNN")
+    return [0, num_points]
+
+
+@exported_as(_exported_bounds)
 @eagerly
 def _bounds(batch: Tensor | None, num_points: int) -> list[int]:
     if num_points == 0:

@@ -7,8 +7,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from gkd import Graph
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
 from gkd.errors import validated
+from gkd.functional.portable import PortableGraph, nearest_neighbours, require_one_sample
 from gkd_dynamic.backends import BACKENDS
 from gkd_dynamic.cloud_sizes import cloud_sizes
 
@@ -51,6 +52,11 @@ class KNN(nn.Module):
         self.k, self.backend, self.self_loops = k, backend, self_loops
         self._backend = BACKENDS[backend]()
 
+    def _exported(self, features: Tensor, batch: Tensor | None = None) -> PortableGraph:
+        require_one_sample(batch, "a network with knn")
+        return nearest_neighbours(features, self.k, self.self_loops)
+
+    @exported_as(_exported)
     @eagerly
     def forward(self, features: Tensor, batch: Tensor | None = None) -> Graph:
         """Return the graph.

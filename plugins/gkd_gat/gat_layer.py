@@ -115,7 +115,7 @@ class GATLayer(nn.Module):
         widths = [self.heads * self.out_channels, 2 * self.heads]
         features, scores = torch.split_with_sizes(columns, widths, 1)
         source_scores, target_scores = self.scores(scores).chunk(2, dim=1)
-        shape = (len(x), self.heads, self.out_channels)
+        shape = (x.shape[0], self.heads, self.out_channels)
         return features.view(shape), source_scores, target_scores
 
     def extra_repr(self) -> str:

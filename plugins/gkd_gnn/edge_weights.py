@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd import DataError, Graph, ParameterError
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
+from gkd.functional.portable import PortableGraph
 from gkd.functional.segments import segment_sum
 
 
@@ -16,6 +17,7 @@ def _once_per_graph(
 ) -> Callable[[Graph, torch.dtype], Tensor]:
     made: MutableMapping[Graph, dict[torch.dtype, Tensor]] = WeakIdKeyDictionary()
 
+    @exported_as(make)
     @eagerly
     @torch.no_grad()
     def call(graph: Graph, dtype: torch.dtype) -> Tensor:
@@ -39,7 +41,7 @@ def unit_weights(graph: Graph, dtype: torch.dtype) -> Tensor:
 @_once_per_graph
 def mean_weights(graph: Graph, dtype: torch.dtype) -> Tensor:
     r"""Return :math:`1/|N(i)|` for every edge j → i, ``[E]``: the neighbour sum is the mean."""
-    degree = graph.row_pointer.diff().to(dtype)
+    degree = _in_degrees(unit_weights(graph, dtype), graph)
     return degree.reciprocal().index_select(0, graph.target)
 
 
@@ -49,6 +51,19 @@ def symmetric_weights(graph: Graph, dtype: torch.dtype) -> Tensor:
     return normalise_symmetrically(unit_weights(graph, dtype), graph)
 
 
+def _in_degrees(weights: Tensor, graph: Graph | PortableGraph) -> Tensor:
+    """Sum of the weights of every node's in-edges, ``[N]``."""
+    if isinstance(graph, PortableGraph):
+        return graph.sum(torch.where(graph.kept, weights, torch.zeros_like(weights)))
+    return segment_sum(weights, graph.row_pointer)
+
+
+def _exported_normalisation(weights: Tensor, graph: PortableGraph) -> Tensor:
+    """Return :func:`normalise_symmetrically`, whatever the sign of a degree."""
+    return _divided(weights, _in_degrees(weights, graph), graph)
+
+
+@exported_as(_exported_normalisation)
 @eagerly
 def normalise_symmetrically(weights: Tensor, graph: Graph) -> Tensor:
     r"""Divide weights of edges by the square roots of both ends' degrees.
@@ -74,19 +89,39 @@ def normalise_symmetrically(weights: Tensor, graph: Graph) -> Tensor:
     >>> normalise_symmetrically(torch.ones(3), graph)
     tensor([0.7071, 0.7071, 0.5000])
     """
-    degree = segment_sum(weights, graph.row_pointer)
+    degree = _in_degrees(weights, graph)
     if bool((degree < 0).any()):
         node = int((degree < 0).nonzero()[0])
         raise DataError(
             f"edge_weight: the weights of the edges to node {node} sum to {degree[node].item():g}, "
             "where their sum must be at least 0 to have a square root"
         )
+    return _divided(weights, degree, graph)
+
+
+def _divided(weights: Tensor, degree: Tensor, graph: Graph | PortableGraph) -> Tensor:
     alone = degree == 0
     # Filled before the root, too: its slope at 0 is infinite, and would make a NaN of the gradient.
     factor = degree.masked_fill(alone, 1).rsqrt().masked_fill(alone, 0)
     return weights * factor.index_select(0, graph.target) * factor.index_select(0, graph.source)
 
 
+def _exported_order(edge_weight: Tensor, edge_index: Tensor, graph: PortableGraph) -> Tensor:
+    """Return :func:`weights_in_order` for distinct edges."""
+    order = (edge_index[1] * graph.num_nodes + edge_index[0]).sort().indices
+    weights = edge_weight[order]
+    if not graph.loops:
+        return weights
+    source, target = edge_index[:, order]
+    is_loop = (source == target).to(weights.dtype)
+    own, known = (
+        weights.new_zeros(graph.num_nodes).index_put((target,), values, accumulate=True)
+        for values in (weights * is_loop, is_loop)
+    )
+    return torch.cat([weights, torch.where(known > 0, own, torch.ones_like(own))])
+
+
+@exported_as(_exported_order)
 @eagerly
 def weights_in_order(edge_weight: Tensor, edge_index: Tensor, graph: Graph) -> Tensor:
     """Return the weights of the caller's edges in the order of the graph's.

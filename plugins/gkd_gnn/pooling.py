@@ -6,12 +6,21 @@ import torch
 from torch import Tensor
 
 from gkd import DataError, ParameterError
-from gkd.eager import eagerly
+from gkd.eager import eagerly, exported_as
+from gkd.functional.portable import require_one_sample
 from gkd.functional.segments import segment_max, segment_sum
 
 Pool: TypeAlias = Literal["none", "mean", "sum", "max"]
 
 
+def _exported_pool(x: Tensor, batch: Tensor | None, pool: Pool) -> Tensor:
+    """Return :func:`pool_graphs` of one graph."""
+    require_one_sample(batch, "a network that pools its nodes")
+    reduce = {"max": torch.amax, "mean": torch.mean, "sum": torch.sum}[pool]
+    return reduce(x, dim=0, keepdim=True)
+
+
+@exported_as(_exported_pool)
 @eagerly
 def pool_graphs(x: Tensor, batch: Tensor | None, pool: Pool) -> Tensor:
     r"""Mean, sum or maximum of every feature over the nodes of each graph.
