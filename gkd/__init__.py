@@ -58,6 +58,7 @@ __all__ = [
     "create_host",
     "hookimpl",
     "lazy_getattr",
+    "load_student",
     "names",
 ]
 
@@ -67,6 +68,7 @@ __all__ = [
 if TYPE_CHECKING:
     from gkd.cache import teacher_cache as teacher_cache
     from gkd.data import AbstractDataset, Batch, Sample, collate
+    from gkd.deployment.student import load_student
     from gkd.distillation import schedule as schedule
     from gkd.distillation import taps as taps
     from gkd.distillation.distiller import Distiller
@@ -106,6 +108,7 @@ else:
         "create_host": "gkd.hosting.host",
         "hookimpl": "gkd.hosting.hookspecs",
         "lazy_getattr": "gkd.hosting.hookspecs",
+        "load_student": "gkd.deployment.student",
         "names": "gkd.hosting.host",
     }
 

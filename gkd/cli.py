@@ -281,6 +281,61 @@ def report(
     report_runs(run_dirs, out=out, as_json=as_json)
 
 
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN", help="Folder of a run, or weights.safetensors of it.")
+]
+Method = Annotated[
+    str | None, typer.Option(help="Whose student; by default the only one that distils.")
+]
+OfSeed = Annotated[int | None, typer.Option("--seed", help="By default the best in validation.")]
+
+
+@app.command()
+def evaluate(
+    run: RunFolder,
+    settings: Settings = None,
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples in each forward pass.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Score the networks of a run once more on its data."""
+    from gkd.commands.use_student import evaluate_run
+
+    evaluate_run(run, settings or (), split, batch_size, as_json=as_json)
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    data: Annotated[Path, typer.Option(help="A .npz file with the network's inputs by name.")],
+    out: Annotated[Path, typer.Option(help="A .npz or .csv file to write.")],
+    method: Method = None,
+    seed: OfSeed = None,
+) -> None:
+    """Write what a trained student says of a sample that comes from elsewhere."""
+    from gkd.commands.use_student import predict_by_run
+
+    predict_by_run(run, data, out, method, seed)
+
+
+@app.command()
+def export(
+    run: RunFolder,
+    form: Annotated[
+        str, typer.Option("--format", help="torch-export, onnx or safetensors.")
+    ] = "torch-export",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; by default student.pt2, .onnx, …, here.")
+    ] = None,
+    method: Method = None,
+    seed: OfSeed = None,
+) -> None:
+    """Write a trained student as a program for graphs of any size, compared with the network."""
+    from gkd.commands.use_student import export_from_run
+
+    export_from_run(run, form, out, method, seed)
+
+
 @app.command()
 def bench(
     cases: Annotated[

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 import torch
 
@@ -32,7 +32,7 @@ def eagerly(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
 
 
 def exported_as(
-    plain: Callable[..., Result],
+    plain: Callable[..., object],
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator: while ``torch.export`` traces, ``plain`` is called in a function's place.
 
@@ -49,7 +49,9 @@ def exported_as(
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         @wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
-            return (plain if _is_exporting() else function)(*args, **kwargs)
+            if _is_exporting():
+                return cast(Result, plain(*args, **kwargs))
+            return function(*args, **kwargs)
 
         return call
 

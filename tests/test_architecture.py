@@ -45,6 +45,7 @@ LAYERS = (
     r"gkd\.distillation(\..*)?",
     r"gkd",
     r"gkd\.(recipe|training|evaluation|report|testing|scaffold|benchmarking)(\..*)?",
+    r"gkd\.deployment(\..*)?",
     r"gkd\.sweep(\..*)?",
     r"gkd\.commands(\..*)?",
     r"gkd\.(cli|__main__)",
@@ -171,7 +172,8 @@ def _may_import(package: str, source: str, name: str) -> bool:
     if source == "gkd":
         return not name or name in {*gkd.__all__, "functional"}
     if root == "gkd":
-        return source in {"gkd.errors", "gkd.eager"} or source.startswith("gkd.functional")
+        public = {"gkd.errors", "gkd.eager", "gkd.data.archive"}
+        return source in public or source.startswith("gkd.functional")
     return not root.startswith("gkd_") or root == package
 
 

@@ -89,6 +89,11 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         self._optional = {p.name for p in parameters if p.default is not p.empty}
         self._exported = _exported_in_order(network, parameters)
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Attributes of a batch that the network is called with; empty for the batch itself."""
+        return tuple(name for _, name in self._places)
+
     def arguments(self, batch: object) -> Arguments:
         """Return what the network is called with for ``batch``.
 

@@ -5,14 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import torch
+from pydantic_core import to_jsonable_python
 from torch import nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
 from gkd.distillation.distiller import Distiller
-from gkd.distillation.inputs import NetworkInputs, inputs_or
+from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_or
+from gkd.distillation.logits import declared_logits
+from gkd.distillation.task import Task
 from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
@@ -23,6 +27,7 @@ from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
 from gkd.training.cache_policy import CachePolicy
 from gkd.training.feature_space_recorder import FeatureSpace
+from gkd.training.model_record import ModelRecord, arrays_of
 from gkd.training.repeatability import Separateness
 from gkd.training.seeds import derived_seed, set_random_state
 from gkd.training.weights import load_weights
@@ -58,6 +63,7 @@ class Experiment:
         self._take_task()
         self.seed: int | None = None
         self._separateness = Separateness()
+        self._records: WeakKeyDictionary[nn.Module, ModelRecord] = WeakKeyDictionary()
         self.cache_policy = CachePolicy(self.recipe, self.dataset)
 
     def _require_splits(self) -> None:
@@ -236,5 +242,27 @@ class Experiment:
                         f"told its {name}; rename that"
                     )
                 setattr(model, name, said)
-            NetworkInputs(inputs_or(model, self.dataset.inputs), model, role)
+            inputs = inputs_or(model, self.dataset.inputs)
+            NetworkInputs(inputs, model, role)
+            self._records[model] = self._record(model, recipe.name, params, inputs)
         return model
+
+    def record(self, network: nn.Module) -> ModelRecord:
+        """Return what rebuilds a network that was made here."""
+        return self._records[network]
+
+    def _record(
+        self, model: nn.Module, name: str, params: Mapping[str, Any], inputs: Inputs
+    ) -> ModelRecord:
+        source, sample = self.host.component("model", name).source, self.dataset.train[0]
+        task = self.dataset.task
+        return ModelRecord(
+            model=name,
+            distribution=source.release,
+            params=to_jsonable_python(params, fallback=str),
+            inputs=to_jsonable_python(inputs),
+            logits=declared_logits(model),
+            task=None if isinstance(task, Task) else to_jsonable_python(task, fallback=str),
+            arrays=arrays_of(model, inputs, sample),
+            nodes=sample.num_nodes,
+        )

@@ -50,6 +50,7 @@ from gkd.training.epoch_selection import Selection
 from gkd.training.failures import ProcessDied, end_of_loader
 from gkd.training.feature_space_recorder import FeatureSpace, FeatureSpaceRecorder
 from gkd.training.lightning_module import DistillationModule
+from gkd.training.model_record import ModelRecord
 from gkd.training.progress import TermWatch, progress
 from gkd.training.provenance import MADE_BY, Provenance
 from gkd.training.ranks import by_torchrun
@@ -121,6 +122,7 @@ class NetworkTraining:
         training: how to train.
         context: what all networks share.
         made_by: what the network is made by.
+        record: what rebuilds it from its weights.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class NetworkTraining:
         training: TrainingRecipe,
         context: RunContext,
         made_by: Provenance,
+        record: ModelRecord | None = None,
     ) -> None:
         self.identity = identity
         self.folder = folder
@@ -138,6 +141,7 @@ class NetworkTraining:
         self.training = training
         self.context = context
         self.made_by = made_by
+        self.record = record
         self.scores = Scores(context.dataset, training.batch_size)
         self.selection = Selection.of(training.selection, self.scores.main)
         self.log = EpochLog(folder)
@@ -245,6 +249,7 @@ class NetworkTraining:
             self.context.dataset,
             self.scores,
             more,
+            self.record,
             tested=self.context.tested,
         )
 
@@ -304,6 +309,7 @@ def write_network(
     dataset: AbstractDataset,
     scores: Scores,
     more: Mapping[str, Any],
+    record: ModelRecord | None = None,
     *,
     tested: bool = True,
 ) -> None:
@@ -316,23 +322,28 @@ def write_network(
         dataset: to test it on.
         scores: of the dataset.
         more: for the summary, beside what is said of every network.
+        record: what rebuilds the network.
         tested: whether the test split may be looked at.
     """
     summary, answers = describe(identity, network, dataset, scores), None
     if tested:
         shown, answers = examine(network, dataset, scores)
         summary |= shown
-    write_finished(folder, network, answers, summary | dict(more))
+    write_finished(folder, network, answers, summary | dict(more), record)
 
 
 def write_finished(
-    folder: Path, network: nn.Module, answers: Tensor | None, summary: Mapping[str, Any]
+    folder: Path,
+    network: nn.Module,
+    answers: Tensor | None,
+    summary: Mapping[str, Any],
+    record: ModelRecord | None = None,
 ) -> None:
     """Write weights, answers on the test split, and summary of a finished network.
 
     The summary comes last: its presence says that the network is finished.
     """
-    write_weights(folder / WEIGHTS, network)
+    write_weights(folder / WEIGHTS, network, record)
     if answers is not None:
         write_answers(folder, answers)
     write_sealed_json(folder / SUMMARY, {**summary, CHECKSUMS: _checksums(folder)})

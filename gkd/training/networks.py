@@ -223,7 +223,15 @@ class Networks:
             assert recipe.training is not None
             distiller = shared.experiment.task_distiller(teacher)
             made_by = self.provenance(job)
-            NetworkTraining(identity, folder, distiller, recipe.training, context, made_by).run()
+            NetworkTraining(
+                identity,
+                folder,
+                distiller,
+                recipe.training,
+                context,
+                made_by,
+                shared.experiment.record(teacher),
+            ).run()
         elif self.first_process:
             teacher.to(self.devices.torch_device)
             scores = Scores(context.dataset, batch_size=1)
@@ -232,7 +240,14 @@ class Networks:
                 "validation": scores(teacher, "validation"),
             }
             write_network(
-                folder, identity, teacher, context.dataset, scores, more, tested=self.tested
+                folder,
+                identity,
+                teacher,
+                context.dataset,
+                scores,
+                more,
+                shared.experiment.record(teacher),
+                tested=self.tested,
             )
         if self.first_process:
             summary = read_sealed_json(folder / SUMMARY)
@@ -267,6 +282,7 @@ class Networks:
             training,
             context,
             self.provenance(job),
+            experiment.record(student),
         ).run()
 
     def _method(self, job: Job) -> MethodRecipe:

@@ -1,25 +1,39 @@
-"""Weights of networks in safetensors files, with a checksum."""
+"""Weights of networks in safetensors files, with a checksum and what rebuilds the network."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gkd.errors import DataError
 from gkd.files import checksum, read_tensors, write_tensors
+from gkd.training.model_record import ModelRecord
 
+_METADATA = "gkd"  # one entry: of several, the order in a file is chance
 _LONGEST = 500  # characters of another library's words
 _SHOWN, _MOST = 80, 4  # characters of a name, names
 
 
-def write_weights(path: Path, network: nn.Module) -> None:
-    """Write the weights of a network, with their checksum among the file's metadata."""
+def write_weights(path: Path, network: nn.Module, record: ModelRecord | None = None) -> None:
+    """Write the weights of a network; the file's metadata have a checksum, and the record.
+
+    Args:
+        path: of the file.
+        network: whose weights they are.
+        record: what rebuilds it; None where nothing is known.
+    """
     # Transposed or shared weights, which the format has no word for, become plain ones.
     state = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in network.state_dict().items()
     }
-    write_tensors(path, state, {"checksum": checksum(state)})
+    model = None if record is None else record.model_dump()
+    content = {"model": model, "checksum": _seal(state, model)}
+    write_tensors(path, state, {_METADATA: json.dumps(content)})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -28,14 +42,51 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: the file is missing, damaged, of another format, or not what was written.
     """
+    return _read(path)[0]
+
+
+def read_record(path: Path) -> ModelRecord:
+    """Return what rebuilds the network whose weights are in a file.
+
+    Raises:
+        DataError: the file cannot be read, or does not say what network it is of.
+    """
+    model = _read(path)[1]
+    if model is None:
+        raise DataError(
+            f"weights {path} do not say what network they are of: they come from elsewhere, or "
+            "from an older gkd; make the model, and load them into it"
+        )
+    return ModelRecord.read(model, f"weights {path}")
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """Return tensors and record of a file, having compared them with its checksum."""
     try:
         tensors, metadata = read_tensors(path)
     except DataError as error:
         raise DataError(f"weights {_other_format(path) or error}") from error
-    written = metadata.get("checksum")  # weights from elsewhere have none
-    if written is not None and written != checksum(tensors):
-        raise DataError(f"weights {path} are damaged: their content is not what was written")
-    return tensors
+    damaged = DataError(f"weights {path} are damaged: their content is not what was written")
+    model = None
+    if _METADATA in metadata:
+        try:
+            content = json.loads(metadata[_METADATA])
+            model, written = content["model"], content["checksum"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise damaged from error
+        found = _seal(tensors, model)
+    else:  # an older gkd's, or from elsewhere, which have none
+        found = checksum(tensors)
+        written = metadata.get("checksum", found)
+    if written != found:
+        raise damaged
+    return tensors, model
+
+
+def _seal(state: Mapping[str, Tensor], model: Any) -> str:
+    """Return a hash of weights and record."""
+    text = checksum(state) + json.dumps(model, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

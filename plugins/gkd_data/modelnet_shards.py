@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from gkd import DataError
+from gkd.data.archive import Archive
 from gkd.errors import shown
 from gkd.functional.memory import memory_shortage
-from gkd_data.archive import Archive
 from gkd_data.point_clouds import Clouds, unit_cloud
 
 CLASSES = "shape_names.txt"

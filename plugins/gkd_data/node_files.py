@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
+from gkd.data.archive import Archive, single_precision
 from gkd.errors import suggestion
 from gkd.functional.memory import memory_shortage
-from gkd_data.archive import Archive, single_precision
 from gkd_data.links import symmetric_edges
 
 SPLITS = ("train", "validation", "test")

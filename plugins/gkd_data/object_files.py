@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
-from gkd_data.archive import npy_array, read_file
+from gkd.data.archive import npy_array, read_file
 from gkd_data.mesh import sample_surface
 from gkd_data.off import read_off
 from gkd_data.ply import read_ply

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
+from gkd.data.archive import read_file
 from gkd.errors import shown
-from gkd_data.archive import read_file
 from gkd_data.mesh import Mesh
 
 # Letters before OFF announce texture coordinates, colours and normals behind the position: in the

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from gkd import DataError
+from gkd.data.archive import read_file
 from gkd.errors import shown
-from gkd_data.archive import read_file
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1",

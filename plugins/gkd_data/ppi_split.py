@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from gkd import DataError, Sample
-from gkd_data.archive import Archive, single_precision
+from gkd.data.archive import Archive, single_precision
 from gkd_data.links import symmetric_edges
 
 

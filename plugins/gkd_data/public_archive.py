@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 import torch
 
 from gkd import DataError
-from gkd_data.archive import Archive
+from gkd.data.archive import Archive
 
 _TIMEOUT = 30.0  # seconds to wait for the server, at any step
 

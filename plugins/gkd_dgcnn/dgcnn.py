@@ -12,10 +12,10 @@ from torch.autograd.function import once_differentiable
 import gkd
 from gkd import Graph, ParameterError
 from gkd.eager import eagerly, exported_as
-from gkd.functional.portable import require_one_sample
 from gkd.errors import DataError, validated
 from gkd.functional.memory import require_memory_for_layers
 from gkd.functional.network_input import require_features
+from gkd.functional.portable import require_one_sample
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 

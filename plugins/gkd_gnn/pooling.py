@@ -16,8 +16,12 @@ Pool: TypeAlias = Literal["none", "mean", "sum", "max"]
 def _exported_pool(x: Tensor, batch: Tensor | None, pool: Pool) -> Tensor:
     """Return :func:`pool_graphs` of one graph."""
     require_one_sample(batch, "a network that pools its nodes")
-    reduce = {"max": torch.amax, "mean": torch.mean, "sum": torch.sum}[pool]
-    return reduce(x, dim=0, keepdim=True)
+    match pool:
+        case "max":
+            return x.amax(0, keepdim=True)
+        case "mean":
+            return x.mean(0, keepdim=True)
+    return x.sum(0, keepdim=True)
 
 
 @exported_as(_exported_pool)

@@ -13,6 +13,8 @@ import torch
 from mutations import ARRAYS, BYTES, HDF5, JSON, NPY, TEXT
 from reading_law import Reader
 
+from gkd.deployment.arrays import read_arrays
+from gkd.training.model_record import Array
 from gkd_data.modelnet import ModelNet40
 from gkd_data.nodes import Nodes
 from gkd_data.objects import Objects
@@ -148,7 +150,25 @@ def _write_nodes(arrays: Callable[[], dict[str, np.ndarray]]) -> Callable[[Path]
     return lambda folder: node_archives.write(folder / "graph.npz", arrays())
 
 
+def _write_sample(folder: Path) -> None:
+    edges = np.array([[0, 1, 2], [1, 2, 0]])
+    np.savez(folder / "sample.npz", x=np.arange(12.0).reshape(4, 3), edge_index=edges)
+
+
+def _sample(folder: Path) -> object:
+    arrays = {
+        "x": Array(dtype="float32", shape=["nodes", 3]),
+        "edge_index": Array(dtype="int64", shape=[2, "edges"]),
+    }
+    read = read_arrays(folder / "sample.npz", arrays)
+    assert bool(read["x"].isfinite().all())
+    ends = read["edge_index"]
+    assert not ends.numel() or 0 <= int(ends.min()) <= int(ends.max()) < len(read["x"])
+    return {name: tensor.tolist() for name, tensor in read.items()}
+
+
 READERS = [
+    Reader("sample-to-predict", _write_sample, "sample.npz", ARRAYS, _sample),
     *(
         Reader(name, write, file, mutations, _objects)
         for name, (write, file, mutations) in _OBJECTS.items()

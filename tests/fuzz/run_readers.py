@@ -270,7 +270,7 @@ READERS = [
         "weights.safetensors",
         SAFETENSORS,
         _read_own,
-        b'"checksum"',
+        b'"gkd":"',
     ),
     Reader("finished-weights", _write_finished, "weights.safetensors", SAFETENSORS, _finished),
     Reader("finished-answers", _write_finished, "answers.safetensors", SAFETENSORS, _finished),

@@ -5,8 +5,8 @@ from unittest import mock
 import pytest
 
 from gkd import DataError
+from gkd.data.archive import Archive, npy_array
 from gkd.functional.memory import in_bytes
-from gkd_data.archive import Archive, npy_array
 
 CONTENT = b"atoms and bonds " * 8
 METHODS = {
@@ -66,7 +66,7 @@ def test_no_more_is_unpacked_than_there_is_memory_for(tmp_path: Path) -> None:
         changed[directory + 24 : directory + 28] = size.to_bytes(4, "little")
         archive.write_bytes(changed)
         with (
-            mock.patch("gkd_data.archive.memory_shortage", shortage_of_a_gibibyte),
+            mock.patch("gkd.data.archive.memory_shortage", shortage_of_a_gibibyte),
             pytest.raises(DataError, match=message),
         ):
             Archive(archive, ["a.txt"]).content("a.txt")

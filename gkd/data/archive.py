@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gkd import DataError
-from gkd.errors import shown
+from gkd.errors import DataError, shown
 from gkd.functional.memory import in_bytes, memory_shortage
 
 _SHOWN, _LONGEST = 6, 80  # names, characters of each

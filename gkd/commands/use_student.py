@@ -1,0 +1,84 @@
+"""``gkd evaluate``, ``gkd predict`` and ``gkd export``: what a trained network is used for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gkd.commands.listing import print_json, print_table
+from gkd.deployment.export import SUFFIXES, Format, export_network
+from gkd.deployment.prediction import predict, write_predictions
+from gkd.deployment.student import find_weights
+from gkd.errors import ParameterError, RecipeError, suggestion
+
+
+def evaluate_run(
+    run: Path, settings: Sequence[str], split: str, batch_size: int, *, as_json: bool
+) -> None:
+    """Score every finished network of a run once more, and print a table.
+
+    Args:
+        run: its folder.
+        settings: over those of the run's recipe: ``dataset.root=…`` where its data are now.
+        split: ``"test"``, ``"validation"`` or ``"train"``.
+        batch_size: samples in each forward pass.
+        as_json: print JSON instead.
+
+    Raises:
+        GkdError: the folder is no run's, its data are gone, or a file is damaged.
+    """
+    from gkd.deployment.evaluation import evaluate
+    from gkd.evaluation.splits import SPLITS
+
+    if split not in SPLITS:
+        raise ParameterError(f"--split {split}: {suggestion(split, SPLITS)}")
+    scored = evaluate(run, settings, split, batch_size)
+    if as_json:
+        print_json([{"method": one.method, "seed": one.seed, **one.scores} for one in scored])
+        return
+    names = list(dict.fromkeys(name for one in scored for name in one.scores))
+    rows: list[dict[str, Any]] = [
+        {"method": one.method, "seed": one.seed}
+        | {name: f"{one.scores[name]:.4f}" if name in one.scores else "" for name in names}
+        for one in scored
+    ]
+    print_table({"Method": "method", "Seed": "seed"} | {name: name for name in names}, rows)
+
+
+def predict_by_run(
+    source: Path, data: Path, out: Path, method: str | None, seed: int | None
+) -> None:
+    """Write what a network says of the sample in a file.
+
+    Raises:
+        GkdError: a file cannot be read or written, or is of another form.
+    """
+    weights = find_weights(source, method, seed)
+    predictions = predict(weights, data)
+    write_predictions(out, predictions)
+    rows = len(predictions["outputs"])
+    print(f"{out}: {', '.join(predictions)} of {rows} {'row' if rows == 1 else 'rows'}")
+    print(f"by {weights}")
+
+
+def export_from_run(
+    source: Path, form: str, out: Path | None, method: str | None, seed: int | None
+) -> None:
+    """Write a network as a program that runs elsewhere.
+
+    Raises:
+        GkdError: it cannot be exported, or the file cannot be written.
+    """
+    if form not in SUFFIXES:
+        raise ParameterError(f"--format {form}: {suggestion(form, SUFFIXES)}")
+    weights = find_weights(source, method, seed)
+    path = out or Path(f"student{SUFFIXES[form]}")
+    if path.exists():
+        raise RecipeError(f"{path}: already there; name another file by --out")
+    chosen: Format = form  # type: ignore[assignment]  # one of its suffixes' keys
+    exported = export_network(weights, chosen, path)
+    print(f"{exported.path}: {form}, of {weights}")
+    if exported.largest_error is not None:
+        print(
+            f"called with {', '.join(exported.inputs)}; equals the network to "
+            f"{exported.largest_error:.0e} on 20 other numbers of nodes and edges"
+        )

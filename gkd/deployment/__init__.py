@@ -1,0 +1,1 @@
+"""A trained student elsewhere: loaded without data, exported, asked for predictions."""

@@ -1,0 +1,67 @@
+"""Networks of a run, scored once more on its data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gkd.errors import DataError
+from gkd.evaluation.scores import Scores
+from gkd.files import read_sealed_json
+from gkd.hosting.host import create_host
+from gkd.recipe.file import read_recipe
+from gkd.training.experiment import Experiment
+from gkd.training.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a network reaches.
+
+    Attributes:
+        method: whose network it is; ``"teacher"``.
+        seed: of its training.
+        scores: by the metric's name.
+    """
+
+    method: str
+    seed: int
+    scores: dict[str, float]
+
+
+def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) -> list[Scored]:
+    """Return what every finished network of a run reaches on a split of its data.
+
+    Args:
+        run: its folder.
+        settings: over those of its recipe.
+        split: whose rows count.
+        batch_size: samples in each forward pass.
+
+    Raises:
+        DataError: it is no run's folder, or nothing is finished.
+        GkdError: data or weights cannot be read.
+    """
+    if not (run / "recipe.toml").is_file():
+        raise DataError(f"{run} is no run's folder: it has no recipe.toml")
+    experiment = Experiment(read_recipe(str(run / "recipe.toml"), settings), create_host())
+    methods = {method.name: method for method in experiment.recipe.methods}
+    scored = []
+    for summary_file in sorted(run.glob("**/summary.json")):
+        folder, summary = summary_file.parent, read_sealed_json(summary_file)
+        method, seed = summary["method"], summary["seed"]
+        taught = summary["network"] == "teacher"
+        # Where each seed has data of its own, the folder of a teacher says whose.
+        own = folder.name.removeprefix("seed-") if folder.name.startswith("seed-") else ""
+        of_seed = experiment.for_seed(int(own)) if own.isdigit() else experiment
+        network = of_seed.teacher() if taught else of_seed.student(seed, methods.get(method))
+        load_weights(network, folder / "weights.safetensors")
+        with torch.no_grad():
+            scores = Scores(of_seed.dataset, batch_size)(network, split)
+        scored.append(Scored(method, seed, dict(scores)))
+    if not scored:
+        raise DataError(f"{run} has no finished network: `gkd run --resume` goes on with it")
+    return scored

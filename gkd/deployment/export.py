@@ -1,0 +1,238 @@
+"""Networks as programs that run without gkd: torch.export's, ONNX's."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from gkd.deployment.arrays import random_arrays, require_arrays
+from gkd.deployment.student import load_network
+from gkd.distillation.inputs import NetworkInputs
+from gkd.distillation.logits import logits_of
+from gkd.errors import GkdError, ParameterError
+from gkd.files import write_atomically
+from gkd.training.model_record import Array, ModelRecord
+
+Format: TypeAlias = Literal["torch-export", "onnx", "safetensors"]
+SUFFIXES: Mapping[str, str] = {
+    "torch-export": ".pt2",
+    "onnx": ".onnx",
+    "safetensors": ".safetensors",
+}
+OUTPUT = "outputs"
+"""Name of what an ONNX program gives."""
+
+TRIALS = 20
+"""Sizes on which a program is compared with its network."""
+
+TOLERANCE = 1e-5
+"""Largest difference, relative to the largest output where that is above 1."""
+
+_TRACED_NODES, _TRACED_EDGES = 64, 300
+
+
+class ExportError(GkdError):
+    """A network cannot be exported, or its program gives something else."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes:
+        path: of the file.
+        inputs: names of the program's inputs, in order.
+        largest_error: over :data:`TRIALS` other sizes, relative to the largest output; None where
+            nothing was run.
+    """
+
+    path: Path
+    inputs: tuple[str, ...]
+    largest_error: float | None
+
+
+class ByName(nn.Module):
+    """A network that is called with its inputs in order, and gives its logits alone."""
+
+    def __init__(self, network: nn.Module, record: ModelRecord, names: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.names, self.place = network, tuple(names), record.logits
+        self._inputs = NetworkInputs(record.inputs, network, record.model)
+
+    def forward(self, *values: Tensor) -> Tensor:
+        """Return the logits."""
+        batch = SimpleNamespace(**dict(zip(self.names, values, strict=True)))
+        arguments = self._inputs.arguments(batch)
+        returned = self.network(*arguments.positional, **arguments.named)
+        return logits_of(returned, self.place, "network")
+
+
+def export_network(weights: Path, form: Format, out: Path) -> Exported:
+    """Write a network as a program for any number of nodes and edges, compared with it.
+
+    Args:
+        weights: file of the network, as a run leaves it.
+        form: ``"torch-export"``, which torch runs; ``"onnx"``, which ONNX Runtime and others run;
+            ``"safetensors"``, the weights with what rebuilds the network in gkd.
+        out: file to write.
+
+    Raises:
+        ExportError: the network cannot be traced, or the program gives something else.
+        ParameterError: a package is missing, or nobody knows what the network is called with.
+        DataError: the weights cannot be read.
+    """
+    network, record = load_network(weights)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if form == "safetensors":
+        write_atomically(out, lambda partial: shutil.copyfile(weights, partial))
+        return Exported(out, tuple(record.arrays), None)
+    arrays = require_arrays(record)
+    called = ByName(network, record, tuple(arrays)).eval()
+    program = _traced(called, record, arrays)
+    with _quiet():
+        write_atomically(out, lambda partial: _WRITERS[form](program, tuple(arrays), partial))
+        run = _RUNNERS[form](out)
+    error = _largest_error(called, run, arrays, _fewest_nodes(program))
+    if not error <= TOLERANCE:
+        out.unlink()
+        raise ExportError(
+            f"{record.model}: the program in {form} differs from the network by {error:.1e} of the "
+            f"largest output, more than {TOLERANCE:.0e}: nothing was written"
+        )
+    return Exported(out, tuple(arrays), error)
+
+
+def _traced(
+    called: ByName, record: ModelRecord, arrays: Mapping[str, Array]
+) -> torch.export.ExportedProgram:
+    free = torch.export.Dim.DYNAMIC
+    # As many as the network was trained with: it may need some, as the nearest neighbours do.
+    nodes = max(_TRACED_NODES, min(record.nodes, 16 * _TRACED_NODES))
+    example = random_arrays(arrays, nodes, _TRACED_EDGES, torch.Generator().manual_seed(0))
+    shapes = tuple(
+        {axis: free for axis, size in enumerate(array.shape) if isinstance(size, str)}
+        for array in arrays.values()
+    )
+    try:
+        with _quiet(), torch.no_grad():
+            return torch.export.export(called, tuple(example.values()), dynamic_shapes=(shapes,))
+    except Exception as error:
+        what = str(error).strip().partition("\n")[0][:300]
+        raise ExportError(
+            f"{record.model} cannot be exported for free numbers of nodes and edges: "
+            f"{type(error).__name__}: {what}; a network is exported where it computes with "
+            "operators of torch and functions of gkd.functional"
+        ) from error
+
+
+def _fewest_nodes(program: torch.export.ExportedProgram) -> int:
+    """Return how many nodes the program needs, as far as torch has found it."""
+    lowest = [int(bounds.lower) for bounds in program.range_constraints.values()]
+    return max([2, *lowest])
+
+
+Run: TypeAlias = Callable[[Mapping[str, Tensor]], Tensor]
+
+
+def _largest_error(called: nn.Module, run: Run, arrays: Mapping[str, Array], fewest: int) -> float:
+    generator, worst = torch.Generator().manual_seed(1), 0.0
+    for trial in range(TRIALS):
+        nodes = fewest + trial**2
+        inputs = random_arrays(arrays, nodes, fewest + 7 * nodes * trial // TRIALS, generator)
+        with torch.no_grad():
+            expected = called(*inputs.values()).double()
+        found = run(inputs).double()
+        if found.shape != expected.shape:
+            return torch.inf
+        scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
+        worst = max(worst, float((found - expected).abs().max()) / scale)
+    return worst
+
+
+def _write_program(
+    program: torch.export.ExportedProgram, names: tuple[str, ...], path: Path
+) -> None:
+    with path.open("wb") as file:
+        torch.export.save(program, file)
+
+
+def _write_onnx(program: torch.export.ExportedProgram, names: tuple[str, ...], path: Path) -> None:
+    _require("onnx", "onnxscript", "onnxruntime")
+    try:
+        made = torch.onnx.export(
+            program, (), input_names=list(names), output_names=[OUTPUT], dynamo=True, verbose=False
+        )
+    except Exception as error:
+        what = str(error).strip().partition("\n")[0][:300]
+        raise ExportError(f"ONNX has no form of this network: {what}") from error
+    assert made is not None
+    made.save(str(path))
+
+
+def _run_program(path: Path) -> Run:
+    with path.open("rb") as file:
+        module = torch.export.load(file).module()
+
+    def run(inputs: Mapping[str, Tensor]) -> Tensor:
+        with torch.no_grad():
+            result: Tensor = module(*inputs.values())
+        return result
+
+    return run
+
+
+def _run_onnx(path: Path) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def run(inputs: Mapping[str, Tensor]) -> Tensor:
+        (outputs,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        return torch.from_numpy(outputs)
+
+    return run
+
+
+_WRITERS: Mapping[str, Callable[[torch.export.ExportedProgram, tuple[str, ...], Path], None]] = {
+    "torch-export": _write_program,
+    "onnx": _write_onnx,
+}
+_RUNNERS: Mapping[str, Callable[[Path], Run]] = {
+    "torch-export": _run_program,
+    "onnx": _run_onnx,
+}
+
+
+def _require(*packages: str) -> None:
+    from importlib.util import find_spec
+
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ParameterError(f"to write ONNX needs {', '.join(missing)}: pip install 'gkd[export]'")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what exporters say of themselves."""
+    names = ("torch.onnx", "onnxscript", "onnx_ir")
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -1,0 +1,113 @@
+"""Networks of runs, found and loaded without data or training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from gkd.errors import DataError, UnknownNameError, suggestion
+from gkd.files import read_sealed_json
+from gkd.hosting.host import create
+from gkd.training.model_record import ModelRecord
+from gkd.training.weights import load_weights, read_record
+
+WEIGHTS = "weights.safetensors"
+_SUMMARY = "summary.json"
+
+
+def load_student(
+    source: str | Path, method: str | None = None, seed: int | None = None
+) -> nn.Module:
+    """Return a trained network, in evaluation mode, without its data and what trained it.
+
+    Args:
+        source: a run's folder, or a file ``weights.safetensors`` of one of its networks.
+        method: whose student it is, or ``"teacher"``; by default the only one that distils.
+        seed: of its training; by default that of the best score in validation.
+
+    Raises:
+        DataError: there is no such file, or it is damaged, or does not say what network it is of.
+        UnknownNameError: the run has no such method or seed, or its model is not installed.
+
+    >>> gkd.load_student("runs/demo", method="lsp")  # doctest: +SKIP
+    """
+    return load_network(find_weights(Path(source), method, seed))[0]
+
+
+def load_network(weights: Path) -> tuple[nn.Module, ModelRecord]:
+    """Return the network of a file of weights, in evaluation mode, and what is known of it."""
+    record = read_record(weights)
+    try:
+        network: nn.Module = create("model", record.model, **record.params)
+    except UnknownNameError as error:
+        raise UnknownNameError(
+            f"{weights} is of the model {record.model!r} of {record.distribution}: {error}"
+        ) from error
+    for name, said in (("inputs", record.inputs), ("logits", record.logits)):
+        if said and not isinstance(getattr(network, name, None), nn.Module):
+            setattr(network, name, said)
+    load_weights(network, weights)
+    return network.eval(), record
+
+
+@dataclass(frozen=True)
+class _Found:
+    method: str
+    seed: int
+    weights: Path
+
+
+def find_weights(source: Path, method: str | None = None, seed: int | None = None) -> Path:
+    """Return the file of a network's weights.
+
+    Args:
+        source: the file, or a run's folder.
+        method: see :func:`load_student`.
+        seed: see :func:`load_student`.
+
+    Raises:
+        DataError: nothing is there, or no network of the run is finished.
+        UnknownNameError: the run has no such method or seed.
+    """
+    if source.is_file():
+        return source
+    if (source / WEIGHTS).is_file():
+        return source / WEIGHTS
+    if not source.is_dir():
+        raise DataError(f"{source}: there is no such file or folder")
+    found = [
+        _Found(path.parent.parent.name, int(path.parent.name.removeprefix("seed-")), path)
+        for path in sorted(source.glob(f"students/*/seed-*/{WEIGHTS}"))
+        if (path.parent / _SUMMARY).is_file()  # else it is still being trained
+    ]
+    teachers = [source / "teacher" / WEIGHTS, *sorted(source.glob(f"teacher/seed-*/{WEIGHTS}"))]
+    found += [_Found("teacher", 0, path) for path in teachers if path.is_file()]
+    if not found:
+        raise DataError(f"{source} has no finished network: is it the folder of a run?")
+    methods = list(dict.fromkeys(one.method for one in found))
+    if method is None:
+        distilled = [name for name in methods if name not in ("baseline", "alone", "teacher")]
+        choices = distilled or [name for name in methods if name != "teacher"]
+        if len(choices) != 1:
+            raise DataError(f"{source} has several methods: choose one of {', '.join(methods)}")
+        (method,) = choices
+    if method not in methods:
+        raise UnknownNameError(f"{source} has no method {method!r}; {suggestion(method, methods)}")
+    of_method = [one for one in found if one.method == method]
+    if seed is not None:
+        of_method = [one for one in of_method if one.seed == seed]
+        if not of_method:
+            seeds = ", ".join(str(one.seed) for one in found if one.method == method)
+            raise UnknownNameError(f"{source} has no seed {seed} of {method}: it has {seeds}")
+    return max(of_method, key=_validation_score).weights
+
+
+def _validation_score(found: _Found) -> float:
+    """Score in validation, the higher the better; the first of equal ones is taken."""
+    summary = read_sealed_json(found.weights.parent / _SUMMARY)
+    name = summary["primary_metric"]
+    higher = {one["name"]: one.get("higher_is_better", True) for one in summary.get("metrics", [])}
+    score = float(summary["validation"][name])
+    return score if higher.get(name, True) else -score

@@ -1,0 +1,123 @@
+"""``gkd evaluate``, ``predict``, ``export``, and the page that shows them, block by block."""
+
+import csv
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from command_line import Run
+
+import gkd
+from gkd.files import read_sealed_json
+
+PAGE = Path(__file__).parents[2] / "docs" / "use-your-student.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_page_works(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for language, text in BLOCKS:
+        if language == "sh":
+            for line in text.splitlines():
+                program, *arguments = shlex.split(line)
+                assert program == "gkd"
+                assert run(*arguments).status == 0, line
+        elif "onnxruntime" in text:
+            # In a process of its own, which has neither torch nor gkd.
+            check = 'import sys\nassert not {"torch", "gkd"} & sys.modules.keys()\n'
+            subprocess.run([sys.executable, "-c", text + check], check=True, stdout=subprocess.PIPE)
+        else:
+            exec(compile(text, str(PAGE), "exec"), {})
+    rows = list(csv.DictReader((tmp_path / "answers.csv").read_text().splitlines()))
+    assert [row["row"] for row in rows] == [str(number) for number in range(7)]
+
+
+def test_evaluation_gives_the_numbers_of_the_run(run: Run, finished: Path) -> None:
+    rows = run("evaluate", finished, "--json").json
+    assert len(rows) == 7
+    for row in rows:
+        taught = row["method"] == "teacher"
+        folder = "teacher" if taught else f"students/{row['method']}/seed-{row['seed']}"
+        reported = read_sealed_json(finished / folder / "summary.json")["test"]
+        assert row["micro_f1"] == pytest.approx(reported["micro_f1"], abs=1e-6)
+    table = run("evaluate", finished, "--split", "validation").out
+    assert "micro_f1" in table.splitlines()[0]
+
+
+def sample(path: Path, **changes: Any) -> Path:
+    arrays = {"x": np.ones((6, 32)), "edge_index": np.array([[0, 1], [1, 5]])} | changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})
+    return path
+
+
+def test_predictions_are_those_of_the_network(run: Run, finished: Path, tmp_path: Path) -> None:
+    data, out = sample(tmp_path / "sample.npz"), tmp_path / "out" / "answers.npz"
+    chosen = ("--method", "kd", "--seed", "0")
+    assert run("predict", finished, "--data", data, "--out", out, *chosen).status == 0
+    answers = np.load(out)
+    student = gkd.load_student(finished, "kd", 0)
+    with torch.no_grad():
+        logits = student(torch.ones(6, 32), torch.tensor([[0, 1], [1, 5]]))
+    np.testing.assert_allclose(answers["outputs"], logits, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(answers["probabilities"], logits.sigmoid(), rtol=1e-5)
+    np.testing.assert_array_equal(answers["labels"], logits > 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x": None, "x_": np.ones((6, 32))}, "no array 'x'; did you mean 'x_'"),
+        ({"x": np.ones((6, 31))}, "x must be float32 [6 nodes, 32], got float64 [6, 31]"),
+        ({"edge_index": np.ones((2, 2))}, "edge_index must be int64 [2, 2 edges], got float64"),
+        ({"edge_index": np.ones(2)}, "edge_index.npy must have 2 axes"),
+        ({"edge_index": np.array([[0], [6]])}, "edge_index has nodes outside of 0 to 5"),
+        ({"x": np.full((6, 32), np.nan)}, "x.npy holds NaN"),
+        ({"x": np.full((6, 32), 1e300)}, "x holds numbers too large for float32"),
+        ({"x": np.full((6, 32), "a")}, "x.npy must hold real numbers"),
+    ],
+)
+def test_data_of_another_form_are_one_error(
+    run: Run, finished: Path, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    data, out = sample(tmp_path / "sample.npz", **changes), tmp_path / "answers.csv"
+    outcome = run("predict", finished, "--data", data, "--out", out, "--method", "kd")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("export", "RUN", "--method", "kd", "--format", "onx"), "did you mean 'onnx'"),
+        (("export", "RUN"), "choose one of"),
+        (("export", "RUN", "--method", "kd", "--out", "RUN"), "already there"),
+        (("evaluate", "RUN", "--split", "tset"), "did you mean 'test'"),
+        (("evaluate", "RUN/students"), "no run's folder"),
+        (("predict", "RUN", "--data", "none.npz", "--out", "a.npz", "--method", "kd"), "none.npz"),
+    ],
+)
+def test_mistakes_are_one_line(
+    run: Run, finished: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    outcome = run(*(word.replace("RUN", str(finished)) for word in arguments))
+    assert (outcome.status, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_predictions_are_written_to_known_kinds_of_files(
+    run: Run, finished: Path, tmp_path: Path
+) -> None:
+    data = sample(tmp_path / "sample.npz")
+    out = tmp_path / "answers.txt"
+    outcome = run("predict", finished, "--data", data, "--out", out, "--method", "kd")
+    assert outcome.status == 2
+    assert ".npz or .csv" in outcome.err
