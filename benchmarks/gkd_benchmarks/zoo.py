@@ -89,13 +89,14 @@ class ZooStep(GATStep):
         return []
 
     def samples(self, setting: Setting) -> list[Sample]:
-        """Return a graph with random features and a class for each node."""
-        nodes = self.sizes.nodes
+        """Return a graph with random features and a class for each node, a weight for each edge."""
+        nodes, edges = self.sizes.nodes, undirected_edges(self.sizes)
         return [
             Sample(
                 id="graph",
                 x=setting.inputs(normal(nodes, self.channels)),
-                edge_index=setting.indices(undirected_edges(self.sizes)),
+                edge_index=setting.indices(edges),
+                edge_weight=setting.inputs(normal(edges.shape[1], 1, seed=8).exp()),
                 y=setting.indices(normal(nodes, self.classes, seed=9).argmax(dim=1)),
                 n_id=setting.indices(torch.arange(nodes)),
             )

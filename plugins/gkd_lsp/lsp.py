@@ -109,6 +109,10 @@ class LSP(AbstractLoss):
             scores of attention with an odd number of columns.
         UnknownNameError: no kernel has that name.
 
+    When:
+        The student is a GNN, too, and narrower: it is asked for nothing but who is near whom among
+        neighbours.
+
     Source: CVPR 2020, equations 3 to 6; Joshi et al., TNNLS 2022; ihollywhy/DistillGCN.PyTorch.
 
     >>> graph = Graph(torch.tensor([[1, 2], [0, 0]]), num_nodes=3)

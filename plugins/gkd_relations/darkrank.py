@@ -84,7 +84,7 @@ class DarkRank(AbstractLoss):
         alpha: Positive = 3.0,
         beta: Positive = 3.0,
         normalise: bool = True,
-        samples: Annotated[int, Field(ge=2)] | None = 4096,
+        samples: Annotated[int, Field(ge=2)] | None = 1024,
     ) -> None:
         super().__init__()
         self.neighbours, self.alpha, self.beta = neighbours, alpha, beta

@@ -74,7 +74,7 @@ class GSP(AbstractLoss):
         self,
         kernel: Literal["cosine", "poly", "l2", "rbf"] = "cosine",
         sigma: Annotated[FiniteFloat, Field(gt=0)] | None = None,
-        samples: Annotated[int, Field(ge=2)] | None = 4096,
+        samples: Annotated[int, Field(ge=2)] | None = 1024,
     ) -> None:
         super().__init__()
         if sigma is not None and kernel != "rbf":

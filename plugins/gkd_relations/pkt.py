@@ -68,7 +68,7 @@ class PKT(AbstractLoss):
     def __init__(
         self,
         variant: Literal["paper", "official-code"] = "paper",
-        samples: Annotated[int, Field(ge=2)] | None = 4096,
+        samples: Annotated[int, Field(ge=2)] | None = 1024,
     ) -> None:
         super().__init__()
         self.variant, self.samples = variant, samples

@@ -64,7 +64,7 @@ class RKDDistance(AbstractLoss):
     parity = ("lenscloth/RKD", "HobbitLong/RepDistiller")
 
     @validated
-    def __init__(self, samples: Annotated[int, Field(ge=2)] | None = 4096) -> None:
+    def __init__(self, samples: Annotated[int, Field(ge=2)] | None = 1024) -> None:
         super().__init__()
         self.samples = samples
 

@@ -94,7 +94,7 @@ class HeatKernel(AbstractLoss):
         maps: PositiveInt = 1,
         expansion: PositiveInt = 2,
         standardise: bool = True,
-        samples: Annotated[int, Field(ge=2)] | None = 4096,
+        samples: Annotated[int, Field(ge=2)] | None = 1024,
     ) -> None:
         super().__init__()
         self.kernel, self.delta, self.scale = kernel, delta, scale

@@ -87,7 +87,7 @@ class LearnedHeatKernel(AbstractLoss):
         self,
         delta: Annotated[FiniteFloat, Field(ge=0)] = 0.1,
         expansion: PositiveInt = 2,
-        samples: Annotated[int, Field(ge=2)] | None = 4096,
+        samples: Annotated[int, Field(ge=2)] | None = 1024,
     ) -> None:
         super().__init__()
         self.delta, self.expansion, self.samples = delta, expansion, samples
