@@ -59,7 +59,7 @@ class CPF(nn.Module):
         DataError: from ``forward``, labels or names of nodes that do not fit.
 
     Source:
-        Equations 3 to 8, inductive, and the authors' code (BUPT-GAMMA/CPF), which has 10 steps, a
+        The paper's student, inductive, and the authors' code (BUPT-GAMMA/CPF), with 10 steps, a
         linear map, dropouts of up to 0.8 and the Euclidean distance to the teacher's
         probabilities, of all nodes as one vector. Confidences as free numbers of each node (their
         transductive form) are left out.

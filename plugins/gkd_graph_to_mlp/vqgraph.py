@@ -59,9 +59,10 @@ class VQGraph(AbstractLoss):
             widths than those built for.
 
     Source:
-        Section 3.3, and the authors' code (YangLing0818/VQGraph), where the teacher learns its
-        codebook with itself, by restoring features and edges from codes; here it is found in the
-        features of a teacher that is done. The labels' loss and ``kd`` at temperature 1 go with it.
+        The paper's distillation of codes, and the authors' code (YangLing0818/VQGraph), where the
+        teacher learns its codebook with itself, by restoring features and edges from codes; here it
+        is found in the features of a teacher that is done. The labels' loss and ``kd`` at
+        temperature 1 go with it.
 
     When:
         A student without a graph, and a teacher whose layer tells many kinds of neighbourhood

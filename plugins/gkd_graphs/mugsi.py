@@ -63,9 +63,10 @@ class MuGSI(AbstractLoss):
             other widths than those built for; a batch without the clusters.
 
     Source:
-        Section 4, and the authors' code (tianyao-aka/MuGSI): 20 walks of 15 steps, drawn once for
-        each graph there, and weights of 0.01, 0.01 and 0.0001 beside ``kd`` at temperature 1 with
-        a weight of 1: a term of weight 0.01 here.
+        The paper's distillation of graphs, clusters and paths, as in the authors' code
+        (tianyao-aka/MuGSI), where one or two clusters are too few: 20 walks of 15 steps, drawn once
+        for each graph there, and weights of 0.01, 0.01 and 0.0001 beside ``kd`` at temperature 1
+        with a weight of 1: a term of weight 0.01 here.
 
     When:
         Graphs are classified, and the student is an MLP on their nodes, or one on aggregated

@@ -45,9 +45,9 @@ class LLPD(AbstractLoss):
         ParameterError: in the call, views without features or graph, or with different nodes.
 
     Source:
-        Section 4.2, with the contexts of the authors' code (snap-research/
-        linkless-link-prediction): 3 walks of 2 hops, 1 distant node for each, τ = 1. Its networks
-        score a pair by a perceptron on the product of the two embeddings: a head, with
+        The paper's distribution-based matching, with the contexts of the authors' code
+        (snap-research/linkless-link-prediction): 3 walks of 2 hops, 1 distant node for each, τ = 1.
+        Its networks score a pair by a perceptron on the product of the two embeddings: a head, with
         ``scores="network"``.
 
     When:

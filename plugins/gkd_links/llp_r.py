@@ -48,8 +48,8 @@ class LLPR(AbstractLoss):
             with different nodes.
 
     Source:
-        Section 4.1, and the authors' code (snap-research/linkless-link-prediction), with the
-        contexts of ``llp-d`` and δ = 0.1.
+        The paper's rank-based matching, as in the authors' code
+        (snap-research/linkless-link-prediction), with the contexts of ``llp-d`` and δ = 0.1.
 
     When:
         A student without a graph that predicts links and is scored by ranks, such as Hits@K;

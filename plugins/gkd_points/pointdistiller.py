@@ -54,10 +54,11 @@ class PointDistiller(AbstractLoss):
             widths than those built for; positions that are not there.
 
     Source:
-        Section 3, and the authors' code (RunpeiDong/PointDistiller) for pillars, which groups a
-        batch as one cloud and takes the number of points in a pillar for its importance, M = 6000,
-        K = 128, C = 32 and τ = 0.01. For grids, where the largest feature is the importance and
-        M = 256, its softmax has one number in each row: all groups weigh the same there.
+        The paper's reweighted distillation of local geometry, and the authors' code
+        (RunpeiDong/PointDistiller) for pillars, which groups a batch as one cloud and takes the
+        number of points in a pillar for its importance, M = 6000, K = 128, C = 32 and τ = 0.01. For
+        grids, where the largest feature is the importance and M = 256, its softmax has one number
+        in each row: all groups weigh the same there.
 
     When:
         A network of point clouds with features per point, where few points say what an object is.

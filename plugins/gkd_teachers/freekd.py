@@ -55,7 +55,7 @@ class FreeKD(AbstractLoss):
             logits, or shapes that do not fit.
 
     Source:
-        Section 4.2, but for the agent.
+        The paper's knowledge transfer at the level of nodes, but for the agent.
 
     When:
         Two students of about the same size and no trained teacher, as with mutual learning (the
