@@ -91,7 +91,7 @@ class SKD(AbstractLoss):
         # Of many nodes the matrices have too wide a range for float32.
         s, t = (directions(logits.double(), dim=1) for logits in (ours, theirs))
         squares = _squared_distances(s, t, self.tikhonov)
-        # A root has no slope at 0, where rows agree; below, it is rounding.
+        # A root has no slope at 0, where rows agree.
         apart = squares > 0
         distance = torch.where(apart, torch.where(apart, squares, 1).sqrt(), 0)
         return divergence.mean() + self.direction * distance.mean().to(divergence.dtype)
@@ -104,7 +104,7 @@ class SKD(AbstractLoss):
 
 
 def _squared_distances(student: Tensor, teacher: Tensor, tikhonov: float) -> Tensor:
-    """Squared Mahalanobis length of each row of SSᵀ - TTᵀ, ``[N]``."""
+    """Squared Mahalanobis length of each row of SSᵀ - TTᵀ, ``[N]``; 0 where rounding hides it."""
     # With U = [S + T, S - T] it is D = U M Uᵀ, where M swaps the halves and divides by 2: what is
     # small where the two agree is small in U. Rows of D are U M u_i, so their covariance is
     # U A Uᵀ with A = M cov(u) M, and Uᵀ (U A Uᵀ + λI)⁻¹ U = (UᵀU A + λI)⁻¹ UᵀU.
@@ -116,4 +116,9 @@ def _squared_distances(student: Tensor, teacher: Tensor, tikhonov: float) -> Ten
     identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     inverse = torch.linalg.solve(gram @ covariance + tikhonov * identity, gram)
     squares: Tensor = (swapped @ inverse * swapped).sum(dim=1)
-    return squares
+    # Rows that agree, as that of a single node does, are at 0 but for rounding, whose root would
+    # be far above rounding.
+    with torch.no_grad():
+        sizes, own = inverse.abs(), swapped.abs()
+        rounding = len(gram) * torch.finfo(gram.dtype).eps * (own @ sizes * own).sum(dim=1)
+    return squares.masked_fill(squares <= rounding, 0)
