@@ -57,7 +57,7 @@ class CC(LearnedMaps):
             of other widths than those built for.
 
     Source:
-        Section 3: the loss and its Gaussian kernel, with γ = 0.4 and P = 2 as there.
+        The paper's loss with its Gaussian kernel, γ = 0.4 and P = 2.
         ``squared=False`` is what yoshitomo-matsubara/torchdistill has, which leaves it to the
         network that vectors are of unit length.
 
@@ -86,7 +86,7 @@ class CC(LearnedMaps):
         order: PositiveInt = 2,
         squared: bool = True,
         width: PositiveInt = 128,
-        samples: Annotated[int, Field(ge=2)] | None = 4096,
+        samples: Annotated[int, Field(ge=2)] | None = 1024,
     ) -> None:
         super().__init__()
         self.variant, self.gamma, self.order = variant, gamma, order

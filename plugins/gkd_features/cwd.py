@@ -43,8 +43,8 @@ class CWD(AbstractLoss):
             widths, or an unusable batch vector.
 
     Source:
-        Section 3, of channels as distributions; the value is that of open-mmlab/mmrazor. Logits can
-        be compared so, too, by a tap on their layer.
+        The paper's divergence of channels, as open-mmlab/mmrazor has it. Logits can be compared so,
+        too, by a tap on their layer.
 
     Example:
         >>> student = View(features=torch.tensor([[0.0], [0.0]]))

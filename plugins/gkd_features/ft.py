@@ -47,10 +47,11 @@ class FT(LearnedMaps):
             widths than those built for.
 
     Source:
-        Section 3, with p = 1, k = 0.5, and networks of three layers, with a slope of 0.1 below 0,
-        and means in place of sums, as in the authors' code (Jangho-Kim/Factor-Transfer-pytorch),
-        where the weight is 500. Its layers are convolutions of 3 × 3 pixels, and a factor is scaled
-        over all of an image: here a node is what an image is there, of one pixel.
+        The paper's factor transfer, with p = 1, k = 0.5, and networks of three layers, with a slope
+        of 0.1 below 0, and means in place of sums, as in the authors' code
+        (Jangho-Kim/Factor-Transfer-pytorch), where the weight is 500. Its layers are convolutions
+        of 3 × 3 pixels, and a factor is scaled over all of an image: here a node is what an image
+        is there, of one pixel.
 
     Example:
         >>> student = View(features=torch.randn(5, 3, requires_grad=True))

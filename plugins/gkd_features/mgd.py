@@ -45,10 +45,10 @@ class MGD(LearnedMaps):
             other widths than those built for.
 
     Source:
-        Section 3, with a mask of 0.65 as in the authors' code for detection (yzd-v/MGD). On images,
-        G has convolutions of 3 × 3 pixels, and the sum over all pixels of B images is divided by B:
-        N / B times this value, with a weight of 2e-5. That code maps the student's features only
-        where widths differ.
+        The paper's method for dense features, with a mask of 0.65 as in the authors' code for
+        detection (yzd-v/MGD). On images, G has convolutions of 3 × 3 pixels, and the sum over all
+        pixels of B images is divided by B: N / B times this value, with a weight of 2e-5. That code
+        maps the student's features only where widths differ.
 
     Example:
         >>> graph = Graph(torch.tensor([[0, 1, 2], [1, 2, 0]]), 3)

@@ -36,8 +36,8 @@ class PKD(AbstractLoss):
             widths.
 
     Source:
-        Section 3. The code (open-mmlab/mmrazor) divides by N - 1 in the variance: its value
-        is this one multiplied by (N - 1) / N.
+        The paper's loss of features. The code (open-mmlab/mmrazor) divides by N - 1 in the
+        variance: its value is this one multiplied by (N - 1) / N.
 
     Example:
         >>> import torch

@@ -41,9 +41,9 @@ class SRD(LearnedMaps):
             widths than those built for.
 
     Source:
-        Section 3, with α = 4 as in the authors' code (roymiles/Simple-Recipe-Distillation), whose
-        weight is 2. There the normalisation keeps running means, for evaluation: here it is that of
-        the batch always.
+        The paper's distance of features, with α = 4 as in the authors' code
+        (roymiles/Simple-Recipe-Distillation), whose weight is 2. There the normalisation keeps
+        running means, for evaluation: here it is that of the batch always.
 
     Example:
         >>> student = View(features=torch.randn(5, 3, requires_grad=True))

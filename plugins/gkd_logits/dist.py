@@ -48,8 +48,8 @@ class DIST(AbstractLoss):
             logits of different shapes.
 
     Source:
-        Section 3: inter-class and intra-class relations. T² as in yoshitomo-matsubara/torchdistill;
-        the authors' code (hunto/DIST_KD) has T = 1.
+        The paper's inter-class and intra-class relations. T² as in
+        yoshitomo-matsubara/torchdistill; the authors' code (hunto/DIST_KD) has T = 1.
 
     Example:
         >>> import torch

@@ -47,7 +47,7 @@ class TfKD(AbstractLoss):
             logits, or shapes that do not fit.
 
     Source:
-        Section 4, Tf-KD_reg, with a = 0.99 and τ = 20 as there; α is the term's weight. The code
+        The paper's Tf-KD_reg, with a = 0.99 and τ = 20 as there; α is the term's weight. The code
         (yuanli2333/Teacher-free-Knowledge-Distillation) has the mean over classes, too: this value
         divided by C. Tf-KD_self, a student taught by itself as it was trained before, is ``kd``
         with that teacher.
