@@ -10,7 +10,7 @@ from pydantic import Field, FiniteFloat
 from torch import Tensor
 
 from gkd import AbstractLoss, Paper, Step, Task, View
-from gkd.errors import validated
+from gkd.errors import ParameterError, validated
 from gkd.functional.logit_divergences import categorical_divergence
 from gkd_logits.true_classes import TrueClasses
 
@@ -44,7 +44,7 @@ class TfKD(AbstractLoss):
 
     Raises:
         ParameterError: outputs of the task are no classes; in the call, no labels, a view without
-            logits, or shapes that do not fit.
+            logits, shapes that do not fit, or an a that is not above 1 / C.
 
     Source:
         The paper's Tf-KD_reg, with a = 0.99 and τ = 20 as there; α is the term's weight. The code
@@ -89,6 +89,11 @@ class TfKD(AbstractLoss):
         """Return the mean over nodes; 0 where there are none. Per row ``[N]``."""
         rows = self.true_classes.of(student, student, step)
         logits, others = rows.student, rows.student.shape[1] - 1
+        if self.correct * (others + 1) <= 1:
+            raise ParameterError(
+                f"tf-kd: the true class is to be the most likely of {others + 1}: expected correct "
+                f"above {1 / (others + 1):.3g}, got {self.correct}"
+            )
         made = torch.full_like(logits, (1 - self.correct) / others)
         made.scatter_(1, rows.classes[:, None], self.correct)
         if self.variant == "paper":

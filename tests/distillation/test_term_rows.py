@@ -17,6 +17,11 @@ PER_ROW = {
     "dkd": {},
     "wsld": {},
     "mskd": SAME_TAPS,
+    "tf-kd": {},
+    "vid": SAME_TAPS,
+    "ft": SAME_TAPS,
+    "ab": SAME_TAPS,
+    "mgd": SAME_TAPS,
 }
 
 

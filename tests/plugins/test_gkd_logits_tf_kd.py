@@ -60,5 +60,7 @@ def test_what_is_missing_or_does_not_fit_is_said(logits):
         value(TfKD(), logits, None)
     with pytest.raises(ParameterError, match=r"tf-kd: .* no true class, as its outputs are sigm"):
         TfKD(task="multi-label")
+    with pytest.raises(ParameterError, match=r"most likely of 4: expected correct above 0.25, got"):
+        value(TfKD(correct=0.2), logits)
     with pytest.raises(ParameterError, match="'correct' must be"):
         TfKD(correct=1.0)
