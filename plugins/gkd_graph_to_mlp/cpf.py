@@ -10,9 +10,10 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import dropout, one_hot
 
-from gkd import Graph, create
+from gkd import create
 from gkd.errors import DataError, validated
 from gkd.functional.attention import neighbour_attention
+from gkd.functional.network_input import graph_over, require_features
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 _LEAST = 1e-6  # added to probabilities, so that what a label rules out has a logarithm
@@ -55,7 +56,8 @@ class CPF(nn.Module):
         ``[N]``, without which no label is known; logits ``[N, out_channels]``.
 
     Raises:
-        ParameterError: an argument out of its range.
+        ParameterError: an argument out of its range; from ``forward``, features or edges that do
+            not fit.
         DataError: from ``forward``, labels or names of nodes that do not fit.
 
     Source:
@@ -94,7 +96,8 @@ class CPF(nn.Module):
     ) -> None:
         super().__init__()
         self.steps, self.dropout, self.edge_dropout = steps, dropout, edge_dropout
-        self.out_channels, self.num_nodes, self.variant = out_channels, num_nodes, variant
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.num_nodes, self.variant = num_nodes, variant
         # The share of propagation, through a sigmoid: half at first.
         self.share = nn.Parameter(torch.zeros(num_nodes or 1))
         self.confidence = nn.Linear(in_channels, 1, bias=False)
@@ -117,8 +120,9 @@ class CPF(nn.Module):
         n_id: Tensor | None = None,
     ) -> Tensor:
         """Return the logits, ``[N, out_channels]``."""
-        graph = Graph.of(edge_index, len(x)).with_self_loops()
-        share = self._shares(len(x), n_id).sigmoid()[:, None]
+        require_features(self, x, self.in_channels)
+        graph = graph_over(x, edge_index).with_self_loops()
+        share = self._shares(x.shape[0], n_id).sigmoid()[:, None]
         own = self.mlp(dropout(x, self.dropout, self.training))
         score = self.confidence(dropout(x, self.dropout, self.training))
         own, score = (z.to(torch.promote_types(z.dtype, torch.float32)) for z in (own, score))
@@ -160,11 +164,11 @@ class CPF(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Return the known labels as probabilities ``[N, C]``, and which are known ``[N, 1]``."""
         if y is None or train_mask is None:
-            return torch.zeros_like(own), own.new_zeros(len(own), 1, dtype=torch.bool)
-        if y.shape != (len(own),) or y.is_floating_point() or train_mask.shape != y.shape:
+            return torch.zeros_like(own), own.new_zeros(own.shape[0], 1, dtype=torch.bool)
+        if y.shape != own.shape[:1] or y.is_floating_point() or train_mask.shape != y.shape:
             raise DataError(
-                f"cpf: expected a class number and a train_mask for each of {len(own)} nodes, got "
-                f"labels {y.dtype} {list(y.shape)} and a mask {list(train_mask.shape)}"
+                f"cpf: expected a class number and a train_mask for each of {own.shape[0]} nodes, "
+                f"got labels {y.dtype} {list(y.shape)} and a mask {list(train_mask.shape)}"
             )
         known = train_mask.bool() & (y >= 0) & (y < self.out_channels)
         labels = one_hot(torch.where(known, y, 0), self.out_channels).to(own.dtype)

@@ -19,6 +19,10 @@ X = Array(dtype="float32", shape=["nodes", 5])
 EDGES = Array(dtype="int64", shape=[2, "edges"])
 WEIGHTS = Array(dtype="float32", shape=["edges"])
 GRAPH = {"x": X, "edge_index": EDGES}
+LABELS = {
+    "y": Array(dtype="int64", shape=["nodes"]),
+    "train_mask": Array(dtype="bool", shape=["nodes"]),
+}
 
 CASES: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Array]]] = {
     "gat": ("gat", {"hidden_channels": (4,), "heads": (2, 3)}, GRAPH),
@@ -31,6 +35,7 @@ CASES: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, Array]]] = {
     ),
     "sage": ("sage", {"hidden_channels": 4, "norm": "layer", "normalise": True}, GRAPH),
     "gin": ("gin", {"hidden_channels": 4, "pool": "max"}, GRAPH),
+    "cpf": ("cpf", {"hidden_channels": 4, "num_layers": 2, "steps": 3}, GRAPH | LABELS),
     "mlp": ("mlp", {"hidden_channels": 4, "residual": True}, {"x": X}),
     "dgcnn": ("dgcnn", {"channels": (4, 4), "embedding": 8, "head": (4,), "k": 3}, {"pos": X}),
     "dgcnn-points": (
@@ -75,6 +80,7 @@ def test_a_program_of_torch_equals_the_network(name: str, tmp_path: Path) -> Non
     # What the draws do not have: repeated edges, loops, nodes without edges.
     edges = torch.tensor([[0, 0, 1, 1, 2, 2], [1, 1, 0, 1, 2, 2]])
     arrays = {"x": torch.randn(6, 5), "pos": torch.randn(6, 5), "edge_index": edges}
+    arrays |= {"y": torch.tensor([2, 0, 1, 1, 0, 2]), "train_mask": torch.arange(6) < 2}
     if "edge_weight" in CASES[name][2]:  # a repeated edge has no one weight
         arrays["edge_index"] = torch.tensor([[0, 1, 1, 2], [1, 0, 1, 1]])
         arrays["edge_weight"] = torch.tensor([0.5, 2.0, 3.0, 1.0])
