@@ -53,7 +53,7 @@ class DarkRank(AbstractLoss):
         Features serve to find what is near, as in retrieval: the order counts, distances do not.
 
     Source:
-        Section 3.3, the hard variant: the likelihood of one ranking by Plackett and Luce, with
+        The paper's hard transfer: the likelihood of one ranking by Plackett and Luce, with
         α = β = 3. Lists of the nearest alone, and their length of 4, are those of lenscloth/RKD,
         which leaves it to the network to normalise.
 

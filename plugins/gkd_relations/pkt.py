@@ -43,7 +43,7 @@ class PKT(AbstractLoss):
         near weighs hardly more than what is far, unlike in LSP.
 
     Source:
-        Section 3, with the cosine kernel. The paper sums over nodes: N times this. The
+        The paper's loss with its cosine kernel. The paper sums over nodes: N times this. The
         authors' code (passalis/probabilistic_kt) takes the mean over pairs: it is the variant
         divided by N.
 

@@ -41,9 +41,9 @@ class RKDAngle(AbstractLoss):
         of length is needed.
 
     Source:
-        Section 3.2, the angle-wise loss. The paper's sum over triples is a mean here, as in the
-        authors' code (lenscloth/RKD), which counts triples in which a node comes twice in N³. Their
-        weight is twice that of RKD-D.
+        The paper's angle-wise loss, whose sum over triples is a mean here, as in the authors' code
+        (lenscloth/RKD), which counts triples in which a node comes twice in N³. Its weight is twice
+        that of RKD-D there.
 
     Example:
         >>> import torch

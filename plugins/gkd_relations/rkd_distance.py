@@ -42,9 +42,9 @@ class RKDDistance(AbstractLoss):
         not for its place, turn or scale.
 
     Source:
-        Section 3.2, the distance-wise loss. The paper's sum over pairs is a mean here, as in the
-        authors' code (lenscloth/RKD), which counts a node with itself in N². Their weight is 1 for
-        metric learning, and 25 for classification.
+        The paper's distance-wise loss, whose sum over pairs is a mean here, as in the authors' code
+        (lenscloth/RKD), which counts a node with itself in N². They take a weight of 1 beside 2 for
+        RKD-A, HobbitLong/RepDistiller one of 25 beside 50.
 
     Example:
         >>> student = View(features=torch.tensor([[0.0], [1.0], [2.0]]))

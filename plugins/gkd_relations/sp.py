@@ -36,7 +36,8 @@ class SP(AbstractLoss):
         pairs it is the one whose cost does not grow with their number.
 
     Source:
-        Section 3. The authors take a weight of 3000 for batches of 128 images.
+        The paper's loss for a batch. HobbitLong/RepDistiller takes a weight of 3000 for batches of
+        64 images.
 
     Example:
         >>> student = View(features=torch.tensor([[1.0, 0.0], [0.0, 1.0]]))

@@ -61,7 +61,7 @@ class HeatKernel(AbstractLoss):
         features. One term for each pair of layers, of a weight of 1 / layers each.
 
     Source:
-        Section 4, the non-parametric form, as in the authors' code (chr26195/GKD), which calls tanh
+        The paper's non-parametric form, as in the authors' code (chr26195/GKD), which calls tanh
         sigmoid and sums over pairs: it is N² times this. Features are those before the activation,
         after the batch normalisation that ``standardise`` is; δ = 0.1, τ = 1, m = 1, s = 2.
 

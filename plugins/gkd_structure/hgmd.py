@@ -77,10 +77,10 @@ class HGMD(AbstractLoss):
         unsure: these learn from more neighbours.
 
     Source:
-        Section 3, as in the authors' code (LirongWu/HGMD): mixup, β from 0.25 to 0.5, α from 1 to
-        10, τ about 1 without a factor τ², and 500 epochs, of which the first has all neighbours.
-        The student's entropy is that of a pass without dropout there, and of the training pass
-        here.
+        HGMD-mixup and HGMD-weight, as in the authors' code (LirongWu/HGMD): β from 0.25 to 0.5, α
+        from 1 to 10, τ about 1 without a factor τ², and 500 epochs, of which the first has all
+        neighbours. The student's entropy is that of a pass without dropout there, and of the
+        training pass here.
 
     Example:
         >>> graph = Graph(torch.tensor([[1], [0]]), 2)

@@ -53,7 +53,7 @@ class LearnedHeatKernel(AbstractLoss):
         from the two networks.
 
     Source:
-        Section 4, the parametric form, as in the authors' code (chr26195/GKD): the taps are the
+        The paper's parametric form (PGKD), as in the authors' code (chr26195/GKD): the taps are the
         output of the first linear map and the input of the last, δ = 0.1 and s = 2. It sums over
         pairs: it is N² times this.
 
