@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from gkd import DataError, Graph, Sample
 from gkd.errors import validated
+from gkd.functional.paired_rows import directions
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.links import component_of_each, edges_among
 from gkd_data.node_files import NodeFile, read_node_file
@@ -54,8 +55,9 @@ class Nodes(InMemoryDataset):
         train_per_class: nodes of each class to train on, where there are no official splits.
         validation_per_class: nodes of each class to validate on, there.
         positions: how many numbers to append to the features of each node that say where it is in
-            the graph, alike for nodes that random walks meet together, as NOSMOG gives them to its
-            students. A node that the training graph lacks gets the mean of its neighbours there.
+            the graph: a vector of unit length, alike for nodes that random walks meet together, as
+            NOSMOG gives them to its students. A node that the training graph lacks gets the mean
+            of its neighbours there.
         metric: that networks are selected and compared by; by default the area under the ROC curve
             of two classes, the accuracy of more.
 
@@ -154,7 +156,8 @@ class Nodes(InMemoryDataset):
             return file
         graph = Graph(torch.from_numpy(edges_among(file.edges, observed)), int(kept.sum()))
         found = torch.zeros(len(kept), self._positions, dtype=torch.float64)
-        found[kept] = walk_positions(graph, self._positions)
+        # Their lengths, large at nodes of few edges, would drown the features.
+        found[kept] = directions(walk_positions(graph, self._positions), dim=1)
         everywhere = Graph(torch.from_numpy(file.edges), len(kept))
         found = neighbour_means(found, kept, everywhere)
         features = np.concatenate([file.features, found.numpy()], axis=1)
