@@ -1,4 +1,4 @@
-"""Datasets: PPI, ModelNet, files of node classification, objects of one's own; four generated."""
+"""Datasets: PPI, ModelNet, files of nodes and of graphs, objects of one's own; four generated."""
 
 from collections.abc import Mapping
 
@@ -17,6 +17,7 @@ def gkd_datasets() -> Mapping[str, str]:
         "parts": "gkd_data.parts:Parts",
         "ppi": "gkd_data.ppi:PPI",
         "shapes": "gkd_data.shapes:Shapes",
+        "tudataset": "gkd_data.tudataset:TUDataset",
     }
 
 

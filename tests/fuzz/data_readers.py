@@ -10,6 +10,7 @@ import numpy as np
 import object_folders
 import ppi_archive
 import torch
+import tu_files
 from mutations import ARRAYS, BYTES, HDF5, JSON, NPY, TEXT
 from reading_law import Reader
 
@@ -19,6 +20,7 @@ from gkd_data.modelnet import ModelNet40
 from gkd_data.nodes import Nodes
 from gkd_data.objects import Objects
 from gkd_data.ppi import PPI
+from gkd_data.tudataset import TUDataset
 
 
 def valid(dataset: Any) -> list[object]:
@@ -167,7 +169,15 @@ def _sample(folder: Path) -> object:
     return {name: tensor.tolist() for name, tensor in read.items()}
 
 
+def _tu(folder: Path) -> object:
+    return valid(TUDataset(folder, folds=3, attributes=True))
+
+
 READERS = [
+    *(
+        Reader(f"tu-{name}", tu_files.write, f"TINY_{name}.txt", TEXT, _tu, names=("TINY",))
+        for name in ("A", "graph_indicator", "graph_labels", "node_labels", "node_attributes")
+    ),
     Reader("sample-to-predict", _write_sample, "sample.npz", ARRAYS, _sample),
     *(
         Reader(name, write, file, mutations, _objects)

@@ -7,6 +7,7 @@ import node_archives
 import object_folders
 import ppi_archive
 import pytest
+import tu_files
 
 from gkd import testing
 
@@ -34,7 +35,17 @@ def _nodes(folder: Path) -> dict[str, object]:
     return {"file": file, "split": "seed", "setting": "production", "held_out_share": 0.4}
 
 
-FILES = {"ppi": _ppi, "modelnet40": _modelnet40, "nodes": _nodes, "objects": _objects}
+def _tudataset(folder: Path) -> dict[str, object]:
+    return {"root": tu_files.write(folder), "folds": 3, "fold": "seed", "attributes": True}
+
+
+FILES = {
+    "ppi": _ppi,
+    "modelnet40": _modelnet40,
+    "nodes": _nodes,
+    "objects": _objects,
+    "tudataset": _tudataset,
+}
 
 
 @pytest.mark.parametrize("name", sorted(FILES))

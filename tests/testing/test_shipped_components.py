@@ -7,7 +7,7 @@ from gkd.testing.subject import selected
 
 EXAMPLES = 4
 # Read from files: tests/plugins/test_gkd_data_conformance.py.
-FROM_FILES = {"ppi", "modelnet40", "nodes", "objects"}
+FROM_FILES = {"ppi", "modelnet40", "nodes", "objects", "tudataset"}
 
 by_default = [
     (subject.kind, name, subject.params)
