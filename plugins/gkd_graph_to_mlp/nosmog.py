@@ -55,10 +55,10 @@ class NOSMOG(AbstractLoss):
 
     Source:
         The paper's representational similarity distillation and adversarial features, with η = 0.1
-        and the ascent of the authors' code (meettyj/NOSMOG), where ε and μ depend on the data set
-        and both terms are there beside the labels' loss, too. There the learned map has the
-        student's dropout. Its positions of nodes (DeepWalk's vectors, inputs of the student) are an
-        option of the data set: ``nodes`` has ``positions``.
+        and the ascent of the authors' code (meettyj/NOSMOG), where ε (0.001 to 0.1) and μ (1e-9 to
+        0.9) depend on the data set and both terms are there beside the labels' loss, too. There the
+        learned map has the student's dropout. Its positions of nodes (DeepWalk's vectors, inputs of
+        the student) are an option of the data set: ``nodes`` has ``positions``.
 
     When:
         A student without a graph whose inputs are noisy, or where ``glnn`` leaves a gap to the
