@@ -87,6 +87,7 @@ def test_no_points():
 
 
 def test_through_a_distiller():
+    torch.manual_seed(0)
     batch, student = batch_of(), Network().eval()
     term = gkd.Term("pointdistiller", params={"points": 2, "neighbours": 3}, **SAME_TAPS)
     distiller = distiller_of(Network(width=7), student, term).prepare(batch)
