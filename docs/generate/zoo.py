@@ -3,7 +3,8 @@
     python docs/generate/zoo.py
 
 What a method costs comes from ``results/zoo/cost.json``, which is what
-``gkd bench 'zoo-*' --json`` prints.
+``gkd bench 'zoo-*' --json`` prints; how they do, from the rankings that ``results/zoo/rank.py``
+wrote.
 """
 
 import inspect
@@ -20,6 +21,7 @@ from gkd.hosting.records import Component
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "zoo.md"
 COST = ROOT / "results" / "zoo" / "cost.json"
+RANKINGS = ROOT / "results" / "zoo"
 SHIPPED = "gkd"
 
 INTRODUCTION = """\
@@ -41,6 +43,17 @@ paper's table 1 on a graph of 2,372 nodes and 66,057 edges (`{command}`, {cpu}, 
 medians).
 """
 
+RANKED = """\
+## How they do
+
+The same students, trained with every loss that applies, each tuned with as many trials: mean and
+standard deviation of five seeds, differences over paired seeds, 95 % intervals corrected for the
+number of methods by Holm's procedure. Without a word behind it, an interval holds 0: no difference
+was found. One setting says nothing of another, and a rank little more than its interval.
+[The results](../results/README.md#zoo-how-the-losses-do) have the protocol, the commands and what
+they show.
+"""
+
 
 def page() -> str:
     """Return the page."""
@@ -58,6 +71,7 @@ def page() -> str:
             command="gkd bench 'zoo-*' --json", cpu=hardware["cpu"], threads=hardware["threads"]
         )
     parts = [INTRODUCTION.format(count=len(losses), cost=measured), _table(losses, cases)]
+    parts += _rankings()
     parts += [_section(name, *loss) for name, loss in losses.items()]
     return "\n".join(parts)
 
@@ -89,6 +103,15 @@ def _table(
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, ""])
+
+
+def _rankings() -> list[str]:
+    """Return the section of what was compared, empty where nothing was."""
+    found = [
+        f"### {file.parent.name}\n\n{file.read_text(encoding='utf-8')}"
+        for file in sorted(RANKINGS.glob("*/ranking.md"))
+    ]
+    return [RANKED, *found] if found else []
 
 
 def _section(name: str, component: Component, row: dict[str, Any]) -> str:

@@ -1,0 +1,84 @@
+"""The ranking of a run whose methods a sweep has tuned."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+PLACE = Path(__file__).parents[1] / "results" / "zoo" / "rank.py"
+RECIPE = """
+[training]
+learning_rate = 0.1
+[[methods]]
+name = "at"
+terms = [{ loss = "at", weight = 5.0 }]
+training = { learning_rate = 0.02 }
+[[methods]]
+name = "kd"
+terms = [{ loss = "kd", weight = 2.0 }]
+[[methods]]
+name = "baseline"
+"""
+BASE = {"0": 0.5, "1": 0.51, "2": 0.52}
+
+
+@pytest.fixture(scope="module")
+def rank():
+    spec = importlib.util.spec_from_file_location("rank", PLACE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(tmp_path):
+    def write(lower_is_better=False):
+        values = {
+            "teacher": {"0": 0.9, "1": 0.9, "2": 0.9},
+            "at": {"0": 0.49, "1": 0.54, "2": 0.51},
+            "kd": {"0": 0.6, "1": 0.612, "2": 0.618},
+            "baseline": BASE,
+        }
+        rows = [
+            {
+                "method": name,
+                "test": {
+                    "m": {"mean": sum(one.values()) / 3, "std": 0.01, "values": one},
+                },
+            }
+            for name, one in values.items()
+        ]
+        metric = {"name": "m", "higher_is_better": not lower_is_better, "share": True}
+        results = {"metrics": [metric], "primary_metric": "m", "rows": rows}
+        (tmp_path / "results.json").write_text(json.dumps(results))
+        (tmp_path / "recipe.toml").write_text(RECIPE)
+        return tmp_path
+
+    return write
+
+
+def test_methods_are_ranked_by_their_mean_with_intervals_and_what_was_found(rank, run):
+    table = rank.ranking(run())
+    assert [row[:2] for row in table.body] == [
+        ["–", "teacher"],
+        ["1", "kd"],
+        ["2", "at"],
+        ["–", "baseline"],
+    ]
+    found = {row[1]: dict(zip(table.header, row, strict=True)) for row in table.body}
+    assert found["kd"]["Δ to baseline"].startswith("+10.00 (")
+    assert found["kd"]["Δ to baseline"].endswith(", better)")
+    assert found["kd"]["Δ to kd"] == "–"
+    # Differences of −1, 3 and −1: the interval holds 0, so nothing is said of them.
+    assert found["at"]["Δ to baseline"].startswith("+0.33 (−")
+    assert "better" not in found["at"]["Δ to baseline"]
+    assert found["at"]["Δ to kd"].startswith("−9.67 (")
+    assert (found["at"]["learning rate"], found["at"]["weight"]) == ("0.0200", "5.00")
+    assert (found["kd"]["learning rate"], found["kd"]["weight"]) == ("0.100", "2.00")
+    assert found["baseline"]["weight"] == "–"
+
+
+def test_the_lowest_comes_first_where_lower_is_better(rank, run):
+    order = [row[1] for row in rank.ranking(run(lower_is_better=True)).body]
+    assert order == ["baseline", "at", "kd", "teacher"]
