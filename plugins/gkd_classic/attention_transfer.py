@@ -39,6 +39,10 @@ class AttentionTransfer(AbstractLoss):
         squared: the squared distance, smooth at 0, which the AT authors' code takes; False for the
             plain distance as equation 2 prints it.
 
+    Shapes:
+        ``student.features`` ``[N, F]``, ``teacher.features`` ``[N, F']``; a scalar results,
+        from 0 to 2 where it is squared.
+
     Raises:
         ParameterError: in the call, views without features, with different nodes, or an unusable
             batch vector.

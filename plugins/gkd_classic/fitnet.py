@@ -35,6 +35,10 @@ class FitNet(AbstractLoss):
         bias: whether the regressor has a bias b.
         per_row: return the distance of each node in place of their mean.
 
+    Shapes:
+        ``student.features`` ``[N, F]``, ``teacher.features`` ``[N, F']``; a scalar results, or
+        ``[N]`` per row.
+
     Raises:
         ParameterError: in the call, views without features, with different nodes, or of other
             widths than those built for.

@@ -58,6 +58,9 @@ class KD(AbstractLoss):
         task: says what the outputs mean; a distiller fills in its own.
         per_row: return the divergence of each node, times T², in place of their mean.
 
+    Shapes:
+        ``student.logits`` and ``teacher.logits`` ``[N, C]``; a scalar results, or ``[N]`` per row.
+
     Raises:
         UnknownNameError: there is no such task.
         ParameterError: outputs of the task predict nothing, or are no classes of which one is right

@@ -48,6 +48,9 @@ class NST(AbstractLoss):
             where left out, takes σ² as the mean squared distance over all pairs of channels, those
             of student and teacher together, in each sample by itself and without a gradient.
 
+    Shapes:
+        ``student.features`` ``[N, F]``, ``teacher.features`` ``[N, F']``; a scalar results.
+
     Raises:
         ParameterError: an argument of another kernel; in the call, views without features, with
             different nodes, or an unusable batch vector.

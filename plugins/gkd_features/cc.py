@@ -41,7 +41,7 @@ class CC(LearnedMaps):
         The classes are many and alike, and it is which nodes are near one another that tells them.
 
     Args:
-        variant: ``"paper"``, or ``"code"``.
+        variant: ``"paper"``, or ``"official-code"``.
         gamma: γ of the paper.
         order: P of the paper.
         squared: the squared distance of the paper; False for its root, divided by N².
@@ -81,7 +81,7 @@ class CC(LearnedMaps):
     @validated
     def __init__(
         self,
-        variant: Literal["paper", "code"] = "paper",
+        variant: Literal["paper", "official-code"] = "paper",
         gamma: Annotated[FiniteFloat, Field(gt=0)] = 0.4,
         order: PositiveInt = 2,
         squared: bool = True,
@@ -103,7 +103,7 @@ class CC(LearnedMaps):
 
     def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
         """Return the mean over pairs; 0 where there are none."""
-        if self.variant == "code":
+        if self.variant == "official-code":
             ours, theirs, maps = self.pair(student, teacher)
             dtype = next(maps.parameters()).dtype
             with torch.autocast(ours.device.type, enabled=False):

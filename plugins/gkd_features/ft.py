@@ -35,7 +35,8 @@ class FT(LearnedMaps):
 
     Args:
         rate: K / F, factors for each of the teacher's channels.
-        variant: ``"paper"``; ``"code"`` has the absolute error of what is rebuilt, not the square.
+        variant: ``"paper"``; ``"official-code"`` has the absolute error of what is
+            rebuilt, not the square.
         per_row: return the value of each node in place of their mean.
 
     Shapes:
@@ -77,7 +78,7 @@ class FT(LearnedMaps):
     def __init__(
         self,
         rate: Annotated[FiniteFloat, Field(gt=0)] = 0.5,
-        variant: Literal["paper", "code"] = "paper",
+        variant: Literal["paper", "official-code"] = "paper",
         per_row: bool = False,
     ) -> None:
         super().__init__()

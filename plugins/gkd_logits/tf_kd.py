@@ -34,7 +34,7 @@ class TfKD(AbstractLoss):
     Args:
         correct: a, above 1 / C.
         temperature: τ.
-        variant: ``"paper"``; ``"code"`` has no temperature in the student's softmax.
+        variant: ``"paper"``; ``"official-code"`` has no temperature in the student's softmax.
         task: says what the outputs mean; a distiller fills in its own.
         per_row: return the value of each node in place of their mean.
 
@@ -76,7 +76,7 @@ class TfKD(AbstractLoss):
         self,
         correct: Annotated[FiniteFloat, Field(gt=0, lt=1)] = 0.99,
         temperature: Annotated[FiniteFloat, Field(gt=0)] = 20.0,
-        variant: Literal["paper", "code"] = "paper",
+        variant: Literal["paper", "official-code"] = "paper",
         task: str | Task = "single-label",
         per_row: bool = False,
     ) -> None:

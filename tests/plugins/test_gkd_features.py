@@ -82,7 +82,7 @@ def unit(row):
     return [z / length for z in row]
 
 
-@pytest.mark.parametrize(("variant", "power"), [("paper", 2), ("code", 1)])
+@pytest.mark.parametrize(("variant", "power"), [("paper", 2), ("official-code", 1)])
 @pytest.mark.parametrize(("rate", "factors"), [(0.5, 2), (0.1, 1), (1.5, 6)])
 def test_ft_is_the_distance_of_unit_factors_and_of_what_is_rebuilt(
     views, rate, factors, variant, power

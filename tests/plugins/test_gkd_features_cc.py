@@ -60,7 +60,7 @@ def test_with_many_terms_the_kernel_is_the_gaussian_one():
 
 def test_the_code_multiplies_distances_of_consecutive_rows_in_the_mean_over_all_orders():
     student, teacher = features(rows=5)
-    loss = CC(variant="code", width=2)
+    loss = CC(variant="official-code", width=2)
     got = value(loss, student, teacher)
     maps = [[m.weight.tolist(), m.bias.tolist()] for m in loss.maps.values()]
     distances = []
@@ -103,7 +103,7 @@ def test_near_the_teacher_the_gradient_keeps_its_digits(squared):
     assert (leaf.grad == 0).all()
 
 
-@pytest.mark.parametrize("variant", ["paper", "code"])
+@pytest.mark.parametrize("variant", ["paper", "official-code"])
 def test_no_nodes_and_one_are_fine(variant):
     for rows in (0, 1):
         student = torch.ones(rows, 3, requires_grad=True)
@@ -119,4 +119,4 @@ def test_the_code_needs_its_maps_and_the_paper_has_none():
     step = Step.of(student)
     assert CC()(student, teacher, step=step) > 0
     with pytest.raises(ParameterError, match="cc: the maps do not exist yet"):
-        CC(variant="code")(student, teacher, step=step)
+        CC(variant="official-code")(student, teacher, step=step)

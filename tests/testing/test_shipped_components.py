@@ -32,7 +32,7 @@ def test_as_they_are_by_default(check):
         ("loss", "lsp", {"hops": 2, "learn_scale": True}),
         ("loss", "kd", {"task": "multi-label", "temperature": 1.0}),
         ("loss", "kd", {"standardise": True}),
-        ("loss", "cc", {"variant": "code", "width": 4}),
+        ("loss", "cc", {"variant": "official-code", "width": 4}),
         ("loss", "fitnet", {"reduction": "mean", "normalise": True, "bias": False}),
         ("loss", "at", {"power": 1.0, "pooling": "max"}),
         ("loss", "nst", {"kernel": "linear"}),
