@@ -3,6 +3,7 @@
 import re
 from importlib.resources import files
 
+import modelnet_files
 import node_archives
 import pytest
 import tu_files
@@ -17,18 +18,30 @@ from gkd.training.experiment import Experiment
 SHIPPED = "gkd"
 
 
+NARROW = [f"{network}.params.hidden_channels=4" for network in ("student", "teacher")]
+FEW = [f"{whose}training.batch_size=6" for whose in ("", "teacher.")]
+
+
 def small_nodes(folder):
     file = node_archives.write(folder / "rings.npz", node_archives.shchur())
     sizes = ("dataset.train_per_class=2", "dataset.validation_per_class=1")
-    return [f"dataset.file={file}", *sizes]
+    return [f"dataset.file={file}", *sizes, *NARROW]
 
 
 def small_graphs(folder):
     root = tu_files.write(folder / "TINY", graphs=20)
-    return [f"dataset.root={root}", "training.batch_size=8", "teacher.training.batch_size=8"]
+    return [f"dataset.root={root}", *NARROW, *FEW]
 
 
-SMALL = {"zoo-nodes": small_nodes, "zoo-graphs": small_graphs}
+def small_clouds(folder):
+    root = modelnet_files.write(folder, modelnet_files.miniature())
+    small = ("channels=[4, 4, 4]", "embedding=4", "head=[4]", "k=3")
+    sizes = [f"{network}.params.{one}" for network in ("student", "teacher") for one in small]
+    split = ("dataset.points=8", "dataset.validation_fraction=0.25")
+    return [f"dataset.root={root}", *split, *sizes, *FEW]
+
+
+SMALL = {"zoo-nodes": small_nodes, "zoo-graphs": small_graphs, "zoo-points": small_clouds}
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -62,6 +75,5 @@ def test_every_method_is_one_loss_and_has_what_the_others_have_to_find(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_every_term_takes_a_step(name, tmp_path):
-    widths = [f"{one}.params.hidden_channels=4" for one in ("student", "teacher")]
-    file = read_recipe(name, [*SMALL[name](tmp_path), *widths])
+    file = read_recipe(name, SMALL[name](tmp_path))
     dry_run(Experiment(file, create_host()), Devices("cpu"))
