@@ -8,6 +8,10 @@ import pytest
 
 PLACE = Path(__file__).parents[1] / "results" / "zoo" / "rank.py"
 RECIPE = """
+[teacher]
+name = "gat"
+[student]
+name = "mlp"
 [training]
 learning_rate = 0.1
 [[methods]]
@@ -82,3 +86,15 @@ def test_methods_are_ranked_by_their_mean_with_intervals_and_what_was_found(rank
 def test_the_lowest_comes_first_where_lower_is_better(rank, run):
     order = [row[1] for row in rank.ranking(run(lower_is_better=True)).body]
     assert order == ["baseline", "at", "kd", "teacher"]
+
+
+def test_the_folder_holds_what_the_page_of_the_zoo_takes(rank, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(rank, "HERE", tmp_path / "zoo")
+    (run() / "table.md").write_text("all of it")
+    (tmp_path / "zoo").mkdir()
+    rank.main(tmp_path, "here")
+    written = {file.name: file.read_text() for file in (tmp_path / "zoo" / "here").iterdir()}
+    assert set(written) == {"ranking.md", "recipe.toml", "table.md"}
+    said, _, table = written["ranking.md"].partition("\n\n")
+    assert said == "The teacher is `gat`, the student `mlp`."
+    assert table.splitlines()[2].startswith("| –    | teacher")

@@ -65,6 +65,13 @@ def ranking(run: Path) -> Table:
     return Table(header, body, labels=2)
 
 
+def networks(run: Path) -> str:
+    """Say what teaches and what learns."""
+    recipe = parse_toml((run / "recipe.toml").read_text(encoding="utf-8"))
+    teacher, student = recipe["teacher"]["name"], recipe["student"]["name"]
+    return f"The teacher is `{teacher}`, the student `{student}`."
+
+
 def _against(
     rival: str, students: Mapping[str, Mapping[int, float]], metric: Metric
 ) -> dict[str, Comparison]:
@@ -91,7 +98,8 @@ def main(run: Path, name: str) -> None:
     """Write the folder."""
     folder = HERE / name
     folder.mkdir(exist_ok=True)
-    (folder / "ranking.md").write_text(markdown_table(ranking(run)) + "\n", encoding="utf-8")
+    text = f"{networks(run)}\n\n{markdown_table(ranking(run))}\n"
+    (folder / "ranking.md").write_text(text, encoding="utf-8")
     for file in ("recipe.toml", "table.md"):
         shutil.copy(run / file, folder / file)
 
