@@ -1,0 +1,52 @@
+"""Classes of PyTorch Geometric, or of anyone, by name."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from gkd import ParameterError
+from gkd.errors import suggestion
+
+
+def class_of(name: str, module: str, base: type, what: str) -> Any:
+    """Return a class.
+
+    Args:
+        name: of a class in ``module``, or ``"package.module:Class"``.
+        module: of PyTorch Geometric.
+        base: that it must be a subclass of.
+        what: messages call it.
+
+    Raises:
+        ParameterError: PyTorch Geometric is not installed, or there is no such class.
+    """
+    place, colon, own = name.partition(":")
+    try:
+        found = importlib.import_module(place if colon else module)
+    except ImportError as error:
+        if not colon and (error.name or "").partition(".")[0] == "torch_geometric":
+            raise ParameterError(
+                "PyTorch Geometric is not installed: pip install 'gkd[pyg]'"
+            ) from error
+        raise ParameterError(f"{what} {name!r}: {place if colon else module}: {error}") from error
+    value = getattr(found, own if colon else name, None)
+    if not (isinstance(value, type) and issubclass(value, base)):
+        known = [key for key, one in vars(found).items() if _is_a(one, base)]
+        raise ParameterError(
+            f"there is no {what} {name!r} in {found.__name__}; "
+            f"{suggestion(own if colon else name, known)}"
+        )
+    return value
+
+
+def made(cls: Any, parameters: Mapping[str, Any], what: str) -> Any:
+    """Return ``cls(**parameters)``; what does not fit is a :class:`ParameterError`."""
+    try:
+        return cls(**parameters)
+    except (TypeError, ValueError, AssertionError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+        raise ParameterError(f"{what} {cls.__name__}({given}): {error}") from error
+
+
+def _is_a(value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base) and value.__name__[0] != "_"

@@ -1,0 +1,182 @@
+"""Any data set of PyTorch Geometric, with the splits that it has."""
+
+import inspect
+from collections.abc import Sequence
+from copy import copy
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import Tensor
+
+from gkd import AbstractDataset, DataError, ParameterError, Sample
+from gkd.errors import suggestion
+from gkd_pyg.by_name import class_of, made
+
+_MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
+_OWN_SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+
+
+class PyGDataset(AbstractDataset):
+    """A data set of PyTorch Geometric: its masks, its own splits, or folds of its graphs.
+
+    In a recipe: ``dataset = { name = "pyg", dataset = "Planetoid", root = "data", name_ = "Cora"
+    }``; a parameter of the class that a recipe uses itself (``name``) is written with an underscore
+    behind it.
+
+    - One graph with ``train_mask``, ``val_mask`` and ``test_mask``: these rows. Of masks with
+      several columns ``split`` chooses one; ``"seed"``, each seed of a run its own.
+    - A class with a parameter ``split``: one data set for each of train, val and test.
+    - Several graphs: in ``folds``, of which ``split`` tests, the next one validates.
+
+    Integer labels are classes, one or several columns of 0 and 1 are labels of their own, other
+    numbers are to be predicted (regression): a recipe's ``task`` says otherwise.
+
+    Args:
+        dataset: name of a class in ``torch_geometric.datasets``, or ``"package.module:Class"``.
+        split: which of several masks, or the fold that tests.
+        folds: of several graphs without a split of their own.
+        target: attribute that holds the labels.
+        **parameters: of the class.
+
+    Raises:
+        ParameterError: there is no such class, or the parameters do not fit it.
+        DataError: the data have no labels, are heterogeneous, or cannot be split.
+    """
+
+    train: Sequence[Sample] = ()
+    validation: Sequence[Sample] = ()
+    test: Sequence[Sample] = ()
+
+    def __init__(
+        self,
+        dataset: str,
+        split: NonNegativeInt | Literal["seed"] = 0,
+        folds: Annotated[int, Field(ge=3)] = 10,
+        target: str = "y",
+        **parameters: Any,
+    ) -> None:
+        cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
+        given = {name.removesuffix("_"): value for name, value in parameters.items()}
+        self._name, self._target, self._folds = dataset.rpartition(":")[2], target, folds
+        self._per_seed, first = split == "seed", 0 if split == "seed" else split
+        if "split" in inspect.signature(cls).parameters and "split" not in given:
+            parts = {part: _of_split(cls, given, names) for part, names in _OWN_SPLITS.items()}
+            for part, graphs in parts.items():
+                setattr(self, part, self._samples(graphs, part))
+            described = parts["train"]
+        else:
+            described = made(cls, given, "data set")
+            self._all = self._samples(described, "graph")
+            self._take(first)
+        self._describe(described)
+
+    def for_seed(self, seed: int) -> "PyGDataset":
+        """Return the data with the split of that number, where the split is ``"seed"``."""
+        if not self._per_seed:
+            return self
+        other = copy(self)
+        other._take(seed)
+        return other
+
+    def _take(self, split: int) -> None:
+        """Assign the samples of one split."""
+        if len(self._all) == 1:
+            sample = self._all[0]
+            missing = [mask for mask in _MASKS.values() if mask not in sample]
+            if missing:
+                raise DataError(
+                    f"{self._name}: one graph without {', '.join(missing)}: its class must have "
+                    "masks of nodes, or a transform that makes some (RandomNodeSplit)"
+                )
+            masks = {mask: _column(getattr(sample, mask), split, mask) for mask in _MASKS.values()}
+            tensors = {name: value for name, value in sample.items() if name not in masks}
+            chosen = Sample(id=sample.id, num_nodes=sample.num_nodes, **tensors, **masks)
+            self.train = self.validation = self.test = [chosen]
+            self.rows = _MASKS
+            return
+        if len(self._all) < self._folds or split >= self._folds:
+            raise ParameterError(
+                f"{self._name}: no fold {split} of {self._folds} of {len(self._all)} graphs"
+            )
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(len(self._all), generator=generator).tolist()
+        of = {number: place % self._folds for place, number in enumerate(order)}
+        parts: dict[str, list[Sample]] = {"train": [], "validation": [], "test": []}
+        for number, sample in enumerate(self._all):
+            part = {split: "test", (split + 1) % self._folds: "validation"}.get(of[number], "train")
+            parts[part].append(sample)
+        self.train, self.validation, self.test = parts.values()
+
+    def _samples(self, graphs: Any, part: str) -> list[Sample]:
+        return [
+            _sample(graph, f"{self._name}/{part}-{number}", self._target)
+            for number, graph in enumerate(graphs)
+        ]
+
+    def _describe(self, dataset: Any) -> None:
+        """Say what the task is, and how wide inputs and outputs are."""
+        sample = self.train[0]
+        y, whole = sample.y, len(sample.y) != sample.num_nodes
+        self.num_features = sample.x.shape[1] if "x" in sample else sample.pos.shape[1]
+        feature = "x" if "x" in sample else "pos"
+        edges = ("edge_index",) if "edge_index" in sample else ()
+        self.inputs = (feature, *edges, *(("batch",) if whole else ()))
+        if not y.is_floating_point():
+            self.task = "single-label"
+            self.num_classes = max(
+                int(one.y.max()) + 1 for one in (*self.train, *self.validation, *self.test)
+            )
+            return
+        self.num_classes = 1 if y.ndim == 1 else y.shape[1]
+        binary = bool(((y == 0) | (y == 1)).all())
+        self.task = "multi-label" if binary else "regression"
+
+
+def _of_split(cls: Any, given: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """Return the data set of a split, by the first of its names that the class knows."""
+    for name in names[:-1]:
+        try:
+            return cls(**given, split=name)
+        except (ValueError, AssertionError, KeyError):
+            continue
+    return made(cls, {**given, "split": names[-1]}, "data set")
+
+
+def _sample(graph: Any, name: str, target: str) -> Sample:
+    """Return a graph of PyTorch Geometric as a sample."""
+    if hasattr(graph, "node_types"):
+        raise DataError(
+            f"{name} is heterogeneous, with nodes of {', '.join(graph.node_types)}: choose a type "
+            "of nodes, and edges among them, by a transform"
+        )
+    found = {key: value for key, value in graph.to_dict().items() if isinstance(value, Tensor)}
+    if "adj_t" in graph and "edge_index" not in found:
+        from torch_geometric.utils import to_edge_index
+
+        ends, weights = to_edge_index(graph.adj_t)
+        found["edge_index"] = ends.flip(0)  # its rows are the targets
+        if not bool((weights == 1).all()):
+            found["edge_weight"] = weights
+    if target not in found:
+        raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found)}")
+    labels = found.pop(target)
+    y = labels.squeeze(1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    y = y.reshape(1) if y.ndim == 0 else y
+    kept = {key: value for key, value in found.items() if _is_row(key, value, graph)}
+    return Sample(id=name, num_nodes=int(graph.num_nodes), y=y, **kept)
+
+
+def _is_row(key: str, value: Tensor, graph: Any) -> bool:
+    """Whether a tensor has rows of nodes or edges, and a name that samples may have."""
+    sizes = (int(graph.num_nodes), int(graph.num_edges))
+    fits = key == "edge_index" or (value.ndim > 0 and len(value) in sizes)
+    return fits and value.layout == torch.strided and key not in ("batch", "ptr", "num_nodes")
+
+
+def _column(mask: Tensor, split: int, name: str) -> Tensor:
+    if mask.ndim == 1:
+        return mask.bool()
+    if split >= mask.shape[1]:
+        raise ParameterError(f"there is no split {split}; {name} has 0 to {mask.shape[1] - 1}")
+    return mask[:, split].bool()

@@ -1,0 +1,159 @@
+"""Models and data sets of PyTorch Geometric by name, and the recipes that use them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import Run
+from torch_geometric.nn.models import GCN
+
+import gkd
+from gkd import testing
+from gkd.errors import DataError, ParameterError
+
+NETWORK = {"in_channels": 4, "out_channels": 3, "hidden_channels": 5, "num_layers": 2}
+
+
+def data_set(name: str, **params: Any) -> Any:
+    return gkd.create("dataset", "pyg", dataset=f"pyg_sets:{name}", **params)
+
+
+def model(name: str, **params: Any) -> torch.nn.Module:
+    return gkd.create("model", "pyg", model=name, **params)
+
+
+def test_a_model_is_the_class_of_that_name() -> None:
+    network = model("GCN", **NETWORK)
+    assert type(network) is GCN
+    expected = GCN(**NETWORK)
+    expected.load_state_dict(network.state_dict())
+    x, edges = torch.randn(6, 4), torch.tensor([[0, 1, 2], [1, 2, 3]])
+    assert torch.equal(network(x, edges), expected(x, edges))
+
+
+@pytest.mark.parametrize("pool", ["sum", "mean", "max"])
+def test_graphs_are_pooled_each_by_itself(pool: str) -> None:
+    network = model("GIN", **NETWORK, pool=pool).eval()
+    x, edges = torch.randn(6, 4), torch.tensor([[0, 1, 4], [1, 2, 5]])
+    batch = torch.tensor([0, 0, 0, 0, 1, 1])
+    together = network(x, edges, batch)
+    alone = [network(x[:4], edges[:, :2]), network(x[4:], edges[:, 2:] - 4)]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "words"),
+    [
+        ("GCM", {}, "no model 'GCM' in torch_geometric.nn.models; did you mean 'GCN'"),
+        ("pyg_sets:Mien", {}, "no model 'pyg_sets:Mien' in pyg_sets; did you mean 'Mine'"),
+        ("nowhere:Mine", {}, "No module named 'nowhere'"),
+        ("GCN", {"in_channels": 4}, "missing 2 required positional arguments: 'hidden_channels'"),
+        ("GCN", {"in_channels": 4, "pool": "sum"}, "needs hidden_channels"),
+    ],
+)
+def test_models_that_are_not_there(name: str, params: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        model(name, **params)
+
+
+def test_the_package_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch_geometric.nn.models", None)
+    monkeypatch.setitem(sys.modules, "torch_geometric", None)
+    with pytest.raises(ParameterError, match=r"pip install 'gkd\[pyg\]'"):
+        model("GCN", **NETWORK)
+
+
+def test_masks_of_one_graph_are_rows() -> None:
+    dataset = data_set("OneGraph")
+    assert (dataset.task, dataset.num_features, dataset.num_classes) == ("single-label", 4, 3)
+    assert dataset.inputs == ("x", "edge_index")
+    sample = dataset.train[0]
+    assert sample.train_mask.tolist() == [True, False, False] * 4
+    other = data_set("OneGraph", split="seed").for_seed(1).train[0]
+    assert other.train_mask.tolist() == [False, False, True] * 4
+    with pytest.raises(ParameterError, match="no split 2; train_mask has 0 to 1"):
+        data_set("OneGraph", split=2)
+    with pytest.raises(DataError, match="without train_mask, val_mask, test_mask"):
+        data_set("OneGraph", masks=False)
+
+
+def test_graphs_are_put_into_folds() -> None:
+    dataset = data_set("ManyGraphs", folds=4, target="label", split="seed")
+    assert (dataset.task, dataset.inputs) == ("single-label", ("x", "edge_index", "batch"))
+    folds = [dataset.for_seed(seed) for seed in range(4)]
+    tested = [sample.id for fold in folds for sample in fold.test]
+    whole = (*dataset.train, *dataset.validation, *dataset.test)
+    assert sorted(tested) == sorted({sample.id for sample in whole})
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [10, 5, 5]
+    with pytest.raises(ParameterError, match="no fold 4 of 4"):
+        data_set("ManyGraphs", folds=4, target="label", split=4)
+    with pytest.raises(DataError, match="no labels 'y'; available: edge_index, label, x"):
+        data_set("ManyGraphs")
+
+
+def test_a_class_with_splits_is_made_for_each() -> None:
+    dataset = data_set("Splits")
+    assert (dataset.task, dataset.num_classes) == ("multi-label", 2)
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [2, 2, 2]
+    assert not torch.equal(dataset.train[0].x, dataset.test[0].x)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # what torch says of such tensors
+def test_numbers_are_predicted_and_sparse_edges_are_edges() -> None:
+    dataset = data_set("Regression", folds=5)
+    assert (dataset.task, dataset.num_classes) == ("regression", 1)
+    import pyg_sets
+
+    plain = pyg_sets.graph(0)
+    (first,) = (
+        s for s in (*dataset.train, *dataset.validation, *dataset.test) if s.id.endswith("-0")
+    )
+    assert gkd.Graph(first.edge_index, 12) == gkd.Graph(plain.edge_index, 12)
+
+
+def test_heterogeneous_data_are_refused() -> None:
+    with pytest.raises(DataError, match="heterogeneous, with nodes of author, paper"):
+        data_set("Mixed")
+
+
+@pytest.mark.parametrize("name", ["OneGraph", "Splits"])
+def test_data_sets_pass_the_kit(name: str) -> None:
+    params = {"dataset": f"pyg_sets:{name}"}
+    testing.check_dataset("pyg", params=params).raise_if_failed()
+
+
+def test_a_run_of_names_alone(run: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "graphs.toml"
+    recipe.write_text(
+        """
+seeds = [0]
+dataset = { name = "pyg", dataset = "pyg_sets:ManyGraphs", folds = 4, target = "label" }
+training = { epochs = 1, batch_size = 4 }
+
+[[methods]]
+name = "baseline"
+
+[[methods]]
+name = "kd"
+terms = [{ loss = "kd" }]
+
+[[methods]]
+name = "lsp"
+terms = [{ loss = "lsp", student = "network.convs.0", teacher = "network.convs.1" }]
+
+[teacher]
+name = "pyg"
+params = { model = "GIN", hidden_channels = 8, num_layers = 3, pool = "sum" }
+training = { epochs = 1 }
+
+[student]
+name = "pyg"
+params = { model = "GCN", hidden_channels = 4, num_layers = 2, pool = "mean" }
+"""
+    )
+    outcome = run("run", recipe, "--out", tmp_path / "run")
+    assert outcome.status == 0, outcome.err
+    student = gkd.load_student(tmp_path / "run", "kd")
+    assert student(torch.randn(3, 4), torch.tensor([[0], [1]])).shape == (1, 2)

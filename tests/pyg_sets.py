@@ -1,0 +1,80 @@
+"""Data sets and models in the form of PyTorch Geometric's, as users write their own."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data, HeteroData
+
+
+def graph(seed: int, nodes: int = 12, **more: Any) -> Data:
+    generator = torch.Generator().manual_seed(seed)
+    return Data(
+        x=torch.randn(nodes, 4, generator=generator),
+        edge_index=torch.randint(nodes, (2, 3 * nodes), generator=generator),
+        **more,
+    )
+
+
+class OneGraph(list):
+    """One graph with two official splits of its nodes."""
+
+    def __init__(self, masks: bool = True) -> None:
+        masked = {}
+        if masks:
+            place = torch.arange(12)
+            rows = {"train_mask": 0, "val_mask": 1, "test_mask": 2}
+            masked = {
+                name: torch.stack([place % 3 == row, (place + 1) % 3 == row], 1)
+                for name, row in rows.items()
+            }
+        super().__init__([graph(0, y=torch.arange(12) % 3, **masked)])
+
+
+class ManyGraphs(list):
+    """Graphs with a class each; their labels have another name."""
+
+    def __init__(self, count: int = 20) -> None:
+        super().__init__(graph(i, 5 + i % 3, label=torch.tensor([i % 2])) for i in range(count))
+
+
+class Splits(list):
+    """Graphs whose nodes have labels of their own, in three parts."""
+
+    def __init__(self, split: str) -> None:
+        if split not in ("train", "val", "test"):
+            raise ValueError(split)
+        start = {"train": 0, "val": 4, "test": 6}[split]
+        labels = torch.arange(24).reshape(12, 2).remainder(3).eq(0).float()
+        super().__init__(graph(start + i, y=labels) for i in range(2))
+
+
+class Regression(list):
+    """Graphs with a number each, their edges as a sparse matrix."""
+
+    def __init__(self) -> None:
+        from torch_geometric.transforms import ToSparseTensor
+
+        graphs = (graph(i, y=torch.tensor([[i / 7]])) for i in range(10))
+        super().__init__(ToSparseTensor(layout=None)(one) for one in graphs)
+
+
+class Mixed(list):
+    """Two kinds of nodes."""
+
+    def __init__(self) -> None:
+        data = HeteroData()
+        data["author"].x = torch.ones(2, 3)
+        data["paper"].x = torch.ones(3, 3)
+        super().__init__([data])
+
+
+class Mine(nn.Module):
+    """A model of someone's own."""
+
+    def __init__(self, in_channels: int, out_channels: int, width: int = 3) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(in_channels, width), nn.Linear(width, out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.first(x).relu())
