@@ -118,7 +118,7 @@ def rank_correlations(run: Results) -> Figure | None:
     """Draw how alike students and teacher rank the points of objects, over the epochs."""
     if not run.rank_correlations:
         return None
-    figure, axes = single(2.8)
+    figure, axes = single(2.8, len(run.rank_correlations))
     styles = method_styles(run)
     for number, (method, epochs) in enumerate(run.rank_correlations.items()):
         colour, marker = styles[method]
@@ -175,7 +175,7 @@ def size_and_metric(run: Results) -> Figure | None:
     rows = [row for row in run.rows if math.isfinite(row.test[run.primary_metric].mean)]
     if not rows:
         return None
-    figure, axes = single(3.2)
+    figure, axes = single(3.2, len(rows))
     styles = method_styles(run)
     placed: Counter[int] = Counter()
     scale = 100 if run.primary.share else 1
@@ -218,7 +218,7 @@ def _term_curves(run: Results, prefix: str) -> list[_TermCurve]:
 
 
 def _terms_over_epochs(run: Results, curves: Sequence[_TermCurve]) -> tuple[Figure, Axes]:
-    figure, axes = single(2.8)
+    figure, axes = single(2.8, len(curves))
     styles = method_styles(run)
     for method, term, curve in curves:
         epochs, means = zip(*curve, strict=True)

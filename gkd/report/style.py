@@ -25,6 +25,7 @@ MARKERS = "s^DvPX"
 WIDTH = 7.6  # inches; the page scales it
 TEACHER = "teacher"
 LEGEND = {"frameon": False, "fontsize": 9, "labelcolor": INK}
+LEGEND_ROW = 0.2  # inches
 
 _VARIABLES = {
     INK: "var(--ink)",
@@ -59,8 +60,9 @@ def styles_of(methods: Sequence[str]) -> dict[str, Style]:
     return styles
 
 
-def single(height: float) -> tuple[Figure, Axes]:
-    """Make a figure of one plain pair of axes."""
+def single(height: float, entries: int = 0) -> tuple[Figure, Axes]:
+    """Make a figure of one plain pair of axes, high enough for a legend of so many entries."""
+    height = max(height, LEGEND_ROW * (entries + 3))
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.subplots()
     plain(axes)

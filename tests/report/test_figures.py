@@ -118,6 +118,21 @@ def test_more_methods_than_colours_stay_distinct(tmp_path: Path) -> None:
     assert len(set(styles.values())) == len(styles) == 22
 
 
+def test_a_legend_of_many_methods_leaves_room_for_the_axes(tmp_path: Path) -> None:
+    names = [f"method-{index}" for index in range(40)]
+    done = [summary(name, 0, 0.9) for name in ("baseline", *names)]
+    for one in done[1:]:
+        for row in one["history"]:
+            row["share/kd"] = 0.5
+    run = run_results(write_run(tmp_path / "run", done))
+    for figure in (figures.size_and_metric(run), figures.gradient_shares(run)):
+        assert figure is not None
+        figure.draw_without_rendering()
+        (legend,) = (axes.get_legend() for axes in figure.axes)
+        assert legend.get_window_extent().y0 >= 0
+        assert legend.get_window_extent().y1 <= figure.bbox.height
+
+
 def test_numbers_with_a_unit_are_drawn_as_they_are(tmp_path: Path) -> None:
     mae = {"name": "mae", "higher_is_better": False, "share": False}
     done = [
