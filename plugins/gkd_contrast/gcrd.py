@@ -32,7 +32,8 @@ class GCRD(AbstractLoss):
     Args:
         width: of the common space.
         temperature: τ.
-        head: ``"linear"``, or ``"batch-norm"`` for a linear map, batch normalisation and ReLU.
+        head: ``"linear"``, or ``"batch-norm"`` for a linear map, batch normalisation and ReLU; its
+            gradient may overflow in float16 where all nodes have nearly the same features.
         samples: nodes drawn for each call where there are more; None takes all.
 
     Shapes:

@@ -62,9 +62,12 @@ class TUDataset(InMemoryDataset):
             raise DataError(
                 f"there is no {place}; root is the folder of the files, or their archive"
             )
-        self._samples, self._classes, self.num_classes = _read(Archive(place, ()), attributes)
+        archive = Archive(place, ())
+        name = _name_of(archive)
+        self._samples, self._classes, self.num_classes = _read(archive, name, attributes)
         self.num_features = self._samples[0].x.shape[1]
-        self._where, self._folds, self._per_seed = place, folds, fold == "seed"
+        self._where = archive.where(f"{name}_graph_labels.txt")
+        self._folds, self._per_seed = folds, fold == "seed"
         self._take(0 if fold == "seed" else fold)
 
     def for_seed(self, seed: int) -> "TUDataset":
@@ -100,15 +103,19 @@ class TUDataset(InMemoryDataset):
         self.train, self.validation, self.test = parts.values()
 
 
-def _read(archive: Archive, attributes: bool) -> tuple[list[Sample], np.ndarray, int]:
-    """Return the graphs in their own order, the class of each from 0, and how many there are."""
+def _name_of(archive: Archive) -> str:
+    """Return what the files of the data set are called."""
     names = [name.removesuffix(_EDGES) for name in archive.names if name.endswith(_EDGES)]
     if len(names) != 1:
         raise DataError(
             f"{archive.place} must have the edges of one data set, NAME{_EDGES}, and has "
             f"{len(names)}"
         )
-    (name,) = names
+    return names[0]
+
+
+def _read(archive: Archive, name: str, attributes: bool) -> tuple[list[Sample], np.ndarray, int]:
+    """Return the graphs in their own order, the class of each from 0, and how many there are."""
     graph = _column(archive, f"{name}_graph_indicator.txt")
     labels = _column(archive, f"{name}_graph_labels.txt")
     count, nodes = len(labels), len(graph)

@@ -42,7 +42,6 @@ def test_as_they_are_by_default(check):
         ("loss", "fsp", {"reduction": "mean"}),
         ("loss", "reviewkd", {"hops": 3}),
         ("loss", "crd", {"width": 4, "negatives": 3, "per_row": True}),
-        ("loss", "gcrd", {"width": 8, "head": "batch-norm"}),
         ("loss", "hgmd", {"warmup": 0}),
         ("loss", "mskd", {"loss": "kd", "attention": "batch", "per_row": True}),
         ("loss", "gsp", {"kernel": "l2"}),
