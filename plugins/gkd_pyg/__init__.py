@@ -17,5 +17,4 @@ def gkd_datasets() -> Mapping[str, str]:
     return {"pyg": "gkd_pyg.named_dataset:PyGDataset"}
 
 
-def __getattr__(name: str) -> object:
-    return lazy_getattr(__name__, lambda: {**gkd_models(), **gkd_datasets()})(name)
+__getattr__ = lazy_getattr(__name__, gkd_models, gkd_datasets)

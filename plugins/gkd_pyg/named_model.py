@@ -35,6 +35,7 @@ def pyg_model(
     Raises:
         ParameterError: there is no such class, or the parameters do not fit it.
 
+    >>> import torch
     >>> from gkd import create
     >>> create("model", "pyg", model="GCN", in_channels=3, out_channels=2, hidden_channels=4,
     ...     num_layers=2)(torch.ones(5, 3), torch.tensor([[0, 1], [1, 2]])).shape
