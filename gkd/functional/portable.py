@@ -69,16 +69,22 @@ class PortableGraph:
         )
 
     def sum(self, values: Tensor) -> Tensor:
-        """Sum over the in-edges of every node, ``[N, ...]`` of ``[E, ...]``; marked ones count."""
+        """Sum over the in-edges of every node, ``[N]`` or ``[N, F]``; marked ones count, too."""
         total = values.new_zeros((self.num_nodes, *values.shape[1:]))
-        return total.index_put((self.target,), values, accumulate=True)
+        # Not index_put: ONNX Runtime adds its rows in several threads at once, and loses some.
+        return total.scatter_add(0, self._places(values), values)
 
     def maximum(self, values: Tensor) -> Tensor:
         """Maximum over the in-edges of every node, ``[N, F]`` of ``[E, F]``; -inf without any."""
         there = values.masked_fill(~self.kept[:, None], -torch.inf)
         lowest = values.new_full((self.num_nodes, values.shape[1]), -torch.inf)
-        places = self.target[:, None].expand(-1, values.shape[1])
-        return lowest.scatter_reduce(0, places, there, "amax")
+        return lowest.scatter_reduce(0, self._places(values), there, "amax")
+
+    def _places(self, values: Tensor) -> Tensor:
+        """Return the target of each value's edge, in the shape of the values."""
+        if values.ndim == 1:
+            return self.target
+        return self.target[:, None].expand(-1, values.shape[1])
 
 
 def neighbour_sum(weights: Tensor, features: Tensor, graph: PortableGraph) -> Tensor:

@@ -115,7 +115,7 @@ def _exported_order(edge_weight: Tensor, edge_index: Tensor, graph: PortableGrap
     source, target = edge_index[:, order]
     is_loop = (source == target).to(weights.dtype)
     own, known = (
-        weights.new_zeros(graph.num_nodes).index_put((target,), values, accumulate=True)
+        weights.new_zeros(graph.num_nodes).scatter_add(0, target, values)
         for values in (weights * is_loop, is_loop)
     )
     return torch.cat([weights, torch.where(known > 0, own, torch.ones_like(own))])
