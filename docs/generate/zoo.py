@@ -68,7 +68,7 @@ def page() -> str:
     if cases:
         hardware = cost["hardware"]
         measured = MEASURED.format(
-            command="gkd bench 'zoo-*' --json", cpu=hardware["cpu"], threads=hardware["threads"]
+            command=cost["command"], cpu=hardware["cpu"], threads=hardware["threads"]
         )
     parts = [INTRODUCTION.format(count=len(losses), cost=measured), _table(losses, cases)]
     parts += _rankings()
