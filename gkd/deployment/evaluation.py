@@ -14,6 +14,7 @@ from gkd.files import read_sealed_json
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.training.experiment import Experiment
+from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.weights import load_weights
 
 
@@ -45,12 +46,13 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
         DataError: it is no run's folder, or nothing is finished.
         GkdError: data or weights cannot be read.
     """
-    if not (run / "recipe.toml").is_file():
-        raise DataError(f"{run} is no run's folder: it has no recipe.toml")
-    experiment = Experiment(read_recipe(str(run / "recipe.toml"), settings), create_host())
+    recipe = run / RunDirectory.recipe_name
+    if not recipe.is_file():
+        raise DataError(f"{run} is no run's folder: it has no {recipe.name}")
+    experiment = Experiment(read_recipe(str(recipe), settings), create_host())
     methods = {method.name: method for method in experiment.recipe.methods}
     scored = []
-    for summary_file in sorted(run.glob("**/summary.json")):
+    for summary_file in sorted(run.glob(f"**/{SUMMARY}")):
         folder, summary = summary_file.parent, read_sealed_json(summary_file)
         method, seed = summary["method"], summary["seed"]
         taught = summary["network"] == "teacher"
@@ -58,7 +60,7 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
         own = folder.name.removeprefix("seed-") if folder.name.startswith("seed-") else ""
         of_seed = experiment.for_seed(int(own)) if own.isdigit() else experiment
         network = of_seed.teacher() if taught else of_seed.student(seed, methods.get(method))
-        load_weights(network, folder / "weights.safetensors")
+        load_weights(network, folder / WEIGHTS)
         with torch.no_grad():
             scores = Scores(of_seed.dataset, batch_size)(network, split)
         scored.append(Scored(method, seed, dict(scores)))

@@ -10,11 +10,10 @@ from torch import nn
 from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.files import read_sealed_json
 from gkd.hosting.host import create
+from gkd.recipe.model import BASELINE, FORMER_BASELINE
 from gkd.training.model_record import ModelRecord
-from gkd.training.weights import load_weights, read_record
-
-WEIGHTS = "weights.safetensors"
-_SUMMARY = "summary.json"
+from gkd.training.run_directory import SUMMARY, WEIGHTS
+from gkd.training.weights import load_tensors, read_network
 
 
 def load_student(
@@ -38,7 +37,7 @@ def load_student(
 
 def load_network(weights: Path) -> tuple[nn.Module, ModelRecord]:
     """Return the network of a file of weights, in evaluation mode, and what is known of it."""
-    record = read_record(weights)
+    state, record = read_network(weights)
     try:
         network: nn.Module = create("model", record.model, **record.params)
     except UnknownNameError as error:
@@ -48,7 +47,7 @@ def load_network(weights: Path) -> tuple[nn.Module, ModelRecord]:
     for name, said in (("inputs", record.inputs), ("logits", record.logits)):
         if said and not isinstance(getattr(network, name, None), nn.Module):
             setattr(network, name, said)
-    load_weights(network, weights)
+    load_tensors(network, state, weights)
     return network.eval(), record
 
 
@@ -80,7 +79,7 @@ def find_weights(source: Path, method: str | None = None, seed: int | None = Non
     found = [
         _Found(path.parent.parent.name, int(path.parent.name.removeprefix("seed-")), path)
         for path in sorted(source.glob(f"students/*/seed-*/{WEIGHTS}"))
-        if (path.parent / _SUMMARY).is_file()  # else it is still being trained
+        if (path.parent / SUMMARY).is_file()  # else it is still being trained
     ]
     teachers = [source / "teacher" / WEIGHTS, *sorted(source.glob(f"teacher/seed-*/{WEIGHTS}"))]
     found += [_Found("teacher", 0, path) for path in teachers if path.is_file()]
@@ -88,7 +87,7 @@ def find_weights(source: Path, method: str | None = None, seed: int | None = Non
         raise DataError(f"{source} has no finished network: is it the folder of a run?")
     methods = list(dict.fromkeys(one.method for one in found))
     if method is None:
-        distilled = [name for name in methods if name not in ("baseline", "alone", "teacher")]
+        distilled = [name for name in methods if name not in (BASELINE, FORMER_BASELINE, "teacher")]
         choices = distilled or [name for name in methods if name != "teacher"]
         if len(choices) != 1:
             raise DataError(f"{source} has several methods: choose one of {', '.join(methods)}")
@@ -106,7 +105,7 @@ def find_weights(source: Path, method: str | None = None, seed: int | None = Non
 
 def _validation_score(found: _Found) -> float:
     """Score in validation, the higher the better; the first of equal ones is taken."""
-    summary = read_sealed_json(found.weights.parent / _SUMMARY)
+    summary = read_sealed_json(found.weights.parent / SUMMARY)
     name = summary["primary_metric"]
     higher = {one["name"]: one.get("higher_is_better", True) for one in summary.get("metrics", [])}
     score = float(summary["validation"][name])

@@ -39,8 +39,9 @@ from gkd.sweep.trial_progress import progress_line
 from gkd.training.cache_policy import FOLDER as TEACHER_CACHE
 from gkd.training.epoch_log import EpochLog
 from gkd.training.failures import ProcessDied, explained
-from gkd.training.network_training import SUMMARY, Identity
+from gkd.training.network_training import Identity
 from gkd.training.networks import Job, KeptTeacher, Networks
+from gkd.training.run_directory import SUMMARY
 from gkd.training.run_lock import locked
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)

@@ -54,11 +54,10 @@ from gkd.training.model_record import ModelRecord
 from gkd.training.progress import TermWatch, progress
 from gkd.training.provenance import MADE_BY, Provenance
 from gkd.training.ranks import by_torchrun
-from gkd.training.run_directory import WEIGHTS
+from gkd.training.run_directory import SUMMARY, WEIGHTS
 from gkd.training.termination import KeepTermination, end_if_asked
 from gkd.training.weights import read_weights, write_weights
 
-SUMMARY = "summary.json"
 CHECKSUMS = "checksums"
 """Key of a summary with those of the files beside it."""
 

@@ -24,7 +24,6 @@ from gkd.training.devices import Devices
 from gkd.training.experiment import Experiment
 from gkd.training.network_training import (
     CHECKSUMS,
-    SUMMARY,
     Identity,
     NetworkTraining,
     RunContext,
@@ -33,7 +32,7 @@ from gkd.training.network_training import (
     write_network,
 )
 from gkd.training.provenance import MADE_BY, Provenance, recipe_of
-from gkd.training.run_directory import WEIGHTS, RunDirectory
+from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.weights import load_weights
 
 

@@ -32,6 +32,9 @@ RUNS = Path("runs")
 WEIGHTS = "weights.safetensors"
 """File of a finished network."""
 
+SUMMARY = "summary.json"
+"""File that says that a network is finished, and what it reached."""
+
 _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
 

@@ -46,18 +46,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_record(path: Path) -> ModelRecord:
-    """Return what rebuilds the network whose weights are in a file.
+    """Return what rebuilds the network whose weights are in a file; see :func:`read_network`."""
+    return read_network(path)[1]
+
+
+def read_network(path: Path) -> tuple[dict[str, Tensor], ModelRecord]:
+    """Return the tensors of a safetensors file, and what rebuilds the network that they are of.
 
     Raises:
         DataError: the file cannot be read, or does not say what network it is of.
     """
-    model = _read(path)[1]
+    tensors, model = _read(path)
     if model is None:
         raise DataError(
             f"weights {path} do not say what network they are of: they come from elsewhere, or "
             "from an older gkd; make the model, and load them into it"
         )
-    return ModelRecord.read(model, f"weights {path}")
+    return tensors, ModelRecord.read(model, f"weights {path}")
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -96,7 +101,18 @@ def load_weights(model: nn.Module, path: Path) -> None:
         DataError: the file is missing or damaged, of another format or model, or holds NaN,
             infinity, or what the model's numbers cannot be.
     """
-    state, own = read_weights(path), model.state_dict()
+    load_tensors(model, read_weights(path), path)
+
+
+def load_tensors(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load what was read of a file into a model; see :func:`load_weights`.
+
+    Args:
+        model: to load it into.
+        state: tensors of the file.
+        path: of the file, for messages.
+    """
+    own = model.state_dict()
     for name, tensor in state.items():
         if name not in own:
             continue
