@@ -1,4 +1,4 @@
-"""Random numbers that go with names: the same for a name, whatever others it comes with."""
+"""Random numbers: those that go with names, the same whatever others come with them; places."""
 
 import torch
 from torch import Tensor
@@ -55,6 +55,21 @@ def mixed_names(one: Tensor, other: Tensor) -> Tensor:
     2
     """
     return _mixed(_mixed(one) + other)
+
+
+def drawn_below(sizes: Tensor, generator: torch.Generator) -> Tensor:
+    """Return whole numbers from 0 on, each below its size, int64 in the shape of ``sizes``.
+
+    Args:
+        sizes: int64; the number below 0 is 0.
+        generator: of the draws, on the device of the sizes.
+
+    >>> drawn_below(torch.tensor([1, 0, 1]), torch.Generator())
+    tensor([0, 0, 0])
+    """
+    share = torch.rand(sizes.shape, generator=generator, device=sizes.device, dtype=torch.float64)
+    # Rounding may take a share just below 1 to the end of the range.
+    return (share * sizes).long().minimum((sizes - 1).clamp(min=0))
 
 
 def _mixed(values: Tensor) -> Tensor:

@@ -183,3 +183,44 @@ def at_least_zero(values: Tensor) -> Tensor:
     tensor([0.0000, 0.5000])
     """
     return values + (values.clamp_min(0) - values).detach()
+
+
+def not_built(loss: str, parts: str) -> ParameterError:
+    """Return what a loss raises whose learned parts are asked for before they are made.
+
+    Args:
+        loss: whose name the message begins with.
+        parts: what is missing, with its verb: ``"the maps do"``.
+
+    >>> not_built("crd", "the maps do").args[0]
+    "crd: the maps do not exist yet; call build(student, teacher), or the distiller's \
+prepare(batch), before training"
+    """
+    return ParameterError(
+        f"{loss}: {parts} not exist yet; call build(student, teacher), or the distiller's "
+        "prepare(batch), before training"
+    )
+
+
+def require_widths(loss: str, built: tuple[int, int], student: Tensor, teacher: Tensor) -> None:
+    """Check that features are as wide as those that a loss's learned parts were made for.
+
+    Args:
+        loss: whose name messages begin with.
+        built: widths of student and teacher.
+        student: ``[N, F]``.
+        teacher: ``[N, F']``.
+
+    Raises:
+        ParameterError: they are not.
+
+    >>> require_widths("crd", (3, 4), torch.zeros(2, 3), torch.zeros(2, 5))
+    Traceback (most recent call last):
+    gkd.errors.ParameterError: crd: built for features of widths 3 and 4, got 3 from the student \
+and 5 from the teacher
+    """
+    if built != (student.shape[1], teacher.shape[1]):
+        raise ParameterError(
+            f"{loss}: built for features of widths {built[0]} and {built[1]}, got "
+            f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
+        )

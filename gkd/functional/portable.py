@@ -143,6 +143,20 @@ def nearest_neighbours(features: Tensor, k: int, self_loops: bool = True) -> Por
     return PortableGraph(source, target, source >= 0, features.shape[0])
 
 
+def pool_rows(features: Tensor, pool: str) -> Tensor:
+    """Return the maximum, mean or sum of each feature over all rows, ``[1, F]``.
+
+    >>> pool_rows(torch.tensor([[1.0], [3.0]]), "mean")
+    tensor([[2.]])
+    """
+    match pool:
+        case "max":
+            return features.amax(0, keepdim=True)
+        case "mean":
+            return features.mean(0, keepdim=True)
+    return features.sum(0, keepdim=True)
+
+
 def require_one_sample(batch: Tensor | None, network: str) -> None:
     """Raise :class:`ParameterError` where several samples are to be exported at once."""
     if batch is not None:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from gkd.functional.draws import drawn_below
 from gkd.graph import Graph
 
 
@@ -28,9 +29,7 @@ def random_walks(graph: Graph, starts: Tensor, length: int, generator: torch.Gen
     path = [starts]
     for _ in range(length):
         here = path[-1]
-        share = torch.rand(len(here), generator=generator, device=here.device, dtype=torch.float64)
-        # Rounding may take a share just below 1 to the end of the range.
-        place = (share * degree[here]).long().clamp(max=(degree[here] - 1).clamp(min=0))
-        nearby = source[(first[here] + place).clamp(max=len(source) - 1)]
+        place = first[here] + drawn_below(degree[here], generator)
+        nearby = source[place.clamp(max=len(source) - 1)]
         path.append(torch.where(degree[here] > 0, nearby, here))
     return torch.stack(path, dim=1)

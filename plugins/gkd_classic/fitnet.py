@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, Paper, View
 from gkd.errors import ParameterError, validated
-from gkd.functional.paired_rows import directions, paired_features
+from gkd.functional.paired_rows import directions, not_built, paired_features
 
 
 class FitNet(AbstractLoss):
@@ -118,10 +118,7 @@ class FitNet(AbstractLoss):
 
     def _regressor_for(self, student: Tensor, teacher: Tensor) -> nn.Linear:
         if self.regressor is None:
-            raise ParameterError(
-                "fitnet: the regressor does not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
+            raise not_built("fitnet", "the regressor does")
         built = (self.regressor.in_features, self.regressor.out_features)
         if built != (student.shape[1], teacher.shape[1]):
             raise ParameterError(

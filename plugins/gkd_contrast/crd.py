@@ -14,9 +14,9 @@ from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from gkd import AbstractLoss, Paper, RowMemory, Step, View
-from gkd.errors import ParameterError, validated
+from gkd.errors import validated
 from gkd.functional.draws import uniform_draws
-from gkd.functional.paired_rows import directions, paired_features
+from gkd.functional.paired_rows import directions, not_built, paired_features, require_widths
 from gkd.functional.sparse import sampled_product, sparse_product
 
 _SIMILARITIES = 2**20  # at a time: 8 MB in float64
@@ -187,16 +187,9 @@ class CRD(AbstractLoss):
 
     def _require_built(self, student: Tensor, teacher: Tensor) -> None:
         if self.heads is None:
-            raise ParameterError(
-                "crd: the maps do not exist yet; call build(student, teacher), or the distiller's "
-                "prepare(batch), before training"
-            )
-        built = [_weight(head).shape[1] for head in self.heads.values()]
-        if built != [student.shape[1], teacher.shape[1]]:
-            raise ParameterError(
-                f"crd: built for features of widths {built[0]} and {built[1]}, got "
-                f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
-            )
+            raise not_built("crd", "the maps do")
+        ours, theirs = (_weight(head).shape[1] for head in self.heads.values())
+        require_widths("crd", (ours, theirs), student, teacher)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""

@@ -11,9 +11,15 @@ from pydantic import Field, FiniteFloat, PositiveInt
 from torch import Tensor, nn
 
 from gkd import AbstractLoss, Paper, Step, View
-from gkd.errors import ParameterError, validated
+from gkd.errors import validated
 from gkd.functional.node_pairs import over_pairs
-from gkd.functional.paired_rows import directions, drawn_rows, paired_features
+from gkd.functional.paired_rows import (
+    directions,
+    drawn_rows,
+    not_built,
+    paired_features,
+    require_widths,
+)
 
 
 class GCRD(AbstractLoss):
@@ -128,16 +134,9 @@ class GCRD(AbstractLoss):
 
     def _heads_for(self, student: Tensor, teacher: Tensor) -> nn.ModuleDict:
         if self.heads is None:
-            raise ParameterError(
-                "gcrd: the maps do not exist yet; call build(student, teacher), or the distiller's "
-                "prepare(batch), before training"
-            )
-        built = [_weight(head).shape[1] for head in self.heads.values()]
-        if built != [student.shape[1], teacher.shape[1]]:
-            raise ParameterError(
-                f"gcrd: built for features of widths {built[0]} and {built[1]}, got "
-                f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
-            )
+            raise not_built("gcrd", "the maps do")
+        ours, theirs = (_weight(head).shape[1] for head in self.heads.values())
+        require_widths("gcrd", (ours, theirs), student, teacher)
         return self.heads
 
     def extra_repr(self) -> str:

@@ -15,7 +15,7 @@ from gkd.eager import eagerly, exported_as
 from gkd.errors import DataError, validated
 from gkd.functional.memory import require_memory_for_layers
 from gkd.functional.network_input import require_features
-from gkd.functional.portable import require_one_sample
+from gkd.functional.portable import pool_rows, require_one_sample
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
 
@@ -187,7 +187,7 @@ class DGCNN(nn.Module):
 
 def _exported_pool(features: Tensor, bounds: Sequence[int]) -> Tensor:
     """Return :func:`cloud_pool` of one cloud."""
-    return torch.cat([features.amax(0, keepdim=True), features.mean(0, keepdim=True)], dim=1)
+    return torch.cat([pool_rows(features, "max"), pool_rows(features, "mean")], dim=1)
 
 
 @exported_as(_exported_pool)

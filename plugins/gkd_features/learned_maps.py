@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gkd import AbstractLoss, View
-from gkd.errors import ParameterError
-from gkd.functional.paired_rows import paired_features
+from gkd.functional.paired_rows import not_built, paired_features, require_widths
 
 
 class LearnedMaps(AbstractLoss):
@@ -47,15 +46,8 @@ class LearnedMaps(AbstractLoss):
         """
         ours, theirs = self.features(student, teacher)
         if self.maps is None:
-            raise ParameterError(
-                f"{self.name}: the maps do not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
-        if self.widths != (ours.shape[1], theirs.shape[1]):
-            raise ParameterError(
-                f"{self.name}: built for features of widths {self.widths[0]} and {self.widths[1]}, "
-                f"got {ours.shape[1]} from the student and {theirs.shape[1]} from the teacher"
-            )
+            raise not_built(self.name, "the maps do")
+        require_widths(self.name, self.widths, ours, theirs)
         return ours, theirs, self.maps
 
     def features(self, student: View, teacher: View) -> tuple[Tensor, Tensor]:

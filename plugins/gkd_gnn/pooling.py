@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gkd import DataError, ParameterError
 from gkd.eager import eagerly, exported_as
-from gkd.functional.portable import require_one_sample
+from gkd.functional.portable import pool_rows, require_one_sample
 from gkd.functional.segments import segment_max, segment_sum
 
 Pool: TypeAlias = Literal["none", "mean", "sum", "max"]
@@ -16,12 +16,7 @@ Pool: TypeAlias = Literal["none", "mean", "sum", "max"]
 def _exported_pool(x: Tensor, batch: Tensor | None, pool: Pool) -> Tensor:
     """Return :func:`pool_graphs` of one graph."""
     require_one_sample(batch, "a network that pools its nodes")
-    match pool:
-        case "max":
-            return x.amax(0, keepdim=True)
-        case "mean":
-            return x.mean(0, keepdim=True)
-    return x.sum(0, keepdim=True)
+    return pool_rows(x, pool)
 
 
 @exported_as(_exported_pool)

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, Paper, Step, Task, View, create
 from gkd.errors import ParameterError, validated
-from gkd.functional.paired_rows import at_least_zero, paired_features, paired_logits
+from gkd.functional.paired_rows import (
+    at_least_zero,
+    not_built,
+    paired_features,
+    paired_logits,
+    require_widths,
+)
 
 Weight = Annotated[FiniteFloat, Field(ge=0)]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
@@ -166,16 +172,10 @@ class NOSMOG(AbstractLoss):
 
     def _require_built(self, student: Tensor, teacher: Tensor) -> nn.Linear:
         if self.encoder is None:
-            raise ParameterError(
-                "nosmog: the map does not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
-        built = [self.encoder.in_features, self.encoder.out_features]
-        if built != [student.shape[1], teacher.shape[1]]:
-            raise ParameterError(
-                f"nosmog: built for features of widths {built[0]} and {built[1]}, got "
-                f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
-            )
+            raise not_built("nosmog", "the map does")
+        require_widths(
+            "nosmog", (self.encoder.in_features, self.encoder.out_features), student, teacher
+        )
         return self.encoder
 
     def extra_repr(self) -> str:

@@ -13,9 +13,9 @@ from torch.nn.functional import log_softmax, normalize
 from torch.utils.checkpoint import checkpoint
 
 from gkd import AbstractLoss, Paper, View
-from gkd.errors import ParameterError, validated
+from gkd.errors import validated
 from gkd.functional.logit_divergences import categorical_divergence
-from gkd.functional.paired_rows import paired_features
+from gkd.functional.paired_rows import not_built, paired_features, require_widths
 
 _ASSIGNMENTS = 2**20  # at a time: 8 MB in float64
 
@@ -177,16 +177,8 @@ class VQGraph(AbstractLoss):
 
     def _require_built(self, student: Tensor, teacher: Tensor) -> nn.Linear:
         if self.map is None:
-            raise ParameterError(
-                "vqgraph: the map and the codes do not exist yet; call build(student, teacher), or "
-                "the distiller's prepare(batch), before training"
-            )
-        built = [self.map.in_features, self.map.out_features]
-        if built != [student.shape[1], teacher.shape[1]]:
-            raise ParameterError(
-                f"vqgraph: built for features of widths {built[0]} and {built[1]}, got "
-                f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
-            )
+            raise not_built("vqgraph", "the map and the codes do")
+        require_widths("vqgraph", (self.map.in_features, self.map.out_features), student, teacher)
         return self.map
 
     def extra_repr(self) -> str:

@@ -12,10 +12,17 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, Graph, Paper, Step, View
 from gkd.errors import ParameterError, validated
+from gkd.functional.draws import drawn_below
 from gkd.functional.edge_products import edge_dot
 from gkd.functional.logit_divergences import categorical_divergence
 from gkd.functional.pair_products import pair_dots
-from gkd.functional.paired_rows import directions, paired_features, sample_pointer
+from gkd.functional.paired_rows import (
+    directions,
+    not_built,
+    paired_features,
+    require_widths,
+    sample_pointer,
+)
 from gkd.functional.walks import random_walks
 from gkd_graphs.louvain import communities
 
@@ -153,10 +160,7 @@ class MuGSI(AbstractLoss):
         first, size = (
             each.repeat_interleave(self.walks) for each in (pointer[:-1], pointer.diff())
         )
-        share = torch.rand(
-            len(first), generator=step.generator, device=first.device, dtype=torch.float64
-        )
-        starts = first + (share * size).long().minimum((size - 1).clamp(min=0))
+        starts = first + drawn_below(size, step.generator)
         if not len(student):
             return 0 * student.sum()
         others = random_walks(edges, starts, self.length, step.generator)[:, 1:]
@@ -184,16 +188,8 @@ class MuGSI(AbstractLoss):
 
     def _require_built(self, student: Tensor, teacher: Tensor) -> nn.Linear:
         if self.map is None:
-            raise ParameterError(
-                "mugsi: the map does not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
-        built = [self.map.in_features, self.map.out_features]
-        if built != [student.shape[1], teacher.shape[1]]:
-            raise ParameterError(
-                f"mugsi: built for features of widths {built[0]} and {built[1]}, got "
-                f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
-            )
+            raise not_built("mugsi", "the map does")
+        require_widths("mugsi", (self.map.in_features, self.map.out_features), student, teacher)
         return self.map
 
     def extra_repr(self) -> str:

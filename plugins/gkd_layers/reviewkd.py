@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gkd import AbstractLoss, Graph, Paper, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.edge_products import neighbour_sum
-from gkd.functional.paired_rows import sample_pointer
+from gkd.functional.paired_rows import not_built, sample_pointer
 from gkd.functional.segments import segment_sum
 from gkd_layers.paired_layers import paired_layers
 
@@ -141,10 +141,7 @@ class ReviewKD(AbstractLoss):
 
     def _stages_for(self, layers: list[tuple[Tensor, Tensor]]) -> nn.ModuleList:
         if self.stages is None:
-            raise ParameterError(
-                "reviewkd: the maps do not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
+            raise not_built("reviewkd", "the maps do")
         built = [stage.widths for stage in self.stages]
         got = [(ours.shape[1], theirs.shape[1]) for ours, theirs in layers]
         if built != got:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gkd import Graph, Step, View
 from gkd.errors import ParameterError
+from gkd.functional.draws import drawn_below
 from gkd.functional.pair_products import pair_dots
 from gkd.functional.paired_rows import paired_features, sample_pointer
 from gkd.functional.walks import random_walks
@@ -90,9 +91,8 @@ class Contexts:
         nearby = nearby.reshape(graph.num_nodes, self.walks * self.hops)
         sizes = pointer.diff()
         first, size = (each.repeat_interleave(sizes)[:, None] for each in (pointer[:-1], sizes))
-        shape = (graph.num_nodes, nearby.shape[1] * self.distant)
-        share = torch.rand(shape, generator=generator, device=nodes.device, dtype=torch.float64)
-        anywhere = first + (share * size).long().minimum(size - 1)
+        sizes = size.expand(-1, nearby.shape[1] * self.distant)
+        anywhere = first + drawn_below(sizes, generator)
         return torch.cat([nearby, anywhere], dim=1)
 
     def _of_network(self, name: str, pairs: Tensor, step: Step) -> Tensor:

@@ -4,7 +4,7 @@ PointDistiller: Structured Knowledge Distillation Towards Efficient and Compact 
 CVPR 2023, https://arxiv.org/abs/2205.11098.
 """
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from pydantic import Field, FiniteFloat, PositiveInt
@@ -14,7 +14,7 @@ from torch.nn.functional import batch_norm
 from gkd import AbstractLoss, Paper, Step, View
 from gkd.errors import ParameterError, validated
 from gkd.functional.neighbours import nearest_neighbours
-from gkd.functional.paired_rows import paired_features, sample_pointer
+from gkd.functional.paired_rows import not_built, paired_features, require_widths, sample_pointer
 from gkd.functional.segments import segment_softmax
 
 
@@ -154,16 +154,9 @@ class PointDistiller(AbstractLoss):
 
     def _require_built(self, student: Tensor, teacher: Tensor) -> nn.ModuleDict:
         if self.layers is None:
-            raise ParameterError(
-                "pointdistiller: the layers do not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
-        built = [layer.channels for layer in self.layers.values()]
-        if built != [student.shape[1], teacher.shape[1]]:
-            raise ParameterError(
-                f"pointdistiller: built for features of widths {built[0]} and {built[1]}, got "
-                f"{student.shape[1]} from the student and {teacher.shape[1]} from the teacher"
-            )
+            raise not_built("pointdistiller", "the layers do")
+        ours, theirs = (cast(int, layer.channels) for layer in self.layers.values())
+        require_widths("pointdistiller", (ours, theirs), student, teacher)
         return self.layers
 
     def extra_repr(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from gkd import ParameterError
+from gkd.functional.portable import pool_rows
 from gkd_pyg.by_name import class_of, made
 
 Pool = Literal["none", "mean", "sum", "max"]
@@ -85,13 +86,7 @@ class Pooled(nn.Module):
         """Return the logits of every graph, ``[B, out_channels]``."""
         features = self.network(x, edge_index)
         if batch is None:  # one graph; said so without looking at a tensor's content
-            match self.pool:
-                case "max":
-                    pooled = features.amax(0, keepdim=True)
-                case "mean":
-                    pooled = features.mean(0, keepdim=True)
-                case _:
-                    pooled = features.sum(0, keepdim=True)
+            pooled = pool_rows(features, self.pool)
         else:
             graphs = int(batch.max()) + 1 if len(batch) else 0
             places = batch[:, None].expand(-1, features.shape[1])

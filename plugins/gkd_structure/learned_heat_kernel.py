@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gkd import AbstractLoss, Paper, Step, View
 from gkd.errors import ParameterError, validated
-from gkd.functional.paired_rows import paired_features, standard_scores
+from gkd.functional.paired_rows import not_built, paired_features, standard_scores
 from gkd_structure.pair_differences import drawn_nodes, pair_differences
 
 
@@ -141,10 +141,7 @@ class LearnedHeatKernel(AbstractLoss):
 
     def _phi(self, student: Tensor, teacher: Tensor) -> Tensor:
         if self.phi is None:
-            raise ParameterError(
-                "learned-heat-kernel: Φ does not exist yet; call build(student, teacher), or the "
-                "distiller's prepare(batch), before training"
-            )
+            raise not_built("learned-heat-kernel", "Φ does")
         if not student.shape[1] == teacher.shape[1] == len(self.phi):
             raise ParameterError(
                 f"learned-heat-kernel: built for features of width {len(self.phi)}, got "
