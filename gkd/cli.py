@@ -114,6 +114,43 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+recipes = typer.Typer(help="List the recipes that come with gkd; show one, check any.")
+app.add_typer(recipes, name="recipes")
+
+
+@recipes.callback(invoke_without_command=True)
+def list_recipes(context: typer.Context, as_json: Json = False) -> None:
+    """List the recipes that come with gkd; show one, to be copied and changed; check any."""
+    from gkd.commands import recipes
+
+    if context.invoked_subcommand is None:
+        recipes.list_recipes(as_json=as_json)
+
+
+@recipes.command("show")
+def show_recipe(
+    name: Annotated[str, typer.Argument(help="Of a recipe that comes with gkd.")],
+) -> None:
+    """Print a recipe, to be changed: gkd recipes show communities > mine.toml."""
+    from gkd.commands import recipes
+
+    recipes.show_recipe(name)
+
+
+@recipes.command("check")
+def check_recipe(
+    recipe: Annotated[
+        str, typer.Argument(help="Path of a TOML file, or name of a shipped recipe.")
+    ],
+    settings: Settings = None,
+    device: Device = "auto",
+) -> None:
+    """Try all that gkd run tries before it trains: keys, components, data, first batches."""
+    from gkd.commands import recipes
+
+    recipes.check_recipe(recipe, settings or (), device)
+
+
 @app.command()
 def run(
     recipe: Annotated[

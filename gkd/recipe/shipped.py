@@ -27,6 +27,19 @@ def counted_tables() -> list[str]:
     return _names(counted_files())
 
 
+def shipped_recipe(name: str) -> Traversable:
+    """Return the file of a recipe that comes with gkd.
+
+    Raises:
+        UnknownNameError: there is none of this name; the message names the nearest.
+    """
+    for file in recipe_files():
+        if file.name == f"{name}.toml":
+            return file
+    hint = suggestion(name, shipped_recipes())
+    raise UnknownNameError(f"no recipe that comes with gkd is called {name!r}: {hint}")
+
+
 def reproductions() -> list[str]:
     """Names of the tables and figures of the paper that can be reproduced."""
     trained = [name for name in shipped_recipes() if name.startswith(("table", "figure"))]

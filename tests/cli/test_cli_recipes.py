@@ -1,0 +1,111 @@
+"""``gkd recipes``: those that come with gkd, one of them, any of them checked."""
+
+from pathlib import Path
+
+import pytest
+from command_line import Run
+
+from gkd.recipe.shipped import recipe_files, shipped_recipes
+
+SMALL = """\
+title = "mine"
+seeds = [0, 1]
+
+[dataset]
+name = "communities"
+train_graphs = 2
+validation_graphs = 1
+test_graphs = 1
+nodes = 30
+degree = 4
+
+[teacher]
+name = "gat"
+params = { hidden_channels = [4], heads = [2, 2] }
+training = { epochs = 3 }
+
+[student]
+name = "mlp"
+
+[training]
+epochs = 2
+batch_size = 3
+
+[[methods]]
+name = "logits"
+terms = [{ loss = "kd" }]
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    file = tmp_path / "here" / "mine.toml"
+    file.parent.mkdir()
+    file.write_text(SMALL)
+    return file
+
+
+def test_the_list_has_a_line_for_each_recipe(run: Run) -> None:
+    heading, *rows = run("recipes").rows
+    assert heading == "Name Needs What it trains"
+    assert [row.split()[0] for row in rows] == shipped_recipes()
+    assert "communities nothing GAT on generated communities" in rows
+    assert "ppi-lsp dataset.root GAT on PPI, distilled by the local structure preserving loss" in (
+        rows
+    )
+
+
+def test_the_list_as_json(run: Run) -> None:
+    rows = {row["name"]: row for row in run("recipes", "--json").json}
+    assert list(rows) == shipped_recipes()
+    assert all(row["title"] for row in rows.values())
+    assert (rows["glnn-cora"]["dataset"], rows["glnn-cora"]["needs"]) == ("nodes", ["dataset.file"])
+
+
+def test_a_recipe_is_shown_as_it_is_written(run: Run) -> None:
+    for file in recipe_files():
+        shown = run("recipes", "show", file.name.removesuffix(".toml")).out
+        assert shown == file.read_text(encoding="utf-8")
+
+
+def test_what_is_right_is_said(run: Run, mine: Path) -> None:
+    outcome = run("recipes", "check", mine)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.rows[0] == f"{mine} can be run: its networks took their first batches"
+    assert "dataset communities: samples: 2 train, 1 validation, 1 test" in outcome.rows
+    (teacher,) = (row for row in outcome.rows if row.startswith("teacher"))
+    assert teacher.endswith("parameters, 3 epochs")
+    assert "methods logits (kd), baseline" in outcome.rows
+    assert "networks 5: teachers 1, students 4 (methods 2, seeds 2)" in outcome.rows
+    assert any(row.startswith("warning: training.batch_size = 3 is more") for row in outcome.rows)
+    assert list(mine.parent.iterdir()) == [mine]  # nothing is left, nothing is trained
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("seeds", "sedes", 2, "unknown key; did you mean 'seeds'?"),
+        ('"gat"', '"gta"', 13, "no model is called 'gta'; did you mean 'gat'?"),
+        ("hidden_channels", "hiden_channels", 12, "did you mean 'hidden_channels'?"),
+        ('"kd"', '"lsp"', 24, "lsp compares features"),  # that is found by trying it
+        ("nodes = 30", "nodes = 0", 9, "parameter 'nodes' must be"),
+    ],
+)
+def test_what_is_wrong_is_one_message_with_its_line(
+    run: Run, mine: Path, old: str, new: str, line: int, words: str
+) -> None:
+    mine.write_text(SMALL.replace(old, new, 1))
+    outcome = run("recipes", "check", mine)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"error: {mine}:{line}: ")
+    assert words in outcome.err
+
+
+def test_wrong_names_exit_with_2(run: Run) -> None:
+    outcome = run("recipes", "show", "dmeo")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "did you mean 'demo'?" in outcome.err
+    assert run("recipes", "chek").status == 2
+    outcome = run("recipes", "check", "demo", "--set", "training.epohcs=3")
+    assert outcome.status == 2
+    assert "did you mean 'epochs'?" in outcome.err
