@@ -37,6 +37,7 @@ __all__ = [
     "GkdError",
     "Graph",
     "Host",
+    "NeighbourLoader",
     "NonFiniteError",
     "Paper",
     "ParameterError",
@@ -67,7 +68,7 @@ __all__ = [
 # the imports themselves, which also keeps them from taking a misspelt name for a lazy one.
 if TYPE_CHECKING:
     from gkd.cache import teacher_cache as teacher_cache
-    from gkd.data import AbstractDataset, Batch, Sample, collate
+    from gkd.data import AbstractDataset, Batch, NeighbourLoader, Sample, collate
     from gkd.deployment.student import load_student
     from gkd.distillation import schedule as schedule
     from gkd.distillation import taps as taps
@@ -94,6 +95,7 @@ else:
         "Distiller": "gkd.distillation.distiller",
         "Graph": "gkd.graph",
         "Host": "gkd.hosting.host",
+        "NeighbourLoader": "gkd.data",
         "Paper": "gkd.loss",
         "RowMemory": "gkd.distillation.row_memory",
         "Sample": "gkd.data",

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gkd.cache.keys import same_inputs
@@ -58,13 +57,11 @@ class EntryFiles:
     Args:
         folder: of the files, made when it is needed.
         content: what entries follow from, besides sample and key; the same in any process.
-        device: that entries are read to.
     """
 
-    def __init__(self, folder: Path, content: Iterable[str], device: torch.device) -> None:
+    def __init__(self, folder: Path, content: Iterable[str]) -> None:
         self._folder = folder
         self._content = hashlib.sha256(json.dumps([_FORMAT, *content]).encode()).hexdigest()
-        self._device = device
         self._intact: set[str] = set()
 
     def write(self, id: str, key: str, digest: Mapping[str, int], entry: Entry) -> bool:
@@ -89,14 +86,14 @@ class EntryFiles:
         return True
 
     def read(self, id: str, key: str, digest: Mapping[str, int]) -> Entry | None:
-        """Return an entry whose tensors are read from the disk as they are used.
+        """Return an entry on the CPU, whose tensors are read from the disk as they are used.
 
         None where there is no such file, it is damaged, or another sample had this id, in other
         data: then it is written over.
         """
         name, path = self._place(id, key)
         try:
-            tensors, metadata = read_tensors(path, str(self._device))
+            tensors, metadata = read_tensors(path)
             about = json.loads(metadata["about"])
             # Once per process: the checksum reads the whole file, and a hit should not.
             intact = name in self._intact or about["checksum"] == _checksum(about, tensors)

@@ -1,6 +1,7 @@
 """Views of a batch taken apart by sample, and put together again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,41 @@ _JOINS: Mapping[str, Callable[[list[Any]], object]] = {
 def tensors_of(view: View) -> dict[str, Tensor]:
     """Return the tensors that are kept of a view, by name."""
     return {name: part for name in _TENSORS if (part := getattr(view, name)) is not None}
+
+
+def move(view: View, device: torch.device, dtype: torch.dtype | None) -> View:
+    """Return the view on a device, its numbers in ``dtype`` where one is given."""
+    graph = None if view.graph is None else view.graph.to(device)
+    return replace(_changed(view, lambda z: z.to(device=device, dtype=dtype)), graph=graph)
+
+
+def take_rows(view: View, rows: Tensor) -> View:
+    """Return logits and features of some nodes, on whatever device the view is."""
+    return _changed(view, lambda z: z.index_select(0, rows.to(z.device)))
+
+
+def halve(view: View, place: str) -> View:
+    """Return the view in half precision.
+
+    Raises:
+        ParameterError: it has numbers too large for that.
+    """
+
+    def halved(tensor: Tensor) -> Tensor:
+        found = tensor.half()
+        if (found.isinf() & tensor.isfinite()).any():
+            raise ParameterError(
+                f"teacher cache: {place} has numbers up to {tensor.abs().max():.3g}, which half "
+                "precision has no room for (65504); keep it without half"
+            )
+        return found
+
+    return _changed(view, halved)
+
+
+def _changed(view: View, change: Callable[[Tensor], Tensor]) -> View:
+    parts: dict[str, Any] = {name: change(part) for name, part in tensors_of(view).items()}
+    return replace(view, **parts)
 
 
 def split_view(view: View, ptr: Tensor, place: str) -> list[View]:

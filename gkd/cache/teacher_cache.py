@@ -6,12 +6,13 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from gkd.cache.entries import Entry, EntryFiles
@@ -22,14 +23,14 @@ from gkd.cache.keys import (
     weights_fingerprint,
     weights_hash,
 )
-from gkd.cache.slices import join_views, split_view, tensors_of
+from gkd.cache.slices import halve, join_views, move, split_view, take_rows, tensors_of
 from gkd.cache.store import Store
 from gkd.data.batch_nodes import BatchNodes
 from gkd.errors import ParameterError, validated
 from gkd.loss import View
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
     """What a cache is asked about a batch: the entries of a teacher, by key.
 
@@ -49,6 +50,12 @@ class Question:
     content: Mapping[str, object]
     run: Callable[[], Mapping[str, View]]
 
+    @cached_property
+    def digests(self) -> list[dict[str, int]]:
+        """What tells each sample from others of the same id."""
+        edge_index = getattr(self.nodes.batch, "edge_index", None)
+        return sample_digests(self.content, require_named_samples(self.nodes), edge_index)
+
 
 class TeacherCache:
     """What terms need of teachers, kept per sample, so that a frozen teacher runs once per sample.
@@ -65,20 +72,22 @@ class TeacherCache:
     sample of a batch by itself; both are checked.
 
     Args:
-        limit_bytes: memory for what is kept, on the teacher's device.
+        limit_bytes: memory for what is kept, on the teacher's device; 0 for files alone, which are
+            mapped into memory, so that of one large graph no more is read than a batch needs.
         folder: for files with what memory has no room for. They are named after the content of
             the teacher's weights, the sample, its tap and its loss, so that other processes and
             later ones find them; several at once may use one folder. Without a folder, a warning
             says how many samples are kept; the others go to the teacher in every epoch.
         key: what else the files depend on: the code of teacher and losses, if it changes while
             the folder is in use.
+        half: keep numbers in half precision (float16): half the room, three digits.
 
     Attributes:
         hits: batches answered from what was kept.
         misses: batches that the teacher ran on.
 
     Raises:
-        ParameterError: the limit is not a positive whole number, or the folder is a file or lies
+        ParameterError: the limit is no whole number from 0 on, or the folder is a file or lies
             below one; in use, the batch has no ids, an output cannot be divided among the samples,
             or the teacher mixes them.
         DataError: a sample has changed since its teacher outputs were cached.
@@ -89,9 +98,14 @@ class TeacherCache:
 
     @validated
     def __init__(
-        self, limit_bytes: PositiveInt = 2**30, folder: str | Path | None = None, key: str = ""
+        self,
+        limit_bytes: NonNegativeInt = 2**30,
+        folder: str | Path | None = None,
+        key: str = "",
+        half: bool = False,
     ) -> None:
         self.limit_bytes = limit_bytes
+        self.half = half
         self.folder = None if folder is None else Path(folder)
         for place in () if self.folder is None else (self.folder, *self.folder.parents):
             if os.path.lexists(place) and not place.is_dir():
@@ -117,12 +131,18 @@ class TeacherCache:
         """Content of the files that this process wrote or found."""
         return sum(store.num_bytes_in_files for store in self._stores.values())
 
-    def views(self, question: Question) -> Mapping[str, View]:
-        """Return the entries of a batch by key, from what was kept if all samples are known."""
+    def views(self, question: Question, rows: Tensor | None = None) -> Mapping[str, View]:
+        """Return the entries of a batch by key, from what was kept if all samples are known.
+
+        Args:
+            question: about the batch.
+            rows: int64 ``[M]``, nodes to answer for where the batch is one graph; None for all.
+        """
         known = self._look_up(question)
         if known.complete:
-            return self._join(question, known)
-        return self._run_and_keep(question, known)[0]
+            return self._join(question, known, rows)
+        views, _ = self._run_and_keep(question, known)
+        return {key: self._answer(view, rows, question.teacher) for key, view in views.items()}
 
     def remember(self, question: Question) -> bool:
         """Make sure that a batch is kept; False where there is no room for it.
@@ -143,18 +163,25 @@ class TeacherCache:
         if store is None or store.fingerprint != fingerprint:
             store = self._stores[teacher] = self._new_store(teacher, fingerprint)
         ids, ptr = nodes.ids, require_named_samples(nodes)
-        edge_index = getattr(nodes.batch, "edge_index", None)
-        digests = sample_digests(question.content, ptr, edge_index)
-        found = [store.find(*pair, keys) for pair in zip(ids, digests, strict=True)]
+        found = [store.find(*pair, keys) for pair in zip(ids, question.digests, strict=True)]
         return _Known(store, ids, ptr, found, all(len(f) == len(keys) for f in found))
 
-    def _join(self, question: Question, known: _Known) -> dict[str, View]:
+    def _answer(self, kept: View, rows: Tensor | None, teacher: nn.Module) -> View:
+        """Return what is kept, or some rows of it, where the teacher is and in its precision."""
+        if rows is not None:
+            # Before it moves: of a graph in a file, these alone are read.
+            kept = take_rows(kept, rows)
+        weight = next(teacher.parameters(), torch.empty(0))
+        return move(kept, weight.device, weight.dtype if self.half else None)
+
+    def _join(self, question: Question, known: _Known, rows: Tensor | None) -> dict[str, View]:
         """Return the kept entries of a batch; the first in other company only if they are right."""
         self.hits += 1
         views, unsure = {}, []
         for key in question.keys:
             entries = [found[key] for found in known.found]
-            views[key] = join_views([entry.view for entry in entries])
+            parts = [self._answer(entry.view, rows, question.teacher) for entry in entries]
+            views[key] = join_views(parts)
             # Samples kept together share one tuple: to compare it for each would take their square.
             companies = {id(entry.company): entry.company for entry in entries}.values()
             together = all(company == known.ids for company in companies)
@@ -163,20 +190,22 @@ class TeacherCache:
         if unsure:
             made = question.run()
             for key in unsure:
-                if not _agree(views[key], made[key]):
-                    raise _unkept(question.label, random=not _agree(made[key], question.run()[key]))
+                if not self._agree(views[key], made[key]):
+                    random = not self._agree(made[key], question.run()[key])
+                    raise _unkept(question.label, random)
             known.store.independent.update(unsure)
         return views
 
     def _run_and_keep(self, question: Question, known: _Known) -> tuple[Mapping[str, View], bool]:
         """Run the teacher; return its entries, and whether there was room for those of all."""
         self.misses += 1
-        views = question.run()
-        parts = {}
+        views, parts = dict(question.run()), {}
         for key, view in views.items():
             kind, _, tap = key.partition(":")
             place = f"{question.label}: {f'tap {tap!r}' if kind == 'features' else key}"
-            parts[key] = split_view(view, known.ptr, place)
+            if self.half:
+                views[key] = halve(view, place)
+            parts[key] = split_view(views[key], known.ptr, place)
         complete = True
         for index, (id, found) in enumerate(zip(known.ids, known.found, strict=True)):
             new = {key: samples[index] for key, samples in parts.items() if key not in found}
@@ -192,17 +221,33 @@ class TeacherCache:
             )
         return views, complete
 
+    def _agree(self, kept: View, made: View) -> bool:
+        """Whether two views are the same but for rounding."""
+        others = tensors_of(made)
+        for name, ours in tensors_of(kept).items():
+            theirs = others.get(name, ours)
+            if ours.shape != theirs.shape:
+                return False
+            # Means, because a near-tie between neighbours may fall differently in another batch;
+            # and no more digits than outputs have, which targets in double precision are made of.
+            coarsest = torch.float16 if self.half else torch.float32
+            digits = max(torch.finfo(theirs.dtype).eps, torch.finfo(coarsest).eps)
+            if (ours - theirs).abs().mean() > digits**0.5 * theirs.abs().mean():
+                return False
+        return True
+
     def _new_store(self, teacher: nn.Module, fingerprint: object) -> Store:
         if self.folder is None:
             return Store(fingerprint, None)
         # Hashing all weights takes a while: only files need names that others can find.
         device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
         content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
-        return Store(fingerprint, EntryFiles(self.folder, content, device))
+        content += ["half"] if self.half else []
+        return Store(fingerprint, EntryFiles(self.folder, content))
 
-    def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str]]:
+    def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str, bool]]:
         # A copy, a checkpoint or another process starts empty: the tensors can be made again.
-        return TeacherCache, (self.limit_bytes, self.folder, self.key)
+        return TeacherCache, (self.limit_bytes, self.folder, self.key, self.half)
 
     def __repr__(self) -> str:
         return (
@@ -219,21 +264,6 @@ class _Known(NamedTuple):
     ptr: Tensor
     found: Sequence[Mapping[str, Entry]]
     complete: bool
-
-
-def _agree(kept: View, made: View) -> bool:
-    """Whether two views are the same but for rounding."""
-    others = tensors_of(made)
-    for name, ours in tensors_of(kept).items():
-        theirs = others.get(name, ours)
-        if ours.shape != theirs.shape:
-            return False
-        # Means, because a near-tie between neighbours may fall differently in another batch; and
-        # no more digits than outputs have, which targets in double precision are made of.
-        digits = max(torch.finfo(theirs.dtype).eps, torch.finfo(torch.float32).eps)
-        if (ours - theirs).abs().mean() > digits**0.5 * theirs.abs().mean():
-            return False
-    return True
 
 
 def _unkept(label: str, random: bool) -> ParameterError:

@@ -2,6 +2,7 @@
 
 from gkd.data.batch import Batch, collate
 from gkd.data.dataset import AbstractDataset
+from gkd.data.neighbour_loader import NeighbourLoader
 from gkd.data.sample import Sample
 
-__all__ = ["AbstractDataset", "Batch", "Sample", "collate"]
+__all__ = ["AbstractDataset", "Batch", "NeighbourLoader", "Sample", "collate"]

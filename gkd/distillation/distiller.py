@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data.batch_attributes import ChangedBatch
 from gkd.data.batch_nodes import BatchNodes
+from gkd.data.rows import Rows
 from gkd.data.shared_batch import own_share
 from gkd.distillation.finiteness import require_finite
 from gkd.distillation.gradient_share import GradientShares
@@ -30,7 +31,6 @@ from gkd.distillation.resolve import (
     resolve,
     term_context,
 )
-from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import (
     GradientShare,
     Schedule,

@@ -1,5 +1,6 @@
 """Terms bound to the networks that they compare."""
 
+import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,13 +9,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from gkd.cache.keys import component_key
+from gkd.data.rows import Rows
+from gkd.data.sampled_batch import SampledBatch
 from gkd.distillation.connector import Connector
 from gkd.distillation.graph_sources import BatchGraph, graph_source
 from gkd.distillation.layout import Layout
 from gkd.distillation.loss_call import asked_by, loss_value, row_weights
 from gkd.distillation.network_outputs import NetworkTaps
 from gkd.distillation.row_memory import RowMemory
-from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Weight, weight_from
 from gkd.distillation.taps import Tap, require_tap
 from gkd.distillation.task import Task
@@ -121,6 +123,8 @@ class ResolvedTerm:
         """
         compared = student.require_logits("rows") if student.features is None else student.features
         rows = self.rows.of(batch, len(compared))
+        if isinstance(batch, SampledBatch) and not self.loss.per_row:
+            self._require_no_graph()
         # Such as a sampled batch without a labelled row. What remembers rows is called even so:
         # other processes have some, and wait for its part.
         if rows is not None and not len(rows) and not self.remembers:
@@ -140,6 +144,15 @@ class ResolvedTerm:
             value = row_weights(self.weigher, student, teacher, step) * value
         value = value if rows is None else value[rows]
         return value.sum() / max(len(value), 1)
+
+    def _require_no_graph(self) -> None:
+        if "graph" in (declared_uses(self.loss) or ()):
+            has = "per_row" in inspect.signature(type(self.loss).__init__).parameters
+            raise ParameterError(
+                "this loss gives one number for a whole graph, and would see the edges among the "
+                "seeds of a sampled batch alone; "
+                + ('rows="seeds" gives it a value for each' if has else "train on the whole graph")
+            )
 
 
 def resolve(terms: Sequence[Term], networks: Networks, task: str | Task) -> list[ResolvedTerm]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gkd.distillation.rows import Rows, require_mask_used
+from gkd.data.rows import Rows, require_mask_used
+from gkd.data.sampled_batch import SampledBatch
 from gkd.distillation.task import Task
 from gkd.errors import DataError
 
@@ -41,8 +42,9 @@ class SupervisedLoss:
         logits, y = self.task.examples(logits, batch, self.target, generator)
         if self.rows is None:
             require_mask_used(batch)
-        else:
-            logits, y = taken_rows(self.rows, batch, logits, y)
+        # Of a sampled batch all rows are its seeds.
+        if self.rows is not None or isinstance(batch, SampledBatch):
+            logits, y = taken_rows(self.rows or Rows(), batch, logits, y)
         self.task.check(logits, y)
         return self.task.loss(logits, y)
 

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from gkd.cache.teacher_cache import Question, TeacherCache
+from gkd.data.batch import Batch
 from gkd.data.batch_nodes import BatchNodes
 from gkd.data.sample import is_edge_index
+from gkd.data.sampled_batch import SampledBatch
 from gkd.data.shared_batch import own_share
 from gkd.distillation.graph_sources import BatchGraph
 from gkd.distillation.inputs import Arguments, NetworkInputs
@@ -26,6 +28,7 @@ from gkd.distillation.resolve import (
     term_context,
 )
 from gkd.distillation.taps import switch_to_evaluation
+from gkd.distillation.views import TeacherView
 from gkd.errors import ParameterError, suggestion
 from gkd.graph.graph import recall_graph
 from gkd.loss import View
@@ -128,14 +131,13 @@ class TeacherRun:
         self._ends = {
             term.name: term.teacher_views[name] for term in terms if name in term.teacher_views
         }
-        ends = self._ends.values()
-        self._keys = [*dict.fromkeys(key for end in ends for key in end.cache_keys)]
         taps = network_taps(name, self.label, terms, logits)
         # Where no term needs the logits, a pass may end with the last tap.
-        ends_there = bool(taps.captured) and not any(end.needs_logits for end in ends)
+        ends_there = bool(taps.captured) and not any(e.needs_logits for e in self._ends.values())
         self._taps = replace(taps, partial=ends_there)
         self._random: bool | None = None  # nobody knows before the first run
         self._told = False
+        self._about_graph: tuple[Batch, Question] | None = None
 
     def answer(self, nodes: BatchNodes, cache: TeacherCache | None) -> NetworkOutputs:
         """Return what the teacher says of a batch, for all terms that compare with it.
@@ -146,7 +148,8 @@ class TeacherRun:
         """
         with self._frozen():
             if cache is not None:
-                entries = cache.views(self._question(nodes))
+                question, rows = self._question(nodes)
+                entries = cache.views(question, rows)
                 return NetworkOutputs.of_entries(entries, self._taps.features)
             own = self._outputs(self._inputs.arguments(own_share(nodes.batch)))
             if self._random and not self._told:
@@ -160,18 +163,42 @@ class TeacherRun:
     def remember(self, nodes: BatchNodes, cache: TeacherCache) -> bool:
         """Have ``cache`` keep what all terms need of a batch; False where there is no room."""
         with self._frozen():
-            return cache.remember(self._question(nodes))
+            return cache.remember(self._question(nodes)[0])
 
-    def _question(self, nodes: BatchNodes) -> Question:
-        """Return what a cache is asked about a batch."""
+    def _question(self, nodes: BatchNodes) -> tuple[Question, Tensor | None]:
+        """Return what a cache is asked about a batch, and of which rows the answer should be.
+
+        Of a sampled batch, it is the whole graph, asked about in the same words in every step.
+        """
+        if not isinstance(nodes.batch, SampledBatch):
+            return self._question_of(nodes, self._ends), None
+        whole = nodes.batch.whole
+        if whole is None:
+            raise ParameterError(
+                "teacher cache: the sampled batch does not know the graph that it is a part of, as "
+                "it was copied; take batches as gkd.NeighbourLoader yields them"
+            )
+        if self._about_graph is None or self._about_graph[0] is not whole:
+            ends = {}
+            for term, end in self._ends.items():
+                with term_context(term):
+                    ends[term] = end.of_nodes()
+            self._about_graph = whole, self._question_of(BatchNodes(whole), ends)
+        return self._about_graph[1], nodes.batch.node_numbers
+
+    def _question_of(self, nodes: BatchNodes, ends: Mapping[str, TeacherView]) -> Question:
         arguments = self._inputs.arguments(nodes.batch)
-        content, run = self._content(nodes, arguments), partial(self._run, nodes, arguments)
-        return Question(self.teacher, self.label, self._keys, nodes, content, run)
+        keys = [*dict.fromkeys(key for end in ends.values() for key in end.cache_keys)]
+        content = self._content(nodes, arguments, ends)
+        run = partial(self._run, nodes, ends)
+        return Question(self.teacher, self.label, keys, nodes, content, run)
 
-    def _content(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, object]:
+    def _content(
+        self, nodes: BatchNodes, arguments: Arguments, ends: Mapping[str, TeacherView]
+    ) -> dict[str, object]:
         """Return all that cache entries follow from: the inputs, and the edges of targets."""
         content = dict(arguments.content)
-        for term, end in self._ends.items():
+        for term, end in ends.items():
             if end.target is not None and isinstance(end.graph, BatchGraph):
                 with term_context(term):
                     edges = nodes.edges(end.graph.name, end.graph.required)
@@ -185,18 +212,28 @@ class TeacherRun:
                     content[name] = graph
         return content
 
-    def _run(self, nodes: BatchNodes, arguments: Arguments) -> dict[str, View]:
+    def _run(self, nodes: BatchNodes, ends: Mapping[str, TeacherView]) -> dict[str, View]:
         """Run the teacher, and return what a cache keeps of the batch, by key."""
-        outputs = self._outputs(arguments)
+        batch = nodes.batch
+        by_node = any(end.by_node for end in ends.values())
+        if by_node and isinstance(batch, Batch):  # the whole graph, which stays where it is
+            batch = batch.to(next((p.device for p in self.teacher.parameters()), "cpu"))
+        outputs = self._outputs(self._inputs.arguments(batch))
         if self._random:
             raise ParameterError(
                 f"teacher cache: the {self.label} {_AT_RANDOM}; its outputs cannot be kept: pass "
                 "teacher_cache=None, in a recipe [teacher] cache = false"
             )
         entries: dict[str, View] = {}
-        for name, end in self._ends.items():
+        for name, end in ends.items():
             with term_context(name):
                 entries |= end.cache_entries(nodes, outputs)
+        for key, view in entries.items() if by_node else ():
+            if view.num_rows != nodes.number:
+                raise ParameterError(
+                    f"teacher cache: {self.label}: {key} has {view.num_rows} rows for "
+                    f"{nodes.number} nodes, so it cannot be kept by node; pass teacher_cache=None"
+                )
         return entries
 
     def _outputs(self, arguments: Arguments) -> NetworkOutputs:

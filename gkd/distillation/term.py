@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from gkd.data.rows import ALL, Rows
 from gkd.distillation.layout import Layout, LayoutChoice
-from gkd.distillation.rows import ALL, Rows
 from gkd.distillation.schedule import Weight, weight_from
 from gkd.errors import ParameterError
 from gkd.graph import Graph

@@ -115,11 +115,27 @@ class TeacherView(ViewSource):
         loss: of the term.
         target: cache key of the loss's target; None where the teacher's outputs are kept.
         weighed: whether the rows get weights, which may follow from the logits.
+        by_node: whether a cache is asked for any nodes of a graph: then it has logits and features,
+            and what follows from several nodes is made of those asked for.
     """
 
     loss: AbstractLoss
     target: str | None
     weighed: bool = False
+    by_node: bool = field(default=False, kw_only=True)
+
+    def of_nodes(self) -> TeacherView:
+        """Return the end whose entries are kept by node.
+
+        Raises:
+            ParameterError: they cannot be.
+        """
+        if self.graph_taps:
+            raise ParameterError(
+                f"teacher cache: {self.label}: the graph that {str(self.graph.tap)!r} outputs "
+                "cannot be kept by node; name another graph, or pass teacher_cache=None"
+            )
+        return replace(self, target=None, by_node=True)
 
     @property
     def needs_logits(self) -> bool:
@@ -133,7 +149,7 @@ class TeacherView(ViewSource):
         if self.target is not None:
             return (self.target,)
         logits = (LOGITS,) if self.needs_logits else ()
-        graph = () if self.graph_key is None else (self.graph_key,)
+        graph = () if self.graph_key is None or self.by_node else (self.graph_key,)
         return (*logits, *map(features_key, self.feature_taps), *graph)
 
     def cache_entries(self, nodes: BatchNodes, outputs: NetworkOutputs) -> dict[str, View]:
@@ -152,7 +168,7 @@ class TeacherView(ViewSource):
             )
         for tap in self.feature_taps:
             entries[features_key(tap)] = View(features=outputs.features[tap])
-        if self.graph_key is not None:
+        if self.graph_key is not None and not self.by_node:
             kept = known or self.graph.tap is not None
             entries[self.graph_key] = View(graph=view.graph if kept else None)
         return entries

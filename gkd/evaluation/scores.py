@@ -9,9 +9,9 @@ import torchmetrics
 from torch import nn
 
 from gkd.data import AbstractDataset, Batch, Sample, collate
+from gkd.data.rows import Rows
 from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.logits import declared_logits, logits_of
-from gkd.distillation.rows import Rows
 from gkd.distillation.supervised_loss import taken_rows
 from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 
 from gkd.data import AbstractDataset, Sample
-from gkd.distillation.rows import Rows
+from gkd.data.rows import Rows
 from gkd.errors import DataError, suggestion
 from gkd.files import checksum
 

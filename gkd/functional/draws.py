@@ -72,6 +72,31 @@ def drawn_below(sizes: Tensor, generator: torch.Generator) -> Tensor:
     return (share * sizes).long().minimum((sizes - 1).clamp(min=0))
 
 
+def distinct_draws(sizes: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return different whole numbers from 0 on, below the size of their row, int64 ``[N, count]``.
+
+    All sets of so many numbers are equally likely; a row's numbers ascend. Time and memory do not
+    depend on the sizes: Floyd's algorithm (Bentley and Floyd, CACM 1987), for all rows at once.
+
+    Args:
+        sizes: int64 ``[N]``, each at least ``count``.
+        count: how many for each row.
+        generator: of the draws, on the device of the sizes.
+
+    >>> distinct_draws(torch.tensor([2, 2]), 2, torch.Generator())
+    tensor([[0, 1],
+            [0, 1]])
+    """
+    chosen = sizes.new_empty(len(sizes), count)
+    for column in range(count):
+        last = sizes - count + column
+        drawn = drawn_below(last + 1, generator)
+        # What was chosen before is below the last number, which can therefore take its place.
+        known = (chosen[:, :column] == drawn[:, None]).any(1)
+        chosen[:, column] = torch.where(known, last, drawn)
+    return chosen.sort(dim=1).values
+
+
 def _mixed(values: Tensor) -> Tensor:
     # The finaliser of SplitMix64 (Steele, Lea, Flood 2014); products of int64 wrap around.
     values = (values ^ _shifted(values, 30)) * _FIRST

@@ -11,8 +11,8 @@ from torch.nn.modules.module import register_module_forward_hook
 
 from gkd.data import AbstractDataset, Batch
 from gkd.data.batch_attributes import tensor_attribute
+from gkd.data.rows import Rows
 from gkd.distillation.distiller import Distiller
-from gkd.distillation.rows import Rows
 from gkd.distillation.schedule import Schedule
 from gkd.distillation.task import Task
 from gkd.distillation.task_choice import find_task

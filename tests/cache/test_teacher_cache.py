@@ -267,9 +267,9 @@ def test_a_copy_starts_empty(copied) -> None:
     assert (twin.limit_bytes, twin.num_samples) == (distiller.teacher_cache.limit_bytes, 0)
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1.5, True])
+@pytest.mark.parametrize("limit", [-2, -1, 1.5, True])
 def test_the_limit_must_be_a_number_of_bytes(limit: object) -> None:
-    with pytest.raises(ParameterError, match="'limit_bytes' must be int > 0, got"):
+    with pytest.raises(ParameterError, match="'limit_bytes' must be int >= 0, got"):
         TeacherCache(limit)
 
 

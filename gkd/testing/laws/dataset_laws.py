@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gkd.data import AbstractDataset, Sample, collate
-from gkd.distillation.rows import require_mask_used
+from gkd.data.rows import require_mask_used
 from gkd.distillation.task_choice import find_task
 from gkd.errors import DataError, GkdError
 from gkd.evaluation.splits import SPLITS, require_separate_splits

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gkd.distillation.rows import Rows
+from gkd.data.rows import Rows
 from gkd.errors import DataError, ParameterError
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gkd.data.batch_attributes import attribute, attribute_names, tensor_attribute, value_of
+from gkd.data.sampled_batch import SampledBatch
 from gkd.errors import DataError, ParameterError
 
 ALL = "all"
@@ -58,6 +59,8 @@ class Rows:
     def of(self, batch: object, num_rows: int) -> Tensor | None:
         """Return the numbers of the rows, int64 ``[M]``, ascending; None for all.
 
+        Of a :class:`gkd.data.SampledBatch` they are those among its seeds.
+
         Args:
             batch: with the attribute.
             num_rows: N, number of rows that there are.
@@ -65,15 +68,19 @@ class Rows:
         Raises:
             DataError: the batch has no such attribute, or it does not fit the rows.
         """
-        if self.name == ALL:
+        if self.name == ALL and not isinstance(batch, SampledBatch):
             return None
-        chosen = (
-            self._seeds(batch, num_rows) if self.name == SEEDS else self._named(batch, num_rows)
-        )
+        if self.name in (ALL, SEEDS):
+            chosen = self._seeds(batch, num_rows)
+        else:
+            chosen = self._named(batch, num_rows)
         if self.complement:
             others = torch.ones(num_rows, dtype=torch.bool, device=chosen.device)
             others[chosen] = False
-            return others.nonzero().flatten()
+            chosen = others.nonzero().flatten()
+        if isinstance(batch, SampledBatch):
+            # The seeds come first, and the neighbourhoods of all others were cut.
+            chosen = chosen[chosen < batch.batch_size]
         return chosen
 
     def _seeds(self, batch: object, num_rows: int) -> Tensor:

@@ -1,0 +1,216 @@
+"""Distillation on sampled neighbourhoods: at the seeds it is that of the whole graph."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import gkd
+from gkd.cache import TeacherCache
+
+NODES, EDGES, SEEDS = 40, 160, 12
+TERMS = {
+    "kd": {"loss": "kd"},
+    "lsp": {"loss": "lsp", "student": "layers.0", "teacher": "layers.0"},
+    "sp": {"loss": "sp", "student": "layers.1", "teacher": "layers.1"},
+}
+
+
+def graph(nodes: int = NODES, edges: int = EDGES) -> gkd.Sample:
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.zeros(nodes, dtype=torch.bool)
+    chosen[torch.randperm(nodes, generator=generator)[:SEEDS]] = True
+    return gkd.Sample(
+        id="graph",
+        x=torch.randn(nodes, 5, generator=generator, dtype=torch.float64),
+        edge_index=torch.randint(nodes, (2, edges), generator=generator),
+        y=torch.randint(3, (nodes,), generator=generator),
+        chosen=chosen,
+        train_mask=torch.rand(nodes, generator=generator) < 0.5,
+    )
+
+
+def network(name: str, width: int, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    sizes = {"hidden_channels": [width] if name == "gat" else width}
+    sizes |= {"heads": [1, 1]} if name == "gat" else {"num_layers": 2}
+    return gkd.create("model", name, in_channels=5, out_channels=3, **sizes).double()
+
+
+class Counting(nn.Module):
+    """A teacher that counts its runs, and on how many nodes."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.runs = inner, []
+        self.layers = inner.layers
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        self.runs.append(len(x))
+        return self.inner(x, edge_index)
+
+
+def distiller(
+    model: str, *terms: str, rows: str, cache: TeacherCache | None = None, mask: str = "train_mask"
+) -> gkd.Distiller:
+    made = gkd.Distiller(
+        Counting(network(model, 8, seed=1)),
+        network(model, 4, seed=2),
+        [gkd.Term(rows=rows, name=term, **TERMS[term]) for term in terms],
+        task="single-label",
+        inputs=("x", "edge_index"),
+        mask=mask,
+        teacher_cache=cache,
+    )
+    return made.eval()
+
+
+def batch_of(neighbours: list[object], sample: gkd.Sample | None = None) -> gkd.Batch:
+    loader = gkd.NeighbourLoader(sample or graph(), neighbours, SEEDS, rows="chosen")
+    return next(iter(loader))
+
+
+@pytest.mark.parametrize("model", ["sage", "gin", "gat", "gcn"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_with_all_neighbours_losses_are_those_of_the_whole_graph(model: str, cached: bool) -> None:
+    whole = gkd.collate([graph()])
+    expected = distiller(model, *TERMS, rows="chosen", mask="chosen")(whole)
+    cache = TeacherCache() if cached else None
+    sampled = distiller(model, *TERMS, rows="seeds", mask="seeds", cache=cache)
+    # LSP looks at the sources of the seeds' edges; GCN divides by the degrees of its sources.
+    found = sampled(batch_of(["all"] * 3))
+    torch.testing.assert_close(found.task, expected.task, rtol=1e-9, atol=1e-12)
+    for term in TERMS:
+        torch.testing.assert_close(found.terms[term], expected.terms[term], rtol=1e-9, atol=1e-12)
+    runs = sampled.teachers["teacher"].runs
+    assert max(runs) == (NODES if cached else batch_of(["all"] * 3).num_nodes)
+
+
+def test_a_mask_takes_its_rows_among_the_seeds() -> None:
+    batch = batch_of(["all", "all"])
+    labelled = batch.train_mask[:SEEDS]
+    assert 0 < int(labelled.sum()) < SEEDS
+    made = distiller("sage", "kd", rows="all")
+    logits = made.student(batch.x, batch.edge_index)[:SEEDS]
+    report = made(batch)
+    expected = nn.functional.cross_entropy(logits[labelled], batch.y[:SEEDS][labelled])
+    torch.testing.assert_close(report.task, expected)
+    of_seeds = distiller("sage", "kd", rows="seeds")(batch)
+    torch.testing.assert_close(report.terms["kd"], of_seeds.terms["kd"])
+
+
+def test_without_a_mask_the_seeds_train() -> None:
+    batch = batch_of(["all"], _without(graph(), "train_mask"))
+    made = distiller("sage", rows="all", mask=None)
+    logits = made.student(batch.x, batch.edge_index)[:SEEDS]
+    expected = nn.functional.cross_entropy(logits, batch.y[:SEEDS])
+    torch.testing.assert_close(made(batch).task, expected)
+
+
+def test_labels_that_nobody_asked_for_are_refused_as_of_a_whole_graph() -> None:
+    with pytest.raises(gkd.DataError, match="has a train_mask, but nobody uses it"):
+        distiller("sage", rows="all", mask=None)(batch_of(["all"]))
+
+
+def test_seeds_without_a_labelled_one_have_no_supervised_loss() -> None:
+    sample = _without(graph(), "train_mask")
+    none = torch.zeros(NODES, dtype=torch.bool)
+    batch = batch_of(["all"], gkd.Sample(id="a", train_mask=none, **dict(sample.items())))
+    report = distiller("sage", "kd", rows="all")(batch)
+    assert report.task.item() == 0
+    report.total.backward()
+
+
+def _without(sample: gkd.Sample, name: str) -> gkd.Sample:
+    kept = {key: value for key, value in sample.items() if key != name}
+    return gkd.Sample(id=sample.id, **kept)
+
+
+def test_losses_of_a_whole_graph_are_refused() -> None:
+    term = gkd.Term("heat-kernel", student="layers.0", teacher="layers.0")
+    made = gkd.Distiller(
+        network("sage", 8, 1), network("sage", 4, 2), [term],
+        task="single-label", inputs=("x", "edge_index"), mask="train_mask",
+    )  # fmt: skip
+    with pytest.raises(gkd.ParameterError, match="would see the edges among the seeds"):
+        made(batch_of(["all"]))
+    lsp = distiller("sage", "lsp", rows="all")
+    with pytest.raises(gkd.ParameterError, match='rows="seeds" gives it a value for each'):
+        lsp(batch_of(["all"]))
+
+
+class TestCache:
+    def test_the_teacher_runs_once_on_the_whole_graph(self) -> None:
+        made = distiller("sage", *TERMS, rows="seeds", cache=TeacherCache())
+        loader = gkd.NeighbourLoader(graph(), [2, 2], 8)
+        for epoch in range(2):
+            loader.set_epoch(epoch)
+            for batch in loader:
+                made(batch)
+        assert made.teachers["teacher"].runs == [NODES]
+        assert made.teacher_cache.hits == 9
+
+    def test_files_are_found_again_by_another_cache(self, tmp_path: Path) -> None:
+        def made() -> gkd.Distiller:
+            cache = TeacherCache(limit_bytes=0, folder=tmp_path)
+            return distiller("sage", *TERMS, rows="seeds", cache=cache)
+
+        first, second = made(), made()
+        batch = batch_of([2, 2])
+        expected = first(batch)
+        found = second(batch_of([2, 2]))
+        assert second.teachers["teacher"].runs == []
+        torch.testing.assert_close(found.total, expected.total)
+        assert first.teacher_cache.num_bytes == 0
+        assert first.teacher_cache.num_bytes_in_files > 0
+
+    def test_files_of_other_data_or_weights_are_not_taken(self, tmp_path: Path) -> None:
+        cache = TeacherCache(limit_bytes=0, folder=tmp_path)
+        distiller("sage", "kd", rows="seeds", cache=cache)(batch_of([2]))
+        sample = graph()
+        sample.x[0, 0] += 1
+        again = distiller("sage", "kd", rows="seeds", cache=TeacherCache(0, tmp_path))
+        again(batch_of([2], sample))
+        assert again.teachers["teacher"].runs == [NODES]
+        with torch.no_grad():
+            next(again.teachers["teacher"].parameters()).add_(1)
+        again(batch_of([2], sample))
+        assert again.teachers["teacher"].runs == [NODES, NODES]
+
+    def test_half_precision_takes_less_room_and_says_nearly_the_same(self, tmp_path: Path) -> None:
+        sizes, values = [], []
+        for half in (False, True):
+            cache = TeacherCache(limit_bytes=0, folder=tmp_path, half=half)
+            made = distiller("sage", "sp", rows="seeds", cache=cache)
+            values.append(made(batch_of(["all", "all"])).terms["sp"])
+            sizes.append(cache.num_bytes_in_files)
+        assert sizes[0] == 4 * sizes[1]  # float64, float16
+        assert values[0] != values[1]
+        torch.testing.assert_close(*values, rtol=1e-2, atol=0)
+
+    def test_the_first_answer_is_rounded_like_all_others(self) -> None:
+        made = distiller("sage", "sp", rows="seeds", cache=TeacherCache(half=True))
+        batch = batch_of(["all"])
+        assert made(batch).terms["sp"] == made(batch).terms["sp"]
+
+    def test_what_half_precision_has_no_room_for_is_an_error(self) -> None:
+        made = distiller("sage", "kd", rows="seeds", cache=TeacherCache(half=True))
+        with torch.no_grad():
+            for parameter in made.teachers["teacher"].parameters():
+                parameter.mul_(1e4)
+        with pytest.raises(gkd.ParameterError, match="half precision has no room for"):
+            made(batch_of(["all"]))
+
+    def test_remember_keeps_the_whole_graph(self) -> None:
+        made = distiller("sage", "kd", rows="seeds", cache=TeacherCache())
+        assert made.remember(batch_of([1]))
+        made(batch_of([2]))
+        assert made.teachers["teacher"].runs == [NODES]
+
+    def test_a_copied_batch_has_no_graph_to_run_the_teacher_on(self) -> None:
+        import copy
+
+        made = distiller("sage", "kd", rows="seeds", cache=TeacherCache())
+        with pytest.raises(gkd.ParameterError, match="does not know the graph"):
+            made(copy.deepcopy(batch_of([1])))
