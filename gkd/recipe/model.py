@@ -1,14 +1,13 @@
 """What an experiment consists of: dataset, teacher, student, training, methods to compare."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -17,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from gkd.errors import mistakes
+from gkd.recipe.training import STRICT, TrainingRecipe, in_words
 from gkd.recipe.values import (
     Domain,
     FolderName,
@@ -57,9 +56,9 @@ def with_current_names(methods: Sequence[Any]) -> list[Any]:
 
 
 class Part(BaseModel):
-    """Base of all parts: nothing unknown, nothing converted, nothing changed later."""
+    """Base of all parts."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = STRICT
 
 
 class DatasetRecipe(Part):
@@ -73,69 +72,6 @@ class DatasetRecipe(Part):
     def params(self) -> dict[str, Any]:
         """Parameters of the dataset."""
         return dict(self.model_extra or {})
-
-
-SelectionRule: TypeAlias = Literal["best", "last", "best-loss"]
-
-
-class TrainingRecipe(Part):
-    """How one network is trained.
-
-    Args:
-        epochs: passes over the training samples.
-        batch_size: samples per step, over all devices together.
-        drop_last: whether the last batch of an epoch is left out where it has fewer samples, which
-            are others in every epoch. Batch norm needs more than one value of each channel.
-        optimiser: ``momentum`` and ``nesterov`` are those of sgd.
-        learning_rate: of the first epoch.
-        weight_decay: L2 penalty (adam, sgd) or decoupled decay (adamw).
-        schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
-        gradient_clipping: largest norm of the gradient.
-        validate_every: epochs between two validations; the last epoch is always validated.
-        selection: whose epoch's network is kept: ``"best"``, of the best main metric on the
-            validation split; ``"best-loss"``, of the lowest supervised loss there; ``"last"``. Of
-            equal epochs it is the last. The default's reasons: ``results/README.md``.
-        workers: processes that prepare batches; 0 prepares them between the steps, which is
-            faster unless a sample takes long to read.
-    """
-
-    epochs: Annotated[int, Field(gt=0, le=1_000_000)]
-    batch_size: PositiveInt = 1
-    drop_last: bool = False
-    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: PositiveFloat = 0.001
-    weight_decay: NonNegativeFloat = 0.0
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    nesterov: bool = False
-    schedule: Literal["constant", "cosine"] = "constant"
-    gradient_clipping: PositiveFloat | None = None
-    validate_every: PositiveInt = 1
-    selection: SelectionRule = "best"
-    workers: Annotated[int, Field(ge=0, le=256)] = 0
-
-    @model_validator(mode="after")
-    def _check_momentum(self) -> Self:
-        if self.optimiser != "sgd" and (self.momentum or self.nesterov):
-            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimiser}")
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov needs a momentum above 0")
-        return self
-
-    def with_values(self, values: Mapping[str, Any]) -> Self:
-        """Return the training with other values of some keys.
-
-        Raises:
-            ValueError: one is unknown or wrong.
-        """
-        try:
-            return self.model_validate({**self.model_dump(), **values})
-        except ValidationError as error:
-            raise ValueError(_in_words(error)) from error
-
-
-def _in_words(error: ValidationError) -> str:
-    found = [(".".join(map(str, path)), said) for path, said in mistakes(error, TrainingRecipe)]
-    return "; ".join(f"{path}: {said}" if path else said for path, said in found)
 
 
 class TeacherRecipe(Part):
@@ -252,7 +188,7 @@ class MethodRecipe(Part):
             TrainingRecipe.model_validate({"epochs": 1, **(values or {})})
         except ValidationError as error:
             if any(details["loc"] for details in error.errors()):
-                raise ValueError(_in_words(error)) from error
+                raise ValueError(in_words(error)) from error
         return values
 
     @property

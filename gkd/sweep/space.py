@@ -14,9 +14,10 @@ from gkd.hosting.host import Host
 from gkd.hosting.parameters import accepts
 from gkd.recipe.domain import Choices, Domain, Range, domain_from, label
 from gkd.recipe.file import RecipeFile
-from gkd.recipe.model import MethodRecipe, Recipe, TrainingRecipe, component_names
+from gkd.recipe.model import MethodRecipe, Recipe, component_names
 from gkd.recipe.origins import explain
 from gkd.recipe.settings import Setting, apply_settings
+from gkd.recipe.training import TrainingRecipe
 
 # Keys of the recipe that are a method's own in trials, by what they are called there.
 _TRAINING, _STUDENT = ("training",), ("student", "params")

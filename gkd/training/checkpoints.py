@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gkd.errors import DataError
 from gkd.files import write_atomically
-from gkd.recipe.model import TrainingRecipe
+from gkd.recipe.training import TrainingRecipe
 from gkd.training.epoch_selection import Selection
 from gkd.training.learning_rate import learning_rate_factor
 from gkd.training.provenance import MADE_BY, Provenance

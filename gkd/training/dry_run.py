@@ -10,7 +10,7 @@ from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import Batch
 from gkd.distillation.distiller import Distiller
 from gkd.errors import GkdError, ParameterError, RecipeError
-from gkd.recipe.model import TrainingRecipe
+from gkd.recipe.training import TrainingRecipe
 from gkd.training.devices import Devices
 from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.experiment import Experiment

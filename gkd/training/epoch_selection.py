@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gkd.evaluation.metric import Metric
-from gkd.recipe.model import SelectionRule
+from gkd.recipe.training import SelectionRule
 
 LOSS = Metric("loss", higher_is_better=False, share=False)
 """The supervised loss on the validation split."""

@@ -8,7 +8,7 @@ from torch.nn import Parameter
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from gkd.recipe.model import TrainingRecipe
+from gkd.recipe.training import TrainingRecipe
 
 
 def optimiser(

@@ -16,7 +16,7 @@ from gkd.distillation.step_report import StepReport
 from gkd.evaluation.cost import peak_memory
 from gkd.evaluation.scores import Scores
 from gkd.hosting.hookspecs import StepEvent
-from gkd.recipe.model import TrainingRecipe
+from gkd.recipe.training import TrainingRecipe
 from gkd.training.checkpoints import upgrade_checkpoint
 from gkd.training.learning_rate import learning_rate_schedule, optimiser
 from gkd.training.provenance import MADE_BY

@@ -33,7 +33,7 @@ from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, uniform_confidence
 from gkd.files import checksum, read_sealed_json, write_sealed_json
 from gkd.hosting.hookspecs import StepEvent
-from gkd.recipe.model import TrainingRecipe
+from gkd.recipe.training import TrainingRecipe
 from gkd.training.checkpoints import (
     BEST,
     PREVIOUS,

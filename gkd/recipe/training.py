@@ -1,0 +1,85 @@
+"""How one network is trained: the part of a recipe that all its networks have."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from gkd.errors import mistakes
+
+STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+"""Of every part of a recipe: nothing unknown, nothing converted, nothing changed later."""
+
+SelectionRule: TypeAlias = Literal["best", "last", "best-loss"]
+
+
+class TrainingRecipe(BaseModel):
+    """How one network is trained.
+
+    Args:
+        epochs: passes over the training samples.
+        batch_size: samples per step, over all devices together.
+        drop_last: whether the last batch of an epoch is left out where it has fewer samples, which
+            are others in every epoch. Batch norm needs more than one value of each channel.
+        optimiser: ``momentum`` and ``nesterov`` are those of sgd.
+        learning_rate: of the first epoch.
+        weight_decay: L2 penalty (adam, sgd) or decoupled decay (adamw).
+        schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
+        gradient_clipping: largest norm of the gradient.
+        validate_every: epochs between two validations; the last epoch is always validated.
+        selection: whose epoch's network is kept: ``"best"``, of the best main metric on the
+            validation split; ``"best-loss"``, of the lowest supervised loss there; ``"last"``. Of
+            equal epochs it is the last. The default's reasons: ``results/README.md``.
+        workers: processes that prepare batches; 0 prepares them between the steps, which is
+            faster unless a sample takes long to read.
+    """
+
+    model_config = STRICT
+
+    epochs: Annotated[int, Field(gt=0, le=1_000_000)]
+    batch_size: PositiveInt = 1
+    drop_last: bool = False
+    optimiser: Literal["adam", "adamw", "sgd"] = "adam"
+    learning_rate: PositiveFloat = 0.001
+    weight_decay: NonNegativeFloat = 0.0
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    schedule: Literal["constant", "cosine"] = "constant"
+    gradient_clipping: PositiveFloat | None = None
+    validate_every: PositiveInt = 1
+    selection: SelectionRule = "best"
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+
+    @model_validator(mode="after")
+    def _check_momentum(self) -> Self:
+        if self.optimiser != "sgd" and (self.momentum or self.nesterov):
+            raise ValueError(f"momentum and nesterov belong to sgd, not to {self.optimiser}")
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Return the training with other values of some keys.
+
+        Raises:
+            ValueError: one is unknown or wrong.
+        """
+        try:
+            return self.model_validate({**self.model_dump(), **values})
+        except ValidationError as error:
+            raise ValueError(in_words(error)) from error
+
+
+def in_words(error: ValidationError) -> str:
+    """Return what is wrong with a training, without the place of a recipe."""
+    found = [(".".join(map(str, path)), said) for path, said in mistakes(error, TrainingRecipe)]
+    return "; ".join(f"{path}: {said}" if path else said for path, said in found)
