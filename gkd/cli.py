@@ -325,6 +325,7 @@ Method = Annotated[
     str | None, typer.Option(help="Whose student; by default the only one that distils.")
 ]
 OfSeed = Annotated[int | None, typer.Option("--seed", help="By default the best in validation.")]
+Code = Annotated[Path | None, typer.Option(help="Folder with the module of a model of your own.")]
 
 
 @app.command()
@@ -348,11 +349,12 @@ def predict(
     out: Annotated[Path, typer.Option(help="A .npz or .csv file to write.")],
     method: Method = None,
     seed: OfSeed = None,
+    code: Code = None,
 ) -> None:
     """Write what a trained student says of a sample that comes from elsewhere."""
     from gkd.commands.use_student import predict_by_run
 
-    predict_by_run(run, data, out, method, seed)
+    predict_by_run(run, data, out, method, seed, code)
 
 
 @app.command()
@@ -366,11 +368,12 @@ def export(
     ] = None,
     method: Method = None,
     seed: OfSeed = None,
+    code: Code = None,
 ) -> None:
     """Write a trained student as a program for graphs of any size, compared with the network."""
     from gkd.commands.use_student import export_from_run
 
-    export_from_run(run, form, out, method, seed)
+    export_from_run(run, form, out, method, seed, code)
 
 
 @app.command()

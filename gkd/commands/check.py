@@ -1,24 +1,21 @@
 """What ``gkd check`` does: the laws of a kind, over components that are installed or not."""
 
 import importlib
-import pkgutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gkd.commands.listing import print_json, print_table, quietly
-from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
+from gkd.errors import GkdError, ParameterError, UnknownNameError
 from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named
-from gkd.hosting.records import Problem, canonical_name
+from gkd.hosting.own_code import imported
+from gkd.hosting.records import Problem
 
 if TYPE_CHECKING:
     from gkd.testing import Report, Subject
@@ -105,8 +102,8 @@ def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
     from gkd.testing.subject import EXAMPLES, kind_of, subject
 
     examples = options.examples or EXAMPLES
-    if _is_importable(target):
-        component = _import_object(target)
+    if target.partition(":")[0] not in KINDS and current_host().is_own(target):
+        component = imported(target, Path.cwd())
         try:
             kind = options.kind or kind_of(component)
         except ParameterError:
@@ -119,52 +116,6 @@ def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
     if not subjects:
         raise UnknownNameError(f"{target!r} provides no {options.kind}")
     return subjects
-
-
-def _is_importable(target: str) -> bool:
-    """Whether ``target`` is a ``MODULE:OBJECT`` rather than a name of something installed."""
-    module, colon, attribute = target.partition(":")
-    parts = [*module.split("."), *attribute.split(".")]
-    if not colon or module in KINDS or not all(map(str.isidentifier, parts)):
-        return False
-    host = current_host()
-    sources = [record.source for record in host.plugins]
-    components = [item for kind in KINDS for item in host.components(kind).values()]
-    if any(source.is_called(target) for source in sources) or any(
-        component.is_called(target) for component in components
-    ):
-        return False
-    # A distribution is mostly called as its module is, but for hyphens.
-    distributions = {canonical_name(source.distribution) for source in sources}
-    return canonical_name(module) not in distributions or find_spec(parts[0]) is not None
-
-
-def _import_object(target: str) -> Any:
-    name, _, path = target.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # as python -m does; a script has its own folder there
-    try:
-        found: Any = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if not f"{name}.".startswith(f"{missing}."):  # what the module itself imports is missing
-            raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
-        package, _, short = missing.rpartition(".")
-        beside = getattr(sys.modules.get(package), "__path__", []) if package else None
-        modules = [module.name for module in pkgutil.iter_modules(beside)]
-        hint = "modules are looked for in the working directory and among what is installed"
-        # No list of all that are there, as a suggestion has it: it would be hundreds.
-        if near := get_close_matches(short, modules, n=1):
-            hint = f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
-        raise ParameterError(f"there is no module {missing!r}; {hint}") from None
-    except Exception as error:
-        raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
-    for attribute in path.split("."):
-        if not hasattr(found, attribute):
-            public = (n for n in dir(found) if not n.startswith("_"))
-            raise ParameterError(f"{name} has no {path!r}; {suggestion(attribute, public)}")
-        found = getattr(found, attribute)
-    return found
 
 
 def _check(subject: "Subject", reasons: Mapping[str, str]) -> "Report":

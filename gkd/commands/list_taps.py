@@ -16,7 +16,7 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
     # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
     from gkd.hosting.host import create_host
 
-    host = create_host()
+    host = create_host().with_code(file.code)
     # What can be tapped does not depend on the losses, which may still have to be written.
     file.check_components(host, ("dataset", "model"))
 

@@ -68,7 +68,7 @@ def check_recipe(recipe: str, settings: Sequence[str], device: str) -> None:
     # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
     from gkd.hosting.host import create_host
 
-    host = create_host()
+    host = create_host().with_code(file.code)
     file.check_components(host)
 
     from gkd.training.devices import Devices

@@ -27,7 +27,7 @@ def reproduce_result(name: str, options: RunOptions) -> None:
 
     from gkd.hosting.host import create_host
 
-    host = create_host()
+    host = create_host().with_code(file.code)
     file.check_components(host, ("model",))
 
     from gkd.report.counting import count_networks

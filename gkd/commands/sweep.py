@@ -57,7 +57,7 @@ def sweep_recipe(recipe: str, options: SweepOptions) -> None:
     # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
     from gkd.hosting.host import create_host
 
-    host = create_host()
+    host = create_host().with_code(file.code)
     file.check_components(host)
 
     from rich.console import Console

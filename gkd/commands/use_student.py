@@ -45,7 +45,12 @@ def evaluate_run(
 
 
 def predict_by_run(
-    source: Path, data: Path, out: Path, method: str | None, seed: int | None
+    source: Path,
+    data: Path,
+    out: Path,
+    method: str | None,
+    seed: int | None,
+    code: Path | None,
 ) -> None:
     """Write what a network says of the sample in a file.
 
@@ -53,7 +58,7 @@ def predict_by_run(
         GkdError: a file cannot be read or written, or is of another form.
     """
     weights = find_weights(source, method, seed)
-    predictions = predict(weights, data)
+    predictions = predict(weights, data, code)
     write_predictions(out, predictions)
     rows = len(predictions["outputs"])
     print(f"{out}: {', '.join(predictions)} of {rows} {'row' if rows == 1 else 'rows'}")
@@ -61,7 +66,12 @@ def predict_by_run(
 
 
 def export_from_run(
-    source: Path, form: str, out: Path | None, method: str | None, seed: int | None
+    source: Path,
+    form: str,
+    out: Path | None,
+    method: str | None,
+    seed: int | None,
+    code: Path | None,
 ) -> None:
     """Write a network as a program that runs elsewhere.
 
@@ -75,7 +85,7 @@ def export_from_run(
     if path.exists():
         raise RecipeError(f"{path}: already there; name another file by --out")
     chosen: Format = form  # type: ignore[assignment]  # one of its suffixes' keys
-    exported = export_network(weights, chosen, path)
+    exported = export_network(weights, chosen, path, code)
     print(f"{exported.path}: {form}, of {weights}")
     if exported.largest_error is not None:
         print(

@@ -49,7 +49,8 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
     recipe = run / RunDirectory.recipe_name
     if not recipe.is_file():
         raise DataError(f"{run} is no run's folder: it has no {recipe.name}")
-    experiment = Experiment(read_recipe(str(recipe), settings), create_host())
+    file = read_recipe(str(recipe), settings)
+    experiment = Experiment(file, create_host().with_code(file.code))
     methods = {method.name: method for method in experiment.recipe.methods}
     scored = []
     for summary_file in sorted(run.glob(f"**/{SUMMARY}")):

@@ -77,7 +77,7 @@ class ByName(nn.Module):
         return logits_of(returned, self.place, "network")
 
 
-def export_network(weights: Path, form: Format, out: Path) -> Exported:
+def export_network(weights: Path, form: Format, out: Path, code: Path | None = None) -> Exported:
     """Write a network as a program for any number of nodes and edges, compared with it.
 
     Args:
@@ -85,13 +85,14 @@ def export_network(weights: Path, form: Format, out: Path) -> Exported:
         form: ``"torch-export"``, which torch runs; ``"onnx"``, which ONNX Runtime and others run;
             ``"safetensors"``, the weights with what rebuilds the network in gkd.
         out: file to write.
+        code: folder with the module of a model of one's own.
 
     Raises:
         ExportError: the network cannot be traced, or the program gives something else.
         ParameterError: a package is missing, or nobody knows what the network is called with.
         DataError: the weights cannot be read.
     """
-    network, record = load_network(weights)
+    network, record = load_network(weights, code)
     out.parent.mkdir(parents=True, exist_ok=True)
     if form == "safetensors":
         write_atomically(out, lambda partial: shutil.copyfile(weights, partial))

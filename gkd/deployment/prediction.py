@@ -18,12 +18,13 @@ from gkd.errors import ParameterError
 from gkd.files import write_atomically
 
 
-def predict(weights: Path, data: Path) -> dict[str, Tensor]:
+def predict(weights: Path, data: Path, code: Path | None = None) -> dict[str, Tensor]:
     """Return what a network says of one sample.
 
     Args:
         weights: file of the network, as a run leaves it.
         data: ``.npz`` file with the arrays that it is called with: ``x``, ``edge_index``, …
+        code: folder with the module of a model of one's own.
 
     Returns:
         ``outputs`` of the network, ``[N, C]``, and what they mean: ``classes`` ``[N]`` and their
@@ -32,7 +33,7 @@ def predict(weights: Path, data: Path) -> dict[str, Tensor]:
     Raises:
         DataError: a file cannot be read, or has not what the network needs.
     """
-    network, record = load_network(weights)
+    network, record = load_network(weights, code)
     arrays = require_arrays(record)
     inputs = read_arrays(data, arrays)
     with torch.no_grad():

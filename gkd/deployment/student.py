@@ -9,7 +9,7 @@ from torch import nn
 
 from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.files import read_sealed_json
-from gkd.hosting.host import create
+from gkd.hosting.host import current_host
 from gkd.recipe.model import BASELINE, FORMER_BASELINE
 from gkd.training.model_record import ModelRecord
 from gkd.training.run_directory import SUMMARY, WEIGHTS
@@ -17,7 +17,10 @@ from gkd.training.weights import load_tensors, read_network
 
 
 def load_student(
-    source: str | Path, method: str | None = None, seed: int | None = None
+    source: str | Path,
+    method: str | None = None,
+    seed: int | None = None,
+    code: str | Path | None = None,
 ) -> nn.Module:
     """Return a trained network, in evaluation mode, without its data and what trained it.
 
@@ -25,25 +28,37 @@ def load_student(
         source: a run's folder, or a file ``weights.safetensors`` of one of its networks.
         method: whose student it is, or ``"teacher"``; by default the only one that distils.
         seed: of its training; by default that of the best score in validation.
+        code: folder with the module of a model of your own, ``"my_models:Net"``; without it no file
+            makes gkd import anything but plugins.
 
     Raises:
         DataError: there is no such file, or it is damaged, or does not say what network it is of.
-        UnknownNameError: the run has no such method or seed, or its model is not installed.
+        UnknownNameError: the run has no such method or seed, or its model is not installed, or is
+            in a module of somebody's own and ``code`` does not say where.
 
     >>> gkd.load_student("runs/demo", method="lsp")  # doctest: +SKIP
     """
-    return load_network(find_weights(Path(source), method, seed))[0]
+    folder = None if code is None else Path(code)
+    return load_network(find_weights(Path(source), method, seed), folder)[0]
 
 
-def load_network(weights: Path) -> tuple[nn.Module, ModelRecord]:
+def load_network(weights: Path, code: Path | None = None) -> tuple[nn.Module, ModelRecord]:
     """Return the network of a file of weights, in evaluation mode, and what is known of it."""
     state, record = read_network(weights)
-    try:
-        network: nn.Module = create("model", record.model, **record.params)
-    except UnknownNameError as error:
+    folder = None if code is None else code.expanduser().absolute()
+    # A file may be anybody's: it says what is imported only where the caller says from where.
+    host = current_host().with_code(folder, imports=folder is not None)
+    what = f"{weights} is of the model {record.model!r} of {record.distribution}"
+    if not host.imports and host.is_own(record.model):
         raise UnknownNameError(
-            f"{weights} is of the model {record.model!r} of {record.distribution}: {error}"
-        ) from error
+            f"{what}, which is no plugin's: name the folder of that module, by code=FOLDER or "
+            "--code FOLDER"
+        )
+    try:
+        with host.activated():
+            network: nn.Module = host.create("model", record.model, **record.params)
+    except UnknownNameError as error:
+        raise UnknownNameError(f"{what}: {error}") from error
     for name, said in (("inputs", record.inputs), ("logits", record.logits)):
         if said and not isinstance(getattr(network, name, None), nn.Module):
             setattr(network, name, said)

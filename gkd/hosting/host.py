@@ -8,7 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,8 +22,17 @@ from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
 from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
+from gkd.hosting.own_code import imported, is_place, own_component, own_file
 from gkd.hosting.parameters import bind_parameters, signature_of
-from gkd.hosting.records import Component, Place, PluginRecord, Problem, Source, State
+from gkd.hosting.records import (
+    Component,
+    Place,
+    PluginRecord,
+    Problem,
+    Source,
+    State,
+    canonical_name,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +40,20 @@ _active: ContextVar["Host | None"] = ContextVar("gkd_host", default=None)
 
 
 class Host:
-    """Plugins and the components they provide; made by :func:`create_host`."""
+    """Plugins and the components they provide; made by :func:`create_host`.
+
+    A name of the form ``module:Object`` that no plugin has is a component of somebody's own: a
+    class, or a function that is annotated to return one, imported from there.
+
+    Attributes:
+        code: folder in which modules of such names are looked for before all others.
+        imports: whether there are such names at all.
+    """
 
     def __init__(self, settings: PluginSettings) -> None:
         self.settings = settings
+        self.code: Path | None = None
+        self.imports = True
         self._records: list[PluginRecord] = []
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
@@ -96,13 +118,25 @@ class Host:
         self._registered.append((plugin, distribution, name))
         return record
 
+    def with_code(self, folder: Path | None, imports: bool = True) -> "Host":
+        """Return the host of the same plugins with another place of modules of one's own.
+
+        Args:
+            folder: in which they are looked for first.
+            imports: whether ``module:Object`` names anything, as it should not in a file of
+                somebody else's.
+        """
+        other = Host.__new__(Host)
+        vars(other).update(vars(self), code=folder, imports=imports)
+        return other
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process finds what is installed by itself.
         by_hand = [
             (plugin.__name__ if isinstance(plugin, ModuleType) else plugin, distribution, name)
             for plugin, distribution, name in self._registered
         ]
-        return _host_again, (self.settings, self._discovered, by_hand)
+        return _host_again, (self.settings, self._discovered, by_hand, self.code, self.imports)
 
     def _admit(self, plugin: object, record: PluginRecord) -> None:
         """Examine ``plugin``; its hooks are called from now on if there is no problem."""
@@ -128,11 +162,12 @@ class Host:
         return dict(sorted(shortest.items()))
 
     def component(self, kind: str, name: str) -> Component:
-        """Return the component of ``kind`` called ``name``, short or qualified.
+        """Return the component of ``kind`` called ``name``, short, qualified or ``module:Object``.
 
         Raises:
             UnknownNameError: nothing is called so; names plugins that may have it.
             PluginError: several plugins offer the name.
+            ParameterError: what ``module:Object`` names is not there, or of another kind.
         """
         known = self.components(kind)
         if not isinstance(name, str):
@@ -143,12 +178,52 @@ class Host:
             owners = " and ".join(component.source.release for component in found)
             either = " or ".join(repr(component.qualified) for component in found)
             raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
+        if not found and self.is_own(name):
+            self._require_imports(name)
+            try:
+                return own_component(kind, name, self.code)
+            except UnknownNameError:
+                # There is no such module: it may be a distribution that is meant.
+                if not get_close_matches(name, [c.qualified for c in known.values()]):
+                    raise
         if not found:
             _, colon, short = name.rpartition(":")
             choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
             message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
             raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
         return found[0]
+
+    def _require_imports(self, place: str) -> None:
+        if not self.imports:
+            raise UnknownNameError(
+                f"{place!r} is in a module of somebody's own, none of which is imported here"
+            )
+
+    def import_own(self, place: str) -> Any:
+        """Return what ``module:Object`` names, whatever it is.
+
+        Raises:
+            UnknownNameError: there is no such module, or none is imported here.
+            ParameterError: importing it fails, or it has no such object.
+        """
+        self._require_imports(place)
+        return imported(place, self.code)
+
+    def is_own(self, name: str) -> bool:
+        """Whether a name is the place of somebody's own code, and no plugin's or component's."""
+        if not is_place(name):
+            return False
+        module = name.partition(":")[0]
+        for record in self._records:
+            if record.source.is_called(name) or any(c.is_called(name) for c in record.usable):
+                return False
+        # A distribution is mostly called as its module is, but for hyphens.
+        distributions = {canonical_name(record.source.distribution) for record in self._records}
+        if canonical_name(module) not in distributions:
+            return True
+        top = module.partition(".")[0]
+        own = None if self.code is None else own_file(top, self.code)
+        return own is not None or find_spec(top) is not None
 
     def _possible_sources(self, kind: str, name: str) -> Iterator[str]:
         """Yield lines about the plugins that are not in use and may offer the component."""
@@ -241,14 +316,18 @@ def _require_sound(records: Iterable[PluginRecord]) -> None:
 
 
 def _host_again(
-    settings: PluginSettings, discover: bool, by_hand: Iterable[tuple[object, str, str]]
+    settings: PluginSettings,
+    discover: bool,
+    by_hand: Iterable[tuple[object, str, str]],
+    code: Path | None,
+    imports: bool,
 ) -> Host:
     """Make a host in this process like one of another."""
     host = create_host(discover, settings)
     for plugin, distribution, name in by_hand:
         object_ = import_module(plugin) if isinstance(plugin, str) else plugin
         host.register(object_, distribution=distribution, name=name)
-    return host
+    return host.with_code(code, imports)
 
 
 def create_host(discover: bool = True, settings: PluginSettings | None = None) -> Host:
@@ -295,6 +374,11 @@ def current_host() -> Host:
     return active_host() or default_host()
 
 
+def import_own(place: str) -> Any:
+    """Return what ``module:Object`` names, for plugins that take code by its place themselves."""
+    return current_host().import_own(place)
+
+
 def names(kind: str) -> list[str]:
     """Return the names of the components of ``kind``: loss, kernel, graph, model, and so on.
 
@@ -315,7 +399,8 @@ def create(kind: str, name: str, /, **parameters: Any) -> Any:
 
     Args:
         kind: loss, kernel, graph, model, dataset, task or weigher.
-        name: short, or ``distribution:name`` where two plugins offer the short one.
+        name: short, ``distribution:name`` where two plugins offer the short one, or
+            ``module:Object`` for a class of your own.
         **parameters: of the component; checked against its signature.
 
     Raises:

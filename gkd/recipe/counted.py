@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from gkd.files import parse_toml
-from gkd.recipe.model import Part
 from gkd.recipe.shipped import counted_files
+from gkd.recipe.values import Part
 
 Counted = int | str | list[int]
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from gkd.errors import GkdError, RecipeError, shown, suggestion
 from gkd.files import parse_toml
+from gkd.hosting.own_code import own_modules
 from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
@@ -28,11 +29,26 @@ if TYPE_CHECKING:  # the host needs torch, which reading a recipe does not
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """A recipe with the name it goes by and the places of its values."""
+    """A recipe with the name it goes by and the places of its values.
+
+    Args:
+        name: of the file, without its suffix.
+        recipe: what it says.
+        origins: places of its values.
+        folder: that the file is in; None of one that comes with gkd.
+    """
 
     name: str
     recipe: Recipe
     origins: Origins
+    folder: Path | None = None
+
+    @property
+    def code(self) -> Path | None:
+        """Folder in which modules of names such as ``"my_models:Net"`` are looked for first."""
+        if self.recipe.code is not None:
+            return Path(self.recipe.code).expanduser().absolute()
+        return self.folder
 
     def check_components(self, host: "Host", kinds: Collection[str] | None = None) -> None:
         """Make sure that there is a component of every name in the recipe.
@@ -52,12 +68,15 @@ class RecipeFile:
     def with_absolute_paths(self, host: "Host") -> Self:
         """Return the recipe whose relative paths are those of the working folder of now.
 
-        A run may be gone on with from another folder.
+        A run may be gone on with from another folder, and a recipe that names code beside it may be
+        written elsewhere.
 
         Args:
             host: where components come from; which of their parameters are paths, these say.
         """
         data: Any = self.recipe.model_dump(exclude_none=True)
+        if self.code is not None and any(own_modules(data, self.code)):
+            data["code"] = str(self.code)
         if self.recipe.teacher is not None and self.recipe.teacher.weights is not None:
             _make_absolute(data["teacher"], ["weights"])
         for place, kind, name in component_names(self.recipe):
@@ -96,7 +115,7 @@ def read_recipe(
     >>> read_recipe("demo", ["training.epochs=3"]).recipe.training.epochs
     3
     """
-    source = _source(name_or_path)
+    source, folder = _source(name_or_path)
     where = str(source) if isinstance(source, Path) else source.name
     try:
         text = source.read_text(encoding="utf-8-sig")
@@ -118,7 +137,7 @@ def read_recipe(
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
         raise explain(error, Recipe, origins) from error
-    return RecipeFile(source.name.removesuffix(".toml"), recipe, origins)
+    return RecipeFile(source.name.removesuffix(".toml"), recipe, origins, folder)
 
 
 def _require_numbers(value: Any, origins: Origins, path: tuple[str | int, ...] = ()) -> None:
@@ -147,12 +166,13 @@ def resolved_toml(recipe: Recipe) -> str:
     return tomlkit.dumps(recipe.model_dump(exclude_none=True))
 
 
-def _source(name_or_path: str | Path) -> Traversable:
+def _source(name_or_path: str | Path) -> tuple[Traversable, Path | None]:
+    """Return a recipe's file, and the folder that it is in where it is somebody's own."""
     path = Path(name_or_path)
     if path.is_file():
-        return path
+        return path, path.absolute().parent
     for file in recipe_files():
         if file.name == f"{name_or_path}.toml":
-            return file
+            return file, None
     what = f"no recipe {str(name_or_path)!r}, neither a file nor one that comes with gkd"
     raise RecipeError(f"{what}: {suggestion(path.stem, shipped_recipes())}")

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PositiveFloat,
@@ -15,14 +13,12 @@ from pydantic import (
 )
 
 from gkd.errors import mistakes
-
-STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-"""Of every part of a recipe: nothing unknown, nothing converted, nothing changed later."""
+from gkd.recipe.values import Part
 
 SelectionRule: TypeAlias = Literal["best", "last", "best-loss"]
 
 
-class TrainingRecipe(BaseModel):
+class TrainingRecipe(Part):
     """How one network is trained.
 
     Args:
@@ -42,8 +38,6 @@ class TrainingRecipe(BaseModel):
         workers: processes that prepare batches; 0 prepares them between the steps, which is
             faster unless a sample takes long to read.
     """
-
-    model_config = STRICT
 
     epochs: Annotated[int, Field(gt=0, le=1_000_000)]
     batch_size: PositiveInt = 1

@@ -1,13 +1,19 @@
-"""Types of a recipe's values that are more than numbers and words."""
+"""What recipes are made of: tables, and values that are more than numbers and words."""
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gkd.distillation.layout import Layout
 from gkd.distillation.schedule import task_weight_from, weight_from
 from gkd.errors import shown
 from gkd.recipe.domain import domain_from
+
+
+class Part(BaseModel):
+    """Base of all tables of a recipe: nothing unknown, nothing converted, nothing changed later."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _check_weight(value: Any) -> Any:

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from gkd.recipe.model import BASELINE, PublishedCost
+from gkd.recipe.model import BASELINE
+from gkd.recipe.sections import PublishedCost
 from gkd.report.comparison import Row
 from gkd.report.formats import mebibytes, significant
 from gkd.report.results import Results

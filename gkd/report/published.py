@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gkd.files import parse_toml
-from gkd.recipe.model import PublishedRecipe
+from gkd.recipe.sections import PublishedRecipe
 from gkd.report.results import Results
 
 

@@ -15,7 +15,8 @@ from gkd.errors import DataError
 from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.metric import Metric
 from gkd.files import parse_toml
-from gkd.recipe.model import BASELINE, FORMER_BASELINE, PublishedRecipe
+from gkd.recipe.model import BASELINE, FORMER_BASELINE
+from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.feature_spaces import (
     FeatureSpaces,

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 
 from gkd.errors import DataError, mistakes
 from gkd.files import parse_toml, read_sealed_json, read_sealed_text
-from gkd.recipe.model import PublishedRecipe, with_current_names
+from gkd.recipe.model import with_current_names
+from gkd.recipe.sections import PublishedRecipe
 
 RECIPE = "recipe.toml"
 ENVIRONMENT = "environment.json"

@@ -20,7 +20,8 @@ from optuna.trial import Trial
 
 from gkd.errors import RecipeError
 from gkd.recipe.domain import Choices, label
-from gkd.recipe.model import Recipe, SweepRecipe
+from gkd.recipe.model import Recipe
+from gkd.recipe.sections import SweepRecipe
 from gkd.sweep.space import Dimension, Space
 from gkd.sweep.sweep_directory import SweepDirectory
 

@@ -23,7 +23,7 @@ from gkd.evaluation.scores import Scores
 from gkd.evaluation.splits import fingerprint
 from gkd.files import read_sealed_json, remove_partial_files
 from gkd.recipe.file import RecipeFile
-from gkd.recipe.model import SweepRecipe
+from gkd.recipe.sections import SweepRecipe
 from gkd.sweep.sampler import Sampler
 from gkd.sweep.space import Space, spaces, with_values
 from gkd.sweep.study import (

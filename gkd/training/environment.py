@@ -13,6 +13,7 @@ import torch
 
 import gkd
 from gkd.hosting.host import Host
+from gkd.hosting.own_code import own_checksums
 from gkd.training.devices import Devices
 
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "pydantic", "pluggy", "safetensors")
@@ -61,6 +62,7 @@ def environment(
             **{name: metadata.version(name) for name in _LIBRARIES},
         },
         "plugins": [str(record) for record in host.plugins],
+        "code": {} if host.code is None else own_checksums(host.code),
     }
 
 

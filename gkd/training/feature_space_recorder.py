@@ -12,7 +12,7 @@ from gkd.distillation.inputs import inputs_or
 from gkd.errors import DataError, UnknownNameError, suggestion
 from gkd.evaluation.feature_distances import FILE_NAME, feature_distances
 from gkd.files import write_sealed_json
-from gkd.recipe.model import FeatureSpaceRecipe
+from gkd.recipe.sections import FeatureSpaceRecipe
 from gkd.training.lightning_module import DistillationModule
 
 View = dict[str, list[float]]

@@ -173,7 +173,8 @@ class RunDirectory:
         """Note that the run goes on, in an environment that may be another.
 
         Returns:
-            What to tell of a note of the first environment that cannot be read: it is put aside.
+            What to tell: the note of the first environment cannot be read, and is put aside; or
+            modules of somebody's own are no longer what they were.
 
         Raises:
             RecipeError: the run's data were others.
@@ -190,6 +191,15 @@ class RunDirectory:
             raise RecipeError(
                 f"--resume: the data are not those of the run in {self.folder}: they were {then}, "
                 f"and are {now}; bring them back, or start a new run"
+            )
+        then, now = (noted.get("code") for noted in (first, environment))
+        both = (then, now) if isinstance(then, dict) and isinstance(now, dict) else ({}, {})
+        if changed := [
+            name for name in both[1] if both[0].get(name, "") not in ("", both[1][name])
+        ]:
+            told = (
+                f"warning: {', '.join(changed)} changed since the run began; networks that are "
+                "finished were made by the code of before"
             )
         self.remove_partial_files()
         write_sealed_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})

@@ -6,6 +6,7 @@ from typing import Any
 
 from gkd import ParameterError
 from gkd.errors import suggestion
+from gkd.hosting.host import import_own
 
 
 def class_of(name: str, module: str, base: type, what: str) -> Any:
@@ -20,21 +21,23 @@ def class_of(name: str, module: str, base: type, what: str) -> Any:
     Raises:
         ParameterError: PyTorch Geometric is not installed, or there is no such class.
     """
-    place, colon, own = name.partition(":")
-    try:
-        found = importlib.import_module(place if colon else module)
-    except ImportError as error:
-        if not colon and (error.name or "").partition(".")[0] == "torch_geometric":
-            raise ParameterError(
-                "PyTorch Geometric is not installed: pip install 'gkd[pyg]'"
-            ) from error
-        raise ParameterError(f"{what} {name!r}: {place if colon else module}: {error}") from error
-    value = getattr(found, own if colon else name, None)
-    if not (isinstance(value, type) and issubclass(value, base)):
+    if ":" in name:
+        value, found = import_own(name), importlib.import_module(name.partition(":")[0])
+    else:
+        try:
+            found = importlib.import_module(module)
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] == "torch_geometric":
+                raise ParameterError(
+                    "PyTorch Geometric is not installed: pip install 'gkd[pyg]'"
+                ) from error
+            raise ParameterError(f"{what} {name!r}: {module}: {error}") from error
+        value = getattr(found, name, None)
+    if not _is_a(value, base):
         known = [key for key, one in vars(found).items() if _is_a(one, base)]
         raise ParameterError(
             f"there is no {what} {name!r} in {found.__name__}; "
-            f"{suggestion(own if colon else name, known)}"
+            f"{suggestion(name.rpartition(':')[2], known)}"
         )
     return value
 

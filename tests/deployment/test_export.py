@@ -120,7 +120,7 @@ class Rounds(nn.Module):
 def of_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def make(network: nn.Module, arrays: Mapping[str, Array]) -> Path:
         record = ModelRecord(model="mine", inputs=["x"], arrays=dict(arrays))
-        monkeypatch.setattr("gkd.deployment.student.create", lambda kind, name: network)
+        monkeypatch.setattr("gkd.hosting.host.Host.create", lambda host, kind, name: network)
         write_weights(tmp_path / "weights.safetensors", network, record)
         return tmp_path / "weights.safetensors"
 

@@ -1,0 +1,184 @@
+"""Components of one's own by the place of their code: ``module:Object``, without packaging."""
+
+import hashlib
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+import typing
+from collections.abc import Iterator
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from gkd.errors import ParameterError, UnknownNameError, suggestion
+from gkd.hosting.kinds import kind_named
+from gkd.hosting.records import Component, Problem, Source
+
+_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_PLACE = re.compile(rf"({_NAME}):({_NAME})")
+
+
+def is_place(name: object) -> bool:
+    """Whether a name has the form ``module:Object``, as names of a distribution's may have, too.
+
+    >>> is_place("my_models:Net"), is_place("my-plugin:net"), is_place("net")
+    (True, False, False)
+    """
+    return isinstance(name, str) and _PLACE.fullmatch(name) is not None
+
+
+def own_component(kind: str, place: str, folder: Path | None = None) -> Component:
+    """Return what ``module:Object`` names as a component: a class, or a function that makes one.
+
+    What is made of it has to show, so that nothing else is ever called: the class is one of the
+    kind, or the function says by its annotation what it returns.
+
+    Args:
+        kind: of component.
+        place: of the object.
+        folder: in which the module is looked for before all others.
+
+    Raises:
+        UnknownNameError: there is no such module; the message names the nearest.
+        ParameterError: it cannot be imported, there is no such object in it, or that is of another
+            kind; the message names the nearest choice.
+    """
+    found, (name, _, path) = imported(place, folder), place.partition(":")
+    if not _makes(kind, found):
+        own = [key for key, value in _own_names(sys.modules[name]) if _makes(kind, value)]
+        wanted = kind_named(kind).product
+        base = "with __call__" if kind == "graph" else f"derived from {wanted.__name__}"
+        raise ParameterError(
+            f"{place} is {_described(found)}, no {kind}: expected a class {base}, or a function "
+            f"annotated to return one; {suggestion(path, own)}"
+        )
+    return Component(kind, place, found, Source(name, "", name, place))
+
+
+def imported(place: str, folder: Path | None = None) -> Any:
+    """Return the object that ``module:Object`` names.
+
+    Raises:
+        UnknownNameError: there is no such module.
+        ParameterError: importing it fails, or it has no such object.
+    """
+    module_name, _, path = place.partition(":")
+    found: Any = _module(module_name, folder)
+    for attribute in path.split("."):
+        if not hasattr(found, attribute):
+            public = [name for name, _ in _own_names(found)] or dir(found)
+            raise ParameterError(f"{module_name} has no {path!r}; {suggestion(attribute, public)}")
+        found = getattr(found, attribute)
+    return found
+
+
+def _module(name: str, folder: Path | None) -> Any:
+    top = name.partition(".")[0]
+    if folder is not None and str(folder) not in sys.path:
+        # For good, as Python has the folder of a script: what the module imports later is beside.
+        sys.path.insert(0, str(folder))
+        importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if not f"{name}.".startswith(f"{missing}."):  # what the module itself imports is missing
+            raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
+        raise UnknownNameError(
+            f"there is no module {missing!r}; {_nearest(missing, folder)}"
+        ) from None
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and the panics of native modules included
+        raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
+    if folder is not None and (own := own_file(top, folder)) is not None:
+        # Python has one module of a name: another's would pass for it.
+        loaded = getattr(sys.modules[top], "__file__", None)
+        if loaded is None or Path(loaded).resolve() != own.resolve():
+            raise ParameterError(
+                f"the module {top!r} of {folder} is hidden by another of this name, "
+                f"{loaded or 'which is built in'}; rename it"
+            )
+    return module
+
+
+def own_file(module: str, folder: Path) -> Path | None:
+    """Return the file of a top-level module in a folder, None where it has none."""
+    for file in (folder / module / "__init__.py", folder / f"{module}.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def own_modules(value: Any, folder: Path) -> Iterator[str]:
+    """Yield the modules of a folder that the places in a value name, however deep they stand."""
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from own_modules(one, folder)
+    elif isinstance(value, list):
+        for one in value:
+            yield from own_modules(one, folder)
+    elif is_place(value):
+        top = value.partition(":")[0].partition(".")[0]
+        if own_file(top, folder) is not None:
+            yield top
+
+
+def own_checksums(folder: Path) -> dict[str, str]:
+    """Return a hash of the file of every module of a folder that is imported, by its name."""
+    found = {}
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        top = name.partition(".")[0]
+        # Not all that is below: an environment may be, with everything that is installed.
+        if file and Path(file).is_relative_to(folder) and own_file(top, folder) is not None:
+            with suppress(OSError):
+                found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return found
+
+
+def _nearest(missing: str, folder: Path | None) -> str:
+    package, _, short = missing.rpartition(".")
+    beside = getattr(sys.modules.get(package), "__path__", []) if package else None
+    modules = [module.name for module in pkgutil.iter_modules(beside)]
+    # No list of all that are there, as a suggestion has it: it would be hundreds.
+    if near := get_close_matches(short, modules, n=1):
+        return f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
+    where = "the working directory" if folder is None or folder == Path.cwd() else str(folder)
+    return f"modules are looked for in {where} and among what is installed"
+
+
+def _own_names(module: Any) -> Iterator[tuple[str, Any]]:
+    """Yield names and values of what a package has itself, and not from elsewhere."""
+    top = getattr(module, "__name__", "").partition(".")[0]
+    for name, value in vars(module).items():
+        home = getattr(value, "__module__", None) or ""
+        if not name.startswith("_") and home.partition(".")[0] == top:
+            yield name, value
+
+
+def _makes(kind: str, factory: Any) -> bool:
+    """Whether a class is one of a kind, or a function says that it returns one."""
+    product = kind_named(kind).product
+    if inspect.isclass(factory):
+        return issubclass(factory, product)
+    if not inspect.isroutine(factory):
+        return False
+    try:
+        made = typing.get_type_hints(factory).get("return")
+    except Exception:  # an annotation that cannot be evaluated says nothing
+        return False
+    made = typing.get_origin(made) or made
+    return inspect.isclass(made) and issubclass(made, product)
+
+
+def _described(value: Any) -> str:
+    if inspect.isclass(value):
+        bases = ", ".join(base.__name__ for base in value.__bases__)
+        return f"a class derived from {bases}"
+    if inspect.isroutine(value):
+        return "a function"
+    return f"of type {type(value).__name__}"
