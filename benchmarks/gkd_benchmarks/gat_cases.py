@@ -28,13 +28,16 @@ class Layer(Benchmark):
         out_channels: int,
         heads: int,
         *,
+        concat: bool = True,
         goal: Goal,
         sizes: EdgeSizes = TWO_PPI_GRAPHS,
+        seed: int = 3,
     ) -> None:
         self.shape, self.goal, self.sizes = (in_channels, out_channels, heads), goal, sizes
+        self.concat = concat
         # With other seeds a score lies within rounding of LeakyReLU's kink, which only shows luck.
-        self.x = normal(sizes.nodes, in_channels, seed=3)
-        self.cotangent = normal(sizes.nodes, out_channels * heads, seed=2)
+        self.x = normal(sizes.nodes, in_channels, seed=seed)
+        self.cotangent = normal(sizes.nodes, out_channels * (heads if concat else 1), seed=2)
         self.edges = undirected_edges(sizes)
 
     def ours(self, setting: Setting) -> Work:
@@ -45,13 +48,13 @@ class Layer(Benchmark):
 
     def theirs(self, setting: Setting) -> Work:
         """Attend with the same weights over the same edges."""
-        conv = geometric().nn.GATConv(*self.shape, bias=False)
+        conv = geometric().nn.GATConv(*self.shape, concat=self.concat, bias=False)
         conv.load_state_dict(self._layer().state_dict())
         return self._work(setting.module(conv), setting.indices(self.edges), setting)
 
     def _layer(self) -> GATLayer:
         torch.manual_seed(0)
-        return GATLayer(*self.shape)
+        return GATLayer(*self.shape, concat=self.concat)
 
     def _work(self, layer: nn.Module, edges: Graph | Tensor, setting: Setting) -> Work:
         given, cotangent = setting.inputs(self.x), setting.inputs(self.cotangent)

@@ -10,9 +10,11 @@ from torch.nn.functional import leaky_relu
 from gkd.eager import eagerly, exported_as
 from gkd.errors import ParameterError
 from gkd.functional import portable
-from gkd.functional.segments import segment_max, segment_sum
-from gkd.functional.sparse import sampled_product, sparse_product
+from gkd.functional.segments import segment_max
+from gkd.functional.sparse import row_sums, sampled_product, sparse_product
 from gkd.graph import Graph
+
+_BEARABLE = 30.0  # exp(-30) is 1e-13, far from the least number of float32
 
 
 @exported_as(portable.neighbour_attention)
@@ -99,6 +101,18 @@ def _edge_scores(source_scores: Tensor, target_scores: Tensor, graph: Graph) -> 
     return edges.add_(target_scores.index_select(0, graph.target))
 
 
+def _peaks(
+    scores: Tensor, source_scores: Tensor, target_scores: Tensor, graph: Graph, slope: float
+) -> Tensor:
+    """Return for each node what no score of its in-edges exceeds, nor all are far below."""
+    if scores.device.type == "cpu" and len(source_scores):  # elsewhere to ask means to wait
+        low, high = torch.aminmax(source_scores)
+        if float(high - low) * max(1, slope) < _BEARABLE:  # N numbers tell it, rather than E
+            return leaky_relu(target_scores + high, slope)
+    # LeakyReLU is monotone, so the peak is found before it, on what lies there already.
+    return leaky_relu(segment_max(scores, graph.row_pointer), slope)
+
+
 class _NeighbourAttention(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -118,17 +132,18 @@ class _NeighbourAttention(torch.autograd.Function):
         # One head at a time: what has a number for each edge exists for one head only.
         for head in range(features.shape[1]):
             scores = _edge_scores(source_scores[head], target_scores[head], graph)
-            # LeakyReLU is monotone, so the peak is found before it, on what lies there already.
-            peak = leaky_relu(segment_max(scores, graph.row_pointer), slope)
+            peak = _peaks(scores, source_scores[head], target_scores[head], graph, slope)
             weights = leaky_relu(scores, slope).sub_(peak.index_select(0, graph.target)).exp_()
-            # The largest weight of a row is exp(0), so 1 bounds all totals but those of no edges.
-            total = segment_sum(weights, graph.row_pointer).clamp_(min=1)
+            total = row_sums(graph.row_pointer, graph.source, weights, graph.num_nodes)
+            total.masked_fill_(total == 0, 1)  # without edges there is nothing to divide
             # All that the backward pass needs to make the weights again: α = exp(score - this).
             torch.add(peak, total.log(), out=log_totals[head])
             if mask is not None:
                 weights.mul_(mask[:, head])
             # Divided at N nodes rather than E edges: the weights of a row have one total.
-            summed = sparse_product(graph.row_pointer, graph.source, weights, features[:, head])
+            # Of rows that lie together: those of one head of many are far apart.
+            own = features[:, head].contiguous()
+            summed = sparse_product(graph.row_pointer, graph.source, weights, own)
             torch.div(summed, total[:, None], out=result[:, head])
         ctx.save_for_backward(features, source_scores, target_scores, log_totals, mask)
         ctx.graph, ctx.slope = graph, slope
@@ -147,23 +162,27 @@ class _NeighbourAttention(torch.autograd.Function):
             weights = leaky_relu(scores, ctx.slope)
             weights.sub_(log_totals[head].index_select(0, graph.target)).exp_()
             factors = None if mask is None else mask[:, head]
+            received = grad[:, head].contiguous()
             if grad_features is not None:
                 sent = weights if factors is None else weights * factors
                 grad_features[:, head] = sparse_product(
-                    by_source, targets, sent.index_select(0, permutation), grad[:, head]
+                    by_source, targets, sent.index_select(0, permutation), received
                 )
             grad_scores = sampled_product(
-                graph.row_pointer, graph.source, grad[:, head], features[:, head]
+                graph.row_pointer, graph.source, received, features[:, head]
             )
             if factors is not None:
                 grad_scores.mul_(factors)
             # Through the softmax: α (g - Σ α g), the sum over the edges of the row.
             grad_scores.mul_(weights)
-            mean = segment_sum(grad_scores, graph.row_pointer)
+            mean = row_sums(graph.row_pointer, graph.source, grad_scores, graph.num_nodes)
             grad_scores.sub_(weights.mul_(mean.index_select(0, graph.target)))
-            grad_scores = torch.where(scores > 0, grad_scores, grad_scores * ctx.slope)
+            grad_scores = torch.ops.aten.leaky_relu_backward(grad_scores, scores, ctx.slope, False)
             # Summed as segments in either order of the edges: an index-add would meet the same
             # node again and again, and on accelerators in another order every time.
-            grad_target[head] = segment_sum(grad_scores, graph.row_pointer)
-            grad_source[head] = segment_sum(grad_scores.index_select(0, permutation), by_source)
+            grad_target[head] = row_sums(
+                graph.row_pointer, graph.source, grad_scores, graph.num_nodes
+            )
+            permuted = grad_scores.index_select(0, permutation)
+            grad_source[head] = row_sums(by_source, targets, permuted, graph.num_nodes)
         return grad_features, grad_source.t(), grad_target.t(), None, None, None

@@ -37,13 +37,11 @@ def sampled_product(
         # Builds of torch without MKL, and accelerators but CUDA, have no such product.
         dots = _gathered_dot(row_pointer, columns, rows, cols).mul_(scale)
         return dots if plus is None else dots.add_(plus)
-    # With beta = 0 the values of the pattern are not read, but the kernel asks for some.
-    beta = 0.0 if plus is None else 1.0
-    pattern = csr_matrix(
-        row_pointer, columns, rows.new_zeros(len(columns)) if plus is None else plus, len(cols)
-    )
-    product = torch.sparse.sampled_addmm(pattern, rows, cols.t(), beta=beta, alpha=scale)
-    values: Tensor = product.values()
+    # Even with beta = 0 the kernel reads the values of the pattern, and not a number stays that.
+    beta, start = (0.0, rows.new_zeros(len(columns))) if plus is None else (1.0, plus.clone())
+    pattern = csr_matrix(row_pointer, columns, start, len(cols))
+    torch.sparse.sampled_addmm(pattern, rows, cols.t(), beta=beta, alpha=scale, out=pattern)
+    values: Tensor = pattern.values()
     return values
 
 
@@ -76,6 +74,16 @@ def sparse_product(
     # Half as long as matmul takes, and autocast leaves functions with an ``out`` alone.
     with torch.no_grad():
         return torch.addmm(result, matrix, dense, beta=beta, out=result)
+
+
+def row_sums(row_pointer: Tensor, columns: Tensor, values: Tensor, num_columns: int) -> Tensor:
+    """Sum of the values stored in each row, ``[N]``."""
+    if values.device.type != "cpu" or not has_sparse_products("cpu"):
+        return torch.segment_reduce(values, "sum", offsets=row_pointer, axis=0, initial=0)
+    # As a product with ones: in half the time of a reduction of segments.
+    matrix = csr_matrix(row_pointer, columns, values, num_columns)
+    result = values.new_empty(len(row_pointer) - 1)
+    return torch.mv(matrix, values.new_ones(num_columns), out=result)
 
 
 @cache

@@ -19,6 +19,9 @@ class GATLayer(nn.Module):
     The heads are concatenated or averaged; with ``residual``, ``R^h x_i`` is added to each head
     first, so that averaging averages the projections too. There is no activation.
 
+    Where the input is narrower than a head, neighbours are summed before they are projected,
+    :math:`y_i^h = W^h \sum_j \alpha_{ij}^h x_j`, which is the same.
+
     The sub-module ``scores`` outputs :math:`a_s \cdot W x` of all heads, then
     :math:`a_t \cdot W x`, ``[N, 2 H]``, where a term may tap it.
 
@@ -81,22 +84,9 @@ class GATLayer(nn.Module):
 
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
         """Return ``[N, H·F]``, or ``[N, F]`` if heads are averaged, for ``x [N, in_channels]``."""
-        features, source_scores, target_scores = self._project(x)
-        mask = None
-        if self.training and self.attention_dropout:
-            # Of ones, as dropout scales what it keeps: attention draws nothing itself, and its
-            # backward pass has the same factors.
-            ones = features.new_ones(graph.num_edges, self.heads)
-            mask = functional.dropout(ones, self.attention_dropout)
-        heads = neighbour_attention(
-            features,
-            source_scores,
-            target_scores,
-            graph,
-            self.negative_slope,
-            mask,
-        )
-        out = heads.flatten(1) if self.concat else heads.mean(1)
+        # Σ α (W x) = W (Σ α x): neighbours are summed where rows are the narrower.
+        narrow = self.in_channels < self.out_channels
+        out = self._sum_first(x, graph) if narrow else self._project_first(x, graph)
         if self.res is not None:
             weight = self.res.weight
             if not self.concat:
@@ -105,18 +95,42 @@ class GATLayer(nn.Module):
             out = out + functional.linear(x, weight)
         return out if self.bias is None else out + self.bias
 
-    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # a·(W x) = (Wᵀa)·x: the scores are 2H more columns of the product with W.
-        weight = self.lin.weight.view(self.heads, self.out_channels, -1)
-        source, target = (
-            torch.einsum("hfc,hf->hc", weight, vector[0]) for vector in (self.att_src, self.att_dst)
-        )
-        columns = functional.linear(x, torch.cat([self.lin.weight, source, target]))
+    def _project_first(self, x: Tensor, graph: Graph) -> Tensor:
+        # The scores are 2H more columns of the product with W.
+        columns = functional.linear(x, torch.cat([self.lin.weight, self._score_weights()]))
         widths = [self.heads * self.out_channels, 2 * self.heads]
         features, scores = torch.split_with_sizes(columns, widths, 1)
+        features = features.view(x.shape[0], self.heads, self.out_channels)
+        heads = self._attend(features, scores, graph)
+        return heads.flatten(1) if self.concat else heads.mean(1)
+
+    def _sum_first(self, x: Tensor, graph: Graph) -> Tensor:
+        scores = functional.linear(x, self._score_weights())
+        summed = self._attend(x[:, None].expand(-1, self.heads, -1), scores, graph)
+        weight = self.lin.weight.view(self.heads, self.out_channels, self.in_channels)
+        if self.concat:
+            return torch.einsum("nhc,hfc->nhf", summed, weight).flatten(1)
+        # The mean over heads is one product of all that they summed.
+        weight = weight.transpose(0, 1).flatten(1) / self.heads
+        return functional.linear(summed.flatten(1), weight)
+
+    def _score_weights(self) -> Tensor:
+        # a·(W x) = (Wᵀa)·x, without W x.
+        weight = self.lin.weight.view(self.heads, self.out_channels, -1)
+        ends = [torch.einsum("hfc,hf->hc", weight, a[0]) for a in (self.att_src, self.att_dst)]
+        return torch.cat(ends)
+
+    def _attend(self, features: Tensor, scores: Tensor, graph: Graph) -> Tensor:
         source_scores, target_scores = self.scores(scores).chunk(2, dim=1)
-        shape = (x.shape[0], self.heads, self.out_channels)
-        return features.view(shape), source_scores, target_scores
+        mask = None
+        if self.training and self.attention_dropout:
+            # Of ones, as dropout scales what it keeps: attention draws nothing itself, and its
+            # backward pass has the same factors.
+            ones = features.new_ones(graph.num_edges, self.heads)
+            mask = functional.dropout(ones, self.attention_dropout)
+        return neighbour_attention(
+            features, source_scores, target_scores, graph, self.negative_slope, mask
+        )
 
     def extra_repr(self) -> str:
         """Sizes, as other layers print them."""

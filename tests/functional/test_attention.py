@@ -47,7 +47,7 @@ def problems(draw):
     return [tensor.requires_grad_() for tensor in inputs], graph, mask
 
 
-@given(problems(), st.sampled_from([0.0, 0.2, 1.0]), st.booleans())
+@given(problems(), st.sampled_from([0.0, 0.2, 1.0, 20.0]), st.booleans())
 def test_values_and_gradients_equal_a_loop_over_nodes(problem, slope, dropped):
     inputs, graph, mask = problem
     mask = mask if dropped else torch.ones_like(mask)

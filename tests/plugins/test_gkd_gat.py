@@ -83,6 +83,29 @@ def test_a_repeated_edge_is_one_edge():
     assert torch.equal(small()(x, EDGES), small()(x, EDGES.repeat(1, 3)))
 
 
+@pytest.mark.parametrize("concat", [True, False])
+@pytest.mark.parametrize(("narrow", "wide"), [(1, 4), (3, 5)])
+def test_neighbours_are_summed_before_or_behind_the_projection_alike(narrow, wide, concat):
+    torch.manual_seed(0)
+    graph = Graph(EDGES, 5)
+    for widths in ((narrow, wide), (wide, narrow)):
+        layer = GATLayer(*widths, heads=3, concat=concat, attention_dropout=0.5).double()
+        tapped = []
+        layer.scores.register_forward_hook(lambda _, inputs, out, tapped=tapped: tapped.append(out))
+        x = torch.randn(5, widths[0], dtype=torch.float64, requires_grad=True)
+
+        def outputs(way, layer=layer, x=x):
+            torch.manual_seed(1)
+            out = way(x, graph)
+            return out, *torch.autograd.grad(out.square().sum(), [x, *layer.parameters()])
+
+        first, behind = outputs(layer._sum_first), outputs(layer._project_first)
+        taken = outputs(layer)
+        torch.testing.assert_close(first, behind)
+        assert torch.equal(taken[0], (first if widths[0] < widths[1] else behind)[0])
+        torch.testing.assert_close(tapped[0], tapped[1])
+
+
 def test_dropout_acts_in_training_only_and_on_the_part_named():
     x = torch.randn(5, 3)
     expected = small()(x, EDGES)
