@@ -32,8 +32,7 @@ class ModelNet40(PointCloudDataset):
     each epoch, in random order, scaled per axis by 2/3 to 3/2 and shifted by up to 0.2.
 
     Args:
-        root: the zip archive; or a folder with the archive or its files, in the folder itself or
-            in ``modelnet40_ply_hdf5_2048/`` below it.
+        root: folder of the files, or their zip archive; or the folder that has it.
         points: points per sample, at most as many as each cloud has.
         augment: draw training samples anew in each epoch; False takes the first points.
         validation_fraction: share of the training objects held out for validation.

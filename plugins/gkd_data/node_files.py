@@ -40,6 +40,21 @@ class NodeFile:
     masks: dict[str, np.ndarray]
 
 
+def _elsewhere(path: Path) -> str:
+    """Say that a file is not there, and where it, or the nearest one, is."""
+    if path.is_dir():
+        files = [file.name for file in path.glob("*.npz")]
+        return f"{path} is a folder; file is one of its files: {suggestion(path.name, files)}"
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no file {path}; there is no folder {folder}"
+    for file in (folder.parent / path.name, *folder.glob(f"*/{path.name}")):
+        if file.is_file():
+            return f"there is no file {path}; it is at {file}"
+    others = [file.name for file in folder.iterdir() if file.suffix == ".npz"]
+    return f"there is no file {path}; {suggestion(path.name, others)}"
+
+
 def read_node_file(path: Path) -> NodeFile:
     """Read a file of either layout.
 
@@ -50,10 +65,7 @@ def read_node_file(path: Path) -> NodeFile:
             layout, or its arrays do not fit together.
     """
     if not path.is_file():
-        folder = path.parent
-        others = [f.name for f in folder.iterdir() if f.suffix == ".npz"] if folder.is_dir() else []
-        hint = suggestion(path.name, others) if folder.is_dir() else f"there is no folder {folder}"
-        raise DataError(f"there is no file {path}; {hint}")
+        raise DataError(_elsewhere(path))
     archive = Archive(path, ())
     known = [names for marker, names in _LAYOUTS.items() if marker in archive.names]
     if not known:

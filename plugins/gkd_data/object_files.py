@@ -1,12 +1,14 @@
 """Objects in a folder: which files there are, of which class and split, and their clouds."""
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from gkd import DataError
 from gkd.data.archive import npy_array, read_file
+from gkd_data.data_root import find_root
 from gkd_data.mesh import sample_surface
 from gkd_data.off import read_off
 from gkd_data.ply import read_ply
@@ -35,7 +37,8 @@ def find_objects(root: Path) -> ObjectFiles:
     """Find the objects below a folder.
 
     They are either in ``root/CLASS/`` or, in every class, in ``root/CLASS/train/`` and
-    ``root/CLASS/test/``. Files with other suffixes and hidden ones are passed over; no object is.
+    ``root/CLASS/test/``, or so in the only folder in ``root``. Files with other suffixes and hidden
+    ones are passed over; no object is.
 
     Args:
         root: the folder.
@@ -44,6 +47,7 @@ def find_objects(root: Path) -> ObjectFiles:
         DataError: there is no such folder, fewer than two classes, or a class without objects,
             or an object elsewhere below it.
     """
+    root = find_root(root, _has_classes)
     if not root.is_dir():
         raise DataError(f"there is no folder {root}; expected one with a sub-folder per class")
     # Sorted here and below: file systems list in any order, and labels and splits depend on it.
@@ -76,6 +80,24 @@ def find_objects(root: Path) -> ObjectFiles:
             "or out of the folder"
         )
     return ObjectFiles(names, files)
+
+
+def _has_classes(place: Path) -> bool:
+    """Whether there are objects in two folders of a folder, which are not its splits."""
+    if not place.is_dir():
+        return False
+    folders = [f for f in place.iterdir() if f.is_dir() and not f.name.startswith(".")]
+    classes = (
+        folder.name
+        for folder in folders
+        if any(
+            file.suffix.lower() in _SUFFIXES
+            for part in (folder, *(folder / split for split in _SPLITS))
+            if part.is_dir()
+            for file in part.iterdir()
+        )
+    )
+    return len(set(islice(classes, 3)) - set(_SPLITS)) > 1
 
 
 def _is_object(root: Path, file: Path) -> bool:

@@ -28,7 +28,7 @@ class Objects(PointCloudDataset):
     shifted by up to 0.2.
 
     Args:
-        root: the folder.
+        root: folder of the classes; or the folder that has it.
         points: points per sample, at most as many as each cloud has.
         surface_points: points drawn from a mesh, at least ``points``.
         augment: draw training samples anew in each epoch; False takes the first points.

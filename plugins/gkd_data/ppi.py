@@ -35,8 +35,7 @@ class PPI(InMemoryDataset):
     edges in the training graphs), since models add their own.
 
     Args:
-        root: ``ppi.zip``; or a folder with ``ppi.zip`` or its files, in the folder itself or in
-            ``ppi/`` or ``raw/`` below it.
+        root: folder of the files, or their zip archive; or the folder that has it.
         download: fetch the public archive into ``root``, a folder that is there, when it has none.
         self_loops: keep the self-loops of the archive.
         standardise: standardise the features; False keeps them as the archive has them.

@@ -12,6 +12,7 @@ import torch
 
 from gkd import DataError
 from gkd.data.archive import Archive
+from gkd_data.data_root import find_root
 
 _TIMEOUT = 30.0  # seconds to wait for the server, at any step
 
@@ -34,8 +35,7 @@ class PublicArchive:
         """Return the files of the data set, wherever below ``root`` they are.
 
         Args:
-            root: the archive; or a folder that has it, or its files, in itself or in a folder
-                called like the archive or ``raw``.
+            root: the archive; or a folder that has it, or its files, or whose folder has.
             names: files that the data set needs; any of them marks a folder as the right one.
             download: fetch the archive when there is none.
 
@@ -51,6 +51,15 @@ class PublicArchive:
         for folder in (root, root / file_name.removesuffix(".zip"), root / "raw"):
             if any((folder / name).is_file() for name in names):
                 return Archive(folder, names)
+
+        def has(place: Path) -> bool:
+            return (place / file_name).is_file() or any((place / name).is_file() for name in names)
+
+        # What is elsewhere need not be meant where a folder waits to be filled.
+        folder = find_root(root, has, elsewhere=not (download and root.is_dir()))
+        if folder != root:
+            inside = folder / file_name
+            return Archive(inside if inside.is_file() else folder, names)
         if not download:
             raise DataError(
                 f"there is no {self.title} at {root}; get {self.url} and put it at {zipped}, "

@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeInt
 from gkd import DataError, Sample
 from gkd.data.archive import Archive
 from gkd.errors import ParameterError, validated
+from gkd_data.data_root import find_root
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.random_by_purpose import random_state
 
@@ -33,7 +34,7 @@ class TUDataset(InMemoryDataset):
         NAME_node_labels.txt, NAME_node_attributes.txt, NAME_edge_labels.txt, where there are some
 
     Args:
-        root: folder with the files, or their zip archive.
+        root: folder of the files, or their zip archive; or the folder that has it.
         fold: that tests; ``"seed"``: each seed of a run takes the one of its own number.
         folds: number of folds.
         attributes: append the nodes' attributes to their labels.
@@ -57,10 +58,11 @@ class TUDataset(InMemoryDataset):
         folds: Annotated[int, Field(ge=3)] = 10,
         attributes: bool = False,
     ) -> None:
-        place = Path(root).expanduser()
+        place = find_root(Path(root).expanduser(), _has_edges)
         if not place.exists():
             raise DataError(
-                f"there is no {place}; root is the folder of the files, or their archive"
+                f"there is no {place}; root is the folder of the files, or their archive, or the "
+                "folder that has it"
             )
         archive = Archive(place, ())
         name = _name_of(archive)
@@ -101,6 +103,17 @@ class TUDataset(InMemoryDataset):
             part = {fold: "test", validating: "validation"}.get(its, "train")
             parts[part].append(sample)
         self.train, self.validation, self.test = parts.values()
+
+
+def _has_edges(place: Path) -> bool:
+    if place.is_dir():
+        return any(place.glob(f"*{_EDGES}"))
+    if not place.is_file():
+        return False
+    try:
+        return any(name.endswith(_EDGES) for name in Archive(place, ()).names)
+    except DataError:  # it is said of the archive that is asked for
+        return False
 
 
 def _name_of(archive: Archive) -> str:
