@@ -148,7 +148,12 @@ def _print_report(report: "Report") -> None:
             "note": "" if result.outcome == "failed" else result.message,
         }
         for result in report.results
+        if result.outcome != "not-tried"
     ]
+    untried = [result for result in report.results if result.outcome == "not-tried"]
+    if untried:  # for one reason, which stands above
+        law = f"{len(untried)} others"
+        rows.append({"law": law, "outcome": "not-tried", "time": "", "note": untried[0].message})
     print_table({"Law": "law", "Outcome": "outcome", "Time": "time", "Note": "note"}, rows)
     for result in report.failures:
         print(f"\n{result}")

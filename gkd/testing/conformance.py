@@ -14,7 +14,9 @@ from gkd.testing.laws import laws
 from gkd.testing.subject import EXAMPLES, Subject, subject
 
 Component = str | Callable[..., Any]
-Outcome = Literal["passed", "failed", "expected-failure", "unexpected-pass", "not-applicable"]
+Outcome = Literal[
+    "passed", "failed", "expected-failure", "unexpected-pass", "not-applicable", "not-tried"
+]
 _BAD = ("failed", "unexpected-pass")
 
 
@@ -29,9 +31,11 @@ class Result:
     Args:
         law: its name.
         reason: why it matters, in one sentence.
-        outcome: ``"failed"`` and ``"unexpected-pass"`` are errors.
+        outcome: ``"failed"`` and ``"unexpected-pass"`` are errors; a law is ``"not-tried"`` where
+            another's failure stands for it.
         seconds: how long it took.
-        message: why it failed, was expected to, or does not apply; ``""`` when it passed.
+        message: why it failed, was expected to, does not apply or was not tried; ``""`` when it
+            passed.
         example: the smallest problem found that breaks the law, ``""`` where there is none.
     """
 
@@ -127,7 +131,9 @@ def check(
         examples: how many problems most laws try.
 
     Returns:
-        One result per law; what the component declares not to do is ``"not-applicable"``.
+        One result per law; what the component declares not to do is ``"not-applicable"``, and
+        where a premise of the others fails, such as that a loss is a finite scalar, they are
+        ``"not-tried"``.
 
     Raises:
         UnknownNameError: no such kind, component or law.
@@ -160,7 +166,8 @@ def require_known(kind: str, expected_failures: Mapping[str, str] | None) -> Map
 def result_of(law: Law, target: Subject, expected_failures: Mapping[str, str]) -> Result:
     """Return what ``law`` says of ``target``.
 
-    A law that the component declares itself exempt from is not tried.
+    What the component declares itself exempt from does not apply. Where it cannot be made, or a
+    premise fails that nobody expected to, that is one failure, and the other laws are not tried.
 
     Raises:
         GkdError: the component cannot be made with these parameters.
@@ -172,25 +179,44 @@ def result_of(law: Law, target: Subject, expected_failures: Mapping[str, str]) -
         seconds = time.perf_counter() - begin
         return Result(law.name, law.reason, outcome, seconds, message, example)
 
+    before = laws(law.kind)
+    before = before[: before.index(law)] if law in before else ()
     try:
         _ = target.specimen
-    except GkdError:
-        raise
     except Exception as error:
+        if before:
+            return result("not-tried", "it cannot be made")
+        if isinstance(error, GkdError):
+            raise
         return result("failed", f"it cannot be made: {describe(error)}")
+    for one in before:
+        tried = one.premise and one.name not in expected_failures and not one.exemption(target)
+        if tried and _violation(one, target):
+            return result("not-tried", f"{one.name} fails")
     exemption = law.exemption(target)
     if exemption:
         outcome = "not-applicable" if expected is None else "unexpected-pass"
         return result(outcome, exemption)
-    try:
-        law.check(target, smallest=expected is None)
-    except LawViolation as violation:
-        if expected is None:
-            return result("failed", violation.message, violation.example)
-        return result("expected-failure", expected, violation.example)
-    if expected is None:
+    violation = _violation(law, target, smallest=expected is None)
+    if violation is None and expected is None:
         return result("passed")
-    return result("unexpected-pass", f"it was expected to fail ({expected}), but holds")
+    if violation is None:
+        return result("unexpected-pass", f"it was expected to fail ({expected}), but holds")
+    if expected is None:
+        return result("failed", violation.message, violation.example)
+    return result("expected-failure", expected, violation.example)
+
+
+def _violation(law: Law, target: Subject, smallest: bool = True) -> LawViolation | None:
+    """Return how ``target`` breaks ``law``, None where it does not."""
+    found: dict[str, LawViolation | None] = target.known if law.premise else {}
+    if law.name not in found:
+        try:
+            law.check(target, smallest)
+            found[law.name] = None
+        except LawViolation as violation:
+            found[law.name] = violation
+    return found[law.name]
 
 
 check_loss = partial(check, "loss")

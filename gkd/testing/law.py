@@ -46,6 +46,8 @@ class Law:
         problems: strategy of the problems to try; None where there are none.
         exemption: why a component's declarations exempt it, ``""`` where they do not.
         share: of the number of examples that is spent here; less for costly laws.
+        premise: whether the others ask for what it asks for: where it is broken they tell nothing
+            new, and are not tried.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Law:
     problems: Callable[[Subject], SearchStrategy[Any]] | None = None
     exemption: Callable[[Subject], str] = nobody
     share: float = 1.0
+    premise: bool = False
 
     def check(self, subject: Subject, smallest: bool = True) -> None:
         """Look for a problem on which ``subject`` breaks the law.
@@ -95,6 +98,7 @@ def law(
     problems: Callable[[Subject], SearchStrategy[Any]] | None = None,
     exemption: Callable[[Subject], str] = nobody,
     share: float = 1.0,
+    premise: bool = False,
 ) -> Callable[[Callable[..., None]], Law]:
     """Return a decorator that makes a law of a function: its name, and the reason it documents.
 
@@ -104,7 +108,8 @@ def law(
 
     def made(body: Callable[..., None]) -> Law:
         name = body.__name__.replace("_", "-")
-        return Law(kind, name, inspect.getdoc(body) or name, body, problems, exemption, share)
+        reason = inspect.getdoc(body) or name
+        return Law(kind, name, reason, body, problems, exemption, share, premise)
 
     return made
 

@@ -34,7 +34,7 @@ class Check:
         return f"{self.target.label} / {self.law.name}"
 
     def __call__(self) -> None:
-        """Pass, skip what does not apply, or xfail what is expected to.
+        """Pass, skip what does not apply or was not tried, or xfail what is expected to.
 
         Raises:
             ConformanceError: the law is broken, or was expected to be and holds.
@@ -45,6 +45,8 @@ class Check:
             raise ConformanceError(f"{self.target.label} fails {result}")
         if result.outcome == "not-applicable":
             pytest.skip(result.message)
+        if result.outcome == "not-tried":
+            pytest.skip(f"not tried: {result.message}")
         if result.outcome == "expected-failure":
             pytest.xfail(result.message)
 
@@ -68,7 +70,8 @@ def parametrize_with_checks(
 ) -> pytest.MarkDecorator:
     """Return a decorator that calls a test once for every law and component, as ``check``.
 
-    What a component declares itself exempt from is skipped with that reason.
+    What a component declares itself exempt from is skipped with that reason, and so is what cannot
+    be tried, as a premise of it fails.
 
     Args:
         components: classes whose base tells the kind, or tuples ``(kind, component)`` or ``(kind,

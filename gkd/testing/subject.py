@@ -34,7 +34,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -64,6 +64,7 @@ class Subject:
         make: calls it, with parameters by keyword.
         params: what ``make`` is called with.
         examples: how many problems a law tries.
+        known: what was found out of it once and is asked for again, by what it is.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Subject:
     make: Callable[..., Any]
     params: Mapping[str, Any]
     examples: int = EXAMPLES
+    known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def specimen(self) -> Any:

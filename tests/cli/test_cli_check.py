@@ -81,6 +81,16 @@ def test_a_law_that_fails_shows_why_and_the_smallest_example(kernels: Site, run:
     assert ", 2 edges: " in failure  # the one pair that tells
 
 
+def test_what_was_not_tried_is_one_row(run: Run, site: Site) -> None:
+    wrong = KERNELS.replace("-pairs.squared_distance()", "pairs.features")
+    site.add("my-kernels", wrong + OFFER)
+    outcome = run("check", "kernel:sound", *QUICK)
+    assert outcome.status == 1
+    assert outcome.rows[0].startswith(f"kernel:sound: 1 failed, {len(LAWS) - 1} not-tried (")
+    row = f"{len(LAWS) - 1} others not-tried finite-and-one-per-edge fails"
+    assert row in [" ".join(row.split()) for row in outcome.rows]
+
+
 def test_a_plugin_is_checked_whole(kernels: Site, run: Run) -> None:
     found = run("check", "my-kernels", *QUICK, "--json")
     assert found.status == 1

@@ -32,6 +32,12 @@ class PerNode(Norms):
         return (self.sums(student) - self.sums(teacher).detach()).square()
 
 
+class Crashes(Norms):
+    def forward(self, student, teacher):
+        theirs = self.sums(teacher).detach()
+        return (self.sums(student) - torch.cat([theirs, theirs])).square().mean()
+
+
 class Negative(Norms):
     def forward(self, student, teacher):
         return -super().forward(student, teacher)
@@ -252,7 +258,7 @@ class Queue(Norms):
 
 GOOD = Norms
 BROKEN = {
-    "finite-and-scalar": [PerNode],
+    "finite-and-scalar": [PerNode, Crashes],
     "non-negative": [Negative],
     "zero-at-equality": [NeverZero],
     "isolated-nodes-and-empty-edges": [MeanOverEdges],

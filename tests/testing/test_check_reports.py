@@ -3,13 +3,19 @@
 import json
 from dataclasses import replace
 
+import broken_datasets
+import broken_graphs
 import broken_kernels
 import broken_losses
+import broken_models
+import broken_tasks
+import broken_weighers
 import pytest
 
 from gkd import GkdError, ParameterError, UnknownNameError, testing
 from gkd.testing.conformance import Report, Result, result_of
 from gkd.testing.law import Law, law
+from gkd.testing.parametrize import checks
 
 FEW = {"examples": 3}
 CHECKS = {
@@ -63,7 +69,7 @@ def test_a_crash_is_a_failure_that_names_the_place():
     result = _result(broken_losses.Unexplained, "says-what-is-missing")
     assert result.outcome == "failed"
     assert "require_features" in result.message
-    result = _result(broken_losses.EqualWidthsOnly, "gradient-reaches-the-student")
+    result = _result(broken_losses.Crashes, "finite-and-scalar")
     assert "The size of tensor a" in result.message
     assert "broken_losses.py:" in result.message
 
@@ -190,10 +196,58 @@ class Unmakeable(broken_losses.Norms):
         raise RuntimeError("no")
 
 
-def test_a_component_that_cannot_be_made_fails_every_law():
+def test_a_component_that_cannot_be_made_is_one_failure():
     report = testing.check_loss(Unmakeable, **FEW)
-    assert {result.outcome for result in report.results} == {"failed"}
-    assert {result.message for result in report.results} == {"it cannot be made: RuntimeError: no"}
+    assert not report.passed
+    assert [result.message for result in report.failures] == ["it cannot be made: RuntimeError: no"]
+    assert {result.outcome for result in report.results[1:]} == {"not-tried"}
+    assert {result.message for result in report.results[1:]} == {"it cannot be made"}
+
+
+PREMISES = {
+    "loss": [broken_losses.PerNode, broken_losses.Crashes, broken_losses.EqualWidthsOnly],
+    "kernel": [broken_kernels.Columns],
+    "graph": broken_graphs.BROKEN["valid-indices"],
+    "model": broken_models.BROKEN["finite-logits"],
+    "dataset": broken_datasets.BROKEN["splits-are-sequences"],
+    "task": broken_tasks.BROKEN["finite-and-scalar"],
+    "weigher": broken_weighers.BROKEN["finite-and-one-per-row"],
+}
+
+
+@pytest.mark.parametrize("kind", PREMISES)
+def test_where_a_premise_is_broken_it_is_the_only_failure(kind):
+    for component in PREMISES[kind]:
+        report = testing.check(kind, component, examples=8)
+        (failure,) = report.failures
+        place = report.results.index(failure)
+        later = report.results[place + 1 :]
+        assert {result.outcome for result in later} == {"not-tried"}
+        assert {result.message for result in later} == {f"{failure.law} fails"}
+        assert all(result.passed for result in report.results[:place])
+
+
+def test_the_rest_is_tried_where_the_premise_is_expected_to_fail():
+    expected = {"finite-and-one-per-edge": "a value per feature"}
+    report = testing.check_kernel(broken_kernels.Columns, expected_failures=expected, **FEW)
+    outcomes = {result.law: result.outcome for result in report.results}
+    assert outcomes["finite-and-one-per-edge"] == "expected-failure"
+    assert "not-tried" not in outcomes.values()
+
+
+def test_a_premise_is_tried_once():
+    tried, tried_first = [], 0
+
+    class Counted(broken_losses.PerNode):
+        def forward(self, student, teacher):
+            tried.append(1)
+            return super().forward(student, teacher)
+
+    for check in checks([testing.subject("loss", Counted, examples=2)])[3:]:
+        with pytest.raises(pytest.skip.Exception, match="not tried: finite-and-scalar fails"):
+            check()
+        tried_first = tried_first or len(tried)
+    assert len(tried) == tried_first > 0
 
 
 def test_a_part_of_a_view_that_does_not_exist_is_a_wrong_declaration():

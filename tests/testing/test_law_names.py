@@ -9,10 +9,10 @@ from gkd.testing.law import law
 NAMES = {
     "loss": [
         "finite-and-scalar",
+        "different-widths",
         "non-negative",
         "zero-at-equality",
         "isolated-nodes-and-empty-edges",
-        "different-widths",
         "invariant-to-edge-order",
         "invariant-to-node-relabelling",
         "inputs-unmodified",

@@ -32,7 +32,7 @@ def some(dataset: AbstractDataset) -> list[Sample]:
     return [splits(dataset)[split][place] for split in places for place in places[split]]
 
 
-@law("dataset")
+@law("dataset", premise=True)
 def says_what_it_is(subject: Subject) -> None:
     """Models and tasks are made from what a dataset says of itself."""
     data: AbstractDataset = subject.specimen
@@ -53,7 +53,7 @@ def says_what_it_is(subject: Subject) -> None:
     require(isinstance(data.augmented, bool), f"augmented is {data.augmented!r}, not a bool")
 
 
-@law("dataset")
+@law("dataset", premise=True)
 def splits_are_sequences(subject: Subject) -> None:
     """Loaders ask for samples by number, and stop where there is none."""
     for name, split in splits(subject.specimen).items():

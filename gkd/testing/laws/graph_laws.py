@@ -52,7 +52,7 @@ def require_valid(graph: object, cloud: Cloud) -> None:
     )
 
 
-@law("graph", problems=lambda subject: clouds())
+@law("graph", problems=lambda subject: clouds(), premise=True)
 def valid_indices(subject: Subject, cloud: Cloud) -> None:
     """An edge to a node that does not exist reads someone else's memory."""
     require_valid(graph_of(subject.create(), cloud), cloud)

@@ -48,7 +48,7 @@ def similarities(kernel: AbstractKernel, features: Tensor, graph: Graph, seed: i
         return kernel(features, graph)
 
 
-@law("kernel", problems=lambda subject: kernel_problems())
+@law("kernel", problems=lambda subject: kernel_problems(), premise=True)
 def finite_and_one_per_edge(subject: Subject, problem: KernelProblem) -> None:
     """A softmax over neighbours needs one finite number for each."""
     values = similarities(subject.create(), problem.features, problem.graph)

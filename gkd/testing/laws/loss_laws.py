@@ -67,10 +67,44 @@ from gkd.testing.strategies.loss_problems import (
 from gkd.testing.subject import Subject
 
 
-@law("loss", problems=problems)
+@law(
+    "loss",
+    # Of equal widths, as whether they may differ is a question of its own, and the next.
+    problems=lambda subject: problems(subject, different_widths=False),
+    premise=True,
+)
 def finite_and_scalar(subject: Subject, problem: LossProblem) -> None:
     """A training step descends on one finite number, or on the mean of one for each row."""
     require_finite(values_of(build_loss(subject, problem), problem), "the loss")
+
+
+def _of_different_widths(problem: LossProblem) -> bool:
+    return parts(problem.student)["features"].shape != parts(problem.teacher)["features"].shape
+
+
+def _for_equal_widths(subject: Subject) -> str:
+    if "features" not in subject.specimen.uses:
+        return "declared: it does not use features"
+    return unless_declared("different_widths")(subject)
+
+
+@law(
+    "loss",
+    problems=lambda subject: problems(subject, different_widths=True).filter(_of_different_widths),
+    exemption=_for_equal_widths,
+    premise=True,
+)
+def different_widths(subject: Subject, problem: LossProblem) -> None:
+    """A student is narrower than its teacher."""
+    try:
+        value = value_of(build_loss(subject, problem), problem)
+    except Exception as error:
+        # Said in the words of the declaration: a message about shapes would not lead there.
+        raise AssertionError(
+            f"features of different widths raise {type(error).__name__} ({error}); a loss that "
+            "needs equal widths declares different_widths = False"
+        ) from error
+    require_finite(value, "the loss")
 
 
 @law("loss", problems=problems, exemption=unless_declared("non_negative"))
@@ -104,34 +138,6 @@ def isolated_nodes_and_empty_edges(subject: Subject, problem: LossProblem) -> No
     for name, tensor in parts(student).items():
         if tensor.grad is not None:
             require_finite(tensor.grad, f"the gradient of the student's {name} without edges")
-
-
-def _of_different_widths(problem: LossProblem) -> bool:
-    return parts(problem.student)["features"].shape != parts(problem.teacher)["features"].shape
-
-
-def _for_equal_widths(subject: Subject) -> str:
-    if "features" not in subject.specimen.uses:
-        return "declared: it does not use features"
-    return unless_declared("different_widths")(subject)
-
-
-@law(
-    "loss",
-    problems=lambda subject: problems(subject, different_widths=True).filter(_of_different_widths),
-    exemption=_for_equal_widths,
-)
-def different_widths(subject: Subject, problem: LossProblem) -> None:
-    """A student is narrower than its teacher."""
-    try:
-        value = value_of(build_loss(subject, problem), problem)
-    except Exception as error:
-        # Said in the words of the declaration: a message about shapes would not lead there.
-        raise AssertionError(
-            f"features of different widths raise {type(error).__name__} ({error}); a loss that "
-            "needs equal widths declares different_widths = False"
-        ) from error
-    require_finite(value, "the loss")
 
 
 def _graph(problem: LossProblem) -> Graph:

@@ -54,7 +54,11 @@ def require_logits(logits: object, batch: Batch, out_channels: int) -> None:
     require_finite(logits, "the logits")
 
 
-@law("model", problems=lambda subject: model_batches(subject, min_samples=2, min_nodes=2))
+@law(
+    "model",
+    problems=lambda subject: model_batches(subject, min_samples=2, min_nodes=2),
+    premise=True,
+)
 def finite_logits(subject: Subject, batch: Batch) -> None:
     """A task needs one finite number for each class, of every node or of every sample."""
     out_channels = widths(subject)[1]

@@ -51,7 +51,7 @@ def problems(subject: Subject) -> st.SearchStrategy[TaskProblem]:
     return task_problems(subject.specimen)
 
 
-@law("task")
+@law("task", premise=True)
 def says_what_it_is(subject: Subject) -> None:
     """Losses go by what outputs mean, and training and reports by the main metric and its sense."""
     task: Task = subject.specimen
@@ -75,7 +75,7 @@ def says_what_it_is(subject: Subject) -> None:
     )
 
 
-@law("task", problems=problems)
+@law("task", problems=problems, premise=True)
 def finite_and_scalar(subject: Subject, problem: TaskProblem) -> None:
     """A training step descends on one finite number."""
     task: Task = subject.create()

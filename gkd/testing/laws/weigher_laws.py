@@ -77,7 +77,7 @@ def weights_of(weigher: AbstractWeigher, problem: LossProblem, seed: int = 0) ->
         return row_weights(weigher, problem.student, problem.teacher, step).double()
 
 
-@law("weigher", problems=problems)
+@law("weigher", problems=problems, premise=True)
 def finite_and_one_per_row(subject: Subject, problem: LossProblem) -> None:
     """Each row is weighed, and one NaN ruins a run."""
     require_finite(weights_of(subject.create(), problem), "the weights")
