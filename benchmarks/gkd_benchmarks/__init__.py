@@ -11,6 +11,7 @@ from gkd.benchmarking import Benchmark, Goal
 from gkd_benchmarks.compiled import AgainstCompiledTextbook, CompiledStep
 from gkd_benchmarks.dgcnn_cases import STUDENT, Network
 from gkd_benchmarks.gat_cases import Layer
+from gkd_benchmarks.graph_cases import Sorting
 from gkd_benchmarks.growth import LargeStep, LSPGrowth, NodeOrder
 from gkd_benchmarks.knn_cases import AgainstPackages, AgainstTree, LargeCloud
 from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
@@ -26,6 +27,8 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "lsp-cosine": partial(LSP, "cosine"),
     "lsp-laplacian": partial(LSP, "laplacian"),
     "lsp-union": LSPOnUnion,
+    "graph": partial(Sorting, edges=132_000, nodes=4744),
+    "graph-large": partial(Sorting, edges=10**7, nodes=10**6, long=True),
     "gat-student": partial(Layer, 136, 68, 2, goal=Goal(speed=6)),
     "gat-teacher": partial(Layer, 1024, 256, 4, goal=Goal(speed=4.5)),
     "gat-first": partial(Layer, 50, 256, 4, goal=Goal()),

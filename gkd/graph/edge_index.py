@@ -1,7 +1,5 @@
 """Validation and order of edge lists, int64 ``[2, E]``: row 0 the sources, row 1 the targets."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -77,27 +75,64 @@ def coalesce(edge_index: Tensor, num_nodes: int) -> Tensor:
     tensor([[1, 2, 0],
             [0, 0, 1]])
     """
+    source, target = edge_index
+    bits = max(1, num_nodes - 1).bit_length()
+    if bits > 31:  # two nodes do not fit into one number
+        order = source.argsort(stable=True)
+        edges = edge_index[:, order[target[order].argsort(stable=True)]]
+        return edges[:, _first_of_each(edges).any(0)]
+    if edge_index.device.type != "cpu":
+        return _coalesced(edge_index, bits)
+    # On CPU numpy sorts, drops and unpacks numbers several times as fast as torch.
+    keys = _packed(target, source, bits, 2 * bits)
     # Loaders mostly hand over what is in order already: to see that costs far less than a sort.
-    key = edge_index[1] * num_nodes + edge_index[0]
-    if bool((key[1:] > key[:-1]).all()):
+    if (keys[1:] > keys[:-1]).all():
         return edge_index.contiguous()
-    # By source, then stably by target: two radix sorts are faster than one sort of int64 keys.
-    order = stable_order(edge_index[0], num_nodes)
-    order = order[stable_order(edge_index[1].index_select(0, order), num_nodes)]
-    key = key.index_select(0, order)
-    first = torch.ones_like(key, dtype=torch.bool)
-    torch.gt(key[1:], key[:-1], out=first[1:])
-    return edge_index.index_select(1, order[first])
+    keys.sort()
+    kept = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=kept[1:])
+    if not kept.all():
+        keys = keys[kept]
+    ends = np.empty((2, len(keys)), dtype=np.int64)
+    ends[0], ends[1] = keys & ((1 << bits) - 1), keys >> bits
+    return torch.from_numpy(ends)
+
+
+def _coalesced(edge_index: Tensor, bits: int) -> Tensor:
+    """:func:`coalesce` in operators of torch, for nodes of so many bits."""
+    key = edge_index[1] << bits | edge_index[0]
+    if _ascends(key):
+        return edge_index.contiguous()
+    key = key.sort().values
+    key = key[_first_of_each(key)]
+    return torch.stack([key & ((1 << bits) - 1), key >> bits])
 
 
 def stable_order(nodes: Tensor, num_nodes: int) -> Tensor:
     """Return the permutation that sorts ``nodes``, all below ``num_nodes``, and keeps ties."""
-    # These take torch's radix sort, which is ten times as fast as the comparison sort of int64,
-    # and the faster the narrower they are.
-    for dtype in (torch.int16, torch.int32):
-        if num_nodes <= torch.iinfo(dtype).max:
-            return nodes.to(dtype).argsort(stable=True)
-    return nodes.argsort(stable=True)
+    bits = max(1, len(nodes) - 1).bit_length()
+    total = bits + max(1, num_nodes - 1).bit_length()
+    if nodes.device.type != "cpu" or total > 63:
+        return nodes.argsort(stable=True)
+    # Positions ride along with the nodes: to sort numbers is faster than to sort positions.
+    keys = _packed(nodes, torch.arange(len(nodes)), bits, total)
+    keys.sort()
+    return torch.from_numpy((keys & ((1 << bits) - 1)).astype(np.int64, copy=False))
+
+
+def _packed(high: Tensor, low: Tensor, bits: int, total: int) -> np.ndarray:
+    """Return two numbers in one, in the order of the first, then the second.
+
+    Args:
+        high: int64 ``[E]``, on CPU.
+        low: int64 ``[E]``, of at most ``bits`` bits.
+        bits: of the second.
+        total: bits of both: with up to 32, half the memory is sorted.
+    """
+    if total > 32:
+        return (high << bits).bitwise_or_(low).numpy()
+    keys = (high.to(torch.int32) << bits).bitwise_or_(low.to(torch.int32))
+    return keys.numpy().view(np.uint32)
 
 
 def row_pointer_of(ascending: Tensor, num_nodes: int) -> Tensor:
@@ -108,22 +143,6 @@ def row_pointer_of(ascending: Tensor, num_nodes: int) -> Tensor:
     """
     # Not a bincount, which on CUDA waits for the device to learn a length that is known here.
     return torch.searchsorted(ascending, torch.arange(num_nodes + 1, device=ascending.device))
-
-
-def merge(first: Tensor, second: Tensor, num_nodes: int) -> Tensor:
-    """Return the edges of either of two lists in order, in order and each once.
-
-    >>> merge(torch.tensor([[1, 0], [0, 1]]), torch.tensor([[0, 1], [0, 0]]), 2)
-    tensor([[0, 1, 0],
-            [0, 0, 1]])
-    """
-    bits = max(1, num_nodes - 1).bit_length()
-    if bits > 31:  # two nodes do not fit into one number
-        return coalesce(torch.cat([first, second], dim=1), num_nodes)
-    key = torch.cat([target << bits | source for source, target in (first, second)])
-    key = _sort(key, "stable")  # which finds the two ascending runs and merges them
-    key = key[_first_of_each(key)]
-    return torch.stack([key & ((1 << bits) - 1), key >> bits])
 
 
 def edges_of(neighbours: Tensor) -> Tensor:
@@ -138,7 +157,7 @@ def edges_of(neighbours: Tensor) -> Tensor:
     """
     # Searches return ascending rows already; what else comes has K numbers a row to sort, not E.
     if not _ascends(neighbours):
-        neighbours = _sort(neighbours, "quicksort")
+        neighbours = _sort(neighbours)
     targets = torch.arange(len(neighbours), device=neighbours.device)[:, None].expand_as(neighbours)
     # Regular graphs, the rule for k neighbours: nothing to drop, so no mask over all edges.
     if _ascends(neighbours) and bool((neighbours[:, :1] >= 0).all()):
@@ -163,16 +182,16 @@ def check_neighbours(neighbours: object) -> None:
         )
 
 
-def _sort(values: Tensor, kind: Literal["quicksort", "stable"]) -> Tensor:
+def _sort(values: Tensor) -> Tensor:
     """Sort along the last dimension."""
     if values.device.type == "cpu":  # where numpy is ten times as fast as torch
-        return torch.from_numpy(np.sort(values.numpy(), kind=kind))
+        return torch.from_numpy(np.sort(values.numpy()))
     return values.sort(dim=-1).values
 
 
 def _ascends(rows: Tensor) -> bool:
     """Whether every row does, without equal entries."""
-    return bool((rows[:, 1:] > rows[:, :-1]).all())
+    return bool((rows[..., 1:] > rows[..., :-1]).all())
 
 
 def _first_of_each(ascending: Tensor) -> Tensor:

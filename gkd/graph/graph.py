@@ -17,7 +17,6 @@ from gkd.graph.edge_index import (
     check_neighbours,
     coalesce,
     edges_of,
-    merge,
     row_pointer_of,
     stable_order,
 )
@@ -267,8 +266,8 @@ class Graph:
             raise ParameterError(
                 f"union needs graphs on one device: got {self.device} and {other.device}"
             )
-        both = merge(self.edge_index, other.edge_index, self.num_nodes)
-        return Graph._from_ordered(both, self.num_nodes)
+        both = torch.cat([self.edge_index, other.edge_index], dim=1)
+        return Graph._from_ordered(coalesce(both, self.num_nodes), self.num_nodes)
 
     @eagerly
     def with_self_loops(self) -> Graph:

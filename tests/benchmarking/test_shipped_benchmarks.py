@@ -31,6 +31,7 @@ TINY: dict[str, dict[str, Any]] = {
     "compiled-dgcnn": CLOUDS,
     "compiled-textbook": GRAPH | {"widths": (4, 6)},
     "ppi-step": GRAPH | {"channels": 5, "classes": 3, "widths": (24, 6)},
+    "graph": {"edges": 100, "nodes": 20},
     # Families, where a name of its own is not listed.
     "lsp": GRAPH | {"widths": (4, 6)},
     "gat": GRAPH,

@@ -7,6 +7,7 @@ from strategies import edge_indices, graphs
 from torch import Tensor
 
 from gkd import Graph
+from gkd.graph.edge_index import _coalesced, coalesce, stable_order
 
 
 def edge_set(edge_index: Tensor) -> set[tuple[int, ...]]:
@@ -36,6 +37,25 @@ def test_order_of_the_edges_does_not_matter(data):
     edge_index = data.draw(edge_indices(num_nodes))
     order = data.draw(st.permutations(range(edge_index.shape[1])))
     assert Graph(edge_index[:, order], num_nodes) == Graph(edge_index, num_nodes)
+
+
+@given(st.sampled_from([2, 2**16, 2**16 + 1, 2**31, 2**31 + 1, 2**40]), st.data())
+def test_edges_are_in_order_however_many_bits_a_node_takes(num_nodes, data):
+    node = st.sampled_from([0, 1, num_nodes // 2, num_nodes - 1])
+    edges = data.draw(st.lists(st.tuples(node, node)))
+    edge_index = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).t()
+    expected = [list(edge) for edge in sorted(set(edges), key=lambda edge: edge[::-1])]
+    assert coalesce(edge_index, num_nodes).t().tolist() == expected
+    # What processors without numpy's sort do gives the same.
+    if num_nodes <= 2**31:
+        assert _coalesced(edge_index, (num_nodes - 1).bit_length()).t().tolist() == expected
+
+
+@given(st.sampled_from([1, 5, 2**30, 2**40, 2**62]), st.data())
+def test_the_order_of_nodes_keeps_ties_however_many_bits_a_node_takes(num_nodes, data):
+    node = st.sampled_from([0, num_nodes // 2, num_nodes - 1])
+    nodes = torch.tensor(data.draw(st.lists(node)), dtype=torch.int64)
+    assert torch.equal(stable_order(nodes, num_nodes), nodes.argsort(stable=True))
 
 
 @given(graphs())
