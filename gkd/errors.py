@@ -278,6 +278,7 @@ def mistakes(
     ...     print(*mistakes(error, Sizes))
     (('widths', 'hidden', 1), "must be int, got 'wide'")
     """
+    told = set()
     for details in error.errors(include_url=False):
         path = details["loc"]
         if details["type"] == "extra_forbidden":
@@ -289,8 +290,29 @@ def mistakes(
             mapping = _container(functools.reduce(_part, path[:-2], model))
             yield path[:-1], mistake(details, typing.get_args(mapping)[0], details["input"])
         else:
-            annotation = functools.reduce(_part, path, model)
-            yield path, mistake(details, annotation, details["input"])
+            path, annotation = _place(path, model)
+            # Of a choice of types, each says what it misses.
+            if path not in told:
+                yield path, mistake(details, annotation, details["input"])
+            told.add(path)
+
+
+def _place(path: tuple[str | int, ...], model: Any) -> tuple[tuple[str | int, ...], Any]:
+    """Return the path of a value without names of types that it could be, and its annotation."""
+    annotation = model
+    for index, part in enumerate(path):
+        if _is_choice(annotation):
+            return path[:index], annotation
+        annotation = _part(annotation, part)
+    return path, annotation
+
+
+def _is_choice(annotation: Any) -> bool:
+    """Whether it is a union of several types beside None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _is_choice(typing.get_args(annotation)[0])
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return is_union and len({*typing.get_args(annotation)} - {type(None)}) > 1
 
 
 def _part(whole: Any, part: str | int) -> Any:

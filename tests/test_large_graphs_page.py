@@ -5,14 +5,31 @@ from pathlib import Path
 
 import pytest
 
+from gkd.recipe.file import read_recipe
+
 PAGE = Path(__file__).parents[1] / "docs" / "large-graphs.md"
+
+
+def printed(language: str) -> str:
+    (block,) = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    return block
+
+
+def test_the_keys_are_those_of_recipes(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(printed("toml"))
+    parts = ('dataset.name="one"', 'student.name="two"', 'teacher.name="three"')
+    recipe = read_recipe(path, parts).recipe
+    assert recipe.training.sampling.neighbours == [10, 5]
+    assert recipe.teacher.training.sampling.rows is None
+    assert recipe.teacher.cache_half
 
 
 def test_the_loop_trains_a_student_and_leaves_the_teachers_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    block = printed("python")
     names: dict[str, object] = {}
     exec(compile(block, str(PAGE), "exec"), names)
     assert set(names["report"].terms) == {"kd", "lsp"}

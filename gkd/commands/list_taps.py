@@ -31,7 +31,7 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
     networks = {"student": experiment.student(file.recipe.seeds[0])}
     if file.recipe.teacher is not None:
         networks = {"teacher": experiment.teacher(), **networks}
-    batch = next(experiment.batches(torch.device("cpu")))
+    batch = next(experiment.batches(file.recipe.training, torch.device("cpu")))
     rows = [
         {"network": name, **asdict(info), "shape": list(info.shape)}
         for name, network in networks.items()

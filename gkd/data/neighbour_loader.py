@@ -98,6 +98,11 @@ class NeighbourLoader(DataLoader[SampledBatch]):
             generator=torch.Generator(),  # so that the global one does not depend on loaders
         )
 
+    @property
+    def seeds(self) -> Tensor:
+        """Nodes that become seeds, int64, ascending."""
+        return self._seeds.rows
+
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch (from 0) the next batches are of."""
         self._seeds.set_epoch(epoch)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
+import torch
 from torch import Tensor
 
 from gkd.data.batch import Batch
@@ -50,6 +52,15 @@ class SampledBatch(Batch):
     def whole(self) -> Batch | None:
         """The graph that it is a part of, where that was left."""
         return self._whole
+
+    def alone(self) -> "SampledBatch":
+        """Return the same nodes as a whole graph: that which a teacher's outputs are kept of."""
+        own = {name: tensor for name, tensor in self.items() if name not in ("batch", "ptr")}
+        numbers = torch.arange(self.num_nodes, device=self.node_numbers.device)
+        other = SampledBatch(dict(self.items()), self.ids[0], self.batch_size, numbers)
+        # Under a name of its own: another part of the graph has other nodes.
+        other._whole = Batch(dict(self.items()), (f"{self.ids[0]}/{uuid4()}",), extents_of(own))
+        return other
 
     def _mapped(self, function: Any) -> "SampledBatch":
         other = super()._mapped(function)

@@ -77,8 +77,8 @@ class RecipeFile:
         data: Any = self.recipe.model_dump(exclude_none=True)
         if self.code is not None and any(own_modules(data, self.code)):
             data["code"] = str(self.code)
-        if self.recipe.teacher is not None and self.recipe.teacher.weights is not None:
-            _make_absolute(data["teacher"], ["weights"])
+        if self.recipe.teacher is not None:
+            _make_absolute(data["teacher"], ["weights", "cache_folder"])
         for place, kind, name in component_names(self.recipe):
             *above, key = place
             table = reduce(lambda whole, part: whole[part], above, data)

@@ -83,6 +83,9 @@ class TeacherRecipe(Part):
         cache: whether what it says of the training samples is kept, so that it runs once: by
             default where they are the same in every epoch; true insists, false runs it always.
         cache_mebibytes: memory for that; the rest goes to files in the run's folder.
+        cache_folder: where all of it goes to files that stay, for other runs with this teacher and
+            these data, too; they are mapped into memory.
+        cache_half: keep it in half precision.
     """
 
     name: str
@@ -94,6 +97,8 @@ class TeacherRecipe(Part):
     training: TrainingRecipe | None = None
     cache: bool | None = None
     cache_mebibytes: PositiveInt = 1024
+    cache_folder: str | None = None
+    cache_half: bool = False
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:

@@ -18,12 +18,29 @@ from gkd.recipe.values import Part
 SelectionRule: TypeAlias = Literal["best", "last", "best-loss"]
 
 
+class SamplingRecipe(Part):
+    """Neighbourhoods of some nodes of one graph, in place of the whole graph, in every step.
+
+    Args:
+        neighbours: fan-outs, one for each layer of the networks that passes messages: how many
+            in-edges of a node are drawn at most, from the seed nodes on; ``"all"`` takes all.
+        rows: that are seeds once in every epoch: a mask of the graph as terms name them, or
+            ``"all"``; by default those that train.
+    """
+
+    neighbours: Annotated[
+        list[Annotated[int, Field(ge=1, le=10_000)] | Literal["all"]],
+        Field(min_length=1, max_length=100),
+    ]
+    rows: str | None = None
+
+
 class TrainingRecipe(Part):
     """How one network is trained.
 
     Args:
         epochs: passes over the training samples.
-        batch_size: samples per step, over all devices together.
+        batch_size: samples per step, over all devices together; with ``sampling``, seed nodes.
         drop_last: whether the last batch of an epoch is left out where it has fewer samples, which
             are others in every epoch. Batch norm needs more than one value of each channel.
         optimiser: ``momentum`` and ``nesterov`` are those of sgd.
@@ -37,6 +54,8 @@ class TrainingRecipe(Part):
             equal epochs it is the last. The default's reasons: ``results/README.md``.
         workers: processes that prepare batches; 0 prepares them between the steps, which is
             faster unless a sample takes long to read.
+        sampling: neighbourhoods of one graph to train on, a step for each ``batch_size`` of their
+            seeds; validation and test run on the whole graph.
     """
 
     epochs: Annotated[int, Field(gt=0, le=1_000_000)]
@@ -52,6 +71,18 @@ class TrainingRecipe(Part):
     validate_every: PositiveInt = 1
     selection: SelectionRule = "best"
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    sampling: SamplingRecipe | None = None
+
+    @property
+    def graphs_per_pass(self) -> int:
+        """Samples that networks run on at a time where they do not train."""
+        return self.batch_size if self.sampling is None else 1
+
+    @model_validator(mode="after")
+    def _check_sampling(self) -> Self:
+        if self.sampling is not None and "batch_size" not in self.model_fields_set:
+            raise ValueError("sampling needs a batch_size, the number of seed nodes in a step")
+        return self
 
     @model_validator(mode="after")
     def _check_momentum(self) -> Self:

@@ -50,6 +50,7 @@ class CachePolicy:
         Raises:
             ParameterError: it cannot.
         """
+        self.cache(Path())  # where its folder is none, here
         insists = self.recipe.teacher is not None and self.recipe.teacher.cache is True
         if insists and self.refusal is not None:
             raise ParameterError(
@@ -70,7 +71,11 @@ class CachePolicy:
         # The sample ids are those of the data set, and the weights do not tell the whole model.
         parts = [self.recipe.dataset.model_dump(), teacher.name, teacher.params]
         key = json.dumps(parts, sort_keys=True, default=str)
-        return TeacherCache(teacher.cache_mebibytes * 2**20, folder / FOLDER, key)
+        if teacher.cache_folder is not None:
+            return TeacherCache(0, teacher.cache_folder, key, teacher.cache_half)
+        return TeacherCache(
+            teacher.cache_mebibytes * 2**20, folder / FOLDER, key, teacher.cache_half
+        )
 
     def fill(self, distiller: Distiller, batches: Iterable[object], device: str) -> str | None:
         """Fill a distiller's cache from ``batches``, or take it away where there is no room.

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from gkd.data import AbstractDataset, Sample, collate
+from gkd.data import AbstractDataset, NeighbourLoader, Sample, collate
 from gkd.data.shared_batch import SharedBatch
+from gkd.errors import ParameterError
+from gkd.recipe.training import TrainingRecipe
 from gkd.training.seeds import derived_seed, set_random_state
 
 
@@ -17,44 +20,39 @@ class DataModule(LightningDataModule):
 
     Args:
         dataset: what to train and to validate on.
-        batch_size: samples per step, over all processes together.
+        training: batches, and the processes that prepare them.
         seed: of the order.
-        workers: processes that prepare batches.
-        drop_last: whether a last batch of fewer samples is left out.
     """
 
-    def __init__(
-        self,
-        dataset: AbstractDataset,
-        batch_size: int,
-        seed: int,
-        workers: int = 0,
-        drop_last: bool = False,
-    ) -> None:
+    def __init__(self, dataset: AbstractDataset, training: TrainingRecipe, seed: int) -> None:
         super().__init__()
         self.dataset = dataset
-        self.batch_size = batch_size
+        self.training = training
         self.seed = seed
-        self.workers = workers
-        self.drop_last = drop_last
 
-    def train_dataloader(self) -> "DataLoader[Sample]":
+    def train_dataloader(self) -> "DataLoader[Any]":
         """Loader whose sampler Lightning tells the epoch."""
         assert self.trainer is not None
-        processes = self.trainer.world_size
-        shared = partial(SharedBatch, rank=self.trainer.global_rank, processes=processes)
-        sampler = EpochSampler(self.dataset, self.seed)
         # Lightning starts the workers of the first epoch, a resumed one included, before it tells
         # the sampler which it is; `current_epoch` still is the one that the checkpoint ended.
         done = self.trainer.fit_loop.epoch_progress.current
-        sampler.set_epoch(done.processed)  # type: ignore[attr-defined]  # its annotation is narrow
+        epoch: int = done.processed  # type: ignore[attr-defined]  # its annotation is narrow
+        training = self.training
+        if training.sampling is not None:
+            loader = neighbour_loader(self.dataset, training, self.seed)
+            loader.set_epoch(epoch)
+            return loader
+        processes = self.trainer.world_size
+        shared = partial(SharedBatch, rank=self.trainer.global_rank, processes=processes)
+        sampler = EpochSampler(self.dataset, self.seed)
+        sampler.set_epoch(epoch)
         return DataLoader(
             _TrainingSamples(self.dataset),
-            batch_size=self.batch_size,
+            batch_size=training.batch_size,
             sampler=sampler,
-            drop_last=self.drop_last,
+            drop_last=training.drop_last,
             collate_fn=collate if processes == 1 else shared,
-            num_workers=self.workers,
+            num_workers=training.workers,
             worker_init_fn=partial(_seed_worker, sampler),
             # A loader draws a seed for its workers; from a generator of its own, so that the
             # global random state does not depend on how often a loader was started.
@@ -65,10 +63,43 @@ class DataModule(LightningDataModule):
         """Loader of the whole validation split, for every process."""
         return DataLoader(
             self.dataset.validation,  # type: ignore[arg-type]  # a sequence is all it has to be
-            batch_size=self.batch_size,
+            batch_size=self.training.graphs_per_pass,
             collate_fn=collate,
             generator=torch.Generator(),  # as above
         )
+
+
+def neighbour_loader(
+    dataset: AbstractDataset, training: TrainingRecipe, seed: int
+) -> NeighbourLoader:
+    """Return the sampled neighbourhoods of a dataset's training graph.
+
+    Args:
+        dataset: with one graph to train on, the same in every epoch.
+        training: that samples.
+        seed: of order and draws.
+
+    Raises:
+        ParameterError: it has several graphs, or they change.
+        DataError: the graph has no such rows, or tensors that cannot be divided.
+    """
+    assert training.sampling is not None
+    if dataset.augmented or len(dataset.train) != 1:
+        found = "graphs that differ from epoch to epoch" if dataset.augmented else "graphs"
+        raise ParameterError(
+            f"sampling: neighbourhoods are sampled from one graph, but the dataset has "
+            f"{len(dataset.train)} training {found}; batch_size alone takes some of them in a step"
+        )
+    rows = training.sampling.rows
+    return NeighbourLoader(
+        dataset.train[0],
+        training.sampling.neighbours,
+        training.batch_size,
+        rows=dataset.rows.get("train", "all") if rows is None else rows,
+        seed=derived_seed(seed, "neighbours"),
+        drop_last=training.drop_last,
+        num_workers=training.workers,
+    )
 
 
 def _seed_worker(sampler: "EpochSampler", worker: int) -> None:

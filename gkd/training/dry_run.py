@@ -8,13 +8,16 @@ from torch import nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import Batch
+from gkd.data.sampled_batch import SampledBatch
 from gkd.distillation.distiller import Distiller
 from gkd.errors import GkdError, ParameterError, RecipeError
 from gkd.recipe.training import TrainingRecipe
+from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices
 from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.experiment import Experiment
 from gkd.training.repeatability import hidden_state, require_repeatable
+from gkd.training.sampling import looks_further, require_sampling
 from gkd.training.sharing import differences
 
 _FIRST = "the first batch"
@@ -72,14 +75,23 @@ class _DryRun:
             samples = dataset.train
             nodes = [samples[index].num_nodes for index in range(len(samples))]
         self.by_size = sorted(range(len(nodes)), key=nodes.__getitem__)
-        self.first = next(self.experiment.batches(self.device))
+
+    def first(self, training: TrainingRecipe) -> Batch:
+        """Return the first batch of a training; a sampled one is the whole graph for the cache."""
+        batch = next(self.experiment.batches(training, self.device))
+        return batch.alone() if isinstance(batch, SampledBatch) else batch
 
     def check_training(self, training: TrainingRecipe, *path: str | int) -> list[str]:
         """Make sure that batches can be made as a part of the recipe says; return what is odd."""
-        size, count = training.batch_size, len(self.experiment.dataset.train)
+        dataset, what = self.experiment.dataset, "training samples"
+        size, count = training.batch_size, len(dataset.train)
         with self.context(*path):
             self.devices.check(size, self.recipe.precision)
-            if count < size and training.drop_last:
+            if training.sampling is not None:
+                require_sampling(dataset, self.devices)
+                count = len(neighbour_loader(dataset, training, seed=0).seeds)
+                what = "seed nodes"
+            elif count < size and training.drop_last:
                 raise ParameterError(
                     f"drop_last: a batch_size of {size} is more than the {count} training samples, "
                     "so that every batch would be left out"
@@ -88,8 +100,7 @@ class _DryRun:
             return []
         where = "teacher.training" if path[0] == "teacher" else "training"
         return [
-            f"{where}.batch_size = {size} is more than the {count} training samples: an epoch is "
-            "one step"
+            f"{where}.batch_size = {size} is more than the {count} {what}: an epoch is one step"
         ]
 
     def try_teacher(self) -> nn.Module | None:
@@ -101,10 +112,14 @@ class _DryRun:
             self.experiment.cache_policy.check()
         teacher = self.experiment.teacher().to(self.device)
         distiller = self.experiment.task_distiller(teacher)
-        with self.trying(_FIRST, "teacher"), self.graphs.watched(self.first):
-            distiller(self.first)
+        first = self.first(recipe.training or self.recipe.training)
+        with self.trying(_FIRST, "teacher"), self.graphs.watched(first):
+            distiller(first)
+            if recipe.training is not None:
+                found = looks_further(distiller, self.experiment, recipe.training, self.device)
+                self.notes += [f"teacher: {note}" for note in found]
         if recipe.training is not None:
-            self.try_others(distiller, recipe.training, "teacher")
+            self.try_others(distiller, recipe.training, first, "teacher")
         return teacher
 
     def try_methods(self, teacher: nn.Module | None, methods: Collection[str] | None) -> None:
@@ -116,18 +131,21 @@ class _DryRun:
             if methods is not None and method.name not in methods:
                 continue
             training = recipe.training_of(method)
+            if method.training:
+                odd = self.check_training(training, "methods", index, "training")
+                self.notes += [f"{method.name}: {note}" for note in odd]
+            first = self.first(training)
             student = experiment.student(seed, method).to(self.device)
             peers = experiment.peers(seed, method)
             distiller = experiment.distiller(method, student, teacher, peers, cache)
             distiller.to(self.device)
-            with self.trying(_FIRST, "methods", index), self.graphs.watched(self.first):
-                experiment.prepare(distiller, seed, self.device)
-                self.notes += hidden_state(distiller, self.first)
-                found = doubtful_terms(distiller, self.first, training.epochs)
-            if method.training:
-                found += self.check_training(training, "methods", index, "training")
+            with self.trying(_FIRST, "methods", index), self.graphs.watched(first):
+                experiment.prepare(distiller, seed, first)
+                self.notes += hidden_state(distiller, first)
+                found = doubtful_terms(distiller, first, training.epochs)
+                found += looks_further(distiller, experiment, training, self.device)
             self.notes += [f"{method.name}: {note}" for note in found]
-            self.try_others(distiller, training, "methods", index)
+            self.try_others(distiller, training, first, "methods", index)
         if (space := experiment.feature_space()) is not None:
             assert teacher is not None
             with self.trying(_FIRST, "feature_space", "teacher"):
@@ -135,19 +153,29 @@ class _DryRun:
             with self.trying(_FIRST, "feature_space", "student"):
                 space.seen_by(experiment.student(seed).to(self.device), "student")
 
-    def try_others(self, distiller: Distiller, training: TrainingRecipe, *path: str | int) -> None:
+    def try_others(
+        self, distiller: Distiller, training: TrainingRecipe, first: Batch, *path: str | int
+    ) -> None:
         """Take the batches after the first through ``distiller``, then what devices share."""
         for batch, what, advice in self.small_batches(training, path[0] == "teacher"):
             with self.trying(what, *path, advice=advice), self.graphs.watched(batch):
                 distiller(batch)
         with self.trying(_FIRST, *path):
-            self.notes += differences(distiller, self.first, self.devices.count)
+            self.notes += differences(distiller, first, self.devices.count)
 
     def small_batches(
         self, training: TrainingRecipe, of_teacher: bool
     ) -> Iterator[tuple[Batch, str, str]]:
         """Yield the smallest samples, and as few as a device ever has: batch, name, advice."""
-        count, size, devices = len(self.by_size), training.batch_size, self.devices.count
+        size, devices = training.batch_size, self.devices.count
+        if training.sampling is not None:
+            count = len(neighbour_loader(self.experiment.dataset, training, seed=0).seeds)
+            if (left := count % size) and size < count and not training.drop_last:
+                last = training.model_copy(update={"batch_size": left})
+                what = f"the last batch of an epoch ({left} of {count} seeds, in batches of {size})"
+                yield self.first(last), what, _leaves_out(of_teacher)
+            return
+        count = len(self.by_size)
         shared, left = min(size, count) // devices, count % size
         where = "teacher.training" if of_teacher else "training"
         trials = []
@@ -159,9 +187,7 @@ class _DryRun:
         if left and not training.drop_last:
             what = f"the last batch of an epoch ({left} of {count} samples, in batches of {size})"
             # With fewer samples than devices each takes all of them.
-            trials.append(
-                (left // devices or left, what, f"; {where}.drop_last = true leaves it out")
-            )
+            trials.append((left // devices or left, what, _leaves_out(of_teacher)))
         for number, what, advice in trials:
             yield self.experiment.batch(self.by_size[:number], self.device), what, advice
 
@@ -181,3 +207,8 @@ class _DryRun:
                     f"{what} raised {type(error).__name__}: {error}{advice} "
                     f"[{frame.filename}:{frame.lineno}]"
                 ) from error
+
+
+def _leaves_out(of_teacher: bool) -> str:
+    where = "teacher.training" if of_teacher else "training"
+    return f"; {where}.drop_last = true leaves it out"

@@ -13,6 +13,7 @@ from torch import nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
+from gkd.data.rows import ALL, SEEDS
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_or
 from gkd.distillation.logits import declared_logits
@@ -25,7 +26,9 @@ from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, StudentRecipe, TeacherRecipe
+from gkd.recipe.training import TrainingRecipe
 from gkd.training.cache_policy import CachePolicy
+from gkd.training.data_module import neighbour_loader
 from gkd.training.feature_space_recorder import FeatureSpace
 from gkd.training.model_record import ModelRecord, arrays_of
 from gkd.training.repeatability import Separateness
@@ -101,9 +104,17 @@ class Experiment:
         other.cache_policy = replace(self.cache_policy, recipe=file.recipe)
         return other
 
-    def batches(self, device: torch.device) -> Iterator[Batch]:
-        """Training samples of epoch 0 in their own order, batched as for a student."""
-        size, count = self.recipe.training.batch_size, len(self.dataset.train)
+    def batches(self, training: TrainingRecipe, device: torch.device) -> Iterator[Batch]:
+        """Training samples of epoch 0 in their own order, as a training batches them.
+
+        Of neighbourhoods that are sampled from one graph, the first.
+        """
+        if training.sampling is not None:
+            with self.origins.context("dataset"):
+                loader = neighbour_loader(self.dataset, training, seed=0)
+                yield next(iter(loader)).to(device)
+            return
+        size, count = training.batch_size, len(self.dataset.train)
         for start in range(0, count, size):
             yield self.batch(range(start, min(start + size, count)), device)
 
@@ -158,10 +169,14 @@ class Experiment:
     ) -> Distiller:
         """Distiller of a method, its adapters not yet built; the baseline has no teacher."""
         index = self.recipe.methods.index(method)
+        sampled = self.recipe.training_of(method).sampling is not None
         terms = []
         for position, recipe in enumerate(method.terms):
+            given = recipe.model_dump(exclude_none=True)
+            if sampled and given["rows"] == ALL:
+                given["rows"] = SEEDS  # said, a loss gives each its value where it can
             with self.origins.context("methods", index, "terms", position):
-                terms.append(Term(**recipe.model_dump(exclude_none=True)))
+                terms.append(Term(**given))
         with self.origins.context("methods", index):
             # A teacher that nothing is compared with would run for nothing in every step.
             teachers = dict(peers)
@@ -201,10 +216,10 @@ class Experiment:
             **options,
         )
 
-    def prepare(self, distiller: Distiller, seed: int, device: torch.device) -> None:
-        """Build a distiller's adapters, the same for the same seed."""
+    def prepare(self, distiller: Distiller, seed: int, batch: Batch) -> None:
+        """Build a distiller's adapters for batches such as this, the same for the same seed."""
         set_random_state(derived_seed(seed, "adapters"))
-        distiller.prepare(next(self.batches(device)))
+        distiller.prepare(batch)
 
     def feature_space(self) -> FeatureSpace | None:
         """Feature spaces to look at, where the recipe wants a picture of them."""

@@ -141,7 +141,7 @@ class NetworkTraining:
         self.context = context
         self.made_by = made_by
         self.record = record
-        self.scores = Scores(context.dataset, training.batch_size)
+        self.scores = Scores(context.dataset, training.graphs_per_pass)
         self.selection = Selection.of(training.selection, self.scores.main)
         self.log = EpochLog(folder)
 
@@ -162,9 +162,7 @@ class NetworkTraining:
             context.observers,
             self.made_by.of_file(),
         )
-        data = DataModule(
-            context.dataset, training.batch_size, seed, training.workers, training.drop_last
-        )
+        data = DataModule(context.dataset, training, seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         last, damage = resume_point(self.folder, self.made_by)
         for line in damage:

@@ -268,12 +268,12 @@ class Networks:
         peers = experiment.peers(job.seed, method)
         distiller = experiment.distiller(method, student, teacher.network, peers, context.cache)
         distiller.to(device)
-        experiment.prepare(distiller, job.seed, device)
+        training = self.file.recipe.training_of(method)
+        experiment.prepare(distiller, job.seed, next(experiment.batches(training, device)))
         if distiller.teachers:
-            batches = experiment.batches(device)
+            batches = experiment.batches(training, device)
             if line := experiment.cache_policy.fill(distiller, batches, device.type):
                 self.say(line)
-        training = self.file.recipe.training_of(method)
         NetworkTraining(
             self.identity(job),
             self.folder(job),

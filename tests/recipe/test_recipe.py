@@ -240,6 +240,8 @@ def test_later_settings_win(path):
         ("trainig.epochs=9", "--set trainig.epochs=9: trainig: unknown key; did you mean 'training'"),
         ("training.epochs=many", "--set training.epochs=many: training.epochs: must be 0 < int <= 1000000, got 'many'"),
         ("seeds=[-1]", "--set seeds=[-1]: seeds.0: must be int >= 0, got -1"),
+        ("methods.0.terms.0.student=3", "terms.0.student: must be str | list[str] of length >= 1 | None, got 3"),
+        ("training.sampling={neighbours=[0]}", "neighbours.0: must be 1 <= int <= 10000 | 'all', got 0"),
         ("methods.3.name=x", "no element '3' in methods; available: 0, lsp"),
         ("methods.lps.name=x", "did you mean 'lsp'"),
         ("title.x=1", "title is 'a test', not a table"),

@@ -137,7 +137,7 @@ def test_a_random_teacher_is_refused_before_it_is_trained(opened, host) -> None:
 def no_memory(monkeypatch) -> None:
     """Give the caches of runs no memory, so that all goes to files."""
     monkeypatch.setattr(
-        cache_policy, "TeacherCache", lambda limit, folder, key: TeacherCache(1, folder, key)
+        cache_policy, "TeacherCache", lambda limit, *others: TeacherCache(1, *others)
     )
 
 
