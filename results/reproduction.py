@@ -21,6 +21,7 @@ from gkd.report.counting import count_networks
 from gkd.report.outputs import escaped, markdown_table
 from gkd.report.published import deviations
 from gkd.report.results import Results
+from gkd.report.size_table import size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.table import comparison_table, verdicts
 
@@ -34,10 +35,8 @@ Written by `python results/reproduction.py` from the folders of `results/`, whos
 each came about and what it shows; where other work ran on the machine, it says so, and times do not
 compare. `gkd reproduce NAME` runs one: `gkd reproduce table2 --set dataset.root=DATA`."""
 
-_COSTS_ELSEWHERE = (
-    *("size ratio", "ms per sample", "training", "s per epoch", "step memory"),
-    *("as the teacher, %", "calibration error"),
-)
+_OF_THIS_MACHINE = ("ms per sample", "times faster", "training", "s per epoch", "step memory")
+_NOT_PUBLISHED = ("as the teacher, %", "calibration error")
 _MEANT = ("device", "hardware", "command", "seeds", "epochs", "dataset")
 
 
@@ -71,11 +70,13 @@ def trained(name: str, results: Path) -> Iterator[str]:
         run = with_todays_names(json.loads((folder / "results.json").read_text(encoding="utf-8")))
         run = run.model_copy(update={"published": recipe.published})
         yield f"`results/{folder.name}`: {escaped(run.title)}"
-        yield markdown_table(comparison_table([run]).without(*_COSTS_ELSEWHERE))
+        yield markdown_table(comparison_table([run]).without(*_NOT_PUBLISHED))
         yield from bullets(verdicts(run))
         if costs := cost_table(run):
             yield f"{escaped(cost_title(run))}:"
             yield markdown_table(costs)
+        else:
+            yield markdown_table(size_table([run]).without(*_OF_THIS_MACHINE))
         if structure := structure_table(run):
             yield f"{STRUCTURE}:"
             yield markdown_table(structure)

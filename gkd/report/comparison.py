@@ -25,6 +25,7 @@ from gkd.report.significance import (
     t_test,
 )
 from gkd.report.summary import Number, Summary
+from gkd.report.term_gradients import never_acted
 
 SHARE = Metric("")
 
@@ -62,6 +63,7 @@ class Row(BaseModel):
         milliseconds_per_sample: Time of inference, the mean over the seeds.
         peak_memory_bytes: Memory of a training step, the largest of the seeds'.
         compression: Parameters of the teacher per parameter of this network.
+        speed_up: Time of the teacher's inference per time of this network's.
         agreement: Share of the test split on which it answers as the teacher does, right or wrong,
             the mean over the seeds.
         calibration_error: Expected calibration error on the test split, the mean over the seeds.
@@ -77,6 +79,7 @@ class Row(BaseModel):
     milliseconds_per_sample: float
     peak_memory_bytes: int | None
     compression: float | None
+    speed_up: float | None = None
     agreement: float | None = None
     calibration_error: float | None = None
 
@@ -93,7 +96,9 @@ def summary_rows(
         primary_metric: Metric that they are compared by.
         agreements: Of students with their teacher, by key.
     """
-    teacher_size = next((one.parameters for one in networks if one.network == "teacher"), 0)
+    teachers = [one for one in networks if one.network == "teacher"]
+    teacher_size = teachers[0].parameters if teachers else 0
+    teacher_time = fmean(one.milliseconds_per_sample for one in teachers) if teachers else 0.0
     rows = []
     for group in _by_method(networks):
         names = dict.fromkeys([primary_metric, *(name for one in group for name in one.test)])
@@ -101,6 +106,7 @@ def summary_rows(
         peaks = [one.peak_memory_bytes for one in group if one.peak_memory_bytes is not None]
         # Students of different sizes have no one ratio; a network without parameters has none.
         comparable = teacher_size and sizes[0] and len(sizes) == 1
+        time = fmean(one.milliseconds_per_sample for one in group)
         row = Row(
             network=group[0].network,
             method=group[0].method,
@@ -109,9 +115,10 @@ def summary_rows(
             test={name: statistics(_metric_by_seed(group, name)) for name in names},
             training_seconds=_mean_of_known(one.training_seconds for one in group),
             seconds_per_epoch=_mean_of_known(one.seconds_per_epoch for one in group),
-            milliseconds_per_sample=fmean(one.milliseconds_per_sample for one in group),
+            milliseconds_per_sample=time,
             peak_memory_bytes=max(peaks, default=None),
             compression=teacher_size / sizes[0] if comparable else None,
+            speed_up=teacher_time / time if teacher_time and time else None,
             agreement=_mean_of_known(agreements.get(one.key) for one in group),
             calibration_error=_mean_of_known(one.certainty.get(CALIBRATION) for one in group),
         )
@@ -205,7 +212,7 @@ def compare_methods(
         for group in _by_method(networks)
         if group[0].network == "student"
     }
-    return compare_pairs(
+    judged = compare_pairs(
         [
             Pairs.of(method, values[method], values.get(baselines[method], {}), metric)
             for method in values
@@ -214,6 +221,17 @@ def compare_methods(
         metric,
         sequential,
     )
+    idle = {group[0].method for group in _by_method(networks) if never_acted(group)}
+    return [_untried(one) if one.method in idle else one for one in judged]
+
+
+def _untried(one: Comparison) -> Comparison:
+    """Say of a method that did nothing that it was not tried: it has not failed."""
+    sentence = (
+        f"{one.method} was not tried: none of its terms ever acted, so its students are the "
+        "baseline's but for chance."
+    )
+    return one.model_copy(update={"outcome": "open", "verdict": sentence})
 
 
 def compare(

@@ -17,6 +17,7 @@ from gkd.report.significance import confidence_interval
 from gkd.report.style import (
     INK,
     LEGEND,
+    LEGEND_ROW,
     MUTED,
     SERIES,
     TEACHER,
@@ -170,37 +171,51 @@ def differences(run: Results) -> Figure | None:
     return figure
 
 
-def size_and_metric(run: Results) -> Figure | None:
-    """Draw the test metric against the number of parameters, on a logarithmic scale."""
+def costs_and_metric(run: Results) -> Figure | None:
+    """Draw the test metric against parameters, time and memory, each by logarithms."""
     rows = [row for row in run.rows if math.isfinite(row.test[run.primary_metric].mean)]
     if not rows:
         return None
-    figure, axes = single(3.2, len(rows))
+    costs: dict[str, list[float | None]] = {
+        "parameters": [row.parameters[0] or None for row in rows],
+        "ms per sample": [row.milliseconds_per_sample or None for row in rows],
+        "bytes of a training step": [row.peak_memory_bytes for row in rows],
+    }
+    costs = {name: values for name, values in costs.items() if any(values)}
+    if not costs:
+        return None
+    height = max(3.0, LEGEND_ROW * (len(rows) + 3))
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
     styles = method_styles(run)
-    placed: Counter[int] = Counter()
     scale = 100 if run.primary.share else 1
-    for row in rows:
-        size = row.parameters[0]
-        statistics = row.test[run.primary_metric]
-        label = _label(row.network, row.method)
-        axes.errorbar(
-            size * _BESIDE ** placed[size],
-            scale * statistics.mean,
-            yerr=None if statistics.std is None else scale * statistics.std,
-            label=label,
-            linestyle="none",
-            markersize=6,
-            elinewidth=1.4,
-            color=styles[label].color,
-            marker=styles[label].marker,
-        )
-        placed[size] += 1
-    logarithmic(axes, "x")
-    axes.margins(x=0.12, y=0.12)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.set_xlabel("parameters")
-    axes.set_ylabel(f"test {metric_heading(run.primary)}")
-    plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
+    for axes, (cost, values) in zip(panels, costs.items(), strict=True):
+        plain(axes)
+        placed: Counter[float] = Counter()
+        for row, value in zip(rows, values, strict=True):
+            if value is None:
+                continue
+            statistics = row.test[run.primary_metric]
+            label = _label(row.network, row.method)
+            axes.errorbar(
+                value * _BESIDE ** placed[value],
+                scale * statistics.mean,
+                yerr=None if statistics.std is None else scale * statistics.std,
+                label=label,
+                linestyle="none",
+                markersize=6,
+                elinewidth=1.4,
+                color=styles[label].color,
+                marker=styles[label].marker,
+            )
+            placed[value] += 1
+        logarithmic(axes, "x")
+        axes.margins(x=0.16, y=0.12)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if len(costs) > 1 else (1, 2, 5)))
+        axes.set_xlabel(cost)
+    panels[0].set_ylabel(f"test {metric_heading(run.primary)}")
+    handles, labels = panels[0].get_legend_handles_labels()
+    plain_text(figure.legend(handles, labels, loc="outside right upper", **LEGEND))
     return figure
 
 
@@ -238,12 +253,16 @@ def _groups(networks: Sequence[Summary]) -> list[list[Summary]]:
     ]
 
 
-def _mean_curve(group: Iterable[Summary], key: str, scale: float) -> list[_Point]:
+def _mean_curve(
+    group: Iterable[Summary], key: str, scale: float, weight: str | None = None
+) -> list[_Point]:
+    """Collect what was logged under ``key``, times the weight of the epoch; 0 leaves it out."""
     by_epoch: dict[float, list[float]] = {}
     for summary in group:
         for entry in summary.history:
-            if key in entry:
-                by_epoch.setdefault(entry["epoch"], []).append(scale * entry[key])
+            by = 1.0 if weight is None else entry.get(weight, 1.0)
+            if key in entry and by:
+                by_epoch.setdefault(entry["epoch"], []).append(scale * by * entry[key])
     return [
         (epoch, min(values), fmean(values), max(values))
         for epoch, values in sorted(by_epoch.items())
@@ -265,7 +284,11 @@ def _loss_panel(axes: Axes, group: list[Summary], styles: Mapping[str, Style]) -
     lowest = math.inf
     for name in _loss_names(group):
         colour = {"loss": INK, "task": MUTED}.get(name) or next(terms)
-        epochs, lows, means, _ = zip(*_mean_curve(group, name, scale=1), strict=True)
+        weight = name.replace("term/", "weight/") if name.startswith("term/") else f"{name}_weight"
+        curve = _mean_curve(group, name, scale=1, weight=weight)
+        if not curve:  # a term whose weight is 0 all the time
+            continue
+        epochs, lows, means, _ = zip(*curve, strict=True)
         lowest = min(lowest, *lows)
         dashes = "--" if name == "task" else "-"
         shown = name.removeprefix("term/")

@@ -11,16 +11,16 @@ from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
 from gkd.report.formats import metric_name
 from gkd.report.results import Results
+from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.style import svg
 from gkd.report.table import comparison_table, detail, gaps, network_table, protocol, run_names
 
+_DIFFERENCES = (
+    "Test {metric} above the baseline, paired by seed: a small dot for every seed, a marker for "
+    "the mean, a bar for the 95 % interval from three seeds on."
+)
 _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
-    "differences": (
-        figures.differences,
-        "Test {metric} above the baseline, paired by seed: a small dot for every seed, a "
-        "marker for the mean, a bar for the 95 % interval from three seeds on.",
-    ),
     "feature-space": (feature_space_figure, CAPTION),
     "structure": (
         figures.rank_correlations,
@@ -33,14 +33,14 @@ _FIGURES: dict[str, tuple[Callable[[Results], Figure | None], str]] = {
         "half; mean over the seeds, shaded from the lowest to the highest.",
     ),
     "size": (
-        figures.size_and_metric,
-        "Test {metric} against the number of parameters, networks of one size side by side; "
+        figures.costs_and_metric,
+        "Test {metric} against what a network costs, networks of one size side by side; "
         "whiskers are one standard deviation over the seeds.",
     ),
     "losses": (
         figures.loss_curves,
-        "Losses over the epochs, mean over the seeds: the total, the task's, and every term "
-        "before its weight.",
+        "Losses over the epochs, mean over the seeds: the total, and what goes into it: the "
+        "task's and every term, each times its weight.",
     ),
     "gradients": (
         figures.gradient_shares,
@@ -73,6 +73,9 @@ def page(runs: Sequence[Results]) -> str:
             "run": run,
             "name": name,
             "gaps": gaps(run),
+            "differences": _drawing(
+                run, f"run{index}", "differences", figures.differences, _DIFFERENCES
+            ),
             "drawings": _drawings(run, f"run{index}"),
             "costs": cost_table(run),
             "structure": structure_table(run),
@@ -84,6 +87,8 @@ def page(runs: Sequence[Results]) -> str:
         "page.html",
         title=runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared",
         comparison=comparison_table(runs),
+        sizes=size_table(runs),
+        size_title=SIZE,
         sections=sections,
         networks=network_table(runs),
         detail=detail,
@@ -114,10 +119,15 @@ def render(template: str, **values: object) -> str:
 
 def _drawings(run: Results, prefix: str) -> list[tuple[str, str]]:
     """Draw the figures that there is anything to show in, each with its caption."""
-    found = []
-    for name, (draw, text) in _FIGURES.items():
-        figure = draw(run)
-        if figure is not None:
-            caption = text.format(metric=metric_name(run.primary_metric))
-            found.append((svg(figure, f"{prefix}-{name}", caption), caption))
-    return found
+    drawn = (_drawing(run, prefix, name, *figure) for name, figure in _FIGURES.items())
+    return [one for one in drawn if one is not None]
+
+
+def _drawing(
+    run: Results, prefix: str, name: str, draw: Callable[[Results], Figure | None], text: str
+) -> tuple[str, str] | None:
+    figure = draw(run)
+    if figure is None:
+        return None
+    caption = text.format(metric=metric_name(run.primary_metric))
+    return svg(figure, f"{prefix}-{name}", caption), caption

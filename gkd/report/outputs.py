@@ -12,6 +12,7 @@ from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
 from gkd.report.results import Results
+from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.table import (
     Table,
@@ -51,6 +52,7 @@ def markdown(runs: Sequence[Results]) -> str:
     """Write tables, verdicts and protocol as Markdown that reads well unrendered."""
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     parts = [f"# {escaped(title)}", markdown_table(comparison_table(runs))]
+    parts += [f"{SIZE}:", markdown_table(size_table(runs))]
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:
             parts.append(f"## {escaped(run.title)} ({escaped(name)})")

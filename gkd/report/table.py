@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
 from statistics import fmean
@@ -14,12 +14,10 @@ from gkd.report.comparison import Comparison, Row
 from gkd.report.formats import (
     difference,
     duration,
-    mebibytes,
     metric_heading,
     metric_name,
     metric_value,
     percent,
-    significant,
     unit,
 )
 from gkd.report.published import deviations
@@ -52,51 +50,56 @@ class Table:
 
 
 def comparison_table(runs: Sequence[Results]) -> Table:
-    """One row per method of every run; a column that says nothing anywhere is left out."""
-    sources = dict.fromkeys(one.source for run in runs for one in run.published)
-    shares = all(run.primary.share for run in runs)
-    columns: dict[str, Callable[[Results, Row], str]] = {
-        "network": lambda run, row: row.method,
-        "parameters": lambda run, row: " / ".join(f"{count:,}" for count in row.parameters),
-        "size ratio": lambda run, row: (
-            NOTHING
-            if row.network == "teacher"
-            else _known(row.compression, lambda ratio: f"{significant(ratio)}×")
-        ),
-        "seeds": lambda run, row: str(len(row.seeds)),
-        **{f"test {metric_heading(metric)}": _metric_column(metric) for metric in _metrics(runs)},
-        **{f"{source}{', %' if shares else ''}": _published_column(source) for source in sources},
-        f"Δ to baseline, {' or '.join(dict.fromkeys(unit(run.primary) for run in runs))}": (
-            lambda run, row: _compared(
-                run, row, lambda one: _known(one.mean, lambda mean: difference(run.primary, mean))
-            )
-        ),
-        "95 % interval": lambda run, row: _compared(
-            run,
-            row,
-            lambda one: _known(
-                one.interval,
-                lambda ends: " to ".join(difference(run.primary, end) for end in ends),
+    """How good the methods of every run are, a row for each, the scores first.
+
+    A column that says nothing anywhere is left out; of metrics that agree in every row, as both
+    kinds of accuracy do where classes are equally frequent, one column stands for all.
+    """
+    units = " or ".join(dict.fromkeys(unit(run.primary) for run in runs))
+    return method_table(
+        runs,
+        {
+            **_metric_columns(runs),
+            **_published_columns(runs),
+            f"Δ to baseline, {units}": lambda run, row: _compared(
+                run, row, lambda one: known(one.mean, lambda mean: difference(run.primary, mean))
             ),
-        ),
-        "as the teacher, %": lambda run, row: _known(row.agreement, percent),
-        "calibration error": lambda run, row: _known(
-            row.calibration_error, lambda error: f"{error:.3f}"
-        ),
-        "as good as the baseline after": lambda run, row: (
-            NOTHING
-            if row.network == "teacher"
-            else _known(run.reached.get(row.method), _reached_in_words)
-        ),
-        "ms per sample": lambda run, row: significant(row.milliseconds_per_sample),
-        "training": lambda run, row: _known(row.training_seconds, duration),
-        "s per epoch": lambda run, row: _known(row.seconds_per_epoch, significant),
-        "step memory": lambda run, row: _known(row.peak_memory_bytes, mebibytes),
-    }
-    body = [[cell(run, row) for cell in columns.values()] for run in runs for row in run.rows]
-    cells = zip(columns, *body, strict=True)
+            "95 % interval": lambda run, row: _compared(
+                run,
+                row,
+                lambda one: known(
+                    one.interval,
+                    lambda ends: " to ".join(difference(run.primary, end) for end in ends),
+                ),
+            ),
+            "seeds": lambda run, row: str(len(row.seeds)),
+            "as the teacher, %": lambda run, row: known(row.agreement, percent),
+            "calibration error": lambda run, row: known(
+                row.calibration_error, lambda error: f"{error:.3f}"
+            ),
+            "as good as the baseline after": lambda run, row: (
+                NOTHING
+                if row.network == "teacher"
+                else known(run.reached.get(row.method), _reached_in_words)
+            ),
+        },
+    )
+
+
+def method_table(
+    runs: Sequence[Results], columns: Mapping[str, Callable[[Results, Row], str]]
+) -> Table:
+    """One row per method of every run; a column that says nothing anywhere is left out.
+
+    Args:
+        runs: Whose methods.
+        columns: What to write of a method, by heading; the first is its name.
+    """
+    named = {"network": lambda run, row: row.method, **columns}
+    body = [[cell(run, row) for cell in named.values()] for run in runs for row in run.rows]
+    cells = zip(named, *body, strict=True)
     empty = [name for name, *texts in cells if set(texts) == {NOTHING}]
-    table = Table(list(columns), body).without(*empty)
+    table = Table(list(named), body).without(*empty)
     return _with_names(table, runs, [len(run.rows) for run in runs])
 
 
@@ -110,8 +113,8 @@ def network_table(runs: Sequence[Results]) -> Table:
         [
             one.method,
             str(one.seed),
-            _known(one.epochs, str),
-            _known(one.best_epoch, str),
+            known(one.epochs, str),
+            known(one.best_epoch, str),
             _value(one.validation, run.primary),
             *(_value(one.test, metric) for metric in metrics),
         ]
@@ -251,6 +254,29 @@ def _metrics(runs: Sequence[Results]) -> list[Metric]:
     return list({metric.name: metric for metric in names}.values())
 
 
+def _metric_columns(runs: Sequence[Results]) -> dict[str, Callable[[Results, Row], str]]:
+    """One column for each metric, or for several that are the same in every row."""
+    rows = [row for run in runs for row in run.rows]
+    groups: dict[tuple[object, ...], list[Metric]] = {}
+    for metric in _metrics(runs):
+        values = tuple(metric.name in row.test and row.test[metric.name].mean for row in rows)
+        # A value that is not a number, or there is none of, is like no other.
+        alike = metric.share and all(map(_is_number, values))
+        groups.setdefault(values if alike else (metric.name,), []).append(metric)
+    spread = any(one.std is not None for row in rows for one in row.test.values())
+    columns = {}
+    for metrics in groups.values():
+        names = " = ".join(metric_name(metric.name) for metric in metrics[1:])
+        heading = f"test {metric_heading(metrics[0])}"
+        heading = heading.replace(",", f" = {names},", 1) if names else heading
+        columns[heading + (" ± s.d." if spread else "")] = _metric_column(metrics[0])
+    return columns
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
 def _metric_column(metric: Metric) -> Callable[[Results, Row], str]:
     def cell(run: Results, row: Row) -> str:
         if metric.name not in row.test:
@@ -262,11 +288,17 @@ def _metric_column(metric: Metric) -> Callable[[Results, Row], str]:
     return cell
 
 
+def _published_columns(runs: Sequence[Results]) -> dict[str, Callable[[Results, Row], str]]:
+    sources = dict.fromkeys(one.source for run in runs for one in run.published)
+    percent_sign = ", %" if all(run.primary.share for run in runs) else ""
+    return {f"{source}{percent_sign}": _published_column(source) for source in sources}
+
+
 def _published_column(source: str) -> Callable[[Results, Row], str]:
     def cell(run: Results, row: Row) -> str:
         found = [one.test for one in run.published if one.source == source]
         value = found[0].get(row.method) if found else None
-        return _known(value, lambda value: f"{value:g}")
+        return known(value, lambda value: f"{value:g}")
 
     return cell
 
@@ -288,7 +320,8 @@ def _reached_in_words(reached: Reached) -> str:
     return f"{reached.epochs:.3g} epochs{time}{some}"
 
 
-def _known(value: Value | None, text: Callable[[Value], str]) -> str:
+def known(value: Value | None, text: Callable[[Value], str]) -> str:
+    """Write what is known, and a dash for what is not."""
     return NOTHING if value is None else text(value)
 
 

@@ -6,6 +6,10 @@ from gkd.distillation.gradients import DEAD, DROWNING
 from gkd.report.summary import Summary
 
 _SHARE = "share/"
+_REMEDY = (
+    "A larger weight, weight = { gradient_share = 0.1 }, or a wider bandwidth of its kernel may "
+    "give it a say."
+)
 
 
 def term_states(networks: Sequence[Summary]) -> list[str]:
@@ -14,14 +18,8 @@ def term_states(networks: Sequence[Summary]) -> list[str]:
     Args:
         networks: of one method, of all seeds.
     """
-    names = {key for one in networks for row in one.history or () for key in row}
     sentences = []
-    for key in sorted(name for name in names if name.startswith(_SHARE)):
-        term = key.removeprefix(_SHARE)
-        shares = [
-            {int(row["epoch"]) + 1: row[key] for row in one.history or () if key in row}
-            for one in networks
-        ]
+    for term, shares in _shares(networks).items():
         deaths = [epoch for each in shares if (epoch := dead_since(each)) is not None]
         if deaths:
             first, last = min(deaths), max(deaths)
@@ -29,7 +27,7 @@ def term_states(networks: Sequence[Summary]) -> list[str]:
             sentences.append(
                 f"The term {term!r} was dead from {when} on"
                 f"{_of(len(deaths), len(networks))}: its gradient was below {100 * DEAD:g} % of "
-                "the task's."
+                f"the task's. {_REMEDY}"
             )
         largest = [max(each.values(), default=0.0) for each in shares]
         if drowned := sum(share > DROWNING for share in largest):
@@ -38,6 +36,29 @@ def term_states(networks: Sequence[Summary]) -> list[str]:
                 f"was up to {max(largest):.3g} times the task's."
             )
     return sentences
+
+
+def never_acted(networks: Sequence[Summary]) -> bool:
+    """Whether no term of a method ever had a say, with any seed, as far as was measured.
+
+    Args:
+        networks: of one method, of all seeds.
+    """
+    shares = [each for of_term in _shares(networks).values() for each in of_term]
+    return bool(shares) and all(each and dead_since(each) == min(each) for each in shares)
+
+
+def _shares(networks: Sequence[Summary]) -> dict[str, list[dict[int, float]]]:
+    """By term, what share of the task's its gradient was by epoch, from 1, for each network."""
+    names = {key for one in networks for row in one.history for key in row}
+    return {
+        name.removeprefix(_SHARE): [
+            {int(row["epoch"]) + 1: row[name] for row in one.history if name in row}
+            for one in networks
+        ]
+        for name in sorted(names)
+        if name.startswith(_SHARE)
+    }
 
 
 def dead_since(shares: dict[int, float]) -> int | None:

@@ -10,6 +10,7 @@ from rich.text import Text
 from gkd.errors import printable
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.results import Results
+from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.table import Table, comparison_table, gaps, protocol, run_names, verdicts
 
@@ -22,7 +23,6 @@ _LEAST_NEEDED = (
     "95 % interval",
     "s per epoch",
     "training",
-    "size ratio",
     "seeds",
 )
 _UNLIMITED = 400  # characters, where nobody looks at a screen
@@ -39,6 +39,8 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
     console = console or wide_console()
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     print_one(title, comparison_table(runs), console)
+    console.print()
+    print_one(SIZE, size_table(runs), console)
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:
             console.print(_text(f"{run.title} ({name})", "bold"))

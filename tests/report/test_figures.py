@@ -78,11 +78,33 @@ def test_differences_are_shown_seed_by_seed(run: Results) -> None:
     assert dots == pytest.approx([0.37, 0.40, 0.41], abs=1e-6)
 
 
-def test_size_and_metric_shows_every_network_with_a_number(run: Results) -> None:
-    figure = figures.size_and_metric(run)
+def test_terms_are_drawn_as_they_enter_the_total(tmp_path: Path) -> None:
+    one = summary("lsp", 0, 0.9)
+    for epoch, row in enumerate(one["history"]):
+        row |= {"weight/lsp": 10.0 * epoch, "task_weight": 2.0}
+    figure = figures.loss_curves(run_results(write_run(tmp_path / "run", [one])))
     assert figure is not None
-    legend = figure.axes[0].get_legend()
-    assert legend is not None
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert list(lines["lsp"].get_xdata()) == [1, 2, 3]  # and not where its weight is 0
+    assert list(lines["lsp"].get_ydata()) == pytest.approx([1.0, 4 / 3, 1.5])
+    assert next(iter(lines["task"].get_ydata())) == pytest.approx(1.6)
+    assert figure.axes[0].get_yscale() == "log"
+
+
+def test_costs_are_drawn_where_they_are_known(tmp_path: Path) -> None:
+    measured = [summary(method, 0, 0.9, peak_memory_bytes=2**20) for method in ("baseline", "lsp")]
+    names = []
+    for done in (measured, [summary("baseline", 0, 0.9)]):
+        figure = figures.costs_and_metric(run_results(write_run(tmp_path / "run", done)))
+        assert figure is not None
+        names.append([axes.get_xlabel() for axes in figure.axes])
+    assert names[0] == ["parameters", "ms per sample", "bytes of a training step"]
+
+
+def test_costs_and_metric_show_every_network_with_a_number(run: Results) -> None:
+    figure = figures.costs_and_metric(run)
+    assert figure is not None
+    (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
         "teacher",
         "baseline",
@@ -93,7 +115,7 @@ def test_size_and_metric_shows_every_network_with_a_number(run: Results) -> None
 
 @pytest.mark.parametrize(
     "draw",
-    [figures.learning_curves, figures.loss_curves, figures.differences, figures.size_and_metric],
+    [figures.learning_curves, figures.loss_curves, figures.differences, figures.costs_and_metric],
 )
 def test_there_is_no_figure_of_nothing(tmp_path: Path, draw: object) -> None:
     assert callable(draw)
@@ -105,7 +127,7 @@ def test_nan_leaves_a_gap_and_no_warning(tmp_path: Path) -> None:
     for entry in one["history"]:
         entry["validation/micro_f1"] = entry["loss"] = math.nan
     run = run_results(write_run(tmp_path / "run", [one, summary("lsp", 0, 0.5)]))
-    drawn = [figures.learning_curves(run), figures.loss_curves(run), figures.size_and_metric(run)]
+    drawn = [figures.learning_curves(run), figures.loss_curves(run), figures.costs_and_metric(run)]
     for figure in drawn:
         assert figure is not None
         figure.draw_without_rendering()
@@ -125,10 +147,10 @@ def test_a_legend_of_many_methods_leaves_room_for_the_axes(tmp_path: Path) -> No
         for row in one["history"]:
             row["share/kd"] = 0.5
     run = run_results(write_run(tmp_path / "run", done))
-    for figure in (figures.size_and_metric(run), figures.gradient_shares(run)):
+    for figure in (figures.costs_and_metric(run), figures.gradient_shares(run)):
         assert figure is not None
         figure.draw_without_rendering()
-        (legend,) = (axes.get_legend() for axes in figure.axes)
+        (legend,) = figure.legends or [axes.get_legend() for axes in figure.axes]
         assert legend.get_window_extent().y0 >= 0
         assert legend.get_window_extent().y1 <= figure.bbox.height
 
@@ -142,7 +164,7 @@ def test_numbers_with_a_unit_are_drawn_as_they_are(tmp_path: Path) -> None:
     run = run_results(write_run(tmp_path / "run", done))
     curves, size, apart = (
         draw(run)
-        for draw in (figures.learning_curves, figures.size_and_metric, figures.differences)
+        for draw in (figures.learning_curves, figures.costs_and_metric, figures.differences)
     )
     assert curves is not None
     assert size is not None

@@ -14,6 +14,7 @@ from gkd.report import print_table, write_report
 from gkd.report.html import page
 from gkd.report.outputs import markdown, write_files
 from gkd.report.results import Results, run_results
+from gkd.report.size_table import size_table
 from gkd.report.table import comparison_table
 from gkd.report.terminal import print_runs
 
@@ -98,6 +99,19 @@ def test_browsers_are_told_to_run_and_to_load_nothing(hostile: Results) -> None:
     assert not blocked & set(found.tags)
 
 
+def test_the_verdict_and_its_picture_come_first(run: Results, run_page: str) -> None:
+    places = [
+        run_page.index(one)
+        for one in (
+            run.comparisons[0].verdict,
+            "<svg",
+            "<h2>Result</h2>",
+            "<h2>Size and speed</h2>",
+        )
+    ]
+    assert places == sorted(places)
+
+
 def test_every_figure_is_drawn_and_described(run_page: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", run_page, flags=re.DOTALL)
     assert len(drawings) == 4
@@ -137,7 +151,7 @@ def test_user_text_is_escaped_in_markdown(hostile: Results) -> None:
 
 def test_markdown_has_every_cell_verdict_and_protocol_line(run: Results) -> None:
     text = markdown([run])
-    for row in comparison_table([run]).body:
+    for row in [*comparison_table([run]).body, *size_table([run]).body]:
         assert all(cell in text for cell in row)
     assert run.comparisons[0].verdict in text
     assert all(f"* **{label}**: " in text for label in run.protocol)
@@ -187,13 +201,14 @@ def test_no_cell_wraps_in_a_terminal(run: Results, width: int) -> None:
     text = printed([run], width)
     sizes = {"teacher": "3,640,748", **dict.fromkeys(("baseline", "lsp", "at"), "185,172")}
     for name, size in sizes.items():
-        assert re.search(rf"^{name} +{size} .*\d{{2}}\.\d{{2}}", text, flags=re.MULTILINE)
+        assert re.search(rf"^{name} +\d{{2}}\.\d{{2}}", text, flags=re.MULTILINE)
+        assert re.search(rf"^{name} +{size} ", text, flags=re.MULTILINE)
     assert "95.70 ± 0.10" in text
     assert max(map(len, text.splitlines())) <= width
 
 
 def test_columns_left_out_of_a_narrow_terminal_are_named(run: Results) -> None:
-    assert "too wide for this terminal: 95 % interval" in printed([run], 80)
+    assert "too wide for this terminal: as good as the baseline after" in printed([run], 60)
     assert "too wide" not in printed([run], 200)
 
 

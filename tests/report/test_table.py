@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,10 @@ from run_directories import complete_run, summary, write_run
 
 from gkd.report.html import page
 from gkd.report.results import Results, run_results
-from gkd.report.table import comparison_table, gaps, network_table, protocol, verdicts
+from gkd.report.size_table import size_table
+from gkd.report.table import Table, comparison_table, gaps, network_table, protocol, verdicts
+
+TableOf = Callable[[Sequence[Results]], Table]
 
 
 @pytest.fixture
@@ -14,8 +18,8 @@ def run(tmp_path: Path) -> Results:
     return run_results(complete_run(tmp_path / "ppi-lsp"))
 
 
-def cells(run: Results, column: str) -> dict[str, str]:
-    table = comparison_table([run])
+def cells(run: Results, column: str, table_of: TableOf = comparison_table) -> dict[str, str]:
+    table = table_of([run])
     index = table.header.index(column)
     return {row[0]: row[index] for row in table.body}
 
@@ -26,14 +30,14 @@ def test_every_method_has_a_row(run: Results) -> None:
 
 def test_the_metric_has_its_spread_over_the_seeds(run: Results) -> None:
     # Seeds 95.7, 95.6, 95.8: mean 95.7, standard deviation 0.1.
-    assert cells(run, "test micro F1, %")["baseline"] == "95.70 ± 0.10"
-    assert cells(run, "test micro F1, %")["teacher"] == "97.60"
+    assert cells(run, "test micro F1, % ± s.d.")["baseline"] == "95.70 ± 0.10"
+    assert cells(run, "test micro F1, % ± s.d.")["teacher"] == "97.60"
     assert cells(run, "seeds") == {"teacher": "1", "baseline": "3", "lsp": "3", "at": "3"}
 
 
 def test_size_time_and_difference_are_there(run: Results) -> None:
-    assert cells(run, "parameters")["teacher"] == "3,640,748"
-    assert cells(run, "size ratio") == {
+    assert cells(run, "parameters", size_table)["teacher"] == "3,640,748"
+    assert cells(run, "times smaller", size_table) == {
         "teacher": "–",
         "baseline": "19.7×",
         "lsp": "19.7×",
@@ -41,22 +45,31 @@ def test_size_time_and_difference_are_there(run: Results) -> None:
     }
     assert cells(run, "Δ to baseline, points")["lsp"] == "+0.39"
     assert cells(run, "95 % interval")["lsp"].startswith("+0.3")
-    assert cells(run, "ms per sample")["lsp"] == "12.3"
-    assert cells(run, "training")["lsp"] == "40.0 s"
-    assert cells(run, "s per epoch")["lsp"] == "10.0"
+    assert cells(run, "ms per sample", size_table)["lsp"] == "12.3"
+    assert cells(run, "training", size_table)["lsp"] == "40.0 s"
+    assert cells(run, "s per epoch", size_table)["lsp"] == "10.0"
+
+
+def test_speed_is_beside_the_teacher_s(tmp_path: Path) -> None:
+    done = [
+        summary(method, 0, 0.9, milliseconds_per_sample=time)
+        for method, time in (("teacher", 30.0), ("baseline", 12.0))
+    ]
+    run = run_results(write_run(tmp_path / "run", done))
+    assert cells(run, "times faster", size_table) == {"teacher": "–", "baseline": "2.50×"}
 
 
 def test_a_column_that_says_nothing_is_left_out(tmp_path: Path) -> None:
     run = run_results(write_run(tmp_path / "run", [summary("baseline", 0, 0.9)]))
-    header = comparison_table([run]).header
+    header = comparison_table([run]).header + size_table([run]).header
     assert "parameters" in header
-    assert not {"size ratio", "95 % interval", "step memory"} & set(header)
+    assert not {"times smaller", "times faster", "95 % interval", "step memory"} & set(header)
 
 
 def test_memory_is_shown_where_it_was_measured(tmp_path: Path) -> None:
     measured = summary("baseline", 0, 0.9, peak_memory_bytes=3 * 2**20)
     run = run_results(write_run(tmp_path / "run", [measured]))
-    assert cells(run, "step memory") == {"baseline": "3.00 MiB"}
+    assert cells(run, "step memory", size_table) == {"baseline": "3.00 MiB"}
 
 
 def test_a_second_metric_gets_its_own_column(tmp_path: Path) -> None:
@@ -65,6 +78,23 @@ def test_a_second_metric_gets_its_own_column(tmp_path: Path) -> None:
     header = comparison_table([run_results(write_run(tmp_path / "run", [one]))]).header
     metrics = [name for name in header if name.startswith("test ")]
     assert metrics == ["test accuracy, %", "test mean class accuracy, %"]
+
+
+def test_metrics_that_agree_everywhere_are_one_column(tmp_path: Path) -> None:
+    def done(mean_class_accuracy: float) -> list[dict[str, object]]:
+        values = {"accuracy": 0.9, "mean_class_accuracy": 0.9}
+        others = values | {"mean_class_accuracy": mean_class_accuracy}
+        return [
+            summary(method, 0, 0.9, name="accuracy", test=test)
+            for method, test in (("baseline", values), ("lsp", others))
+        ]
+
+    headers = [
+        comparison_table([run_results(write_run(tmp_path / "run", done(other)))]).header
+        for other in (0.9, 0.8)
+    ]
+    assert "test accuracy = mean class accuracy, %" in headers[0]
+    assert {"test accuracy, %", "test mean class accuracy, %"} <= set(headers[1])
 
 
 def test_nan_is_shown_and_explained(tmp_path: Path) -> None:
@@ -84,7 +114,7 @@ def test_given_weights_have_no_training(tmp_path: Path) -> None:
         del teacher[key]
     teacher |= {"training_seconds": None, "seconds_per_epoch": None}
     run = run_results(write_run(tmp_path / "run", [teacher, summary("baseline", 0, 0.9)]))
-    assert cells(run, "training") == {"teacher": "–", "baseline": "40.0 s"}
+    assert cells(run, "training", size_table) == {"teacher": "–", "baseline": "40.0 s"}
     assert network_table([run]).body[0] == ["teacher", "0", "–", "–", "–", "97.60"]
     assert run.protocol["epochs"] == "teacher (given weights), student 4"
 
@@ -134,8 +164,8 @@ def test_numbers_with_a_unit_are_no_percents_and_lower_may_be_better(tmp_path: P
     ]
     run = run_results(write_run(tmp_path / "run", done, methods=("lsp",)))
     assert run.primary_metric == "mae"
-    assert cells(run, "test MAE ↓") == {"baseline": "0.51 ± 0.01", "lsp": "0.411 ± 0.01015"}
-    assert cells(run, "test R2, %")["lsp"] == "90.00 ± 0.00"
+    assert cells(run, "test MAE ↓ ± s.d.") == {"baseline": "0.51 ± 0.01", "lsp": "0.411 ± 0.01015"}
+    assert cells(run, "test R2, % ± s.d.")["lsp"] == "90.00 ± 0.00"
     assert cells(run, "Δ to baseline, MAE")["lsp"] == "−0.099"
     assert cells(run, "95 % interval")["lsp"] == "−0.103 to −0.0947"
     assert network_table([run]).header[4:] == ["validation", "test MAE ↓", "test R2, %"]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from run_directories import summary, write_run
 
 from gkd.report import figures
@@ -28,10 +29,20 @@ def test_a_term_that_died_is_named_beside_the_verdict(tmp_path: Path) -> None:
     (sentence,) = verdicts(run)
     said = (
         "The term 'lsp' was dead from epoch 2 to 3 on with 2 of 3 seeds: its gradient was below "
-        "0.1 % of the task's."
+        "0.1 % of the task's. A larger weight"
     )
-    assert sentence.endswith(said)
+    assert said in sentence
+    assert sentence.startswith("lsp: +10.00 points over the baseline")
     assert said.replace("'", "&#39;") in page([run])
+
+
+@pytest.mark.parametrize("first", [1e-4, 0.3])
+def test_a_method_whose_terms_never_acted_was_not_tried(tmp_path: Path, first: float) -> None:
+    students = [with_shares(seed, 1e-5, 0, 1e-6, 0) for seed in range(3)]
+    students[2]["history"][1]["share/lsp"] = first  # of 0.3 it had a say, if only once
+    (one,) = run_of(tmp_path, *students).comparisons
+    assert (one.verdict.startswith("lsp was not tried")) == (first < 1e-3)
+    assert one.mean == pytest.approx(10)
 
 
 def test_a_term_that_drowned_the_task_is_named(tmp_path: Path) -> None:
