@@ -35,7 +35,7 @@ Out = Annotated[Path | None, typer.Option(help="Folder of the run; by default a 
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with the run in --out, or the newest one.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda (cuda:1: the second) or mps.")]
 UntilDecided = Annotated[
     bool,
     typer.Option(

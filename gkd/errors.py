@@ -8,11 +8,13 @@ and recipes alike. pydantic, which does the checking, is imported when something
 import functools
 import inspect
 import json
+import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -57,6 +59,67 @@ class DataError(GkdError, ValueError):
     """Data that is missing, truncated, foreign or inconsistent."""
 
 
+_OTHER_WORDS = """
+    learning_rate: lr; batch_size: bs; weight_decay: wd, l2; epochs: maxepochs, nepochs, numepochs
+    gradient_clipping: clip, clipgradnorm, gradclip, gradientclipval, maxnorm; workers: numworkers
+    schedule: scheduler, lrscheduler; validate_every: checkvaleverynepoch, evalevery
+    seeds: randomseed; weights: checkpoint, ckpt, pretrained, statedict
+    weight: alpha, coefficient, lambda, lossweight; temperature: tau, temp
+    name: arch, architecture, model, type; params: args, kwargs, options, parameters
+    hidden_channels: hidden, hiddendim, hiddensize; num_layers: depth, layers, nlayers
+    root: datadir, dir, folder, path; file: path; cuda: gpu; mps: metal
+    16-mixed: amp, fp16, half; bf16-mixed: bf16, bfloat16; 32-true: float32, fp32
+    single-label: classification, multiclass; accuracy: acc; micro_f1: f1; roc_auc: auc
+    average_precision: ap
+"""
+OTHER_WORDS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        name.strip(): words.replace(",", " ").split()
+        for name, words in (entry.split(":") for entry in re.split("[;\n]", _OTHER_WORDS.strip()))
+    }
+)
+"""By what things are called here: what people write who come from elsewhere, without hyphens."""
+
+_SHORT = 4  # letters of a name that may have one mistake
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the one of ``choices`` that a name means, None where none is near.
+
+    That is one which is written otherwise, or has another word for it, or is nearly so spelt. A
+    short name is that with one letter too many, missing, wrong or in the other's place.
+
+    >>> nearest("lr", ["learning_rate", "layer"]), nearest("Batch-Size", ["batch_size"])
+    ('learning_rate', 'batch_size')
+    >>> nearest("gta", ["gat"]), nearest("gcn", ["dgcnn"])
+    ('gat', None)
+    """
+    known = sorted(choices)
+    plain = _plain(name)
+    for one in known:
+        if _plain(one) == plain:
+            return one
+    for one in known:
+        if plain in OTHER_WORDS.get(one, ()):
+            return one
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    return next((one for one in near if len(name) > _SHORT or _one_mistake(name, one)), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_ .]", "", name).lower()
+
+
+def _one_mistake(name: str, other: str) -> bool:
+    """Whether two names differ by one letter at most, or by the order of two neighbours."""
+    start = next((i for i, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), None)
+    if start is None:
+        return abs(len(name) - len(other)) <= 1
+    ours, theirs = name[start:], other[start:]
+    swapped = theirs[1:2] + theirs[:1] + theirs[2:]
+    return ours[1:] in (theirs, theirs[1:]) or ours == theirs[1:] or ours == swapped
+
+
 def suggestion(name: str, choices: Iterable[str]) -> str:
     """Sentence naming the nearest of ``choices``, or all of them when none is near.
 
@@ -68,9 +131,10 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     if not known:
         return "none is available"
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    listing = ", ".join(known)
-    return f"did you mean {near[0]!r}? Available: {listing}" if near else f"available: {listing}"
+    near, listing = nearest(name, known), ", ".join(known)
+    return (
+        f"available: {listing}" if near is None else f"did you mean {near!r}? Available: {listing}"
+    )
 
 
 def printable(text: str) -> str:

@@ -33,7 +33,11 @@ def write_atomically(
     # Not by the number of the process, which one on another machine may have, too.
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
+        # Some libraries write for the owner alone: every file gets the mode that a new one has.
+        partial.touch()
+        mode = partial.stat().st_mode
         write(partial)
+        partial.chmod(mode)
         _sync(partial)
         if former is not None and path.exists():
             path.replace(former)

@@ -2,9 +2,17 @@ import hashlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from gkd.errors import DataError
-from gkd.files import parse_toml, read_sealed_json, read_sealed_text, write_sealed_text
+from gkd.files import (
+    parse_toml,
+    read_sealed_json,
+    read_sealed_text,
+    write_sealed_text,
+    write_tensors,
+    write_text,
+)
 
 TEXT = 'title = "a"\n\n# sha256 in a comment\n[b]\nc = 1\n'
 
@@ -47,3 +55,10 @@ def test_texts_of_before_are_read(path: Path) -> None:
 def test_json_has_no_number_that_is_none(tmp_path: Path, number: str) -> None:
     (tmp_path / "a.json").write_text(f'{{"a": [{number}, 1.5]}}')
     assert read_sealed_json(tmp_path / "a.json") == {"a": [None, 1.5]}
+
+
+def test_all_files_have_the_mode_of_new_ones(tmp_path: Path) -> None:
+    (tmp_path / "new").touch()
+    write_tensors(tmp_path / "tensors", {"x": torch.ones(2)}, {})
+    write_text(tmp_path / "text", "words")
+    assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1

@@ -13,6 +13,7 @@ from gkd.distillation.in_place import unchanged
 from gkd.distillation.inputs import Arguments
 from gkd.distillation.logits import logits_of
 from gkd.distillation.taps import Tap, capture, features_of, graph_of
+from gkd.errors import ParameterError
 from gkd.graph import Graph
 from gkd.loss import View
 
@@ -115,7 +116,8 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
 
     Raises:
         TapError: the output holds no logits, or a tap yields nothing usable.
-        ParameterError: the network changes in place what it is called with.
+        ParameterError: the network changes in place what it is called with, or is of another
+            floating type than that.
     """
     enough = _firings.get(network, {}).get(taps.captured) if taps.partial else None
     output: object = None
@@ -123,7 +125,12 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
         unchanged("the batch", arguments.content, f"the {taps.name}"),
         capture(network, taps.captured, taps.name, enough, taps.terms) as captured,
     ):
-        output = network(*arguments.positional, **arguments.named)
+        try:
+            output = network(*arguments.positional, **arguments.named)
+        except RuntimeError as error:
+            if (words := _other_type(network, arguments)) is None:
+                raise
+            raise ParameterError(f"the {taps.name} {words}") from error
     outputs = NetworkOutputs(
         logits=None if taps.partial else logits_of(output, taps.logits, taps.name),
         features={
@@ -134,6 +141,23 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
     if taps.partial:
         _firings.setdefault(network, {})[taps.captured] = captured.num_calls
     return outputs
+
+
+def _other_type(network: nn.Module, arguments: Arguments) -> str | None:
+    """Say that a network is of another floating type than its inputs; None where it is not."""
+    own = {p.dtype for p in network.parameters() if p.is_floating_point()}
+    given = {
+        name: value.dtype
+        for name, value in arguments.content.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and value.dtype not in own
+    }
+    if not own or not given:
+        return None
+    inputs = ", ".join(f"{name} ({dtype})" for name, dtype in given.items())
+    return (
+        f"has weights of {', '.join(sorted(map(str, own)))}, and is called with {inputs}: give "
+        "both one type, such as by network.float()"
+    )
 
 
 _firings: WeakKeyDictionary[nn.Module, dict[frozenset[Tap], int]] = WeakKeyDictionary()

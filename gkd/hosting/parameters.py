@@ -3,7 +3,6 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from gkd.errors import (
     ParameterError,
     annotations,
     conform_arguments,
+    nearest,
     notation,
     validators,
 )
@@ -117,8 +117,9 @@ def _wrong_names(signature: inspect.Signature, given: Mapping[str, Any]) -> Iter
     if not any(p.kind is p.VAR_KEYWORD for p in declared):
         for name in given:
             if name not in known:
-                near = get_close_matches(name, known, n=1, cutoff=0.5)
-                yield f"unknown parameter {name!r}{f', did you mean {near[0]!r}?' if near else ''}"
+                near = nearest(name, known)
+                hint = "" if near is None else f", did you mean {near!r}?"
+                yield f"unknown parameter {name!r}{hint}"
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in given:
             yield f"missing parameter {name!r}"

@@ -68,7 +68,7 @@ class DatasetRecipe(Part):
 
 
 class TeacherRecipe(Part):
-    """The teacher's model, and either how it is trained or a safetensors file of its weights.
+    """The teacher's model, and either how it is trained or a file of its weights.
 
     Args:
         name: of the model.
@@ -77,7 +77,8 @@ class TeacherRecipe(Part):
             model declares, else what the dataset does.
         logits: where the logits are in what the model returns, such as ``"[0]"``; by default what
             it declares, or the item of this name.
-        weights: safetensors file, instead of a training.
+        weights: file of its weights, instead of a training: safetensors, or a state dict of
+            ``torch.save``.
         seed: of its training.
         training: how it is trained.
         cache: whether what it says of the training samples is kept, so that it runs once: by
@@ -103,7 +104,7 @@ class TeacherRecipe(Part):
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
         if self.weights is None and self.training is None:
-            raise ValueError("a teacher needs [teacher.training], or weights = a safetensors file")
+            raise ValueError("a teacher needs [teacher.training], or weights = a file of weights")
         return self
 
 

@@ -45,6 +45,11 @@ def executor_for(
         raise ParameterError(f"--executor: no executor {name!r}; {suggestion(name, POOLS)}")
     if name is None and (jobs or 1) * devices.count == 1:
         return Serial()
+    if devices.number is not None and devices.kind == "cuda":
+        raise ParameterError(
+            f"--device cuda:{devices.number} is for one process; for several, let "
+            f"CUDA_VISIBLE_DEVICES={devices.number} choose, and leave the number out"
+        )
     pool = POOLS[name or "process"]
     size = jobs or pool.most
     if threads is None:

@@ -190,7 +190,7 @@ class NetworkTraining:
             loggers = [TensorBoardLogger(self.folder, name="", version="tensorboard")]
         return Trainer(
             accelerator=context.devices.kind,
-            devices=context.devices.count // context.devices.machines,
+            devices=context.devices.of_lightning,
             num_nodes=context.devices.machines,
             # A term without weight in an epoch leaves its adapter without a gradient.
             strategy="ddp_find_unused_parameters_true" if context.devices.count > 1 else "auto",

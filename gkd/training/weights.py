@@ -1,7 +1,8 @@
-"""Weights of networks in safetensors files, with a checksum and what rebuilds the network."""
+"""Weights of networks: as safetensors with what rebuilds the network; given ones also of torch."""
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gkd.training.model_record import ModelRecord
 
 _METADATA = "gkd"  # one entry: of several, the order in a file is chance
 _LONGEST = 500  # characters of another library's words
+_OF_TORCH = (b"PK\x03\x04", b"\x80")  # archives, and pickles of before
 _SHOWN, _MOST = 80, 4  # characters of a name, names
 
 
@@ -95,13 +97,66 @@ def _seal(state: Mapping[str, Tensor], model: Any) -> str:
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file into a model.
+    """Load a safetensors file, or one of ``torch.save``, into a model.
+
+    Of the latter a state dict, by itself or as the only one of tensors in a dict, such as under
+    ``"state_dict"``. It is read without running code.
 
     Raises:
         DataError: the file is missing or damaged, of another format or model, or holds NaN,
             infinity, or what the model's numbers cannot be.
     """
-    load_tensors(model, read_weights(path), path)
+    load_tensors(model, _of_torch(path) if _is_of_torch(path) else read_weights(path), path)
+
+
+def _is_of_torch(path: Path) -> bool:
+    """Whether a file begins as those of ``torch.save`` do: as an archive, or as a pickle."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(_OF_TORCH)
+    except OSError:  # what is wrong with it is said when it is read
+        return False
+
+
+def _of_torch(path: Path) -> Mapping[str, Tensor]:
+    """Return the state dict in a file of ``torch.save``.
+
+    Raises:
+        DataError: it cannot be read without running code, or has none, or several.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of TorchScript, which is refused
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of a damaged file, anything
+        raise DataError(
+            f"weights {path} cannot be read as tensors alone, which run no code: they are damaged, "
+            "or hold a whole module; write torch.save(module.state_dict(), …) "
+            f"({type(error).__name__})"
+        ) from error
+    if (state := _state_dict(content)) is not None:
+        return state
+    parts = content if isinstance(content, Mapping) else {}
+    found = {str(key): state for key, part in parts.items() if (state := _state_dict(part))}
+    if len(found) == 1:
+        return next(iter(found.values()))
+    names = ", ".join(repr(key[:_SHOWN]) for key in found)
+    what = f"several state dicts ({names})" if found else f"a {type(content).__name__} without one"
+    raise DataError(
+        f"weights {path} hold {what}: expected a state dict, tensors by their names, by itself or "
+        "as the only one of a dict"
+    )
+
+
+def _state_dict(content: object) -> dict[str, Tensor] | None:
+    """Return what is a state dict, without what goes with it; None of anything else."""
+    if not isinstance(content, Mapping) or not content:
+        return None
+    plain = all(
+        isinstance(key, str) and isinstance(value, Tensor) and value.layout == torch.strided
+        for key, value in content.items()
+    )
+    return dict(content) if plain else None
 
 
 def load_tensors(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
@@ -141,16 +196,15 @@ def _other_format(path: Path) -> str | None:
             head = file.read(64)
     except OSError:
         return None
-    if head.startswith((b"PK\x03\x04", b"\x80")):
+    if head.startswith(_OF_TORCH):
         return (
-            f"{path} is a file of torch.save, and only safetensors files are loaded, as they run "
-            "no code; write its tensors once more: safetensors.torch.save_file(torch.load("
-            f"{path.name!r}, weights_only=True), {path.with_suffix('.safetensors').name!r})"
+            f"{path} is a file of torch.save, and a safetensors file is expected here; a "
+            "teacher's weights may be of either kind"
         )
     if head.startswith(b"version https://git-lfs"):
         return f"{path} is a pointer of Git LFS to the weights: fetch them with git lfs pull"
     if head.startswith(b"\x89HDF"):
-        return f"{path} is an HDF5 file, and only safetensors files are loaded"
+        return f"{path} is an HDF5 file; weights are safetensors files, or of torch.save"
     return None
 
 

@@ -147,3 +147,21 @@ def test_attributes_that_are_missing_are_named() -> None:
     del batch.edge_index
     with pytest.raises(DataError, match=r"inputs: the batch .* has no 'edge_index'"):
         made(batch)
+
+
+@pytest.mark.parametrize("network", ["teacher", "student"])
+def test_a_network_of_another_floating_type_than_its_data_is_named(network: str) -> None:
+    networks = {"teacher": nn.Linear(3, 2), "student": nn.Linear(3, 2)}
+    networks[network].double()
+    distiller = gkd.Distiller(
+        **networks, terms=[gkd.Term("kd")], task="single-label", inputs=("x",)
+    )
+    batch = SimpleNamespace(x=torch.ones(4, 3), y=torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(gkd.ParameterError) as caught:
+        distiller(batch)
+    expected = f"the {network} has weights of torch.float64, and is called with x (torch.float32)"
+    assert expected in str(caught.value)
+    batch.x = batch.x[:, :2]  # another mistake, which is not hidden
+    networks[network].float()
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        distiller(batch)

@@ -53,6 +53,17 @@ def _read_given(folder: Path) -> object:
     return None
 
 
+def _write_given_by_torch(folder: Path) -> None:
+    torch.save({"state_dict": _model().state_dict()}, folder / "given.pt")
+
+
+def _read_given_by_torch(folder: Path) -> object:
+    model = _model()
+    load_weights(model, folder / "given.pt")
+    _require_finite(model.state_dict())
+    return None
+
+
 def _read_own(folder: Path) -> object:
     read = read_weights(folder / "weights.safetensors")
     model = _model()
@@ -264,6 +275,7 @@ def _of_report(
 
 READERS = [
     Reader("weights-given", _write_given, "given.safetensors", SAFETENSORS, _read_given),
+    Reader("weights-of-torch", _write_given_by_torch, "given.pt", PICKLED, _read_given_by_torch),
     Reader(
         "weights-of-run",
         lambda folder: write_weights(folder / "weights.safetensors", _model()),

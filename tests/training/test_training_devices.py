@@ -16,8 +16,9 @@ from gkd.data import collate
 from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
 from gkd.report.summary import summaries
-from gkd.training.devices import Devices
+from gkd.training.devices import _AVAILABLE, Devices
 from gkd.training.dry_run import dry_run
+from gkd.training.executors import executor_for
 from gkd.training.experiment import Experiment
 from gkd.training.sharing import differences
 
@@ -149,3 +150,26 @@ def test_taps_that_cannot_be_put_together():
     term = {"student": "heads", "teacher": "heads", "layout": "H N F"}
     with pytest.raises(ParameterError, match=r"tap 'heads' of shape \[2, 60, 2\].*first axis"):
         shared_by_two(Heads(), **term)
+
+
+def test_a_device_may_be_named_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(_AVAILABLE, "cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    chosen = Devices.of("cuda:1")
+    assert (chosen.kind, chosen.count, chosen.number) == ("cuda", 1, 1)
+    assert chosen.torch_device == torch.device("cuda:1")
+    assert (chosen.of_lightning, Devices.of("cuda", 2).of_lightning) == ([1], 2)
+    assert Devices.of("cpu:0").of_lightning == 1
+    for wrong, count, words in (
+        ("cuda:2", 1, "no device 'cuda:2': cuda has 0 to 1"),
+        ("cuda:x", 1, "no device 'cuda:x'"),
+        ("cpu:1", 1, "no device 'cpu:1': cpu has 0 to 0"),
+        ("cuda:1", 2, "--device cuda:1 is one device"),
+        ("gpu", 1, "no device 'gpu': did you mean 'cuda'?"),
+        ("gpu:1", 1, "no device 'gpu': did you mean 'cuda'?"),
+    ):
+        with pytest.raises(ParameterError, match=words):
+            Devices.of(wrong, count)
+    with pytest.raises(ParameterError, match="let CUDA_VISIBLE_DEVICES=1 choose"):
+        executor_for(chosen, jobs=2)

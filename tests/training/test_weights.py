@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gkd.errors import DataError
-from gkd.training.weights import load_weights
+from gkd.training.weights import load_weights, read_weights
 
 
 def network() -> nn.Module:
@@ -22,18 +23,46 @@ def refusal(path: Path, model: nn.Module | None = None) -> str:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_of_torch_is_called_so(tmp_path: Path, zipped: bool) -> None:
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict"])
+def test_state_dicts_of_torch_are_loaded(tmp_path: Path, key: str | None, zipped: bool) -> None:
+    path, trained = tmp_path / "t.pt", network()
+    state = trained.state_dict()
+    content = state if key is None else {"epoch": 3, key: state, "optimizer": {"state": {}}}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    model = network()
+    load_weights(model, path)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+    with pytest.raises(DataError, match=r"is a file of torch.save, and a safetensors file is exp"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (network(), "or hold a whole module; write torch.save(module.state_dict(), …)"),
+        ({"student": network().state_dict(), "teacher": network().state_dict()}, "several state d"),
+        ({"epoch": 3}, "hold a dict without one"),
+        ([torch.ones(2)], "hold a list without one"),
+        ({}, "hold a dict without one"),
+        ({"0.weight": torch.eye(3).to_sparse()}, "hold a dict without one"),
+    ],
+)
+def test_other_files_of_torch_are_explained(tmp_path: Path, content: object, words: str) -> None:
     path = tmp_path / "t.pt"
-    torch.save(network().state_dict(), path, _use_new_zipfile_serialization=zipped)
-    message = refusal(path)
-    assert "is a file of torch.save" in message
-    # The advice is a line of Python.
-    advice = message.partition("once more: ")[2]
-    here = {"torch": torch, "safetensors": __import__("safetensors.torch")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path)
-        eval(advice, here)
-    load_weights(network(), tmp_path / "t.safetensors")
+    torch.save(content, path)
+    assert words in refusal(path)
+
+
+def test_torchscript_and_damage_are_explained(tmp_path: Path) -> None:
+    path = tmp_path / "t.pt"
+    torch.save(network().state_dict(), path)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "they are damaged" in refusal(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(network()), path)
+    assert "or hold a whole module" in refusal(path)
 
 
 @pytest.mark.parametrize(
