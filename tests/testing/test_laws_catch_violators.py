@@ -42,7 +42,7 @@ def test_a_law_catches_who_breaks_it(law: Law, component):
     subject = testing.subject(law.kind, component, examples=EXAMPLES)
     assert not law.exemption(subject)
     with pytest.raises(testing.LawViolation) as caught:
-        law.check(subject)
+        law.check(subject, smallest=False)
     assert caught.value.message
     assert bool(caught.value.example) == (law.problems is not None)
 
