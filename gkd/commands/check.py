@@ -11,16 +11,21 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from gkd.commands.listing import print_json, print_table, quietly
-from gkd.errors import GkdError, ParameterError, UnknownNameError
+from gkd.errors import NAMED, GkdError, ParameterError, UnknownNameError
 from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.own_code import imported
+from gkd.hosting.parameters import path_parameters, signature_of
 from gkd.hosting.records import Problem
 
 if TYPE_CHECKING:
     from gkd.testing import Report, Subject
 
 _KIT = ("pytest", "hypothesis")
+
+
+class _CannotBeMade(ParameterError):
+    """What is to be checked cannot be made with its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class CheckOptions:
 def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     """Check what ``target`` names and print a table of laws for each; return whether all passed.
 
+    Of several components the others are checked where some cannot be made.
+
     Args:
         target: an installed plugin or component, or ``MODULE:OBJECT``.
         options: which components, and how.
@@ -62,7 +69,8 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     Raises:
         UnknownNameError: nothing is called so.
         ParameterError: an object cannot be imported or created, or is not a component.
-        GkdError: pytest or hypothesis is not installed.
+        GkdError: pytest or hypothesis is not installed; or, when all that could be made passed,
+            some could not.
     """
     if options.kind is not None:
         kind_named(options.kind)
@@ -79,21 +87,37 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     from hypothesis.configuration import set_hypothesis_home_dir
 
     reasons = options.reasons
-    reports = []
+    reports, unmade = [], {}
     with ExitStack() as stack:
         # hypothesis would keep its notes in the working directory.
         set_hypothesis_home_dir(stack.enter_context(TemporaryDirectory()))
         stack.callback(set_hypothesis_home_dir, None)
-        for subject in quietly(partial(_subjects, target, options)):
-            reports.append(quietly(partial(_check, subject, reasons)))
+        subjects = quietly(partial(_subjects, target, options))
+        for subject in subjects:
+            try:
+                report = quietly(partial(_check, subject, reasons))
+            except _CannotBeMade as error:
+                if len(subjects) == 1:
+                    raise
+                unmade[subject.label] = str(error)
+                if not as_json:
+                    print(f"{subject.label}: not checked: {error}\n")
+                continue
+            reports.append(report)
             if not as_json:
-                _print_report(reports[-1])
+                _print_report(report)
     passed = all(report.passed for report in reports)
     if as_json:
-        print_json({"passed": passed, "reports": [report.to_dict() for report in reports]})
-    elif len(reports) > 1:
+        content = [report.to_dict() for report in reports]
+        print_json({"passed": passed and not unmade, "reports": content, "not_checked": unmade})
+    elif len(subjects) > 1:
         failed = [f"{report.kind}:{report.name}" for report in reports if not report.passed]
         print(f"{len(reports)} components checked; failed: {', '.join(failed) or 'none'}")
+    if passed and unmade:
+        raise GkdError(
+            f"{len(unmade)} of {len(subjects)} components could not be made, and were not checked: "
+            f"{', '.join(unmade)}"
+        )
     return passed
 
 
@@ -124,16 +148,33 @@ def _check(subject: "Subject", reasons: Mapping[str, str]) -> "Report":
     try:
         _ = subject.specimen  # a component that cannot be created would break every law
     except GkdError as error:
-        error.add_note(
-            f"give parameters, as in '{subject.kind}:NAME {{parameter = value}}', or list some in "
-            "the component's example_parameters"
-        )
-        raise
+        raise _CannotBeMade(f"{error}{_remedy(subject)}") from error
     except Exception as error:
-        raise ParameterError(
+        raise _CannotBeMade(
             f"{subject.label} cannot be created: {Problem.of(error, subject.module)}"
         ) from error
     return check_subject(subject, reasons)
+
+
+def _remedy(subject: "Subject") -> str:
+    """Say how a component gets the parameters that it cannot be made without, on a new line."""
+    lacking = [
+        parameter.name
+        for parameter in signature_of(subject.factory).parameters.values()
+        if parameter.kind in NAMED
+        and parameter.default is parameter.empty
+        and parameter.name not in subject.params
+    ]
+    if not lacking:
+        return ""
+    values = ", ".join(f"{name} = VALUE" for name in lacking)
+    other = "list some in the component's example_parameters"
+    if {*lacking} <= path_parameters(subject.factory) and hasattr(
+        subject.factory, "example_parameters"
+    ):
+        other = "set GKD_DATA to the folder of your data sets, where its example is"
+    name = subject.label.partition("(")[0]
+    return f"\n  give them, as in '{name} {{{values}}}', or {other}"
 
 
 def _print_report(report: "Report") -> None:

@@ -45,6 +45,8 @@ class ModelNet40(PointCloudDataset):
     Source: Wu et al., CVPR 2015; sampled as points by Qi et al., CVPR 2017 (PointNet).
     """
 
+    example_parameters = ({"root": "modelnet10_hdf5_1024", "download": False},)
+
     @validated
     def __init__(
         self,

@@ -72,6 +72,10 @@ class Nodes(InMemoryDataset):
 
     inputs = ("x", "edge_index")
     rows = MappingProxyType({"train": "train_mask", "validation": "val_mask", "test": "test_mask"})
+    example_parameters = (
+        {"file": "node/minesweeper.npz"},
+        {"file": "node/cora.npz", "split": "seed", "setting": "production"},
+    )
 
     @validated
     def __init__(

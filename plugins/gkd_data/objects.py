@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 from pydantic import PositiveInt
 
 from gkd import ParameterError
@@ -40,6 +41,16 @@ class Objects(PointCloudDataset):
         DataError: the folder is not laid out so, or an object is damaged, too small or mistyped.
         ParameterError: fewer points of a mesh than of a sample, or more than memory.
     """
+
+    @staticmethod
+    def example_parameters(folder: Path) -> tuple[dict[str, object], ...]:
+        """Write ten small clouds of either of two classes, for checks."""
+        for kind, flatness in (("ball", 1.0), ("disc", 0.01)):
+            (folder / kind).mkdir(exist_ok=True)
+            for number in range(10):
+                cloud = np.random.default_rng(number).normal(size=(24, 3)) * (1, 1, flatness)
+                np.save(folder / kind / f"{number}.npy", cloud.astype(np.float32))
+        return ({"root": folder, "points": 16},)
 
     @validated
     def __init__(

@@ -49,6 +49,7 @@ class PPI(InMemoryDataset):
 
     task = "multi-label"
     inputs = ("x", "edge_index")
+    example_parameters = ({"root": "ppi.zip", "download": False},)
 
     @validated
     def __init__(

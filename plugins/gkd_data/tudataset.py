@@ -3,7 +3,7 @@
 import io
 from copy import copy
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -49,6 +49,27 @@ class TUDataset(InMemoryDataset):
 
     task = "single-label"
     inputs = ("x", "edge_index", "batch")
+
+    @staticmethod
+    def example_parameters(folder: Path) -> tuple[dict[str, object], ...]:
+        """Write paths and rings of 3 to 8 nodes, for checks."""
+        edges: list[str] = []
+        graphs: list[int] = []
+        for graph in range(12):
+            nodes, first = 3 + graph // 2, len(graphs) + 1
+            graphs += nodes * [graph + 1]
+            links = [(first + n, first + (n + 1) % nodes) for n in range(nodes - graph % 2)]
+            edges += [f"{a}, {b}\n{b}, {a}" for a, b in links]
+        labels = [graph % 2 for graph in range(12)]
+        content: dict[str, list[Any]] = {
+            "A": edges,
+            "graph_indicator": graphs,
+            "graph_labels": labels,
+        }
+        for name, lines in content.items():
+            text = "".join(f"{line}\n" for line in lines)
+            (folder / f"EXAMPLE_{name}.txt").write_text(text, encoding="utf-8")
+        return ({"root": folder, "folds": 3},)
 
     @validated
     def __init__(

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from copy import copy
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -47,6 +48,24 @@ class PyGDataset(AbstractDataset):
     train: Sequence[Sample] = ()
     validation: Sequence[Sample] = ()
     test: Sequence[Sample] = ()
+
+    @staticmethod
+    def example_parameters(folder: Path) -> tuple[dict[str, object], ...]:
+        """Write paths of 3 to 14 nodes for the class TUDataset, for checks."""
+        raw = folder / "EXAMPLE" / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        graphs = [graph for graph in range(12) for _ in range(3 + graph)]
+        pairs = [(n, n + 1) for n in range(1, len(graphs)) if graphs[n - 1] == graphs[n]]
+        content: dict[str, list[Any]] = {
+            "A": [f"{a}, {b}\n{b}, {a}" for a, b in pairs],
+            "graph_indicator": [graph + 1 for graph in graphs],
+            "graph_labels": [graph % 2 for graph in range(12)],
+            "node_labels": [node % 3 for node in range(len(graphs))],
+        }
+        for name, lines in content.items():
+            text = "".join(f"{line}\n" for line in lines)
+            (raw / f"EXAMPLE_{name}.txt").write_text(text, encoding="utf-8")
+        return ({"dataset": "TUDataset", "root": folder, "name": "EXAMPLE", "folds": 3},)
 
     def __init__(
         self,

@@ -144,7 +144,7 @@ def test_an_object_need_not_be_installed(
     outcome = run("check", "loose_kernels:Needy")
     assert outcome.status == 2
     assert "missing parameter 'sigma'" in outcome.err
-    assert "example_parameters" in outcome.err
+    assert "give them, as in 'kernel:needy {sigma = VALUE}', or list some in" in outcome.err
 
 
 def test_an_object_may_be_of_a_module_that_is_called_as_its_distribution(
@@ -165,6 +165,40 @@ def test_the_components_of_a_plugin_are_summed_up(site: Site, run: Run) -> None:
     outcome = run("check", "my-kernels", "--kind", "kernel", *QUICK)
     assert outcome.status == 1
     assert outcome.rows[-1] == "2 components checked; failed: kernel:lopsided, kernel:other"
+
+
+def test_components_that_cannot_be_made_do_not_stop_the_others(
+    kernels: Site, site: Site, run: Run
+) -> None:
+    offer = OFFER.replace('"lopsided": Lopsided', '"needy": Needy, "fragile": Fragile')
+    site.add("my-others", KERNELS + offer.replace('"sound"', '"other"'))
+    outcome = run("check", "my-others", *QUICK)
+    assert outcome.status == 2
+    assert any(row.startswith("kernel:other: ") for row in outcome.rows)
+    assert "kernel:needy: not checked: kernel 'needy': missing parameter 'sigma'" in outcome.out
+    assert "kernel:fragile: not checked: kernel:fragile cannot be created: OSError" in outcome.out
+    assert outcome.rows[-1] == "1 components checked; failed: none"
+    assert outcome.err == (
+        "error: 2 of 3 components could not be made, and were not checked: kernel:fragile, "
+        "kernel:needy\n"
+    )
+    found = run("check", "my-others", *QUICK, "--json")
+    assert (found.status, found.json["passed"]) == (2, False)
+    assert [report["name"] for report in found.json["reports"]] == ["other"]
+    assert set(found.json["not_checked"]) == {"kernel:needy", "kernel:fragile"}
+
+
+def test_a_data_set_is_looked_for_in_the_folder_of_real_data(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GKD_DATA", raising=False)
+    outcome = run("check", "dataset:ppi")
+    assert outcome.status == 2
+    assert "as in 'dataset:ppi {root = VALUE}', or set GKD_DATA to the folder" in outcome.err
+    monkeypatch.setenv("GKD_DATA", str(tmp_path))
+    outcome = run("check", "dataset:ppi")
+    assert f"there is no PPI at {tmp_path / 'ppi.zip'}" in outcome.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

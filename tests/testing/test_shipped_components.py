@@ -6,14 +6,14 @@ from gkd.hosting.kinds import KINDS
 from gkd.testing.subject import selected
 
 EXAMPLES = 4
-# Read from files: tests/plugins/test_gkd_data_conformance.py; pyg is tried in test_gkd_pyg.py.
-FROM_FILES = {"ppi", "modelnet40", "nodes", "objects", "tudataset"}
+# Read from files that are not ours to write: tests/plugins/test_gkd_data_conformance.py.
+FROM_FILES = {"ppi", "modelnet40", "nodes"}
 
 by_default = [
     (subject.kind, name, subject.params)
     for kind in KINDS
     for name in gkd.names(kind)
-    if name not in FROM_FILES and (kind, name) != ("dataset", "pyg")
+    if name not in FROM_FILES
     for subject in selected(f"{kind}:{name}", EXAMPLES)
 ]
 MEDIAN = "the bandwidth is taken from the data, and no gradient flows through it"
@@ -73,6 +73,6 @@ def test_a_bandwidth_from_the_data(check):
 
 def test_all_that_gkd_ships_is_checked():
     checked = {(kind, name) for kind, name, _ in by_default}
-    checked |= {("dataset", name) for name in (*FROM_FILES, "pyg")}
+    checked |= {("dataset", name) for name in FROM_FILES}
     shipped = {(subject.kind, subject.name.partition("(")[0]) for subject in selected("gkd")}
     assert checked == shipped

@@ -1,6 +1,7 @@
 """Which components a name or a class stands for, and what they are called."""
 
 import functools
+from pathlib import Path
 
 import broken_kernels
 import broken_losses
@@ -118,6 +119,34 @@ def test_a_seed_makes_equal_components():
 
 def test_without_a_declaration_a_component_is_made_without_parameters():
     assert example_parameters(broken_losses.Norms) == ({},)
+
+
+class FromFile(broken_kernels.Near):
+    def __init__(self, file: Path) -> None:
+        self.content = Path(file).read_text()
+
+    @staticmethod
+    def example_parameters(folder):
+        (folder / "kernel.txt").write_text("near")
+        return ({"file": folder / "kernel.txt"},)
+
+
+def test_a_component_may_write_the_files_that_it_is_checked_with():
+    made = subject("kernel", FromFile)
+    assert made.name == "from-file(file=kernel.txt)"
+    assert made.create().content == "near"
+    assert subject("kernel", FromFile).params == made.params
+
+
+class FromData(FromFile):
+    example_parameters = ({"file": "kernel.txt", "scale": 2.0},)
+
+
+def test_paths_of_examples_are_below_the_folder_of_real_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("GKD_DATA", str(tmp_path))
+    assert example_parameters(FromData) == ({"file": tmp_path / "kernel.txt", "scale": 2.0},)
+    monkeypatch.delenv("GKD_DATA")
+    assert example_parameters(FromData) == ({"scale": 2.0},)
 
 
 def test_checks_are_named_by_component_and_law():
