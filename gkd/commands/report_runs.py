@@ -7,12 +7,12 @@ from pathlib import Path
 from gkd.commands.listing import print_json
 from gkd.errors import DataError
 from gkd.report.outputs import json_text, write_files
-from gkd.report.results import Results, run_results
+from gkd.report.results import Results, pooled_results, run_results
 from gkd.report.terminal import print_runs
 
 
 def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) -> None:
-    """Write reports, and print one table over all runs.
+    """Write reports, and print one table over all runs; those of one recipe pool their seeds.
 
     Args:
         run_dirs: Run directories, finished or not.
@@ -22,10 +22,10 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     Raises:
         DataError: One is not a run directory, or a report cannot be written.
     """
-    runs = [run_results(directory) for directory in run_dirs]
+    runs = pooled_results(run_dirs)
     if out is None:
-        for run, directory in zip(runs, run_dirs, strict=True):
-            _write([run], directory)
+        for directory in run_dirs:
+            _write([run_results(directory)], directory)
     else:
         _write(runs, out)
     if as_json:

@@ -1,6 +1,7 @@
 """Everything a report says about a run, collected from its directory."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -102,42 +103,169 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
     Raises:
         DataError: It is not a run directory, or a file in it cannot be read.
     """
+    return _results_of([read_part(directory, seeds)])
+
+
+def pooled_results(directories: Sequence[Path]) -> list[Results]:
+    """Collect the results of several runs; those that differ by their seeds alone are one.
+
+    Runs of one recipe on the same data, that share no student, have more seeds together than each
+    has: every student is still compared with the baseline of its own run.
+
+    Args:
+        directories: Run directories, as ``gkd run`` writes them.
+
+    Raises:
+        DataError: One is not a run directory, or a file in it cannot be read.
+    """
+    groups: list[list[Part]] = []
+    for part in map(read_part, directories):
+        fitting = (group for group in groups if all(part.continues(one) for one in group))
+        group = next(fitting, None)
+        if group is None:
+            groups.append([part])
+        else:
+            group.append(part)
+    return [_results_of(group) for group in groups]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One run directory, whose networks may be pooled with those of others.
+
+    Attributes:
+        directory: of the run.
+        text: of its recipe.
+        recipe: what a report needs of it.
+        environment: what it ran on.
+        methods: their names, the baseline first.
+        networks: the finished ones, the teacher's first, then by method.
+    """
+
+    directory: Path
+    text: str
+    recipe: RunRecipe
+    environment: RunEnvironment
+    methods: list[str]
+    networks: list[Summary]
+
+    @property
+    def name(self) -> str:
+        """Name of the directory."""
+        return self.directory.resolve().name
+
+    def continues(self, other: "Part") -> bool:
+        """Whether it is another's recipe on the same data, for other seeds."""
+        mine, theirs = ({**parse_toml(one.text), "seeds": None} for one in (self, other))
+        keys = {one.key for one in other.networks if one.network == "student"}
+        return (
+            mine == theirs
+            and self.environment.data == other.environment.data
+            and not any(one.key in keys for one in self.networks)
+        )
+
+
+def read_part(directory: Path, seeds: Collection[int] | None = None) -> Part:
+    """Read what a report needs of a run directory; see :func:`run_results`."""
     (text, recipe), environment = _read_recipe(directory), read_environment(directory)
     names = [method.name for method in recipe.methods]
     methods = [BASELINE, *(name for name in names if name != BASELINE)]
     finished = _current_summaries(directory, methods)
     if seeds is not None:
         finished = [one for one in finished if one.network == "teacher" or one.seed in seeds]
-    primary = _primary_metric(directory, finished)
+    return Part(directory, text, recipe, environment, methods, finished)
+
+
+def _results_of(parts: Sequence[Part]) -> Results:
+    first = parts[0]
+    recipe, methods = first.recipe, first.methods
+    finished = _pooled(parts)
+    primary = _primary_metric(first.directory, finished)
     metrics = {metric.name: metric for one in finished for metric in one.metrics}
     metric, baselines = metrics.get(primary, Metric(primary)), _baselines(recipe, methods)
     done = {one.key for one in finished}
-    expected = [("student", method, seed) for method in methods for seed in recipe.seeds]
+    seeds = dict.fromkeys(seed for part in parts for seed in part.recipe.seeds)
+    expected = [("student", method, seed) for method in methods for seed in seeds]
     missing = [name_of(key) for key in expected if key not in done]
     if recipe.teacher is not None and not any(network == "teacher" for network, _, _ in done):
         missing.insert(0, "teacher")  # of whatever seed: runs have one
+    agreed: dict[tuple[str, str, int], float] = {}
+    correlations: RankCorrelations = {}
+    for part in parts:
+        agreed |= agreements(part.directory, part.networks)
+        for method, epochs in rank_correlations(part.directory, methods).items():
+            for epoch, by_seed in epochs.items():
+                correlations.setdefault(method, {}).setdefault(epoch, {}).update(by_seed)
+    spaces = (feature_spaces(part.directory, methods) for part in parts)
     return Results(
-        title=recipe.title or directory.name,
-        directory=directory.resolve().name,
-        recipe=text,
-        hardware=environment.hardware,
-        versions=environment.versions,
-        samples=environment.samples,
+        title=recipe.title or first.directory.name,
+        directory=", ".join(part.name for part in parts),
+        recipe=first.text,
+        hardware=first.environment.hardware,
+        versions=first.environment.versions,
+        samples=first.environment.samples,
         published=recipe.published,
-        protocol=_protocol(finished, recipe, environment),
+        protocol=_protocol(finished, recipe, [part.environment for part in parts]),
         primary_metric=primary,
         metrics=list(metrics.values()),
         networks=finished,
         missing=missing,
-        rows=summary_rows(finished, primary, agreements(directory, finished)),
+        rows=summary_rows(finished, primary, agreed),
         comparisons=compare_methods(
             finished, metric, baselines, sequential=recipe.max_seeds is not None
         ),
         reached=reaching(finished, metric, baselines),
-        rank_correlations=rank_correlations(directory, methods),
-        foreign=foreign_networks(finished, parse_toml(text)),
-        feature_spaces=feature_spaces(directory, methods),
+        rank_correlations=correlations,
+        foreign=[
+            *(
+                sentence
+                for part in parts
+                for sentence in foreign_networks(part.networks, parse_toml(part.text))
+            ),
+            *_differences(parts),
+        ],
+        feature_spaces=next((one for one in spaces if one is not None), None),
     )
+
+
+def _pooled(parts: Sequence[Part]) -> list[Summary]:
+    """All networks by method; of teachers of one seed, which every run trains again, the first."""
+    teachers: dict[int, Summary] = {}
+    students = []
+    for one in (one for part in parts for one in part.networks):
+        if one.network == "teacher":
+            teachers.setdefault(one.seed, one)
+        else:
+            students.append(one)
+    order = {name: place for place, name in enumerate(parts[0].methods)}
+    students.sort(key=lambda one: (order.get(one.method, len(order)), one.key))
+    return [*teachers.values(), *students]
+
+
+def _differences(parts: Sequence[Part]) -> list[str]:
+    """One sentence on each run that is pooled with a first one it is not wholly like."""
+    first, found = parts[0], []
+    for part in parts[1:]:
+        ours, theirs = _teachers(first), _teachers(part)
+        if any(theirs.get(seed, weights) != weights for seed, weights in ours.items()):
+            found.append(
+                f"{part.name} has a teacher other than that of {first.name}, whose row is shown; "
+                "its students are compared with their own baselines."
+            )
+        unlike = [
+            name
+            for name in ("versions", "hardware")
+            if getattr(part.environment, name) != getattr(first.environment, name)
+        ]
+        if unlike:
+            found.append(f"{part.name} ran on other {' and '.join(unlike)} than {first.name}.")
+    return found
+
+
+def _teachers(part: Part) -> dict[int, str | None]:
+    """Checksums of the teachers' weights by seed."""
+    teachers = (one for one in part.networks if one.network == "teacher")
+    return {one.seed: one.checksums.get(WEIGHTS) for one in teachers}
 
 
 def foreign_networks(networks: Sequence[Summary], recipe: Mapping[str, Any]) -> list[str]:
@@ -260,7 +388,7 @@ def _baselines(recipe: RunRecipe, methods: list[str]) -> dict[str, str]:
 
 
 def _protocol(
-    finished: list[Summary], recipe: RunRecipe, environment: RunEnvironment
+    finished: list[Summary], recipe: RunRecipe, environments: Sequence[RunEnvironment]
 ) -> dict[str, str]:
     """How the numbers came about, for whoever wants to judge or repeat them."""
     if not finished:
@@ -294,15 +422,12 @@ def _protocol(
             if values
         ]
         protocol |= {label: "; ".join(words)} if words else {}
-    if environment.device is not None:
-        places = [environment, *environment.resumed]
-        place = ", then ".join(
-            dict.fromkeys(f"{where.devices} × {where.device or '?'}" for where in places)
-        )
-        protocol["device"] = f"{place}, precision {recipe.precision}"
-    if environment.command is not None:
-        protocol["command"] = environment.command
-    return protocol
+    places = [place for one in environments for place in (one, *one.resumed)]
+    if any(place.device is not None for place in places):
+        where = dict.fromkeys(f"{place.devices} × {place.device or '?'}" for place in places)
+        protocol["device"] = f"{', then '.join(where)}, precision {recipe.precision}"
+    commands = [one.command for one in environments if one.command is not None]
+    return protocol | ({"command": "; ".join(commands)} if commands else {})
 
 
 def _selected(one: Summary) -> str:

@@ -61,6 +61,7 @@ class RunEnvironment(Place):
     hardware: JsonValue = None
     versions: dict[str, JsonValue] = {}
     samples: dict[str, int] = {}
+    data: JsonValue = None
     resumed: list[Place] = []
 
 

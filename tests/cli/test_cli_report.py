@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from run_directories import complete_run
+from run_directories import complete_run, summary, write_run
 
 from gkd.cli import main
 
@@ -67,6 +67,27 @@ def test_several_runs_make_one_report(
     assert [run["directory"] for run in printed["runs"]] == ["ppi-lsp", "ppi-kd"]
     assert {path.name for path in out.iterdir()} == FILES
     assert not FILES & {path.name for path in run_dir.iterdir()}
+
+
+def test_runs_of_one_recipe_pool_their_seeds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [
+        write_run(
+            tmp_path / f"seed-{seed}",
+            [summary("baseline", seed, 0.9), summary("lsp", seed, 0.92 + 0.01 * seed)],
+            methods=("baseline", "lsp"),
+            seeds=(seed,),
+        )
+        for seed in range(3)
+    ]
+    assert gkd("report", *runs) == 0
+    printed = capsys.readouterr().out
+    assert "lsp beat the baseline by 3.00 points" in printed
+    assert "3 paired seeds" in printed
+    assert "one seed: no spread" in (runs[0] / "table.md").read_text(encoding="utf-8")
+    assert gkd("report", *runs, "--out", tmp_path / "pooled", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["directory"] == "seed-0, seed-1, seed-2"
 
 
 def test_a_folder_that_is_no_run_exits_with_2(
