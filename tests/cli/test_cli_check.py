@@ -195,10 +195,12 @@ def test_a_data_set_is_looked_for_in_the_folder_of_real_data(
     outcome = run("check", "dataset:ppi")
     assert outcome.status == 2
     assert "as in 'dataset:ppi {root = VALUE}', or set GKD_DATA to the folder" in outcome.err
-    monkeypatch.setenv("GKD_DATA", str(tmp_path))
+    data = tmp_path / "data"
+    data.mkdir()
+    monkeypatch.setenv("GKD_DATA", str(data))
     outcome = run("check", "dataset:ppi")
-    assert f"there is no PPI at {tmp_path / 'ppi.zip'}" in outcome.err
-    assert list(tmp_path.iterdir()) == []
+    assert f"there is no PPI at {data / 'ppi.zip'}" in outcome.err
+    assert list(data.iterdir()) == []  # nothing is downloaded
 
 
 @pytest.mark.parametrize(
