@@ -13,7 +13,13 @@ from gkd_benchmarks.dgcnn_cases import STUDENT, Network
 from gkd_benchmarks.gat_cases import Layer
 from gkd_benchmarks.graph_cases import Sorting
 from gkd_benchmarks.growth import LargeStep, LSPGrowth, NodeOrder
-from gkd_benchmarks.knn_cases import AgainstPackages, AgainstTree, LargeCloud
+from gkd_benchmarks.knn_cases import (
+    AgainstPackages,
+    AgainstScipy,
+    AgainstTree,
+    LargeCloud,
+    LargeCloudOfScipy,
+)
 from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
 from gkd_benchmarks.steps import DGCNNStep, GATStep
 from gkd_benchmarks.zoo import ZooStep
@@ -45,7 +51,11 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "knn-tree-3": partial(AgainstTree, 3, points=1024),
     "knn-tree-4": partial(AgainstTree, 4, points=2048),
     "knn-tree-6": partial(AgainstTree, 6, points=8192),
+    "knn-scipy-2": partial(AgainstScipy, 2, points=1024),
+    "knn-scipy-3": partial(AgainstScipy, 3, points=2048),
+    "knn-scipy-4": partial(AgainstScipy, 4, points=4096),
     "knn-large": LargeCloud,
+    "knn-large-scipy": LargeCloudOfScipy,
     "ppi-step": partial(GATStep, goal=Goal(time=1.15, memory=1.1)),
     "modelnet-step": partial(DGCNNStep, cached=True, goal=Goal(time=1.3)),
     "modelnet-step-uncached": partial(DGCNNStep, cached=False, goal=Goal(time=2.2)),

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import gkd
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
-from gkd_benchmarks.packages import cluster
+from gkd_benchmarks.packages import cluster, scipy_tree
 from gkd_benchmarks.problems import normal
 
 _EXACT_CLOUDS = 2  # are compared with float64, of at most so many points:
@@ -85,6 +85,7 @@ class AgainstTree(Neighbours):
     """
 
     alternative = "gkd with torch-cluster"
+    tree = "torch-cluster"
 
     def __init__(self, channels: int, points: int, total: int = 8192) -> None:
         super().__init__(
@@ -95,10 +96,25 @@ class AgainstTree(Neighbours):
         """Build the graph in the other way."""
         if setting.exact:
             return self.ours(setting)
-        cluster()
+        self.require()
         features, batch = setting.features(self.features), setting.indices(self.batch)
-        builder = gkd.create("graph", "knn", k=self.k, backend="torch-cluster")
+        builder = gkd.create("graph", "knn", k=self.k, backend=self.tree)
         return lambda: [builder(features, batch).source]
+
+    def require(self) -> None:
+        """Raise MissingPackageError where there is no such tree."""
+        cluster()
+
+
+class AgainstScipy(AgainstTree):
+    """The k nearest by tiles of distances, against the k-d trees of scipy."""
+
+    alternative = "gkd with scipy"
+    tree = "scipy"
+
+    def require(self) -> None:
+        """Raise MissingPackageError where there is no such tree."""
+        scipy_tree()
 
 
 class LargeCloud(Neighbours):
@@ -116,6 +132,17 @@ class LargeCloud(Neighbours):
         """Search a tree."""
         features, knn = setting.features(self.features), cluster().knn
         return lambda: [knn(features, features, self.k)[1]]
+
+
+class LargeCloudOfScipy(LargeCloud):
+    """The k nearest of every point of one cloud of 100,000 points, against a tree as it comes."""
+
+    alternative = "scipy cKDTree"
+
+    def theirs(self, setting: Setting) -> Work:
+        """Search scipy's tree."""
+        features, tree = setting.features(self.features).double().numpy(), scipy_tree()
+        return lambda: [torch.from_numpy(tree(features).query(features, self.k)[1]).flatten()]
 
 
 def _fastest(ways: Mapping[str, Callable[[], object]]) -> str:

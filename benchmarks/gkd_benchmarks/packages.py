@@ -1,7 +1,9 @@
 """Well-known packages to compare with, where they are installed."""
 
 import warnings
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from gkd.benchmarking import MissingPackageError
 
@@ -40,3 +42,17 @@ def cluster() -> ModuleType:
         ) from error
     package: ModuleType = torch_cluster
     return package
+
+
+def scipy_tree() -> Callable[..., Any]:
+    """Return scipy's k-d tree.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        from scipy.spatial import cKDTree
+    except ImportError as error:
+        raise MissingPackageError(f"scipy is not installed ({error}); pip install scipy") from error
+    tree: Callable[..., Any] = cKDTree
+    return tree

@@ -19,7 +19,11 @@ from gkd.hosting.loading import PluginSettings
 from gkd.hosting.records import PluginRecord, State, describe
 
 REQUIRED = ("torch", "lightning", "torchmetrics", "pluggy")
-OPTIONAL = {"torch-cluster": "torch_cluster", "torch-geometric": "torch_geometric"}
+OPTIONAL = {
+    "scipy": "scipy",
+    "torch-cluster": "torch_cluster",
+    "torch-geometric": "torch_geometric",
+}
 VARIABLES = ("GKD_PLUGINS", "GKD_STRICT_PLUGINS", "GKD_DATA")
 
 

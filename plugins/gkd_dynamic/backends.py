@@ -9,48 +9,61 @@ from torch import Tensor
 
 from gkd.functional.neighbours import nearest_neighbours
 from gkd_dynamic.cluster import cluster_neighbours, find_torch_cluster, require_torch_cluster
+from gkd_dynamic.kd_tree import find_scipy, require_scipy, tree_neighbours
 
 logger = logging.getLogger("gkd.dynamic")
+
+_LARGE = 2**15  # points of a cloud
 
 Backend: TypeAlias = Callable[[Tensor, Sequence[int], int], Tensor]
 
 
 def fastest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
     """Find neighbours in the way that is the fastest for such clouds on this device."""
-    if suits_tree(features, sizes) and _tree_available():
-        return cluster_neighbours(features, sizes, k)
-    return nearest_neighbours(features, sizes, k)
+    return fastest(features, sizes)(features, sizes, k)
 
 
-def suits_tree(features: Tensor, sizes: Sequence[int]) -> bool:
-    """Return whether a k-d tree was measured to be faster than tiles of all distances.
+def fastest(features: Tensor, sizes: Sequence[int]) -> Backend:
+    """Return the way that was measured to be the fastest of those that can be used here.
 
-    Every further channel about doubles the cells of the tree that can hold a neighbour: on one
-    core it is the faster from 512 points on in 2 channels, 1024 in 3, 2048 in 4, 8192 in 6, where
-    the points fill the space (``gkd bench knn-tree-2 knn-tree-3 knn-tree-4 knn-tree-6``), and
-    earlier on surfaces.
+    Every further channel about doubles the cells of a tree that can hold a neighbour. On one core
+    torch-cluster's is faster than tiles from 512 points on in 2 channels, 1024 in 3, 2048 in 4,
+    8192 in 6, where the points fill the space (``gkd bench knn-tree-2 knn-tree-3 knn-tree-4
+    knn-tree-6``), and earlier on surfaces; scipy's from about twice as many on. Of 32,768 points it
+    is the faster of the two, as it searches for neighbouring points one after another.
     """
     # Tiles take time in proportion to the points of a cloud, a tree hardly more for a larger one.
     own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
-    return features.device.type == "cpu" and own_cloud >= 2.0 ** (7 + features.shape[1])
+    least = 2.0 ** (7 + features.shape[1])
+    if features.device.type != "cpu" or own_cloud < least:
+        return nearest_neighbours
+    scipy = not isinstance(find_scipy(), Exception)
+    if scipy and own_cloud >= max(_LARGE, least):
+        return tree_neighbours
+    if not isinstance(find_torch_cluster(), Exception):
+        return cluster_neighbours
+    if not scipy:
+        _say_what_would_help()
+    return tree_neighbours if scipy and own_cloud >= 2 * least else nearest_neighbours
 
 
 @cache
-def _tree_available() -> bool:
-    """Whether torch-cluster can be used; says once that it would help."""
-    problem = find_torch_cluster()
-    if not isinstance(problem, Exception):
-        return True
+def _say_what_would_help() -> None:
     logger.warning(
-        "torch-cluster would find the neighbours in clouds like these faster, but is not usable "
-        "(%s); to install it: pip install --no-build-isolation torch-cluster",
-        problem,
+        "a k-d tree would find the neighbours in clouds like these faster, but neither scipy (%s) "
+        "nor torch-cluster (%s) is usable; to install one: pip install scipy",
+        find_scipy(),
+        find_torch_cluster(),
     )
-    return False
 
 
-def require_tree() -> Backend:
-    """Return the search by trees; what it lacks is said when a builder is made, not in a step."""
+def _require_scipy() -> Backend:
+    # What it lacks is said when a builder is made, not in a step.
+    require_scipy()
+    return tree_neighbours
+
+
+def _require_torch_cluster() -> Backend:
     require_torch_cluster()
     return cluster_neighbours
 
@@ -58,5 +71,6 @@ def require_tree() -> Backend:
 BACKENDS: Mapping[str, Callable[[], Backend]] = {
     "auto": lambda: fastest_neighbours,
     "torch": lambda: nearest_neighbours,
-    "torch-cluster": require_tree,
+    "torch-cluster": _require_torch_cluster,
+    "scipy": _require_scipy,
 }

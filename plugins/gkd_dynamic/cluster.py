@@ -11,6 +11,7 @@ from torch import Tensor
 from gkd import ParameterError
 from gkd.functional.neighbours import comparable
 from gkd.functional.threads import PER_THREAD, Share, in_threads, shares
+from gkd_dynamic.kd_tree import keep_own
 
 _POINTS_PER_SHARE = 512
 _HOW_TO_INSTALL = "install it beside torch: pip install --no-build-isolation torch-cluster"
@@ -91,9 +92,5 @@ def _rows(sources: Tensor, counts: Tensor, width: int) -> Tensor:
     else:
         neighbours = torch.full_like(filled, -1, dtype=sources.dtype)
         neighbours.masked_scatter_(filled, sources)
-    # Among more than k equal points the tree need not find the one that it was asked for.
-    points = torch.arange(len(counts), device=counts.device)[:, None]
-    astray = (neighbours != points).all(dim=1).nonzero().flatten()
-    if width:
-        neighbours[astray, 0] = astray
+    keep_own(neighbours)
     return neighbours

@@ -25,12 +25,12 @@ class KNN(nn.Module):
 
     Args:
         k: number of neighbours.
-        backend: ``"torch"``, by tiles of all distances; ``"torch-cluster"``, by a tree, for
-            few channels; ``"auto"``, the one that was measured to be the faster.
+        backend: ``"torch"``, by tiles of all distances; ``"scipy"`` or ``"torch-cluster"``, by a
+            tree, for few channels; ``"auto"``, the one that was measured to be the fastest.
         self_loops: whether the point itself is one of the k; otherwise k others are taken.
 
     Raises:
-        ParameterError: torch-cluster is asked for and not installed.
+        ParameterError: scipy or torch-cluster is asked for and not installed.
 
     Source: Wang et al., Dynamic Graph CNN for Learning on Point Clouds, TOG 2019.
 
@@ -45,7 +45,7 @@ class KNN(nn.Module):
     def __init__(
         self,
         k: PositiveInt = 20,
-        backend: Literal["auto", "torch", "torch-cluster"] = "auto",
+        backend: Literal["auto", "torch", "torch-cluster", "scipy"] = "auto",
         self_loops: bool = True,
     ) -> None:
         super().__init__()

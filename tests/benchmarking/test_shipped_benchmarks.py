@@ -38,6 +38,7 @@ TINY: dict[str, dict[str, Any]] = {
     "dgcnn": CLOUDS,
     "modelnet": CLOUDS,
     "knn-tree": {"points": 64, "total": 128},
+    "knn-scipy": {"points": 64, "total": 128},
     "zoo": GRAPH | {"channels": 5, "classes": 3, "widths": (6, 3)},
     "knn": {"clouds": 2, "points": 50, "k": 5},
 }

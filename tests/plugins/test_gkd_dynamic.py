@@ -1,18 +1,25 @@
 """Graph builders: parameters, inputs, choice of the backend."""
 
 import logging
+import sys
+from collections.abc import Iterator
+from types import ModuleType
 
 import pytest
 import torch
 
 import gkd
 from gkd import DataError, Graph, ParameterError, UnknownNameError
+from gkd.functional.neighbours import nearest_neighbours
 from gkd.functional.threads import Share
-from gkd_dynamic import backends, cluster
+from gkd_dynamic import backends, cluster, kd_tree
+from gkd_dynamic.cluster import cluster_neighbours
+from gkd_dynamic.kd_tree import tree_neighbours
 from gkd_dynamic.knn import KNN
 from gkd_dynamic.radius import Radius
 from gkd_dynamic.union import Union
 
+ABSENT = ImportError("not there")
 BATCH = torch.arange(3).repeat_interleave(20)
 
 
@@ -21,14 +28,15 @@ def points(width: int = 3) -> torch.Tensor:
 
 
 @pytest.fixture
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An environment without torch-cluster."""
-    error = ImportError("No module named 'torch_cluster'")
-    for user in (cluster, backends):
-        monkeypatch.setattr(user, "find_torch_cluster", lambda: error)
-    backends._tree_available.cache_clear()
+def no_trees(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment with neither torch-cluster nor scipy."""
+    for module in (cluster, backends):
+        monkeypatch.setattr(module, "find_torch_cluster", lambda: ABSENT)
+    for module in (kd_tree, backends):
+        monkeypatch.setattr(module, "find_scipy", lambda: ABSENT)
+    backends._say_what_would_help.cache_clear()
     yield
-    backends._tree_available.cache_clear()
+    backends._say_what_would_help.cache_clear()
 
 
 def test_builders_are_found_by_name() -> None:
@@ -65,7 +73,7 @@ def test_wrong_parameters_are_explained(name: str, parameters, message: str) -> 
     ("builder", "message"),
     [
         (lambda: KNN(k=True), "KNN: parameter 'k' must be int > 0, got True"),
-        (lambda: KNN(backend="tree"), "got 'tree'; available: auto, torch, torch-cluster"),
+        (lambda: KNN(backend="tree"), "got 'tree'; available: auto, scipy, torch, torch-cluster"),
         (lambda: Radius(True), "'radius' must be finite float > 0, got True"),
         (lambda: Union([3]), r"'graphs' must be Sequence\[.*\] of length >= 1, got \[3\]"),
     ],
@@ -99,7 +107,9 @@ def test_wrong_inputs_are_explained(builder, features, batch, message: str) -> N
         builder(features, batch)
 
 
-@pytest.mark.parametrize("builder", [KNN(3), KNN(3, "torch-cluster"), KNN(3, "torch"), Radius(1.0)])
+@pytest.mark.parametrize(
+    "builder", [KNN(3), KNN(3, "torch-cluster"), KNN(3, "scipy"), KNN(3, "torch"), Radius(1.0)]
+)
 def test_what_is_not_finite_is_blamed_on_its_sample(builder) -> None:
     x = points()
     x[45, 2] = torch.nan
@@ -107,7 +117,7 @@ def test_what_is_not_finite_is_blamed_on_its_sample(builder) -> None:
         builder(x, BATCH)
 
 
-@pytest.mark.parametrize("backend", ["auto", "torch", "torch-cluster"])
+@pytest.mark.parametrize("backend", ["auto", "torch", "torch-cluster", "scipy"])
 @pytest.mark.parametrize("self_loops", [True, False])
 def test_a_cloud_of_fewer_points_than_k_gives_all_of_them(backend: str, self_loops: bool) -> None:
     batch = torch.tensor([0, 0, 0, 1, 3, 3])
@@ -118,7 +128,7 @@ def test_a_cloud_of_fewer_points_than_k_gives_all_of_them(backend: str, self_loo
     assert graph == Graph(expected.nonzero().t(), 6)
 
 
-@pytest.mark.parametrize("backend", ["auto", "torch", "torch-cluster"])
+@pytest.mark.parametrize("backend", ["auto", "torch", "torch-cluster", "scipy"])
 @pytest.mark.parametrize("batch", [None, torch.zeros(0, dtype=torch.int64)])
 def test_no_points_have_no_neighbours(backend: str, batch) -> None:
     graph = KNN(3, backend)(torch.zeros(0, 2), batch)
@@ -153,82 +163,108 @@ def test_settings_are_printed() -> None:
 
 
 def test_points_of_one_place_are_their_own_neighbours_in_every_backend() -> None:
-    for backend in ("torch", "torch-cluster"):
+    for backend in ("torch", "torch-cluster", "scipy"):
         graph = KNN(4, backend)(torch.ones(60, 3), BATCH)
         assert len(graph.self_loops) == 60
         assert graph.neighbours is not None
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_torch_cluster_gives_the_same_in_any_number_of_threads(monkeypatch, threads: int) -> None:
+@pytest.mark.parametrize(("backend", "module"), [("torch-cluster", cluster), ("scipy", kd_tree)])
+def test_trees_give_the_same_in_any_number_of_threads(
+    monkeypatch, threads: int, backend: str, module: ModuleType
+) -> None:
     monkeypatch.setattr(
-        cluster, "shares", lambda *given: [Share(number, threads) for number in range(threads)]
+        module, "shares", lambda *given: [Share(number, threads) for number in range(threads)]
     )
     x, batch = points(), torch.tensor([0] * 3 + [1] * 40 + [4] * 17)
-    assert KNN(5, "torch-cluster")(x, batch) == KNN(5, "torch")(x, batch)
+    assert KNN(5, backend)(x, batch) == KNN(5, "torch")(x, batch)
+
+
+CLUSTER, SCIPY, TORCH = cluster_neighbours, tree_neighbours, nearest_neighbours
 
 
 @pytest.mark.parametrize(
-    ("channels", "sizes", "tree"),
+    ("channels", "sizes", "with_all", "without_cluster", "without_scipy"),
     [
-        (3, [1024] * 4, True),
-        (3, [1000] * 4, False),
-        (3, [10] * 500, False),
-        (3, [10] * 50 + [3000], True),
-        (6, [4096], False),
-        (64, [100_000], False),
-        (2, [], False),
+        (3, [1024] * 4, CLUSTER, TORCH, CLUSTER),
+        (3, [2048] * 4, CLUSTER, SCIPY, CLUSTER),
+        (3, [1000] * 4, TORCH, TORCH, TORCH),
+        (3, [10] * 500, TORCH, TORCH, TORCH),
+        (3, [10] * 50 + [3000], CLUSTER, SCIPY, CLUSTER),
+        (3, [100_000], SCIPY, SCIPY, CLUSTER),
+        (6, [4096], TORCH, TORCH, TORCH),
+        (64, [100_000], TORCH, TORCH, TORCH),
+        (2, [], TORCH, TORCH, TORCH),
     ],
 )
-def test_auto_takes_the_tree_where_there_are_few_channels_and_many_points(
-    channels: int, sizes: list[int], tree: bool
+def test_auto_takes_a_tree_where_there_are_few_channels_and_many_points(
+    monkeypatch, channels: int, sizes: list[int], with_all, without_cluster, without_scipy
 ) -> None:
     features = torch.empty(sum(sizes), channels, device="cpu")
-    assert backends.suits_tree(features, sizes) == tree
-    assert not backends.suits_tree(features.to("meta"), sizes)
+    assert backends.fastest(features, sizes) is with_all
+    assert backends.fastest(features.to("meta"), sizes) is TORCH
+    with monkeypatch.context() as patch:
+        patch.setattr(backends, "find_torch_cluster", lambda: ABSENT)
+        assert backends.fastest(features, sizes) is without_cluster
+    monkeypatch.setattr(backends, "find_scipy", lambda: ABSENT)
+    assert backends.fastest(features, sizes) is without_scipy
 
 
-@pytest.mark.parametrize("tree", [True, False])
-def test_auto_does_as_it_decides(monkeypatch: pytest.MonkeyPatch, tree: bool) -> None:
+@pytest.mark.parametrize("search", [CLUSTER, SCIPY, TORCH])
+def test_auto_does_as_it_decides(monkeypatch: pytest.MonkeyPatch, search) -> None:
     used = []
-    for name in ("cluster_neighbours", "nearest_neighbours"):
-        search = getattr(backends, name)
-        monkeypatch.setattr(
-            backends, name, lambda *given, n=name, s=search: (used.append(n), s(*given))[1]
-        )
-    monkeypatch.setattr(backends, "suits_tree", lambda features, sizes: tree)
-    KNN(3)(points(), BATCH)
-    assert used == ["cluster_neighbours" if tree else "nearest_neighbours"]
+    monkeypatch.setattr(
+        backends, "fastest", lambda *given: lambda *given: (used.append(search), search(*given))[1]
+    )
+    assert KNN(3)(points(), BATCH) == KNN(3, "torch")(points(), BATCH)
+    assert used == [search]
 
 
-def test_auto_says_once_that_torch_cluster_would_help(no_cluster, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(backends, "suits_tree", lambda features, sizes: True)
-    expected = KNN(3, "torch")(points(), BATCH)
+def test_auto_says_once_that_a_tree_would_help(no_trees, monkeypatch, caplog) -> None:
+    x = torch.randn(520, 2)
+    expected = KNN(3, "torch")(x)
     with caplog.at_level(logging.INFO, logger="gkd"):
-        assert KNN(3)(points(), BATCH) == KNN(3)(points(), BATCH) == expected
+        assert KNN(3)(x) == KNN(3)(x) == expected
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert "No module named 'torch_cluster'" in record.message
-    assert "pip install --no-build-isolation torch-cluster" in record.message
+    assert "neither scipy (not there) nor torch-cluster (not there) is usable" in record.message
+    assert "pip install scipy" in record.message
 
 
-def test_auto_is_silent_where_torch_cluster_would_not_help(no_cluster, caplog) -> None:
+def test_auto_is_silent_where_no_tree_would_help(no_trees, caplog) -> None:
     KNN(3)(points(64), BATCH)
     assert not caplog.records
 
 
-def test_without_torch_cluster_its_backend_says_how_to_get_it(no_cluster) -> None:
-    message = "not usable .*; install it .* pip install --no-build-isolation torch-cluster"
+def test_scipy_searches_on_the_cpu_only() -> None:
+    with pytest.raises(ParameterError, match="computes on the CPU, but the features are on meta"):
+        tree_neighbours(points().to("meta"), [60], 3)
+
+
+@pytest.mark.parametrize(
+    ("backend", "install"),
+    [
+        ("torch-cluster", "install it .* pip install --no-build-isolation torch-cluster"),
+        ("scipy", "install it: pip install scipy"),
+    ],
+)
+def test_a_backend_that_is_absent_says_how_to_get_it(no_trees, backend, install) -> None:
+    message = rf"backend '{backend}' is not usable \(not there\); {install}"
     with pytest.raises(ParameterError, match=message):
-        gkd.create("graph", "knn", backend="torch-cluster")
+        gkd.create("graph", "knn", backend=backend)
 
 
-def test_an_import_that_fails_is_absence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch_cluster", None)
-    cluster.find_torch_cluster.cache_clear()
+@pytest.mark.parametrize(
+    ("name", "find"),
+    [("torch_cluster", cluster.find_torch_cluster), ("scipy.spatial", kd_tree.find_scipy)],
+)
+def test_an_import_that_fails_is_absence(monkeypatch: pytest.MonkeyPatch, name, find) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    find.cache_clear()
     try:
-        assert isinstance(cluster.find_torch_cluster(), ImportError)
+        assert isinstance(find(), ImportError)
     finally:
-        cluster.find_torch_cluster.cache_clear()
+        find.cache_clear()
     monkeypatch.undo()
-    assert cluster.require_torch_cluster().__name__ == "torch_cluster"
+    assert not isinstance(find(), Exception)

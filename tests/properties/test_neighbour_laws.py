@@ -11,7 +11,7 @@ from torch import Tensor
 import gkd
 from gkd import Graph
 
-BACKENDS = ["torch", "torch-cluster", "auto"]
+BACKENDS = ["torch", "torch-cluster", "scipy", "auto"]
 TIES = 1e-6  # relative difference of squared distances, about ten roundings in float32
 Batch = tuple[Tensor, list[int]]
 
@@ -108,6 +108,7 @@ def test_a_union_of_builders_does_not_depend_on_their_order_or_repetition(batch,
     choices = [
         {"name": "knn", "k": 3},
         {"name": "knn", "k": 5, "backend": "torch-cluster"},
+        {"name": "knn", "k": 5, "backend": "scipy"},
         {"name": "radius", "radius": 1.0},
         {"name": "radius", "radius": 0.1},
     ]
