@@ -118,7 +118,7 @@ def unless_declared(attribute: str, exempting: Any = False) -> Callable[[Subject
     """Return the exemption of components whose ``attribute`` is ``exempting``."""
 
     def exemption(subject: Subject) -> str:
-        exempt = declaration(subject.specimen, attribute) == exempting
+        exempt = declaration(subject, attribute) == exempting
         return f"declared: {attribute} = {exempting}" if exempt else ""
 
     return exemption

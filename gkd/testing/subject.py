@@ -54,7 +54,12 @@ from gkd.hosting.records import Component
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
 _SUPPLIED: Mapping[str, Mapping[str, Any]] = {"model": {"in_channels": 3, "out_channels": 4}}
-_GRANTED = {"translation_invariant": True, "bounded_memory": True}
+# What is taken for granted of components whose class need not say it.
+GRANTED: Mapping[str, Mapping[str, Any]] = {
+    "graph": {"translation_invariant": True, "bounded_memory": True},
+    "model": {"inputs": None, "logits": "", "bounded_memory": True},
+    "weigher": {"bounded_memory": True},
+}
 
 
 @dataclass(frozen=True)
@@ -117,15 +122,15 @@ def fixed_seed(seed: int) -> Iterator[None]:
         random.setstate(states[2])
 
 
-def declaration(component: Any, attribute: str) -> Any:
-    """Return what ``component`` declares as ``attribute``, or what is taken for granted.
+def declaration(subject: Subject, attribute: str) -> Any:
+    """Return what a component declares as ``attribute``, or what is taken for granted.
 
-    >>> declaration(lambda features, batch: None, "translation_invariant")
+    >>> declaration(subject("graph", lambda: lambda features, batch: None), "translation_invariant")
     True
     """
-    if hasattr(component, attribute):
-        return getattr(component, attribute)
-    return _GRANTED[attribute]
+    if hasattr(subject.specimen, attribute):
+        return getattr(subject.specimen, attribute)
+    return GRANTED[subject.kind][attribute]
 
 
 def subject(

@@ -223,6 +223,10 @@ class GlobalSetting(Tiny):
         return [sample(s.id, 0, x=s.x + SETTINGS["shift"]) for s in super().train]
 
 
+class Mistyped(Tiny):
+    augmentd = True
+
+
 GOOD = Tiny
 BROKEN = {
     "says-what-it-is": [OtherTask, NoTask],
@@ -244,4 +248,5 @@ BROKEN = {
     "seeds-share-the-description": [OtherClassesPerSeed, DrawnPerSeed, TestsOnTrainingPerSeed],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "declarations-are-known": [Mistyped],
 }

@@ -113,6 +113,10 @@ class GlobalSetting(Nearest):
         return Graph(graph.edge_index[:, kept], len(features))
 
 
+class Mistyped(Nearest):
+    translation_invarant = True
+
+
 GOOD = Nearest
 BROKEN = {
     "valid-indices": [Unsorted, EdgesAlone],
@@ -128,4 +132,5 @@ BROKEN = {
     "deterministic-under-a-seed": [Unseeded],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "declarations-are-known": [Mistyped],
 }

@@ -131,6 +131,10 @@ class GlobalSetting(Near):
         return super().similarity(pairs) * SETTINGS["scale"]
 
 
+class Mistyped(Near):
+    symetric = False
+
+
 GOOD = Near
 BROKEN = {
     "finite-and-one-per-edge": [Columns],
@@ -150,4 +154,5 @@ BROKEN = {
     "deterministic-under-a-seed": [Unseeded],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "declarations-are-known": [Mistyped],
 }

@@ -256,6 +256,16 @@ class Queue(Norms):
         return value
 
 
+class Mistyped(Norms):
+    zero_at_equallity = False
+
+
+class MistypedLater(Norms):
+    def __init__(self):
+        super().__init__()
+        self.per_rows = False
+
+
 GOOD = Norms
 BROKEN = {
     "finite-and-scalar": [PerNode, Crashes],
@@ -286,4 +296,5 @@ BROKEN = {
     "all-rows-make-the-loss": [SumOverRows],
     "labels-of-other-rows-play-no-part": [ReadsAllLabels],
     "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain],
+    "declarations-are-known": [Mistyped, MistypedLater],
 }

@@ -149,6 +149,10 @@ class DeclaredNames(OtherNames):
     inputs = ("x", "edge_index")
 
 
+class Mistyped(Sums):
+    input = ("x", "edge_index")
+
+
 GOOD = Sums
 BROKEN = {
     "finite-logits": [OneMoreClass],
@@ -167,4 +171,5 @@ BROKEN = {
     "bounded-memory": [Gathers, AllPairs],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "declarations-are-known": [Mistyped],
 }

@@ -175,6 +175,10 @@ class GlobalSetting(Level):
         return super().loss(outputs, y) * SETTINGS["scale"]
 
 
+class Mistyped(Level):
+    targets = "label"
+
+
 GOOD = Level
 BROKEN = {
     "says-what-it-is": [OfNoKind, Elsewhere, WithoutSense],
@@ -195,4 +199,5 @@ BROKEN = {
     "deterministic-under-a-seed": [Unseeded],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "declarations-are-known": [Mistyped],
 }

@@ -135,6 +135,10 @@ class Wrong(Spread):
         return super().forward(student, teacher, step).mean()
 
 
+class Mistyped(Spread):
+    bounded_memori = False
+
+
 GOOD = Spread
 BROKEN = {
     "finite-and-one-per-row": [Reciprocal, Wrong],
@@ -154,4 +158,5 @@ BROKEN = {
     "state-dict-round-trip": [Unregistered],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [ByProcess],
+    "declarations-are-known": [Mistyped],
 }

@@ -27,6 +27,7 @@ NAMES = {
         "dtype-preserved",
         "device-preserved",
         "bounded-memory",
+        "declarations-are-known",
         "deterministic-under-a-seed",
         "state-dict-round-trip",
         "goes-on-equal-after-a-resume",
@@ -55,6 +56,7 @@ NAMES = {
         "deterministic-under-a-seed",
         "pickles",
         "works-in-two-processes",
+        "declarations-are-known",
     ],
     "graph": [
         "valid-indices",
@@ -70,6 +72,7 @@ NAMES = {
         "deterministic-under-a-seed",
         "pickles",
         "works-in-two-processes",
+        "declarations-are-known",
     ],
     "model": [
         "finite-logits",
@@ -88,6 +91,7 @@ NAMES = {
         "bounded-memory",
         "pickles",
         "works-in-two-processes",
+        "declarations-are-known",
     ],
     "dataset": [
         "says-what-it-is",
@@ -104,6 +108,7 @@ NAMES = {
         "seeds-share-the-description",
         "pickles",
         "works-in-two-processes",
+        "declarations-are-known",
     ],
     "task": [
         "says-what-it-is",
@@ -124,6 +129,7 @@ NAMES = {
         "deterministic-under-a-seed",
         "pickles",
         "works-in-two-processes",
+        "declarations-are-known",
     ],
     "weigher": [
         "finite-and-one-per-row",
@@ -143,6 +149,7 @@ NAMES = {
         "state-dict-round-trip",
         "pickles",
         "works-in-two-processes",
+        "declarations-are-known",
     ],
 }
 

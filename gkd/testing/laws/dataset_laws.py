@@ -14,6 +14,7 @@ from gkd.distillation.task_choice import find_task
 from gkd.errors import DataError, GkdError
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.testing.law import law
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.requirements import require, require_finite
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.subject import Subject, fixed_seed
@@ -264,3 +265,6 @@ def works_in_two_processes(subject: Subject) -> None:
     data = subject.specimen
     # The other process hashes strings differently: an order taken from a set shows here.
     require_same(call_elsewhere(some, data), some(data), "in another process")
+
+
+declarations = law("dataset")(declarations_are_known)

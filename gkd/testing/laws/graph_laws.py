@@ -17,6 +17,7 @@ from gkd.testing.laws.cases import (
     in_precision,
     node_relabellings,
 )
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.requirements import require, require_bounded, require_unmodified
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
@@ -221,3 +222,6 @@ def works_in_two_processes(subject: Subject) -> None:
     builder, cloud = subject.create(), _generic_cloud()
     there = call_elsewhere(graph_of, builder, cloud)
     require_same(there, graph_of(builder, cloud), "in another process")
+
+
+declarations = law("graph")(declarations_are_known)

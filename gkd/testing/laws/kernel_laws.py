@@ -23,6 +23,7 @@ from gkd.testing.laws.cases import (
     in_precision,
     node_relabellings,
 )
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.requirements import (
     EDGES,
     NODES,
@@ -330,3 +331,6 @@ def works_in_two_processes(subject: Subject) -> None:
     there = call_elsewhere(similarities, kernel, problem.features, problem.graph)
     expected = similarities(kernel, problem.features, problem.graph)
     require_close(there, expected, "in another process")
+
+
+declarations = law("kernel")(declarations_are_known)

@@ -24,6 +24,7 @@ from gkd.testing.laws.cases import (
     is_explained,
     node_relabellings,
 )
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.loss_calls import (
     build_loss,
     draws,
@@ -383,3 +384,6 @@ def bounded_memory(subject: Subject) -> None:
             torch.autograd.backward(value)
     width = max(tensor.shape[1] for tensor in parts(problem.teacher).values())
     require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {width}")
+
+
+declarations = law("loss")(declarations_are_known)

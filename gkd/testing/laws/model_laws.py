@@ -18,6 +18,7 @@ from gkd.testing.laws.cases import (
     in_precision,
     node_relabellings,
 )
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.model_calls import (
     evaluation_model,
     generic_batch,
@@ -301,3 +302,6 @@ def works_in_two_processes(subject: Subject) -> None:
     model = train_one_step(subject, batch)
     there = call_elsewhere(logits_of, model, batch)
     require_close(there, logits_of(model, batch), "in another process")
+
+
+declarations = law("model")(declarations_are_known)

@@ -14,6 +14,7 @@ from gkd.distillation.task import Likelihood, Task
 from gkd.errors import DataError
 from gkd.testing.law import law
 from gkd.testing.laws.cases import FULLS, HALVES, InPrecision, in_precision
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.requirements import (
     require,
     require_close,
@@ -348,3 +349,6 @@ def works_in_two_processes(subject: Subject, problem: TaskProblem) -> None:
     task: Task = subject.create()
     there = call_elsewhere(loss_of, task, problem)
     require_close(there, loss_of(task, problem), "in another process, the loss")
+
+
+declarations = law("task")(declarations_are_known)

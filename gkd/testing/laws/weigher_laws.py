@@ -26,6 +26,7 @@ from gkd.testing.laws.cases import (
     is_explained,
     node_relabellings,
 )
+from gkd.testing.laws.declarations import declarations_are_known
 from gkd.testing.laws.loss_calls import buffers_kept
 from gkd.testing.laws.problem_changes import (
     cast_problem,
@@ -275,3 +276,6 @@ def works_in_two_processes(subject: Subject) -> None:
     weigher, problem = _used(subject)
     there = call_elsewhere(weights_of, weigher, problem)
     require_close(there, weights_of(weigher, problem), "in another process")
+
+
+declarations = law("weigher")(declarations_are_known)
