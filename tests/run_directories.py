@@ -44,12 +44,12 @@ def summary(
     history = [
         {
             "epoch": epoch,
-            "loss": 1.0 / (epoch + 1),
-            "task": 0.8 / (epoch + 1),
-            f"term/{method}": 0.2 / (epoch + 1),
-            f"validation/{name}": reached * (epoch + 1) / 4,
+            "loss": 1.0 / epoch,
+            "task": 0.8 / epoch,
+            f"term/{method}": 0.2 / epoch,
+            f"validation/{name}": reached * epoch / 4,
         }
-        for epoch in range(4)
+        for epoch in range(1, 5)
     ]
     return {
         "network": "teacher" if method == "teacher" else "student",
@@ -57,7 +57,7 @@ def summary(
         "seed": seed,
         "parameters": parameters,
         "epochs": 4,
-        "best_epoch": 3,
+        "best_epoch": 4,
         "selection": f"validation {name}",
         "validation": {name: reached},
         "test": {name: metric},

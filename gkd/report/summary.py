@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -13,11 +13,13 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
     ValidationError,
+    model_validator,
 )
 
 from gkd.errors import DataError, mistakes
 from gkd.evaluation.metric import Metric
 from gkd.files import read_sealed_json
+from gkd.training.epoch_selection import epochs_from_one
 
 FILE_NAME = "summary.json"
 _LARGEST = 1e100
@@ -62,7 +64,8 @@ class Summary(BaseModel):
         milliseconds_per_sample: Time of inference.
         epochs: Epochs it was trained for; this and the following are absent from a network whose
             weights were given.
-        best_epoch: Epoch its weights are from: the selected one.
+        best_epoch: Epoch its weights are from: the selected one, counted from 1, as in the history;
+            in the files of older runs from 0.
         selection: Which epoch that is, ``"the epoch with the best validation accuracy"``; in old
             summaries what it is the best by, ``"validation accuracy"``.
         training: Of a teacher, metrics on the training rows, its mean largest probability
@@ -101,6 +104,17 @@ class Summary(BaseModel):
     certainty: dict[str, Number] = {}
     made_by: dict[str, JsonValue] = {}
     checksums: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_from_one(cls, data: Any) -> Any:
+        history = data.get("history") if isinstance(data, dict) else None
+        rows = isinstance(history, list) and all(isinstance(row, dict) for row in history)
+        if not rows or not history or history[0].get("epoch") != 0:
+            return data
+        best = data.get("best_epoch")
+        counted = {"best_epoch": best + 1} if isinstance(best, int) else {}
+        return {**data, "history": epochs_from_one(history), **counted}
 
     @property
     def key(self) -> tuple[str, str, int]:

@@ -107,7 +107,7 @@ def network_table(runs: Sequence[Results]) -> Table:
     """One row per trained network: nothing is averaged here."""
     metrics = _metrics(runs)
     shares = all(run.primary.share for run in runs)
-    header = ["network", "seed", "epochs", "best (from 0)", f"validation{', %' if shares else ''}"]
+    header = ["network", "seed", "epochs", "best epoch", f"validation{', %' if shares else ''}"]
     header += [f"test {metric_heading(metric)}" for metric in metrics]
     body = [
         [

@@ -53,8 +53,7 @@ def _shares(networks: Sequence[Summary]) -> dict[str, list[dict[int, float]]]:
     names = {key for one in networks for row in one.history for key in row}
     return {
         name.removeprefix(_SHARE): [
-            {int(row["epoch"]) + 1: row[name] for row in one.history if name in row}
-            for one in networks
+            {int(row["epoch"]): row[name] for row in one.history if name in row} for one in networks
         ]
         for name in sorted(names)
         if name.startswith(_SHARE)

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from gkd.files import write_text
+from gkd.training.epoch_selection import epochs_from_one
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.run_directory import require_folder
 
@@ -16,7 +17,7 @@ Row = dict[str, float]
 
 
 class EpochLog(Callback):
-    """Writes one row per epoch to ``metrics.csv`` and the loggers.
+    """Writes one row per epoch, counted from 1, to ``metrics.csv`` and the loggers.
 
     Lightning's ``CSVLogger`` cannot be resumed: it deletes the rows of before, and where a process
     is killed while it appends, half a row stays. It also has a row for the losses and another for
@@ -43,7 +44,7 @@ class EpochLog(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the rows of a checkpoint."""
-        self.rows = list(state_dict["rows"])
+        self.rows = epochs_from_one(state_dict["rows"])
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the time and the learning rate."""
@@ -60,7 +61,7 @@ class EpochLog(Callback):
         assert isinstance(pl_module, DistillationModule)
         if trainer.is_last_batch:
             self._row = {
-                "epoch": trainer.current_epoch,
+                "epoch": trainer.current_epoch + 1,
                 **pl_module.means.row(),
                 "learning_rate": self._learning_rate,
                 "seconds": perf_counter() - self._began,  # in order: the losses wait for the device
@@ -68,7 +69,6 @@ class EpochLog(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row."""
-        epoch = trainer.current_epoch
         row = self._row | {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append(row)
         if trainer.is_global_zero:
@@ -80,4 +80,4 @@ class EpochLog(Callback):
             table.writerows(self.rows)
             write_text(self.folder / "metrics.csv", text.getvalue())
             for logger in trainer.loggers:
-                logger.log_metrics(row, step=epoch)
+                logger.log_metrics(row, step=trainer.current_epoch + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gkd.evaluation.metric import Metric
@@ -11,6 +11,19 @@ from gkd.recipe.training import SelectionRule
 
 LOSS = Metric("loss", higher_is_better=False, share=False)
 """The supervised loss on the validation split."""
+
+
+def epochs_from_one(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """Return the rows of epochs as they are counted, from 1: those of older runs are from 0.
+
+    >>> epochs_from_one([{"epoch": 0, "loss": 0.5}])
+    [{'epoch': 1, 'loss': 0.5}]
+    """
+    former = bool(rows) and rows[0].get("epoch") == 0
+    return [
+        {**row, "epoch": row["epoch"] + 1} if former and "epoch" in row else dict(row)
+        for row in rows
+    ]
 
 
 @dataclass(frozen=True, slots=True)

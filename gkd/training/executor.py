@@ -21,6 +21,7 @@ from gkd.training.failures import FailedNetworks, ProcessDied, explained
 from gkd.training.networks import Job, Networks
 from gkd.training.ranks import is_of_others, wait_for_all
 from gkd.training.run_directory import RunDirectory
+from gkd.training.run_plan import RunPlan, clock
 
 SECONDS_BETWEEN_LOOKS = 0.05
 
@@ -112,6 +113,7 @@ class Assignment:
         devices: what a network is computed on.
         threads: of torch in each process.
         kind: of networks.
+        plan: of the run.
     """
 
     file: RecipeFile
@@ -120,6 +122,7 @@ class Assignment:
     devices: Devices
     threads: int
     kind: type[Networks] = Networks
+    plan: RunPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class Trainee:
         assignment: Assignment = pickle.loads(self.assignment)
         assignment.directory.check_visible()
         torch.set_num_threads(assignment.threads)
-        return assignment.kind(
+        networks = assignment.kind(
             assignment.file,
             assignment.host,
             assignment.directory,
@@ -183,6 +186,8 @@ class Trainee:
             self.console,
             self.first_process,
         )
+        networks.plan = assignment.plan
+        return networks
 
 
 @dataclass(frozen=True)
@@ -328,6 +333,7 @@ class Pool(Executor):
             networks.devices,
             self.threads,
             type(networks),
+            networks.plan,
         )
         try:
             return pickle.dumps(assignment)
@@ -348,6 +354,7 @@ class _Queue:
         self.failures: Failures = {}
         self.tries = tries
         self.deaths: Counter[Job] = Counter()
+        self.begun, self.trained = time.monotonic(), 0
 
     def next(self, slot: int) -> Job | None:
         """Return the next network, which now runs in a slot; None where all wait for teachers."""
@@ -361,10 +368,27 @@ class _Queue:
                 return job
         return None
 
+    def _tell(self, job: Job) -> None:
+        """Say how far the run is, where others train its networks."""
+        plan = self.networks.plan
+        if plan is None:
+            return
+        self.trained += plan.epochs(job)
+        left = [*self.waiting, *self.running.values()]
+        if left:
+            rate = (time.monotonic() - self.begun) / max(1, self.trained)
+            rest = clock(rate * sum(map(plan.epochs, left)))
+            count = len(plan.networks)
+            self.networks.say(
+                f"{self.networks.identity(job).title} is trained: {count - len(left)} of {count} "
+                f"networks, run ~{rest}"
+            )
+
     def take(self, slot: int, answer: Answer) -> None:
         """Note what has become of the network in a slot."""
         job = self.running.pop(slot)
         if answer.error is None:
+            self._tell(job)
             return
         title = self.networks.identity(job).title
         self.deaths[job] += answer.died

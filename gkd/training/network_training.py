@@ -55,6 +55,7 @@ from gkd.training.progress import TermWatch, progress
 from gkd.training.provenance import MADE_BY, Provenance
 from gkd.training.ranks import by_torchrun
 from gkd.training.run_directory import SUMMARY, WEIGHTS
+from gkd.training.run_plan import Standing
 from gkd.training.termination import KeepTermination, end_if_asked
 from gkd.training.weights import read_weights, write_weights
 
@@ -122,6 +123,7 @@ class NetworkTraining:
         context: what all networks share.
         made_by: what the network is made by.
         record: what rebuilds it from its weights.
+        standing: where it stands in its run, for the progress.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class NetworkTraining:
         context: RunContext,
         made_by: Provenance,
         record: ModelRecord | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self.identity = identity
         self.folder = folder
@@ -141,6 +144,7 @@ class NetworkTraining:
         self.context = context
         self.made_by = made_by
         self.record = record
+        self.standing = standing
         self.scores = Scores(context.dataset, training.graphs_per_pass)
         self.selection = Selection.of(training.selection, self.scores.main)
         self.log = EpochLog(folder)
@@ -204,14 +208,14 @@ class NetworkTraining:
                 *callbacks,
                 BestCheckpoint(self.folder, self.selection),
                 LastCheckpoint(self.folder),
-                progress(self.identity.title, context.console),
+                progress(self.identity.title, context.console, self.standing),
                 TermWatch(self.identity.title, context.console),
                 KeepTermination(),
             ],
             # Named, or a scheduler's variables in the environment would choose another.
             plugins=[AtomicCheckpointIO(), environment],
             logger=loggers,
-            enable_progress_bar=context.console.is_terminal,
+            enable_progress_bar=False,  # progress is one of the callbacks
             enable_model_summary=False,
             num_sanity_val_steps=0,  # the dry run has found what they would find
             use_distributed_sampler=False,  # EpochSampler shares the samples out

@@ -33,6 +33,7 @@ from gkd.training.network_training import (
 )
 from gkd.training.provenance import MADE_BY, Provenance, recipe_of
 from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
+from gkd.training.run_plan import RunPlan, Standing
 from gkd.training.weights import load_weights
 
 
@@ -72,6 +73,7 @@ class Networks:
         first_process: whether this process writes the folder and tells the user what happens.
         tested: whether the test split is touched, and networks are scored on it.
         callbacks: further ones of Lightning, for every network.
+        plan: of the run, for the progress; None where there is none.
         teachers: by seed, what is kept of teachers for networks that follow, also those of other
             instances; None where a seed's goes with the next one's.
     """
@@ -84,6 +86,7 @@ class Networks:
     first_process: bool = True
     tested: bool = True
     callbacks: Sequence[Callback] = ()
+    plan: RunPlan | None = None
     teachers: dict[int | None, KeptTeacher] | None = None
     _shared: "_Shared | None" = field(default=None, init=False, repr=False)
 
@@ -179,6 +182,26 @@ class Networks:
             self._train_teacher(job)
         else:
             self._train_student(job)
+        if self.plan is not None:
+            self.plan.waiting.discard(job)
+
+    def plan_of(self, jobs: Sequence[Job], waiting: Collection[Job] = ()) -> RunPlan:
+        """Return the plan of some networks.
+
+        Args:
+            jobs: all of them, in order.
+            waiting: those that this process trains one after another.
+        """
+        return RunPlan({job: (job.method or "", self._epochs(job)) for job in jobs}, set(waiting))
+
+    def _epochs(self, job: Job) -> int:
+        if job.method is not None:
+            return self.file.recipe.training_of(self._method(job)).epochs
+        training = None if self._teacher_recipe.weights else self._teacher_recipe.training
+        return 0 if training is None else training.epochs
+
+    def _standing(self, job: Job) -> Standing | None:
+        return None if self.plan is None else self.plan.standing(job)
 
     def say(self, line: str) -> None:
         """Print a line as it is: a path is neither markup nor wrapped."""
@@ -230,6 +253,7 @@ class Networks:
                 context,
                 made_by,
                 shared.experiment.record(teacher),
+                self._standing(job),
             ).run()
         elif self.first_process:
             teacher.to(self.devices.torch_device)
@@ -282,6 +306,7 @@ class Networks:
             context,
             self.provenance(job),
             experiment.record(student),
+            self._standing(job),
         ).run()
 
     def _method(self, job: Job) -> MethodRecipe:

@@ -1,49 +1,210 @@
-"""Progress of one network: a bar on a terminal, a line every few seconds elsewhere."""
+"""Progress of a run: a bar on a terminal, a line every few seconds elsewhere."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
 from gkd.distillation.gradients import gradient_state
+from gkd.evaluation.metric import Metric
+from gkd.report.formats import metric_name, metric_value
 from gkd.training.lightning_module import DistillationModule
+from gkd.training.run_plan import Standing, clock
 
 SECONDS_BETWEEN_LINES = 5.0
+SECONDS_WITHIN_EPOCH = 30.0
 REFRESHES_PER_SECOND = 4
+WIDTH = 80  # columns of a line in a file
+_BAR = 12
 
 
-def progress(title: str, console: Console) -> Callback:
-    """Progress that fits the console."""
-    return (ProgressBar if console.is_terminal else ProgressLines)(title, console)
+def progress(title: str, console: Console, standing: Standing | None = None) -> Callback:
+    """Return the progress of a network that fits the console.
+
+    Args:
+        title: of the network.
+        console: to show it on.
+        standing: of the network in its run.
+    """
+    return (ProgressBar if console.is_terminal else ProgressLines)(Words(title, standing), console)
+
+
+@dataclass
+class Words:
+    """What there is to say of a network that is trained.
+
+    Args:
+        title: of the network.
+        standing: in its run; None where that is not known.
+    """
+
+    title: str
+    standing: Standing | None = None
+    _began: float = field(default=0.0, init=False)
+    _first: float = field(default=0.0, init=False)
+    _score: str = field(default="", init=False)
+
+    def begin(self, trainer: Trainer) -> None:
+        """Start the clock."""
+        self._began, self._first = monotonic(), epochs_done(trainer)
+
+    def head(self, trainer: Trainer) -> str:
+        """Which network is trained, and which epoch of it."""
+        place = "" if self.standing is None else f"{self.standing} "
+        epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 1)
+        return f"{place}{self.title}  epoch {epoch}/{trainer.max_epochs}"
+
+    def values(self, trainer: Trainer, module: DistillationModule) -> list[str]:
+        """Return losses of the running epoch, and the last score in validation, that one first.
+
+        Reading losses waits for the device.
+        """
+        if (score := score_in_words(module.scores.main, trainer.callback_metrics)) is not None:
+            self._score = score
+        losses = module.means.row() if module.means.steps else {}
+        return [*filter(None, [self._score]), *losses_in_words(losses)]
+
+    def time(self, trainer: Trainer) -> str:
+        """Return how long this network, and the run, may still take; nothing in its beginning."""
+        done, epochs = epochs_done(trainer), trainer.max_epochs or 0
+        if done <= self._first:
+            return ""
+        per_epoch = (monotonic() - self._began) / (done - self._first)
+        own = max(0.0, epochs - done) * per_epoch
+        words = [f"{clock(own)} left"] if done < epochs else []
+        if self.standing is not None and self.standing.plan.waiting:
+            others = self.standing.seconds_of_others(per_epoch)
+            words += [f"run ~{clock(own + others)}"] if others else []
+        return ", ".join(words)
 
 
 class ProgressLines(Callback):
-    """Prints the newest epoch, at most every few seconds, and the last epoch always.
+    """Prints lines: after an epoch at most every few seconds, after the last epoch always.
 
-    A bar of Lightning's would fill a log file with control characters.
+    A bar would fill a log file with control characters.
     """
 
-    def __init__(self, title: str, console: Console) -> None:
-        self.title = title
+    def __init__(self, words: Words, console: Console) -> None:
+        self.words = words
         self.console = console
-        self._printed = -SECONDS_BETWEEN_LINES
+        self._began, self._printed = 0.0, -SECONDS_BETWEEN_LINES
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._began = monotonic()
+        self.words.begin(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Print how far a long epoch is."""
+        silent = monotonic() - max(self._printed, self._began)
+        if not trainer.is_last_batch and silent >= SECONDS_WITHIN_EPOCH:
+            share = (batch_idx + 1) / trainer.num_training_batches
+            self._print(trainer, pl_module, f" {share:.0%}".replace("%", " %"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's row if it is time to."""
-        assert isinstance(pl_module, DistillationModule)
-        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs
+        """Print the epoch's line if it is time to."""
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if last or monotonic() - self._printed >= SECONDS_BETWEEN_LINES:
+            self._print(trainer, pl_module)
+
+    def _print(self, trainer: Trainer, module: LightningModule, within: str = "") -> None:
+        assert isinstance(module, DistillationModule)
+        self._printed = monotonic()
+        head, values = self.words.head(trainer), self.words.values(trainer, module)
+        line = fitted(f"{head}{within}", values, self.words.time(trainer), WIDTH)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class ProgressBar(Callback):
+    """Shows a bar over the steps of the epoch, in one line; a line remains of the network.
+
+    Args:
+        words: what to say.
+        console: a terminal.
+    """
+
+    def __init__(self, words: Words, console: Console) -> None:
+        self.words = words
+        self.console = console
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._read = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the bar, and start the clock."""
+        self.words.begin(trainer)
+        if not trainer.is_global_zero:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(_BAR),
+            TextColumn("{task.fields[after]}", markup=False),
+            console=self.console,
+            refresh_per_second=REFRESHES_PER_SECOND,
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(self.words.head(trainer), after="", total=None)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Move the bar a few times per second: losses are read then, which waits for the device."""
         now = monotonic()
-        if epoch == epochs or now - self._printed >= SECONDS_BETWEEN_LINES:
-            self._printed = now
-            values = in_words({**pl_module.means.row(), **trainer.callback_metrics})
-            shown = [f"{name} {value}" for name, value in values.items()]
-            line = "  ".join([self.title, f"epoch {epoch}/{epochs}", *shown])
-            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if self._bar is None or (
+            not trainer.is_last_batch and now - self._read < 1 / REFRESHES_PER_SECOND
+        ):
+            return
+        self._read = now
+        assert isinstance(pl_module, DistillationModule)
+        head, room = self.words.head(trainer), self.console.width - _BAR - 2
+        values = self.words.values(trainer, pl_module)
+        whole = fitted(head, values, self.words.time(trainer), room)
+        before = whole if len(whole) < len(head) else head
+        self._bar.update(
+            self._task,
+            description=before,
+            after=whole[len(before) :].strip(),
+            completed=batch_idx + 1,
+            total=int(trainer.num_training_batches),
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave a line in place of the bar."""
+        if self._bar is None:
+            return
+        assert isinstance(pl_module, DistillationModule)
+        self._stop()
+        head, values = self.words.head(trainer), self.words.values(trainer, pl_module)
+        line = fitted(head, values, self.words.time(trainer), self.console.width)
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar = None
 
 
 class TermWatch(Callback):
@@ -71,67 +232,51 @@ class TermWatch(Callback):
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-class ProgressBar(RichProgressBar):
-    """Lightning's bar, with the network's name and the time until it is trained.
+def epochs_done(trainer: Trainer) -> float:
+    """Return how many epochs are trained, the running one in part."""
+    steps = trainer.num_training_batches
+    done = trainer.fit_loop.epoch_loop.batch_progress.current.completed
+    share = done / steps if steps else 0.0
+    # Between two epochs the one that has ended is still counted as running.
+    return min(trainer.current_epoch + min(share, 1.0), float(trainer.max_epochs or 0))
 
-    Args:
-        title: of the network.
-        console: a terminal.
+
+def fitted(head: str, values: Sequence[str], tail: str, width: int) -> str:
+    """Return a line of so many columns at most, without the last values where there is no room.
+
+    >>> fitted("kd  epoch 3/9", ["accuracy 87.50 %", "loss 0.5"], "1:20 left", 50)
+    'kd  epoch 3/9  accuracy 87.50 %  1:20 left'
     """
-
-    def __init__(self, title: str, console: Console) -> None:
-        super().__init__(
-            refresh_rate=REFRESHES_PER_SECOND,
-            console_kwargs={"file": console.file, "force_terminal": console.is_terminal},
-        )
-        self.title = title
-        self._shown: dict[str, str] = {}
-        self._read = self._began = 0.0
-        self._first_epoch = 0
-
-    def configure_columns(self, trainer: Trainer) -> list[Any]:
-        """Leave out the time of one epoch, and leave room for the metrics."""
-        description, bar, batches, *_ = super().configure_columns(trainer)
-        bar.bar_width = 20
-        return [description, bar, batches]
-
-    def _get_train_description(self, current_epoch: int) -> str:
-        return f"{self.title}  epoch {current_epoch + 1}/{self.trainer.max_epochs}"
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar, and start the clock."""
-        super().on_train_start(trainer, pl_module)
-        self._began, self._first_epoch = monotonic(), trainer.current_epoch
-
-    def get_metrics(
-        self, trainer: Trainer, pl_module: LightningModule
-    ) -> dict[str, int | str | float | dict[str, float]]:
-        """Mean losses of the running epoch, the last validation, and the time left."""
-        assert isinstance(pl_module, DistillationModule)
-        now, ended = monotonic(), trainer.is_last_batch
-        # Lightning reads the losses in every step, which waits for the device every time.
-        if ended or now - self._read >= 1 / REFRESHES_PER_SECOND:
-            self._read = now
-            self._shown |= in_words({**pl_module.means.row(), **trainer.callback_metrics})
-        trained = trainer.current_epoch + ended - self._first_epoch
-        to_train = (trainer.max_epochs or 0) - trainer.current_epoch - ended
-        if not trained or not to_train:
-            return {**self._shown}
-        seconds = round((now - self._began) / trained * to_train)
-        return {**self._shown, "left": str(timedelta(seconds=seconds))}
+    for count in range(len(values), -1, -1):
+        line = "  ".join(filter(None, [head, *values[:count], tail]))
+        if len(line) <= width:
+            return line
+    return head if len(head) <= width else f"{head[: width - 1]}…"
 
 
-def in_words(metrics: Mapping[str, float | Tensor]) -> dict[str, str]:
-    """Losses and validation metrics of an epoch, as they are shown.
+def score_in_words(metric: Metric, found: Mapping[str, float | Tensor]) -> str | None:
+    """Return the score in validation as tables write it, None where there is none.
 
-    >>> in_words({"epoch": 3, "loss": 0.51234, "term/lsp": 1.2e-5, "validation/micro_f1": 0.9})
-    {'loss': '0.5123', 'lsp': '1.2e-05', 'validation micro_f1': '0.9000'}
+    >>> score_in_words(Metric("micro_f1"), {"validation/micro_f1": 0.9})
+    'micro F1 90.00 %'
     """
-    shown = {}
-    for name, value in metrics.items():
-        if name.startswith(("loss", "term/", "validation/")):
-            number = float(value)
+    value = found.get(f"validation/{metric.name}")
+    if value is None:
+        return None
+    unit = " %" if metric.share else ""
+    return f"{metric_name(metric.name)} {metric_value(metric, float(value))}{unit}"
+
+
+def losses_in_words(row: Mapping[str, float]) -> list[str]:
+    """Return the losses of an epoch as they are shown.
+
+    >>> losses_in_words({"epoch": 3, "loss": 0.51234, "term/lsp": 1.2e-5})
+    ['loss 0.5123', 'lsp 1.2e-05']
+    """
+    shown = []
+    for name, number in row.items():
+        if name == "loss" or name.startswith("term/"):
             plain = number == 0 or abs(number) >= 0.001
-            label = name.removeprefix("term/").replace("/", " ")
-            shown[label] = f"{number:.4f}" if plain else f"{number:.2g}"
+            label = name.removeprefix("term/")
+            shown.append(f"{label} {number:.4f}" if plain else f"{label} {number:.2g}")
     return shown

@@ -16,7 +16,7 @@ from gkd.training.cache_policy import FOLDER
 from gkd.training.devices import Devices
 from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
-from gkd.training.executor import Executor
+from gkd.training.executor import Executor, Serial
 from gkd.training.executors import executor_for
 from gkd.training.networks import Job, Networks
 from gkd.training.ranks import agreement, by_torchrun, is_first, joined, of_first
@@ -94,6 +94,8 @@ class Run:
                 self.say(f"{networks.identity(job).title}: finished before")
             else:
                 unfinished.append(job)
+        alone = isinstance(self.executor, Serial)
+        networks.plan = networks.plan_of(jobs, unfinished if alone else ())
         self.executor.train_all(networks, unfinished, len(jobs))
 
     def _train_more_seeds(self, networks: Networks, max_seeds: int, undecided: Undecided) -> None:

@@ -22,23 +22,25 @@ def test_learning_curves_are_means_over_the_seeds(run: Results) -> None:
     (axes,) = figure.axes
     lines = {line.get_label(): line for line in axes.lines}
     assert set(lines) == {"teacher", "baseline", "lsp", "at"}
-    assert list(lines["baseline"].get_xdata()) == [0, 1, 2, 3]
+    assert list(lines["baseline"].get_xdata()) == [1, 2, 3, 4]
     expected = [95.7 * share for share in (0.25, 0.5, 0.75, 1)]
     assert list(lines["baseline"].get_ydata()) == pytest.approx(expected)
 
 
 def test_long_runs_show_their_end_once_more(tmp_path: Path) -> None:
     one = summary("baseline", 0, 0.9)
-    one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(21)]
+    one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(1, 21)]
     figure = figures.learning_curves(run_results(write_run(tmp_path / "run", [one])))
     assert figure is not None
-    assert [next(iter(axes.lines[0].get_xdata())) for axes in figure.axes] == [0, 10]
+    assert [next(iter(axes.lines[0].get_xdata())) for axes in figure.axes] == [1, 10]
 
 
 def test_a_network_that_trained_shorter_is_not_at_the_end(tmp_path: Path) -> None:
     runs = [summary("baseline", 0, 0.9), summary("lsp", 0, 0.9)]
     for one, epochs in zip(runs, (3, 13), strict=True):
-        one["history"] = [{"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(epochs)]
+        one["history"] = [
+            {"epoch": epoch, "validation/micro_f1": 0.5} for epoch in range(1, epochs + 1)
+        ]
     figure = figures.learning_curves(run_results(write_run(tmp_path / "run", runs)))
     assert figure is not None
     assert [len(axes.lines) for axes in figure.axes] == [2, 1]
@@ -50,7 +52,7 @@ def test_epochs_without_validation_are_skipped(tmp_path: Path) -> None:
         del entry["validation/micro_f1"]
     figure = figures.learning_curves(run_results(write_run(tmp_path / "run", [one])))
     assert figure is not None
-    assert list(figure.axes[0].lines[0].get_xdata()) == [1, 3]
+    assert list(figure.axes[0].lines[0].get_xdata()) == [2, 4]
 
 
 def test_losses_have_a_panel_per_method_and_a_line_per_term(run: Results) -> None:
@@ -85,7 +87,7 @@ def test_terms_are_drawn_as_they_enter_the_total(tmp_path: Path) -> None:
     figure = figures.loss_curves(run_results(write_run(tmp_path / "run", [one])))
     assert figure is not None
     lines = {line.get_label(): line for line in figure.axes[0].lines}
-    assert list(lines["lsp"].get_xdata()) == [1, 2, 3]  # and not where its weight is 0
+    assert list(lines["lsp"].get_xdata()) == [2, 3, 4]  # and not where its weight is 0
     assert list(lines["lsp"].get_ydata()) == pytest.approx([1.0, 4 / 3, 1.5])
     assert next(iter(lines["task"].get_ydata())) == pytest.approx(1.6)
     assert figure.axes[0].get_yscale() == "log"

@@ -66,3 +66,15 @@ def test_a_teacher_with_given_weights_has_no_training(tmp_path: Path) -> None:
     for key in ("epochs", "best_epoch", "selection", "validation", "history"):
         del content[key]
     assert read_summary(written(tmp_path, content)).epochs is None
+
+
+def test_epochs_of_older_runs_are_counted_from_one(tmp_path: Path) -> None:
+    new = summary("lsp", 0, 0.5)
+    old = new | {"best_epoch": new["best_epoch"] - 1}
+    old["history"] = [row | {"epoch": row["epoch"] - 1} for row in new["history"]]
+    assert old["history"][0]["epoch"] == 0
+    folders = (tmp_path / "old", tmp_path / "new")
+    found = [read_summary(written(f, one)) for f, one in zip(folders, (old, new), strict=True)]
+    assert found[0] == found[1]
+    assert [row["epoch"] for row in found[0].history] == [1, 2, 3, 4]
+    assert found[0].best_epoch == 4

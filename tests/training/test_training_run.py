@@ -4,23 +4,19 @@ import csv
 import io
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 from tiny_plugin import Blobs
-from torch import nn
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from gkd.data import Sample, collate
 from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
 from gkd.report.results import run_results, undecided_methods
-from gkd.training import progress
 from gkd.training.experiment import Experiment
-from gkd.training.lightning_module import DistillationModule
 
 METHODS = ("baseline", "mapped")
 
@@ -56,9 +52,9 @@ def test_history_has_losses_weights_and_validation_when_due(opened):
     run = opened("training.validate_every=2", "seeds=[0]")
     run.train()
     history = summary(run, "students", "mapped", "seed-0")["history"]
-    assert [row["epoch"] for row in history] == list(range(5))
+    assert [row["epoch"] for row in history] == list(range(1, 6))
     validated = [row["epoch"] for row in history if "validation/accuracy" in row]
-    assert validated == [1, 3, 4]
+    assert validated == [2, 4, 5]
     for row in history:
         assert row["weight/mapped"] == 2.0
         assert row["loss"] == pytest.approx(row["task"] + 2.0 * row["term/mapped"], rel=1e-5)
@@ -76,7 +72,7 @@ def test_weights_are_those_of_the_best_epoch_on_validation(opened, host):
     run.train()
     found = summary(run, "students", "baseline", "seed-0")
     scores = [row["validation/accuracy"] for row in found["history"]]
-    assert found["best_epoch"] == max(range(8), key=lambda epoch: (scores[epoch], epoch))
+    assert found["best_epoch"] == 1 + max(range(8), key=lambda epoch: (scores[epoch], epoch))
     assert found["validation"]["accuracy"] == max(scores)
     experiment = Experiment(run.file, host)
     network = experiment.student(0)
@@ -198,54 +194,6 @@ def test_augmented_data_is_drawn_for_each_epoch(opened, plugin):
         losses[augmented] = [row["term/mapped"] for row in history]
     assert losses["false"] != losses["true"]
     assert max(losses["true"]) - min(losses["true"]) > 1e-3
-
-
-def test_plain_lines_without_a_terminal(opened):
-    written = io.StringIO()
-    opened("seeds=[0]", console=Console(file=written, width=40)).train()
-    lines = written.getvalue().splitlines()
-    assert lines[0].startswith("run folder: ")
-    assert lines[1].startswith("teacher  epoch 1/2  loss ")
-    last = [line for line in lines if line.startswith("mapped seed 0  epoch 5/5")]
-    assert len(last) == 1
-    for part in ("loss ", "mapped ", "validation accuracy "):
-        assert part in last[0]
-
-
-def test_bar_on_a_terminal(opened, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    written = io.StringIO()
-    opened("seeds=[0]", console=Console(file=written, force_terminal=True)).train()
-    shown = written.getvalue()
-    assert "mapped seed 0" in shown
-    assert "5/5" in shown
-    assert "validation accuracy" in shown
-
-
-def test_the_bar_tells_the_time_left_and_reads_losses_a_few_times_per_second(monkeypatch):
-    seconds = iter([100.0, 100.1, 100.2, 103.0, 103.1])
-    monkeypatch.setattr(progress, "monotonic", lambda: next(seconds))
-    bar = progress.ProgressBar("mapped seed 0", Console(file=io.StringIO(), force_terminal=True))
-    monkeypatch.setattr(progress.RichProgressBar, "on_train_start", lambda *_: None)
-    module = DistillationModule(nn.Identity(), None, 0, None)
-    trainer = SimpleNamespace(
-        current_epoch=2, max_epochs=8, is_last_batch=False, callback_metrics={}
-    )
-    bar.on_train_start(trainer, module)
-    losses = iter([0.5, 0.4])
-    monkeypatch.setattr(module.means, "row", lambda: {"loss": next(losses)})
-    shown = [bar.get_metrics(trainer, module) for _ in range(2)]
-    trainer.current_epoch = 3
-    shown += [bar.get_metrics(trainer, module)]
-    trainer.is_last_batch, trainer.callback_metrics = True, {"validation/accuracy": 0.9}
-    monkeypatch.setattr(module.means, "row", lambda: {"loss": 0.3})
-    shown += [bar.get_metrics(trainer, module)]
-    assert shown == [
-        {"loss": "0.5000"},
-        {"loss": "0.5000"},
-        {"loss": "0.4000", "left": "0:00:15"},
-        {"loss": "0.3000", "validation accuracy": "0.9000", "left": "0:00:06"},
-    ]
 
 
 @pytest.mark.parametrize(

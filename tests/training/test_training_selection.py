@@ -70,7 +70,7 @@ def test_training_keeps_the_network_of_the_selected_epoch(opened, rule, every):
     assert found["selection"] == str(selection)
     assert found["validation"]["loss"] == chosen["validation/loss"]
     kept = torch.load(folder / "best.ckpt", weights_only=True)
-    assert kept["epoch"] == chosen["epoch"]
+    assert kept["epoch"] == chosen["epoch"] - 1  # Lightning's own are from 0
     weights = load_file(folder / "weights.safetensors")
     for name, tensor in weights.items():
         assert torch.equal(tensor, kept["state_dict"][f"distiller.student.{name}"])
@@ -91,7 +91,7 @@ def test_the_validation_loss_is_that_of_all_rows(opened, host):
     y = torch.cat([sample.y for sample in samples])
     expected = torch.nn.functional.cross_entropy(logits, y).item()
     assert found["history"][-1]["validation/loss"] == pytest.approx(expected, rel=1e-5)
-    assert Selection(LOSS).epoch(found["history"])["epoch"] == 0
+    assert Selection(LOSS).epoch(found["history"])["epoch"] == 1
 
 
 def test_an_unknown_rule_names_the_nearest(tmp_path):
