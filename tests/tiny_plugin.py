@@ -114,6 +114,7 @@ class TinyPlugin:
 
     def __init__(self) -> None:
         self.events = []
+        self.whole = []
         self.interrupt_at: int | None = None
 
     @hookimpl
@@ -134,6 +135,7 @@ class TinyPlugin:
 
     @hookimpl
     def gkd_step(self, event):
+        self.whole.append(event)
         self.events.append((event.epoch, event.step, event.report.total.item()))
         if self.interrupt_at is not None and len(self.events) == self.interrupt_at:
             raise KeyboardInterrupt

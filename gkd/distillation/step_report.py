@@ -35,6 +35,17 @@ class StepReport:
     peers: Mapping[str, Tensor] = field(default_factory=dict)
     task_weight: float = 1.0
 
+    def __str__(self) -> str:
+        """Return the numbers, in one line."""
+        task = f"task {float(self.task):.6g}"
+        parts = [task if self.task_weight == 1 else f"{task} (weight {self.task_weight:g})"]
+        parts += [f"task of {name} {float(value):.6g}" for name, value in self.peers.items()]
+        parts += [
+            f"{name} {float(value):.6g} (weight {self.weights[name]:g})"
+            for name, value in self.terms.items()
+        ]
+        return f"total {float(self.total):.6g}: {', '.join(parts)}"
+
     def gradient_shares(self) -> dict[str, float]:
         r"""Size of each weighted term's gradient relative to the task's, where the term acts.
 

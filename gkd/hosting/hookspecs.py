@@ -12,7 +12,7 @@ by itself does not slow down the commands that use none of its components.
 
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -64,11 +64,20 @@ class StepEvent:
         epoch: number of completed epochs, from 0.
         step: number of completed optimiser steps over the whole training, from 0.
         report: the step's loss, its terms and the weights of these.
+        network: ``"teacher"`` or ``"student"``.
+        method: that trains it; a teacher's is ``"teacher"``.
+        seed: of its training.
+        validation: the newest scores on the validation split, by metric, and the ``loss`` there;
+            empty until the first.
     """
 
     epoch: int
     step: int
     report: "StepReport"
+    network: str = ""
+    method: str = ""
+    seed: int | None = None
+    validation: Mapping[str, float] = field(default_factory=dict)
 
 
 @hookspec

@@ -14,7 +14,12 @@ from pydantic import (
     model_validator,
 )
 
-from gkd.recipe.sections import FeatureSpaceRecipe, PublishedRecipe, SweepRecipe
+from gkd.recipe.sections import (
+    FeatureSpaceRecipe,
+    LoggingRecipe,
+    PublishedRecipe,
+    SweepRecipe,
+)
 from gkd.recipe.training import TrainingRecipe, in_words
 from gkd.recipe.values import (
     FolderName,
@@ -232,6 +237,7 @@ class Recipe(Part):
     training: TrainingRecipe
     methods: list[MethodRecipe] = []
     feature_space: FeatureSpaceRecipe | None = None
+    logging: LoggingRecipe | None = None
     sweep: SweepRecipe | None = None
     published: list[PublishedRecipe] = []
 

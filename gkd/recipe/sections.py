@@ -47,6 +47,23 @@ class FeatureSpaceRecipe(Part):
         return data
 
 
+class LoggingRecipe(Part):
+    """Where the curves of every network go beside its own ``metrics.csv``, which is always written.
+
+    Args:
+        to: loggers: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``; each needs ``pip install
+            'gkd[NAME]'``. They are told the settings of each network (network, method, seed, the
+            keys of its training) and a row for every epoch, with the scores in validation.
+        project: that a network is entered under: the project of W&B, the experiment of MLflow.
+        offline: whether nothing leaves the machine: W&B writes into the network's folder, MLflow
+            into ``mlflow.db`` in the run's. False leaves it to their own environment variables.
+    """
+
+    to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+    project: Annotated[str, Field(min_length=1)] = "gkd"
+    offline: bool = True
+
+
 class SweepRecipe(Part):
     """What ``gkd sweep`` tries.
 

@@ -19,6 +19,7 @@ from gkd.training.experiment import Experiment
 from gkd.training.repeatability import hidden_state, require_repeatable
 from gkd.training.sampling import looks_further, require_sampling
 from gkd.training.sharing import differences
+from gkd.training.trackers import require_installed
 
 _FIRST = "the first batch"
 
@@ -63,6 +64,9 @@ class _DryRun:
     def check_data(self) -> None:
         """Check what needs no network, and choose the batches."""
         recipe, dataset = self.recipe, self.experiment.dataset
+        if recipe.logging is not None:
+            with self.context("logging", "to"):
+                require_installed(recipe.logging)
         with self.context("dataset"):
             require_repeatable(dataset, self.devices.count)
         self.notes += self.check_training(recipe.training, "training")

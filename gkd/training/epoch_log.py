@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -25,10 +26,14 @@ class EpochLog(Callback):
 
     Args:
         folder: of the network.
+
+    Attributes:
+        settings: that loggers are told before the first row.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.settings: Mapping[str, Any] = {}
         self.rows: list[Row] = []
         self._began = self._learning_rate = 0.0
         self._row: Row = {}
@@ -45,6 +50,11 @@ class EpochLog(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the rows of a checkpoint."""
         self.rows = epochs_from_one(state_dict["rows"])
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell the loggers the settings."""
+        for logger in trainer.loggers:
+            logger.log_hyperparams(dict(self.settings))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the time and the learning rate."""

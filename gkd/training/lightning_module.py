@@ -35,6 +35,7 @@ class DistillationModule(LightningModule):
         scores: the metrics of the validation split.
         observers: called with every step.
         made_by: what checkpoints say of the network.
+        named: what observers are told of it: network, method, seed.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class DistillationModule(LightningModule):
         scores: Scores,
         observers: Callable[[StepEvent], object] | None = None,
         made_by: Mapping[str, Any] | None = None,
+        named: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.distiller = distiller
@@ -53,6 +55,8 @@ class DistillationModule(LightningModule):
         self.scores = scores
         self.observers = observers
         self.made_by = dict(made_by or {})
+        self.named = dict(named or {})
+        self.validation: dict[str, float] = {}
         self.peak_memory_bytes: int | None = None
         self.means = StepMeans()
 
@@ -109,7 +113,14 @@ class DistillationModule(LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Tell the observers of the step, now that the optimiser has taken it."""
         if self.observers is not None:
-            self.observers(StepEvent(self.current_epoch, self.global_step - 1, self._report))
+            event = StepEvent(
+                self.current_epoch,
+                self.global_step - 1,
+                self._report,
+                **self.named,
+                validation=self.validation,
+            )
+            self.observers(event)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the scores of the last validation."""
@@ -127,6 +138,7 @@ class DistillationModule(LightningModule):
             found = {**found, "loss": self.scores.loss}
         # All processes have to agree on the selected epoch, or they wait for one another for ever.
         found = self.trainer.strategy.broadcast(found)
+        self.validation = {name: float(value) for name, value in found.items()}
         values = {f"validation/{name}": value for name, value in found.items()}
         self.log_dict(values, batch_size=1, logger=False)
 

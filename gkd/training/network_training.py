@@ -1,6 +1,5 @@
 """Training one network to the end: fit, select an epoch, test once, sum up."""
 
-import importlib.util
 import logging
 import signal
 import sys
@@ -17,7 +16,7 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -57,6 +56,7 @@ from gkd.training.ranks import by_torchrun
 from gkd.training.run_directory import SUMMARY, WEIGHTS
 from gkd.training.run_plan import Standing
 from gkd.training.termination import KeepTermination, end_if_asked
+from gkd.training.trackers import Tracking, ended
 from gkd.training.weights import read_weights, write_weights
 
 CHECKSUMS = "checksums"
@@ -77,6 +77,7 @@ class RunContext:
         feature_space: what to see of every network for the report's picture.
         tested: whether networks are scored on the test split, too.
         callbacks: further ones of Lightning, for every network.
+        tracking: where curves go beside the network's own files.
     """
 
     dataset: AbstractDataset
@@ -88,6 +89,7 @@ class RunContext:
     feature_space: FeatureSpace | None = None
     tested: bool = True
     callbacks: Sequence[Callback] = ()
+    tracking: Tracking | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class NetworkTraining:
         self.scores = Scores(context.dataset, training.graphs_per_pass)
         self.selection = Selection.of(training.selection, self.scores.main)
         self.log = EpochLog(folder)
+        self.loggers: list[Logger] = []
 
     def run(self) -> None:
         """Train from the last checkpoint, if there is one, and write what was reached.
@@ -157,7 +160,9 @@ class NetworkTraining:
             DataError: a checkpoint is damaged.
             RecipeError: a checkpoint is of another network.
         """
-        training, seed, context = self.training, self.identity.seed, self.context
+        training, context = self.training, self.context
+        network, method, seed = self.identity.network, self.identity.method, self.identity.seed
+        named = {"network": network, "method": method, "seed": seed}
         module = DistillationModule(
             self.distiller,
             training,
@@ -165,13 +170,21 @@ class NetworkTraining:
             self.scores,
             context.observers,
             self.made_by.of_file(),
+            named,
         )
         data = DataModule(context.dataset, training, seed)
         self.folder.mkdir(parents=True, exist_ok=True)
         last, damage = resume_point(self.folder, self.made_by)
         for line in damage:
             context.console.print(f"{line}", markup=False, highlight=False, soft_wrap=True)
-        with quiet_lightning(), interruptible(), explained_deaths():
+        if context.tracking is not None:
+            self.loggers = context.tracking.loggers(self.identity.title, self.folder)
+            self.log.settings = {
+                **context.tracking.settings,
+                **named,
+                **training.model_dump(exclude_none=True),
+            }
+        with quiet_lightning(), interruptible(), explained_deaths(), ended(self.loggers):
             trainer = self.trainer()
             trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
             end_if_asked()  # a training that was cut short is not finished
@@ -189,9 +202,6 @@ class NetworkTraining:
             rank_zero_only.rank = 0  # type: ignore[attr-defined]  # it is a function's attribute
         if context.feature_space is not None and self.identity.network != "teacher":
             callbacks += [FeatureSpaceRecorder(context.feature_space, self.folder)]
-        loggers = []
-        if importlib.util.find_spec("tensorboard") is not None:
-            loggers = [TensorBoardLogger(self.folder, name="", version="tensorboard")]
         return Trainer(
             accelerator=context.devices.kind,
             devices=context.devices.of_lightning,
@@ -214,7 +224,7 @@ class NetworkTraining:
             ],
             # Named, or a scheduler's variables in the environment would choose another.
             plugins=[AtomicCheckpointIO(), environment],
-            logger=loggers,
+            logger=self.loggers,
             enable_progress_bar=False,  # progress is one of the callbacks
             enable_model_summary=False,
             num_sanity_val_steps=0,  # the dry run has found what they would find

@@ -34,6 +34,7 @@ from gkd.training.network_training import (
 from gkd.training.provenance import MADE_BY, Provenance, recipe_of
 from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.run_plan import RunPlan, Standing
+from gkd.training.trackers import Tracking
 from gkd.training.weights import load_weights
 
 
@@ -208,6 +209,19 @@ class Networks:
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @property
+    def _tracking(self) -> Tracking | None:
+        recipe, folder = self.file.recipe, self.directory.folder
+        if recipe.logging is None or not self.tested:  # the networks of a sweep are too many
+            return None
+        settings = {
+            "title": recipe.title or self.file.name,
+            "dataset": recipe.dataset.name,
+            "student": recipe.student.name,
+            **({} if recipe.teacher is None else {"teacher": recipe.teacher.name}),
+        }
+        return Tracking(recipe.logging, folder.resolve().name, folder, settings)
+
+    @property
     def _teacher_recipe(self) -> TeacherRecipe:
         assert self.file.recipe.teacher is not None
         return self.file.recipe.teacher
@@ -232,6 +246,7 @@ class Networks:
                 experiment.feature_space(),
                 self.tested,
                 self.callbacks,
+                self._tracking,
             )
             self._shared = _Shared(own, experiment, context, teacher)
         return self._shared

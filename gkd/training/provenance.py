@@ -12,7 +12,16 @@ from gkd.recipe.model import with_current_names
 MADE_BY = "made_by"
 """Key of summaries and checkpoints under which it stands."""
 
-_OF_THE_RUN = ("title", "seeds", "max_seeds", "methods", "feature_space", "sweep", "published")
+_OF_THE_RUN = (
+    "title",
+    "seeds",
+    "max_seeds",
+    "methods",
+    "feature_space",
+    "sweep",
+    "published",
+    "logging",
+)
 _OF_STUDENTS = ("student", "training")
 
 

@@ -250,7 +250,9 @@ class RunDirectory:
         now = tomllib.loads(resolved_toml(recipe))
         for whole in (then, now):
             _remove(whole, self.free)
-            whole.pop("published", None)  # it says what others found, not what is done here
+            # What others found, and where curves are shown, is not what is done here.
+            for key in ("published", "logging"):
+                whole.pop(key, None)
         if changes := _changes(then, now):
             listing = "\n".join(f"  {change}" for change in changes)
             raise RecipeError(
