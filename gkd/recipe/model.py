@@ -60,7 +60,11 @@ def with_current_names(methods: Sequence[Any]) -> list[Any]:
 
 
 class DatasetRecipe(Part):
-    """A dataset by name; every other key is a parameter of it."""
+    """A dataset by name; every other key is a parameter of it: ``gkd components dataset``.
+
+    Args:
+        name: of the dataset.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -130,7 +134,32 @@ class StudentRecipe(Part):
 
 
 class TermRecipe(Part):
-    """One weighted distillation loss; see ``gkd.Term``."""
+    """One weighted distillation loss, between a tap of the student and one of a teacher.
+
+    Args:
+        loss: name of the loss.
+        weight: in the total: a number; ``{ start = 0.0, end = 1.0, epochs = 10 }`` and other
+            schedules; ``{ gradient_share = 0.3 }`` of the task's gradient; or ``{ learned =
+            "uncertainty" }``.
+        student: tap of the student, or of a peer, ``"peer:layers.1"``; several for a loss of
+            layers. Without taps a loss sees the logits alone.
+        teacher: tap of the teacher, or of ``"peer:"``, ``"student:"``, ``"ema:"``.
+        params: parameters of the loss: ``gkd components loss``.
+        name: of the term in reports; by default the loss's.
+        graph: where both views' graphs come from: an attribute of the batch, a tap, a builder. By
+            default ``edge_index`` for terms with taps, where the batch has one.
+        student_graph: where the student's graph alone comes from.
+        teacher_graph: where the teacher's graph alone comes from.
+        layout: what the axes of both tapped outputs are: ``"N H F"``, ``"B N F"``, ``"B C N"``,
+            ``"B C H W"``; by default what the batch's sizes leave as the only reading.
+        student_layout: what those of the student's alone are.
+        teacher_layout: what those of the teacher's alone are.
+        rows: that the loss takes: a mask of the batch, the others (``"~train_mask"``), ``"seeds"``
+            or ``"all"``.
+        weigher: how much each row counts, for a loss with a value per row.
+        connector: any name, of a linear map that is learned and brings the student's features to
+            the teacher's width; terms that give the same share it.
+    """
 
     loss: str
     weight: Weight = 1.0
@@ -223,6 +252,23 @@ class Recipe(Part):
 
     Where a component has a name, ``"my_models:Net"`` may stand: a class of a module in the folder
     ``code``, by default the recipe's own, or of one that is installed.
+
+    Args:
+        title: one line, shown by ``gkd recipes`` and above every report.
+        code: folder of modules of one's own.
+        seeds: of the students: each method is trained once with each.
+        max_seeds: how many seeds there may be at most, where they join until all is decided.
+        precision: of the computation; ``"16-mixed"`` needs a GPU.
+        dataset: what is trained and tested on.
+        task: what the labels are, in place of the dataset's own task.
+        teacher: what is distilled; not needed where no method does.
+        student: what is trained.
+        training: how students are trained.
+        methods: ways to train the student, which are compared.
+        feature_space: picture of the features of one sample, by network.
+        logging: where curves go beside the run's own files.
+        sweep: what ``gkd sweep`` tries.
+        published: what others found, shown beside the results.
     """
 
     title: str = ""

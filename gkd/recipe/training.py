@@ -43,9 +43,11 @@ class TrainingRecipe(Part):
         batch_size: samples per step, over all devices together; with ``sampling``, seed nodes.
         drop_last: whether the last batch of an epoch is left out where it has fewer samples, which
             are others in every epoch. Batch norm needs more than one value of each channel.
-        optimiser: ``momentum`` and ``nesterov`` are those of sgd.
+        optimiser: as torch has it.
         learning_rate: of the first epoch.
         weight_decay: L2 penalty (adam, sgd) or decoupled decay (adamw).
+        momentum: of sgd, which alone has one.
+        nesterov: whether that is Nesterov's.
         schedule: of the learning rate, per epoch; cosine falls to 0 after the last epoch.
         gradient_clipping: largest norm of the gradient.
         validate_every: epochs between two validations; the last epoch is always validated.

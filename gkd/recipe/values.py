@@ -67,14 +67,19 @@ def _check_domain(value: Any) -> Any:
     return value
 
 
-Weight = Annotated[Any, AfterValidator(_check_weight)]
-TaskWeight = Annotated[Any, AfterValidator(_check_task_weight)]
-NetworkInputs = Annotated[Any, AfterValidator(_check_inputs)]
+# What is Any to pydantic says in words what it is, for the reference of all keys.
+Weight = Annotated[Any, AfterValidator(_check_weight), "float | table of a schedule or a share"]
+TaskWeight = Annotated[Any, AfterValidator(_check_task_weight), "float | table, as of a term"]
+NetworkInputs = Annotated[
+    Any, AfterValidator(_check_inputs), "list of names | table, from parameter to name | 'batch'"
+]
 Taps = str | Annotated[list[str], Field(min_length=1)] | None
-Weigher = Annotated[Any, AfterValidator(_check_weigher)]
-TaskChoice = Annotated[Any, AfterValidator(_check_task)]
-GraphSource = Annotated[Any, AfterValidator(_check_graph)]
+Weigher = Annotated[Any, AfterValidator(_check_weigher), "name | table of name and parameters"]
+TaskChoice = Annotated[Any, AfterValidator(_check_task), "name | table of name and parameters"]
+GraphSource = Annotated[
+    Any, AfterValidator(_check_graph), "name | 'tap:PATH' | table of a builder and its parameters"
+]
 LogitsPlace = Annotated[str | None, Field(pattern=r"^(\[[^\[\]]+\])+$")]
-LayoutOfTap = Annotated[Any, AfterValidator(_check_layout)]
-Domain = Annotated[Any, AfterValidator(_check_domain)]
+LayoutOfTap = Annotated[Any, AfterValidator(_check_layout), "'N H F' | … | table of form and mask"]
+Domain = Annotated[Any, AfterValidator(_check_domain), "'LOW..HIGH [log] [step N]' | list"]
 FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
