@@ -60,12 +60,21 @@ class Regression(list):
 
 
 class Mixed(list):
-    """Two kinds of nodes."""
+    """Papers that cite and follow one another, and their authors."""
 
-    def __init__(self) -> None:
-        data = HeteroData()
+    def __init__(self, follows: bool = True) -> None:
+        data, papers = HeteroData(), graph(0)
         data["author"].x = torch.ones(2, 3)
-        data["paper"].x = torch.ones(3, 3)
+        place = torch.arange(12)
+        data["paper"].x, data["paper"].y = papers.x, place % 3
+        for row, mask in enumerate(("train_mask", "val_mask", "test_mask")):
+            data["paper"][mask] = place % 3 == row
+        data["author", "writes", "paper"].edge_index = torch.tensor([[0, 1], [3, 4]])
+        data["paper", "cites", "paper"].edge_index = papers.edge_index
+        data["paper", "cites", "paper"].edge_attr = torch.ones(36, 2)
+        if follows:
+            data["paper", "follows", "paper"].edge_index = torch.tensor([[0, 1], [1, 2]])
+            data["paper", "follows", "paper"].edge_attr = torch.zeros(2, 2)
         super().__init__([data])
 
 

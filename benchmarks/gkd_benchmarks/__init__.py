@@ -20,6 +20,7 @@ from gkd_benchmarks.knn_cases import (
     LargeCloud,
     LargeCloudOfScipy,
 )
+from gkd_benchmarks.large_graphs import ArxivStep, SampledStep
 from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
 from gkd_benchmarks.steps import DGCNNStep, GATStep
 from gkd_benchmarks.zoo import ZooStep
@@ -66,5 +67,7 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "lsp-growth": LSPGrowth,
     "lsp-node-order": NodeOrder,
     "large-step": LargeStep,
+    "arxiv-step": ArxivStep,
+    "sampled-step": SampledStep,
     **{f"zoo-{loss}": partial(ZooStep, loss) for loss in names("loss")},
 }

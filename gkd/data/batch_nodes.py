@@ -127,6 +127,8 @@ class BatchNodes:
         if name in self._edges:
             return self._edges[name]
         value = value_of(self.batch, name)
+        if value is not None:
+            _require_one_type(self.batch, name)
         if value is None and not required:
             return None if name == _ADJACENCY else self.edges(_ADJACENCY, required=False)
         sparse = edges_of_sparse(value)
@@ -139,6 +141,22 @@ class BatchNodes:
                 "whose rows are the targets"
             )
         return self._edges.setdefault(name, sparse[0])
+
+
+def _require_one_type(batch: object, name: str) -> None:
+    """Make sure that edges of several types of nodes are not taken for a graph of one.
+
+    Raises:
+        DataError: they join nodes of two types, whose numbers say nothing of one another.
+    """
+    ends = [kind for kind in node_and_edge_types(batch) if isinstance(kind, tuple)]
+    for source, relation, target in ends:
+        if name.startswith(f"{source}__{relation}__{target}.") and source != target:
+            alike = ["__".join(kind) for kind in ends if kind[0] == kind[-1]]
+            raise DataError(
+                f"graph: batch.{name} joins {source!r} with {target!r}, and a graph is of nodes of "
+                f"one type; {'name ' + ' or '.join(alike) if alike else 'there are none such'}"
+            )
 
 
 def _tensor_or_none(batch: object, name: str) -> Tensor | None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gkd.errors import DataError, suggestion
+from gkd.graph.edge_index import as_plain
 
 _OWN_NAMES = frozenset({"id", "ids", "num_nodes", "num_graphs", "batch", "ptr", "extents"})
 _METHODS = frozenset({"keys", "items", "to", "pin_memory", "split"})  # would hide a tensor
@@ -99,6 +100,7 @@ class Sample(Tensors):
     """
 
     def __init__(self, *, id: str, num_nodes: int | None = None, **tensors: Tensor) -> None:
+        tensors = {name: as_plain(tensor) for name, tensor in tensors.items()}
         super().__init__(tensors)
         self.id = id
         for name, tensor in tensors.items():

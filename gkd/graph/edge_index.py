@@ -31,6 +31,16 @@ def check_edge_index(edge_index: object, num_nodes: object) -> None:
     )
 
 
+def as_plain(tensor: Tensor) -> Tensor:
+    """Return the tensor itself, or what an ``EdgeIndex`` of PyTorch Geometric is made of.
+
+    Such a tensor remembers the size and the order of the graph that it was made for, also where it
+    becomes part of a batch.
+    """
+    as_tensor = getattr(tensor, "as_tensor", None)
+    return as_tensor() if callable(as_tensor) else tensor
+
+
 def edges_of_sparse(adjacency: object) -> tuple[Tensor, Tensor | None] | None:
     """Return the edges and values of a transposed adjacency matrix; None for what is not sparse.
 

@@ -13,6 +13,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from gkd.eager import eagerly
 from gkd.errors import ParameterError
 from gkd.graph.edge_index import (
+    as_plain,
     check_edge_index,
     check_neighbours,
     coalesce,
@@ -93,6 +94,7 @@ class Graph:
     @_usable_in_training
     def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
         check_edge_index(edge_index, num_nodes)
+        edge_index = as_plain(edge_index)
         # Detached: not the very object, which the memo below holds weakly.
         edges = edge_index.clone() if edge_index.is_inference() else edge_index.detach()
         self.num_nodes = num_nodes

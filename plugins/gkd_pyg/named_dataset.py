@@ -13,6 +13,7 @@ from torch import Tensor
 from gkd import AbstractDataset, DataError, ParameterError, Sample
 from gkd.errors import suggestion
 from gkd_pyg.by_name import class_of, made
+from gkd_pyg.node_types import Types
 
 _MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
 _OWN_SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -38,11 +39,15 @@ class PyGDataset(AbstractDataset):
         split: which of several masks, or the fold that tests.
         folds: of several graphs without a split of their own.
         target: attribute that holds the labels.
+        nodes: type of nodes, where there are several (``HeteroData``): ``"paper"``.
+        edges: types of edges among them, ``"paper__cites__paper"``, one or several; by default the
+            only one. Edges that join two types of nodes are no graph: a transform of the class
+            (``AddMetaPaths``) makes others of them.
         **parameters: of the class.
 
     Raises:
         ParameterError: there is no such class, or the parameters do not fit it.
-        DataError: the data have no labels, are heterogeneous, or cannot be split.
+        DataError: the data have no labels, types that nobody chose, or cannot be split.
     """
 
     train: Sequence[Sample] = ()
@@ -73,11 +78,14 @@ class PyGDataset(AbstractDataset):
         split: NonNegativeInt | Literal["seed"] = 0,
         folds: Annotated[int, Field(ge=3)] = 10,
         target: str = "y",
+        nodes: str | None = None,
+        edges: str | Sequence[str] | None = None,
         **parameters: Any,
     ) -> None:
         cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
         given = {name.removesuffix("_"): value for name, value in parameters.items()}
         self._name, self._target, self._folds = dataset.rpartition(":")[2], target, folds
+        self._types = Types(nodes, (edges,) if isinstance(edges, str) else edges)
         self._per_seed, first = split == "seed", 0 if split == "seed" else split
         if "split" in inspect.signature(cls).parameters and "split" not in given:
             parts = {part: _of_split(cls, given, names) for part, names in _OWN_SPLITS.items()}
@@ -129,7 +137,11 @@ class PyGDataset(AbstractDataset):
 
     def _samples(self, graphs: Any, part: str) -> list[Sample]:
         return [
-            _sample(graph, f"{self._name}/{part}-{number}", self._target)
+            _sample(
+                self._types.of(graph, f"{self._name}/{part}-{number}"),
+                f"{self._name}/{part}-{number}",
+                self._target,
+            )
             for number, graph in enumerate(graphs)
         ]
 
@@ -164,11 +176,6 @@ def _of_split(cls: Any, given: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 def _sample(graph: Any, name: str, target: str) -> Sample:
     """Return a graph of PyTorch Geometric as a sample."""
-    if hasattr(graph, "node_types"):
-        raise DataError(
-            f"{name} is heterogeneous, with nodes of {', '.join(graph.node_types)}: choose a type "
-            "of nodes, and edges among them, by a transform"
-        )
     found = {key: value for key, value in graph.to_dict().items() if isinstance(value, Tensor)}
     if "adj_t" in graph and "edge_index" not in found:
         from torch_geometric.utils import to_edge_index

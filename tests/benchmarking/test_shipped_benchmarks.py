@@ -26,6 +26,8 @@ TINY: dict[str, dict[str, Any]] = {
     "lsp-growth": {"edges": 3072, "small": 1024, "width": 4},
     "lsp-node-order": {"edges": 3072, "width": 4},
     "large-step": {"edges": 3072, "width": 4},
+    "arxiv-step": GRAPH | {"channels": 5, "width": 6},
+    "sampled-step": GRAPH | {"channels": 5, "width": 6, "seeds": 8},
     "knn-large": {"points": 200},
     "compiled-gat": GRAPH | {"channels": 5, "classes": 3, "widths": (24, 6)},
     "compiled-dgcnn": CLOUDS,

@@ -113,9 +113,40 @@ def test_numbers_are_predicted_and_sparse_edges_are_edges() -> None:
     assert gkd.Graph(first.edge_index, 12) == gkd.Graph(plain.edge_index, 12)
 
 
-def test_heterogeneous_data_are_refused() -> None:
-    with pytest.raises(DataError, match="heterogeneous, with nodes of author, paper"):
-        data_set("Mixed")
+def test_a_type_of_nodes_and_the_edges_among_them_are_a_graph() -> None:
+    import pyg_sets
+
+    edges = pyg_sets.graph(0).edge_index
+    cites = data_set("Mixed", nodes="paper", edges="paper__cites__paper")
+    assert (cites.num_features, cites.num_classes, cites.task) == (4, 3, "single-label")
+    assert torch.equal(cites.train[0].edge_index, edges)
+    assert cites.train[0].edge_attr.shape == (36, 2)
+    assert torch.equal(data_set("Mixed", follows=False, nodes="paper").train[0].edge_index, edges)
+    names = ["paper__cites__paper", "paper__follows__paper"]
+    both = data_set("Mixed", nodes="paper", edges=names).train[0]
+    assert torch.equal(both.edge_index[:, 36:], torch.tensor([[0, 1], [1, 2]]))
+    assert both.edge_attr.sum() == 72
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({}, "heterogeneous, with nodes of author, paper: choose a type by nodes"),
+        ({"nodes": "papers"}, "no type 'papers'; did you mean 'paper'"),
+        ({"nodes": "paper"}, "2 types of edges among paper; name some by edges: paper__cites__pap"),
+        ({"nodes": "author"}, "0 types of edges among author; a transform such as AddMetaPaths"),
+        ({"nodes": "paper", "edges": "paper__cite__paper"}, "did you mean 'paper__cites__paper'"),
+        (
+            {"nodes": "paper", "edges": "author__writes__paper"},
+            "join author with paper, and a graph is of paper alone; name paper__cites__paper or",
+        ),
+    ],
+)
+def test_types_that_make_no_graph_are_refused(params: dict[str, Any], words: str) -> None:
+    with pytest.raises(GkdError, match=words):
+        data_set("Mixed", **params)
+    with pytest.raises(ParameterError, match="has nodes of one type"):
+        data_set("OneGraph", nodes="paper")
 
 
 @pytest.mark.parametrize("name", ["OneGraph", "Splits"])
