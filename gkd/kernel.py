@@ -23,6 +23,7 @@ class AbstractKernel(ABC):
         symmetric: whether both directions of an edge are equally similar.
         bounded_memory: whether it does without a tensor that has features for every edge, or a
             number for every pair of nodes.
+        linear_work: whether its work grows in proportion to nodes and edges.
         pairwise: whether the similarity of a pair depends on nothing but this pair, so that it is
             the same in every batch.
 
@@ -36,6 +37,7 @@ class AbstractKernel(ABC):
 
     symmetric: bool = True
     bounded_memory: bool = True
+    linear_work: bool = True
     pairwise: bool = True
 
     @abstractmethod

@@ -304,9 +304,22 @@ class AbstractLoss(nn.Module, ABC):
             from the student, such as a weight, counts as a constant.
         non_negative: whether it is at least 0 everywhere.
         zero_at_equality: whether it is 0 where the student's view equals the teacher's.
+        least_at_equality: whether it is nowhere smaller than where the student's view equals the
+            teacher's; not of a loss that pulls elsewhere, too, such as to labels, nor of learned
+            parts that begin at random.
         different_widths: whether the features of student and teacher may differ in width.
         bounded_memory: whether it does without a tensor that has features for every edge, or a
             number for every pair of nodes.
+        linear_work: whether its work grows in proportion to nodes and edges; not of a loss that
+            looks at all pairs of nodes.
+        samples_apart: whether what it teaches a sample is the same whatever samples share the
+            batch; not of a loss that relates rows of all samples, or normalises over them.
+        directed: whether an edge concerns its target alone, and what lies downstream of that; not
+            where edges are taken both ways.
+        shift_invariant: whether adding a number to all logits of a row changes nothing, as of a
+            softmax; asked of losses whose ``likelihoods`` has that.
+        fades_with_temperature: whether its gradient fades as its parameter ``temperature`` grows,
+            as that of a divergence does that is not multiplied by the square of it.
         per_row: whether it returns a value per row, ``[N]``; the engine applies the rows and the
             weigher of its term and takes the mean.
         target_per_sample: whether the :meth:`target` of a batch consists of those of its samples,
@@ -322,8 +335,14 @@ class AbstractLoss(nn.Module, ABC):
     exact_gradient: bool = True
     non_negative: bool = True
     zero_at_equality: bool = True
+    least_at_equality: bool = True
     different_widths: bool = True
     bounded_memory: bool = True
+    linear_work: bool = True
+    samples_apart: bool = True
+    directed: bool = True
+    shift_invariant: bool = True
+    fades_with_temperature: bool = False
     per_row: bool = False
     target_per_sample: bool = False
     paper: Paper | None = None

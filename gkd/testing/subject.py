@@ -9,6 +9,7 @@ graph builder         default
 ===================== ======= ===========================================================
 translation_invariant True    adding a constant to all points changes no edge
 bounded_memory        True    no tensor with an entry for every pair of nodes
+linear_work           True    work in proportion to the points, not to pairs of them
 ===================== ======= ===========================================================
 
 ===================== ======= ===========================================================
@@ -18,12 +19,15 @@ inputs                None    attributes of the batch that ``forward`` takes, in
                               None reads the names of its parameters
 bounded_memory        True    no tensor with a row of features for every edge, or with an
                               entry for every pair of nodes
+linear_work           True    work in proportion to nodes and edges
+directed              True    an edge changes only what lies downstream of its target
 ===================== ======= ===========================================================
 
 ===================== ======= ===========================================================
 weigher               default
 ===================== ======= ===========================================================
 bounded_memory        True    as for a model
+linear_work           True    as for a model
 ===================== ======= ===========================================================
 
 Any factory may list ``example_parameters``, see :func:`example_parameters`.
@@ -56,9 +60,15 @@ EXAMPLES = 25
 _SUPPLIED: Mapping[str, Mapping[str, Any]] = {"model": {"in_channels": 3, "out_channels": 4}}
 # What is taken for granted of components whose class need not say it.
 GRANTED: Mapping[str, Mapping[str, Any]] = {
-    "graph": {"translation_invariant": True, "bounded_memory": True},
-    "model": {"inputs": None, "logits": "", "bounded_memory": True},
-    "weigher": {"bounded_memory": True},
+    "graph": {"translation_invariant": True, "bounded_memory": True, "linear_work": True},
+    "model": {
+        "inputs": None,
+        "logits": "",
+        "bounded_memory": True,
+        "linear_work": True,
+        "directed": True,
+    },
+    "weigher": {"bounded_memory": True, "linear_work": True},
 }
 
 

@@ -70,6 +70,7 @@ class FitNet(AbstractLoss):
     )
     parity = ("chaitjo/efficient-gnns",)
     zero_at_equality = False  # the regressor does not begin as the identity
+    least_at_equality = False
     regressor: nn.Linear | None
 
     @validated

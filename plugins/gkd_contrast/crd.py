@@ -89,6 +89,9 @@ class CRD(AbstractLoss):
     )
     parity = ("HobbitLong/RepDistiller",)
     zero_at_equality = False
+    least_at_equality = False
+    samples_apart = False
+    linear_work = False  # each row is compared with all
     heads: nn.ModuleDict | None
     memory: RowMemory | None
     log_scales: Tensor

@@ -69,6 +69,9 @@ class GCRD(AbstractLoss):
 
     uses = ("features",)
     zero_at_equality = False
+    least_at_equality = False
+    samples_apart = False
+    linear_work = False  # each row is compared with all
     paper = Paper(
         "Joshi, Liu, Xun, Lin, Foo",
         "On Representation Knowledge Distillation for Graph Neural Networks",

@@ -102,6 +102,7 @@ class DGCNN(nn.Module):
         {"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4},
         {"channels": (8, 8), "embedding": 16, "head": (8,), "k": 4, "per_point": True},
     )
+    linear_work = False  # neighbours are looked for among all points
 
     @validated
     def __init__(

@@ -51,6 +51,7 @@ class KNN(nn.Module):
         super().__init__()
         self.k, self.backend, self.self_loops = k, backend, self_loops
         self._backend = BACKENDS[backend]()
+        self.linear_work = backend in ("torch-cluster", "scipy")
 
     def _exported(self, features: Tensor, batch: Tensor | None = None) -> PortableGraph:
         require_one_sample(batch, "a network with knn")

@@ -30,6 +30,7 @@ class Radius(nn.Module):
     """
 
     example_parameters = ({"radius": 1.0},)
+    linear_work = False  # distances of all pairs, in tiles
 
     @validated
     def __init__(

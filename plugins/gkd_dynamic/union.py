@@ -38,6 +38,7 @@ class Union(nn.Module):
     ) -> None:
         super().__init__()
         self.builders = tuple(_builder(index, choice) for index, choice in enumerate(graphs))
+        self.linear_work = all(getattr(builder, "linear_work", True) for builder in self.builders)
 
     def forward(self, features: Tensor, batch: Tensor | None = None) -> Graph:
         """Return the graph.

@@ -58,6 +58,7 @@ class AB(LearnedMaps):
         torch.Size([5, 3])
     """
 
+    samples_apart = False  # the connector normalises over the batch
     name = "ab"
     paper = Paper(
         "Heo, Lee, Yun, Choi",

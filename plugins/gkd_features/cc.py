@@ -68,6 +68,8 @@ class CC(LearnedMaps):
         tensor(0.1266)
     """
 
+    samples_apart = False
+    linear_work = False  # all pairs of rows
     name = "cc"
     paper = Paper(
         "Peng et al.",
@@ -91,7 +93,7 @@ class CC(LearnedMaps):
         super().__init__()
         self.variant, self.gamma, self.order = variant, gamma, order
         self.squared, self.width, self.samples = squared, width, samples
-        self.zero_at_equality = variant == "paper"
+        self.zero_at_equality = self.least_at_equality = variant == "paper"
 
     def make_maps(self, ours: int, theirs: int) -> nn.ModuleDict:
         """Return the maps of student and teacher to one space; the paper has none."""

@@ -18,6 +18,7 @@ class LearnedMaps(AbstractLoss):
 
     uses: tuple[str, ...] = ("features",)
     zero_at_equality = False  # maps do not begin as the identity
+    least_at_equality = False
     name: str
     maps: nn.ModuleDict | None
 

@@ -48,6 +48,7 @@ class PKD(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
     different_widths = False
     paper = Paper(
         "Cao, Zhang, Gao, Cheng, Cheng, Zhou",

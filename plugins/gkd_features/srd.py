@@ -55,6 +55,7 @@ class SRD(LearnedMaps):
         torch.Size([5, 3])
     """
 
+    samples_apart = False
     name = "srd"
     non_negative = False
     paper = Paper(

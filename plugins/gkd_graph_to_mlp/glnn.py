@@ -78,7 +78,7 @@ class GLNN(AbstractLoss):
         self.label_weight = label_weight
         self.task = task if isinstance(task, Task) else create("task", task)
         self.divergence = create("loss", "kd", temperature=1.0, task=task)
-        self.zero_at_equality = label_weight == 0
+        self.zero_at_equality = self.least_at_equality = label_weight == 0
 
     def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
         """Return the mixture, a scalar; 0 where there are no nodes."""

@@ -97,6 +97,9 @@ class KRD(AbstractLoss):
     likelihoods = ("softmax",)
     parity = ("LirongWu/KRD",)
     zero_at_equality = False  # a node differs from its neighbours
+    least_at_equality = False
+    samples_apart = False  # how fast reliability falls is that of all edges
+    fades_with_temperature = True
     per_row = True
     example_parameters: tuple[dict[str, Any], ...] = ({}, {"warmup": 0})
     exponent: Tensor

@@ -90,6 +90,8 @@ class NOSMOG(AbstractLoss):
     parity = ("meettyj/NOSMOG",)
     uses: tuple[str, ...] = ("logits", "features")
     zero_at_equality = False
+    least_at_equality = False
+    samples_apart = False  # similarities of all rows
     per_row = True
     example_parameters: tuple[dict[str, Any], ...] = ({}, {"adversarial": 0.0})
     encoder: nn.Linear | None

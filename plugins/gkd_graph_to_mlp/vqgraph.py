@@ -86,6 +86,8 @@ class VQGraph(AbstractLoss):
     parity = ("YangLing0818/VQGraph",)
     uses = ("features",)
     zero_at_equality = False  # the map begins at random
+    least_at_equality = False
+    samples_apart = False
     per_row = True
     example_parameters: tuple[dict[str, Any], ...] = ({}, {"codes": 5, "variant": "official-code"})
     map: nn.Linear | None

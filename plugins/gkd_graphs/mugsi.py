@@ -114,7 +114,7 @@ class MuGSI(AbstractLoss):
         self.graph, self.cluster, self.walk = graph, cluster, walk
         self.walks, self.length, self.clusters = walks, length, clusters
         self.map = None
-        self.zero_at_equality = graph == 0  # the map begins at random
+        self.zero_at_equality = self.least_at_equality = graph == 0  # the map begins at random
 
     def build(self, student: View, teacher: View) -> None:
         """Create the map for these widths; one that exists stays."""

@@ -82,6 +82,8 @@ class ReviewKD(AbstractLoss):
     )
     parity = ("megvii-research/mdistiller",)
     zero_at_equality = False  # the maps do not begin as the identity
+    least_at_equality = False
+    samples_apart = False  # they normalise over the batch
     example_parameters: tuple[Mapping[str, Any], ...] = ({}, {"hops": 0, "width": 4})
     stages: nn.ModuleList | None
 

@@ -73,6 +73,7 @@ class LLPR(AbstractLoss):
     )
     parity = ("snap-research/linkless-link-prediction",)
     zero_at_equality = False
+    least_at_equality = False  # a gap may be wider than the teacher's
     per_row = True
 
     @validated

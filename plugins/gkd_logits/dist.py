@@ -60,6 +60,7 @@ class DIST(AbstractLoss):
     """
 
     uses = ("logits",)
+    samples_apart = False  # a class is compared over all rows
     paper = Paper(
         "Huang, You, Wang, Qian, Xu",
         "Knowledge Distillation from A Stronger Teacher",

@@ -59,6 +59,8 @@ class SKD(AbstractLoss):
     """
 
     uses = ("logits",)
+    samples_apart = False
+    shift_invariant = False
     paper = Paper(
         "Jeong, Lee, Choi",
         "Streamlined Knowledge Distillation",

@@ -61,6 +61,8 @@ class TfKD(AbstractLoss):
 
     uses = ("logits",)
     zero_at_equality = False
+    least_at_equality = False
+    fades_with_temperature = True
     paper = Paper(
         "Yuan, Tay, Li, Wang, Feng",
         "Revisiting Knowledge Distillation via Label Smoothing Regularization",

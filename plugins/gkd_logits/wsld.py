@@ -72,6 +72,7 @@ class WSLD(AbstractLoss):
     likelihoods = ("softmax",)
     parity = ("open-mmlab/mmrazor",)
     zero_at_equality = False
+    least_at_equality = False  # the labels count, too
     exact_gradient = False  # the weights are constants to it
 
     @validated

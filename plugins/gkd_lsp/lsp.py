@@ -162,8 +162,9 @@ class LSP(AbstractLoss):
                 "the bandwidth as a number, as in sigma=1.0"
             )
         self.log_scale = nn.Parameter(torch.zeros(())) if learn_scale else None
-        self.zero_at_equality = teacher_structure == "kernel"
+        self.zero_at_equality = self.least_at_equality = teacher_structure == "kernel"
         self.target_per_sample = hops == 1 and self.kernel.pairwise
+        self.samples_apart = self.kernel.pairwise
 
     @eagerly
     def forward(self, student: View, teacher: View) -> Tensor:

@@ -60,6 +60,8 @@ class LSPWalks(AbstractLoss):
         self.walks, self.length = walks, length
         self.lsp = LSP(**parameters)
         self.per_row, self.zero_at_equality = self.lsp.per_row, self.lsp.zero_at_equality
+        self.least_at_equality = self.lsp.least_at_equality
+        self.samples_apart = self.lsp.samples_apart
 
     def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
         """Return the loss, a scalar (per row ``[N]``) without gradient to the teacher."""

@@ -66,6 +66,8 @@ class LSPWeighted(AbstractLoss):
         self.edge_weight, self.edge_index = edge_weight, edge_index
         self.lsp = LSP(**parameters, per_row=True)
         self.zero_at_equality = self.lsp.zero_at_equality
+        self.least_at_equality = self.lsp.least_at_equality
+        self.samples_apart = self.lsp.samples_apart
         if self.lsp.hops > 1:
             raise ParameterError(f"lsp-weighted: hops={self.lsp.hops}, but weights are of edges")
 

@@ -82,6 +82,8 @@ class PointDistiller(AbstractLoss):
     parity = ("RunpeiDong/PointDistiller",)
     uses = ("features",)
     zero_at_equality = False  # both layers begin at random
+    least_at_equality = False
+    samples_apart = False  # both layers normalise over the batch
     layers: nn.ModuleDict | None
 
     @validated

@@ -68,6 +68,9 @@ class DarkRank(AbstractLoss):
 
     uses = ("features",)
     zero_at_equality = False
+    least_at_equality = False  # it is where the teacher's ranking is surest
+    samples_apart = False
+    linear_work = False  # all pairs of rows
     paper = Paper(
         "Chen, Wang, Zhang",
         "DarkRank: Accelerating Deep Metric Learning via Cross Sample Similarities Transfer",

@@ -60,6 +60,7 @@ class GSP(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
     paper = Paper(
         "Joshi, Liu, Xun, Lin, Foo",
         "On Representation Knowledge Distillation for Graph Neural Networks",
@@ -80,6 +81,7 @@ class GSP(AbstractLoss):
         if sigma is not None and kernel != "rbf":
             raise ParameterError(f"sigma: the {kernel} kernel has no such parameter, got {sigma}")
         self.kernel, self.samples = kernel, samples
+        self.linear_work = kernel == "cosine"
         self.sigma = 1.0 if sigma is None else sigma
 
     def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:

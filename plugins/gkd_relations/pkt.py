@@ -55,6 +55,8 @@ class PKT(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
+    linear_work = False  # all pairs of rows
     paper = Paper(
         "Passalis, Tefas",
         "Learning Deep Representations with Probabilistic Knowledge Transfer",

@@ -54,6 +54,7 @@ class RKDAngle(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
     paper = Paper(
         "Park, Kim, Lu, Cho",
         "Relational Knowledge Distillation",

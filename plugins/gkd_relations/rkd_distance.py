@@ -54,6 +54,8 @@ class RKDDistance(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
+    linear_work = False  # all pairs of rows
     paper = Paper(
         "Park, Kim, Lu, Cho",
         "Relational Knowledge Distillation",

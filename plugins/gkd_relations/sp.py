@@ -47,6 +47,7 @@ class SP(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
     paper = Paper(
         "Tung, Mori",
         "Similarity-Preserving Knowledge Distillation",

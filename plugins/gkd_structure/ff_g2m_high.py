@@ -60,6 +60,8 @@ class FFG2MHigh(AbstractLoss):
     """
 
     uses = ("logits", "graph")
+    shift_invariant = False
+    fades_with_temperature = True
     per_row = True
     paper = Paper(
         "Wu, Lin, Huang, Fan, Li",

@@ -58,6 +58,8 @@ class FFG2MLow(AbstractLoss):
 
     uses = ("logits", "graph")
     zero_at_equality = False  # a node differs from its neighbours
+    least_at_equality = False
+    fades_with_temperature = True
     per_row = True
     paper = Paper(
         "Wu, Lin, Huang, Fan, Li",

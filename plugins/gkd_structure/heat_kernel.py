@@ -75,6 +75,8 @@ class HeatKernel(AbstractLoss):
     """
 
     uses = ("features", "graph")
+    samples_apart = False
+    linear_work = False  # all pairs of nodes
     paper = Paper(
         "Yang, Wu, Yan",
         "Geometric Knowledge Distillation: Topology Compression for Graph Neural Networks",

@@ -93,6 +93,9 @@ class HGMD(AbstractLoss):
 
     uses = ("logits", "graph")
     zero_at_equality = False  # a node differs from its neighbours
+    least_at_equality = False
+    samples_apart = False  # how sure a node is, is beside the surest of the batch
+    fades_with_temperature = True
     exact_gradient = False  # the student's entropy decides what is drawn, and how it weighs
     per_row = True
     paper = Paper(

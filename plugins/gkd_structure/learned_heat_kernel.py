@@ -69,6 +69,8 @@ class LearnedHeatKernel(AbstractLoss):
     """
 
     uses = ("features", "graph", "layers")
+    samples_apart = False
+    linear_work = False  # all pairs of nodes
     without_gradient = ("layer 0", "layer 1")
     different_widths = False
     paper = Paper(

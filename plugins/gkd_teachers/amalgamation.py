@@ -100,7 +100,7 @@ class Amalgamation(AbstractLoss):
                 'decision; take targets="soft"'
             )
         self.hard = _DECIDED.get(likelihood)
-        self.zero_at_equality = targets == "soft"
+        self.zero_at_equality = self.least_at_equality = targets == "soft"
 
     def forward(self, student: View, teacher: View, *, teachers: Mapping[str, View]) -> Tensor:
         """Return the mean over teachers, and over nodes unless per row; 0 where there are none."""

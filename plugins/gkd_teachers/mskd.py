@@ -16,6 +16,16 @@ from gkd import AbstractLoss, Paper, Step, Task, View, create
 from gkd.errors import ParameterError, validated
 from gkd.functional.paired_rows import paired_logits
 
+_OF_THE_LOSS = (
+    "non_negative",
+    "zero_at_equality",
+    "least_at_equality",
+    "different_widths",
+    "bounded_memory",
+    "linear_work",
+    "directed",
+)
+
 
 class MSKD(AbstractLoss):
     r"""Any loss with several teachers, each weighted by how much the student attends to it.
@@ -79,6 +89,7 @@ class MSKD(AbstractLoss):
         "https://doi.org/10.1609/aaai.v36i4.20354",
     )
     exact_gradient = False  # the attention is a constant to it
+    shift_invariant = False  # the attention compares logits themselves
 
     @validated
     def __init__(
@@ -105,10 +116,9 @@ class MSKD(AbstractLoss):
         self.uses = tuple(dict.fromkeys([*self.loss.uses, "logits"]))
         self.likelihoods = self.loss.likelihoods
         self.without_gradient = () if "logits" in self.loss.uses else ("logits",)
-        self.non_negative = self.loss.non_negative
-        self.zero_at_equality = self.loss.zero_at_equality
-        self.different_widths = self.loss.different_widths
-        self.bounded_memory = self.loss.bounded_memory
+        for declared in _OF_THE_LOSS:
+            setattr(self, declared, getattr(self.loss, declared))
+        self.samples_apart = self.loss.samples_apart and attention == "node"
 
     def forward(
         self,

@@ -37,6 +37,7 @@ class Flow(AbstractLoss):
 
     uses = ("features", "layers")
     different_widths = False
+    samples_apart = False
 
     def forward(self, student: View, teacher: View) -> Tensor:
         return (self.flow(student) - self.flow(teacher).detach()).square().mean()

@@ -131,6 +131,12 @@ class GlobalSetting(Near):
         return super().similarity(pairs) * SETTINGS["scale"]
 
 
+class AllPairs(Near):
+    def similarity(self, pairs):
+        z, graph = pairs.features, pairs.graph
+        return -torch.cdist(z, z)[graph.target, graph.source].square()
+
+
 class Mistyped(Near):
     symetric = False
 
@@ -154,5 +160,6 @@ BROKEN = {
     "deterministic-under-a-seed": [Unseeded],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "work-grows-with-the-graph": [AllPairs],
     "declarations-are-known": [Mistyped],
 }

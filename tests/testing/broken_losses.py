@@ -256,6 +256,73 @@ class Queue(Norms):
         return value
 
 
+class Repelled(Norms):
+    """Is largest where the student equals its teacher, and careless in what it declares."""
+
+    non_negative = zero_at_equality = False
+
+    def forward(self, student, teacher):
+        return torch.exp(-super().forward(student, teacher))
+
+
+class Soft(AbstractLoss):
+    """Divergence of the classes, softened, with the factor that keeps its gradient."""
+
+    uses = ("logits",)
+    likelihoods = ("softmax",)
+
+    def __init__(self, temperature: float = 2.0):
+        super().__init__()
+        self.temperature = temperature
+
+    def forward(self, student, teacher):
+        ours, theirs = self.logits(student), self.logits(teacher).detach()
+        value = torch.nn.functional.kl_div(ours, theirs, reduction="sum", log_target=True)
+        return self.temperature**2 * value / max(1, len(ours))
+
+    def logits(self, view):
+        return (view.require_logits("soft") / self.temperature).log_softmax(1)
+
+
+class Fading(Soft):
+    def forward(self, student, teacher):
+        return super().forward(student, teacher) / self.temperature**2
+
+
+class FirstClasses(Soft):
+    def logits(self, view):
+        return super().logits(view)[:, :2]
+
+
+class WrongAxis(Soft):
+    def logits(self, view):
+        return (view.require_logits("soft") / self.temperature).log_softmax(0)
+
+
+class Centred(Norms):
+    def sums(self, view):
+        sums = super().sums(view)
+        return sums / (1 + sums.mean())
+
+
+class BySource(Norms):
+    """A mean of messages, but over those that a neighbour sends."""
+
+    def sums(self, view):
+        graph, norms = view.require_graph("norms"), self.norms(view)
+        sent = torch.bincount(graph.source, minlength=graph.num_nodes).clamp(min=1)
+        shares = norms / sent
+        return norms.index_add(0, graph.target, shares[graph.source])
+
+
+class PairByPair(Norms):
+    """All pairs of nodes, a row at a time: little memory, much work."""
+
+    def sums(self, view):
+        sums = super().sums(view)
+        return torch.stack([(one - sums).square().sum() for one in sums])
+
+
 class Mistyped(Norms):
     zero_at_equallity = False
 
@@ -296,5 +363,12 @@ BROKEN = {
     "all-rows-make-the-loss": [SumOverRows],
     "labels-of-other-rows-play-no-part": [ReadsAllLabels],
     "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain],
+    "least-at-equality": [Repelled],
+    "gradient-lasts-at-high-temperatures": [Fading],
+    "invariant-to-class-order": [FirstClasses],
+    "invariant-to-a-shift-of-logits": [WrongAxis],
+    "samples-do-not-mix": [Centred, WrongAxis],
+    "an-edge-concerns-its-target": [BySource],
+    "work-grows-with-the-graph": [PairByPair],
     "declarations-are-known": [Mistyped, MistypedLater],
 }

@@ -149,6 +149,14 @@ class DeclaredNames(OtherNames):
     inputs = ("x", "edge_index")
 
 
+class BySource(Sums):
+    """Shares out what a node says among those it speaks to."""
+
+    def gathered(self, hidden, graph):
+        sent = torch.bincount(graph.source, minlength=graph.num_nodes).clamp(min=1)
+        return super().gathered(hidden / sent[:, None], graph)
+
+
 class Mistyped(Sums):
     input = ("x", "edge_index")
 
@@ -171,5 +179,7 @@ BROKEN = {
     "bounded-memory": [Gathers, AllPairs],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
+    "an-edge-concerns-its-target": [BySource],
+    "work-grows-with-the-graph": [AllPairs],
     "declarations-are-known": [Mistyped],
 }

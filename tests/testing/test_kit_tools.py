@@ -17,6 +17,7 @@ from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch
 from gkd.testing.subject import fixed_seed
+from gkd.testing.work_watch import WorkWatch
 
 
 def test_literal_pairs_compute_every_statistic_themselves():
@@ -49,6 +50,31 @@ def test_memory_of_a_view_is_that_of_what_it_views():
     with MemoryWatch() as watch:
         x.expand(1000, 1000)[:2].sum()
     assert watch.elements == 1000
+
+
+def work_of(function) -> int:
+    with WorkWatch() as watch:
+        function()
+    return watch.work
+
+
+def test_work_is_numbers_made_and_terms_of_products():
+    x, y = torch.ones(10, 3), torch.ones(3, 5)
+    assert work_of(lambda: x + 1) == 30
+    assert work_of(lambda: x.t()[:2]) == 0
+    assert work_of(lambda: x @ y) == 10 * 5 * 3
+    assert work_of(lambda: torch.addmm(torch.ones(5), x, y)) == 5 + 10 * 5 * 3
+    assert work_of(lambda: torch.bmm(x[None], y[None])) == 10 * 5 * 3
+    assert work_of(lambda: y.t() @ torch.ones(3)) == 3 + 5 * 3
+    with WorkWatch() as watch:
+        (x @ y).sum()
+    assert "mm makes [[10, 5]]" in watch.largest
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_work_of_sparse_products_is_that_of_their_entries():
+    eye, dense = torch.eye(100).to_sparse_csr(), torch.ones(100, 4)
+    assert work_of(lambda: eye @ dense) < 1000 < 100 * 100
 
 
 def test_a_tensor_without_a_device_is_a_stray():

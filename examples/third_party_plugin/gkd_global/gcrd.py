@@ -59,6 +59,9 @@ class GCRD(AbstractLoss):
 
     uses = ("features",)
     zero_at_equality = False
+    least_at_equality = False  # both maps begin at random
+    samples_apart = False  # every node is compared with all
+    linear_work = False
     example_parameters = ({}, {"width": 8, "head": "batch-norm"})
 
     @validated

@@ -36,6 +36,7 @@ class GSP(AbstractLoss):
     """
 
     uses = ("features",)
+    samples_apart = False
 
     def forward(self, student: View, teacher: View) -> Tensor:
         """Return the mean squared difference; 0 where there are no nodes."""

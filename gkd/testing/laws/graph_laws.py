@@ -18,12 +18,18 @@ from gkd.testing.laws.cases import (
     node_relabellings,
 )
 from gkd.testing.laws.declarations import declarations_are_known
-from gkd.testing.laws.requirements import require, require_bounded, require_unmodified
+from gkd.testing.laws.requirements import (
+    require,
+    require_bounded,
+    require_linear,
+    require_unmodified,
+)
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.strategies.cloud_problems import Cloud, clouds
 from gkd.testing.subject import Subject, fixed_seed
+from gkd.testing.work_watch import WorkWatch
 
 Builder = Callable[[Tensor, Tensor | None], Graph]
 
@@ -193,6 +199,20 @@ def bounded_memory(subject: Subject) -> None:
     with MemoryWatch() as watch:
         graph = graph_of(builder, cloud)
     require_bounded(watch, f"with {points} points", needed=16 * graph.num_edges)
+
+
+@law("graph", exemption=unless_declared("linear_work"))
+def work_grows_with_the_points(subject: Subject) -> None:
+    """Four times the points must not take sixteen times the time."""
+
+    def work(points: int) -> WorkWatch:
+        random = torch.Generator().manual_seed(1)
+        builder, watch = subject.create(), WorkWatch()
+        with watch:
+            graph_of(builder, Cloud(40 * torch.randn(points, 3, generator=random), None))
+        return watch
+
+    require_linear(work)
 
 
 @law("graph", problems=lambda subject: clouds(), share=0.5)

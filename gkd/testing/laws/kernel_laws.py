@@ -33,14 +33,17 @@ from gkd.testing.laws.requirements import (
     require_bounded,
     require_close,
     require_finite,
+    require_linear,
     require_right_gradient,
     require_unmodified,
+    work_graph,
 )
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.strategies.kernel_problems import KernelProblem, kernel_problems
 from gkd.testing.subject import Subject, fixed_seed
+from gkd.testing.work_watch import WorkWatch
 
 
 def similarities(kernel: AbstractKernel, features: Tensor, graph: Graph, seed: int = 0) -> Tensor:
@@ -297,6 +300,21 @@ def bounded_memory(subject: Subject) -> None:
         if values.requires_grad:
             torch.autograd.backward(values.sum())
     require_bounded(watch, f"with {NODES} nodes, {EDGES} edges and features of width {WIDTH}")
+
+
+@law("kernel", exemption=unless_declared("linear_work"))
+def work_grows_with_the_graph(subject: Subject) -> None:
+    """Four times the graph must not take sixteen times the time."""
+
+    def work(nodes: int) -> WorkWatch:
+        random = torch.Generator().manual_seed(1)
+        features = torch.randn(nodes, 4, generator=random)
+        kernel, watch = subject.create(), WorkWatch()
+        with watch:
+            similarities(kernel, features, work_graph(nodes))
+        return watch
+
+    require_linear(work)
 
 
 @law("kernel", problems=lambda subject: kernel_problems(), share=0.5)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gkd.data import Batch, Sample, collate
 from gkd.distillation import logits
 from gkd.distillation.inputs import WHOLE, Inputs, NetworkInputs, inputs_or
+from gkd.graph import Graph
 from gkd.testing.strategies.samples import CONTENTS, batches
 from gkd.testing.subject import Subject, fixed_seed
 
@@ -113,7 +114,13 @@ def with_tensors(batch: Batch, changes: Mapping[str, Tensor]) -> Batch:
     return Batch(tensors, batch.ids, batch.extents)
 
 
-def generic_batch(subject: Subject, samples: int = 2, nodes: int = 8, edges: int = 24) -> Batch:
+def generic_batch(
+    subject: Subject,
+    samples: int = 2,
+    nodes: int = 8,
+    edges: int = 24,
+    graph: Graph | None = None,
+) -> Batch:
     """Return one fixed batch on which nothing is special.
 
     Args:
@@ -121,7 +128,9 @@ def generic_batch(subject: Subject, samples: int = 2, nodes: int = 8, edges: int
         samples: how many there are.
         nodes: of each sample.
         edges: of each sample.
+        graph: of every sample, in place of one that is drawn.
     """
+    nodes = nodes if graph is None else graph.num_nodes
     random = torch.Generator().manual_seed(7)
     names, in_channels = input_names(subject.specimen), widths(subject)[0]
 
@@ -130,6 +139,8 @@ def generic_batch(subject: Subject, samples: int = 2, nodes: int = 8, edges: int
 
     def sample(index: int) -> Sample:
         edge_index = torch.randint(nodes, (2, edges), generator=random)
+        if graph is not None:
+            edge_index = graph.edge_index
         made = {"x": numbers(), "pos": numbers(), "edge_index": edge_index}
         kept = {name: made[name] for name in CONTENTS if name in names}
         return Sample(id=f"sample-{index}", num_nodes=nodes, **kept)

@@ -31,9 +31,12 @@ from gkd.testing.laws.model_calls import (
 )
 from gkd.testing.laws.requirements import (
     BLOCK,
+    FEW_EDGES,
+    ONE_MORE_EDGE,
     require,
     require_close,
     require_finite,
+    require_linear,
     require_right_gradient,
     require_unmodified,
 )
@@ -41,6 +44,7 @@ from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.subject import Subject
+from gkd.testing.work_watch import WorkWatch
 
 
 def require_logits(logits: object, batch: Batch, out_channels: int) -> None:
@@ -129,6 +133,31 @@ def samples_do_not_mix(subject: Subject, batch: Batch) -> None:
     model = evaluation_model(subject)
     alone = [logits_of(model, collate([sample])) for sample in batch.split()]
     require_close(logits_of(model, batch), torch.cat(alone), "in a batch instead of alone")
+
+
+def _taking_edges_both_ways(subject: Subject) -> str:
+    return _without_edge_index(subject) or unless_declared("directed")(subject)
+
+
+@law("model", exemption=_taking_edges_both_ways)
+def an_edge_concerns_its_target(subject: Subject) -> None:
+    """Edges bring a node what its neighbours send: their number at the source plays no part."""
+    model = evaluation_model(subject)
+    few, more = (
+        logits_of(model, generic_batch(subject, samples=1, graph=graph))
+        for graph in (FEW_EDGES, ONE_MORE_EDGE)
+    )
+    if len(few) == 1:  # of the whole graph
+        return
+    # Nothing leads on from the target of that edge, which is node 3.
+    others = torch.arange(len(few)) != 3
+    require_close(
+        more[others],
+        few[others],
+        "one more edge, and the nodes that no path leads to from its target; is something "
+        "normalised by the source, not by the target? A model that takes edges both ways, or "
+        "normalises over nodes, declares directed = False",
+    )
 
 
 @law(
@@ -284,6 +313,20 @@ def _largest(subject: Subject, nodes: int, edges: int) -> MemoryWatch:
     with watch:
         torch.autograd.backward(logits_of(model, batch, torch.float32).square().sum())
     return watch
+
+
+@law("model", exemption=unless_declared("linear_work"))
+def work_grows_with_the_graph(subject: Subject) -> None:
+    """Four times the graph must not take sixteen times the time."""
+
+    def work(nodes: int) -> WorkWatch:
+        batch = generic_batch(subject, samples=1, nodes=nodes, edges=4 * nodes)
+        model, watch = evaluation_model(subject), WorkWatch()
+        with watch:
+            logits_of(model, batch)
+        return watch
+
+    require_linear(work)
 
 
 @law("model")

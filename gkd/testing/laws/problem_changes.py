@@ -140,6 +140,22 @@ def in_order(problem: LossProblem, order: Tensor) -> LossProblem:
     return other if other.step is None else replace(other, step=other.step.in_order(order))
 
 
+def with_classes_in_order(problem: LossProblem, order: Tensor) -> LossProblem:
+    """Return the problem of the same classes, the c-th of which was ``order[c]``."""
+
+    def reordered(view: View) -> View:
+        return view if view.logits is None else replace(view, logits=view.logits[:, order])
+
+    other = problem.with_views({name: reordered(view) for name, view in problem.views.items()})
+    step = problem.step
+    if step is None:
+        return other
+    labels = step.labels
+    if labels is not None:
+        labels = order.argsort()[labels] if labels.ndim == 1 else labels[:, order]
+    return replace(other, step=replace(step, labels=labels, class_order=order))
+
+
 def with_other_labels(problem: LossProblem) -> LossProblem:
     """Return the problem with other labels in the rows whose labels must not be used."""
     step = problem.step

@@ -9,9 +9,15 @@ from torch.autograd.gradcheck import GradcheckError, gradcheck
 
 from gkd.graph import Graph
 from gkd.testing.memory_watch import MemoryWatch
+from gkd.testing.work_watch import WorkWatch
 
 # The graph on which memory is counted.
 NODES, WIDTH, EDGES = 2048, 128, 32768
+# Two ways into node 3, from which nothing leads on; and one more, from node 0, which others have
+# edges from.
+_EDGES = ((0, 1), (2, 1), (4, 1), (0, 2), (4, 2), (5, 3), (6, 3), (6, 5), (6, 0), (7, 0), (1, 2))
+FEW_EDGES = Graph(torch.tensor(_EDGES).t(), 8)
+ONE_MORE_EDGE = Graph(torch.tensor([*_EDGES, (0, 3)]).t(), 8)
 # Work in blocks is fine, however large the graph: this many numbers at a time.
 BLOCK = 2**21
 
@@ -88,4 +94,27 @@ def require_bounded(watch: MemoryWatch, setting: str, needed: int = 0) -> None:
         watch.elements <= limit,
         f"{setting}, {watch.description}: {watch.elements} numbers at a time, where {limit} do; "
         "a component that cannot do with less declares bounded_memory = False",
+    )
+
+
+def work_graph(nodes: int) -> Graph:
+    """Return the graph of this many nodes on which work is counted."""
+    return random_graph(nodes, 4 * nodes)
+
+
+def require_linear(work: Callable[[int], WorkWatch]) -> None:
+    """Require that what is computed for a number of nodes grows in proportion to it.
+
+    Args:
+        work: returns what was counted for that many nodes, and in proportion as many edges.
+    """
+    nodes = 256
+    few, many = work(nodes), work(4 * nodes)
+    growth = many.work / max(1, few.work)
+    # Of a matrix of all pairs it is 16.
+    require(
+        growth <= 6,
+        f"with {4 * nodes} instead of {nodes} nodes, and edges in proportion, it computes "
+        f"{growth:.1f} times as much; most where {many.largest}; a component that looks at all "
+        "pairs declares linear_work = False",
     )

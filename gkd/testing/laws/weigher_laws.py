@@ -51,13 +51,16 @@ from gkd.testing.laws.requirements import (
     require_bounded,
     require_close,
     require_finite,
+    require_linear,
     require_unmodified,
+    work_graph,
 )
 from gkd.testing.memory_watch import MemoryWatch
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.placement_watch import PlacementWatch, accelerator
 from gkd.testing.strategies.loss_problems import LossProblem, loss_problems
 from gkd.testing.subject import Subject, fixed_seed
+from gkd.testing.work_watch import WorkWatch
 
 _PARTS = ("logits", "features", "graph")
 
@@ -224,6 +227,21 @@ def _problem(subject: Subject, graph: Graph, random: torch.Generator, width: int
     return problem_on(
         graph, _PARTS, ("step",), random, widths=(width, width), likelihood=likelihood_of(subject)
     )
+
+
+@law("weigher", exemption=unless_declared("linear_work"))
+def work_grows_with_the_graph(subject: Subject) -> None:
+    """Four times the graph must not take sixteen times the time."""
+
+    def work(nodes: int) -> WorkWatch:
+        random = torch.Generator().manual_seed(0)
+        problem = _problem(subject, work_graph(nodes), random, 4)
+        weigher, watch = subject.create(), WorkWatch()
+        with watch:
+            weights_of(weigher, problem)
+        return watch
+
+    require_linear(work)
 
 
 @law("weigher", problems=problems, share=0.5)

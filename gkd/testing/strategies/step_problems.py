@@ -30,6 +30,8 @@ class StepProblem:
         epoch: from 0.
         number: of the step in its epoch.
         seed: of the generator.
+        class_order: int64 ``[classes]``; the c-th class was ``class_order[c]`` before they were
+            put in another order, None where they were not.
     """
 
     labels: Tensor | None
@@ -40,6 +42,7 @@ class StepProblem:
     epoch: int = 0
     number: int = 0
     seed: int = 0
+    class_order: Tensor | None = None
 
     def in_order(self, order: Tensor) -> "StepProblem":
         """Return the step of the same rows, the n-th of which was ``order[n]``."""
@@ -79,6 +82,8 @@ class StepProblem:
             source, target = self.nodes[batch.edge_index]
             batch.edge_weight = 1 + (source + 2 * target) % 4
         slopes = _slopes(self.x, self.classes)
+        if self.class_order is not None:
+            slopes = slopes[:, self.class_order]
 
         def logits(network: str = "student", /, **changed: object) -> Tensor:
             if network not in views:
