@@ -1,12 +1,18 @@
 """Distil a network of one's own into a smaller one, in one's own loop.
 
-Run it with ``python examples/own_models.py``; it takes a few seconds.
+Run it with ``python examples/own_models.py``; it takes a few seconds. It chooses a weight, trains
+ten students with it and ten without, and says whether that is a gain. After ten epochs it is
+one of some three points; after forty less than one is left of it.
 """
+
+from collections.abc import Sequence
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
 
 import gkd
+from gkd.report.comparison import compare
 
 
 class MeanAggregation(nn.Module):
@@ -52,27 +58,41 @@ def train(student: Network, data: gkd.AbstractDataset, teacher=None, terms=(), e
 
 
 @torch.no_grad()
-def test_loss(network: Network, data: gkd.AbstractDataset) -> float:
-    batch = gkd.collate(data.test)
-    logits = network.eval()(batch.x, batch.edge_index)
-    return nn.functional.binary_cross_entropy_with_logits(logits, batch.y).item()
+def micro_f1(network: Network, samples: Sequence[gkd.Sample]) -> float:
+    batch = gkd.collate(samples)
+    chosen, right = network.eval()(batch.x, batch.edge_index) > 0, batch.y > 0.5
+    return (2 * (chosen & right).sum() / (chosen.sum() + right.sum())).item()
 
 
 def main() -> None:
+    torch.set_num_threads(1)  # the graphs are small
     data = gkd.create("dataset", "communities", nodes=150, train_graphs=8)
     torch.manual_seed(0)
     teacher = Network(data.num_features, 128, data.num_classes)
-    train(teacher, data)
-    print(f"teacher     test loss {test_loss(teacher, data):.4f}")
-    terms = [
-        gkd.Term("lsp", weight=1.0, student="second", teacher="second", params={"sigma": "median"}),
-        gkd.Term("kd", weight=0.1, params={"temperature": 1.0}),
-    ]
-    for name, chosen in (("baseline", []), ("lsp and kd", terms)):
-        torch.manual_seed(1)  # the same initial weights for both
-        student = Network(data.num_features, 16, data.num_classes)
-        train(student, data, teacher, chosen)
-        print(f"{name:11s} test loss {test_loss(student, data):.4f}")
+    train(teacher, data, epochs=20)
+    print(f"teacher: test micro F1 {100 * micro_f1(teacher, data.test):.1f} %")
+
+    def student(seed: int, weight: float) -> Network:
+        torch.manual_seed(seed)  # with and without terms from the same initial weights
+        network = Network(data.num_features, 16, data.num_classes)
+        params = {"sigma": "median"}
+        lsp = gkd.Term("lsp", weight=weight, student="second", teacher="second", params=params)
+        train(network, data, teacher, [lsp] if weight else [], epochs=10)
+        return network
+
+    # The weight is chosen on validation data, with seeds that have no part in the verdict.
+    means = {
+        weight: fmean(micro_f1(student(seed, weight), data.validation) for seed in range(100, 103))
+        for weight in (0.0, 0.3, 1.0, 3.0)
+    }
+    for weight, mean in means.items():
+        print(f"weight {weight}: validation micro F1 {100 * mean:.1f} %")
+    best = max((weight for weight in means if weight), key=lambda weight: means[weight])
+    with_lsp, baseline = (
+        {seed: micro_f1(student(seed, weight), data.test) for seed in range(10)}
+        for weight in (best, 0.0)
+    )
+    print(compare(f"lsp (weight {best})", with_lsp, baseline).verdict)
 
 
 if __name__ == "__main__":
