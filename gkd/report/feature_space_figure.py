@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 
 from gkd.report.feature_spaces import FeatureSpace, rank_correlation
 from gkd.report.results import Results
-from gkd.report.style import INK, MUTED, WIDTH
+from gkd.report.style import COLOURS, INK, MUTED, WIDTH
 
 CAPTION = (
-    "Feature spaces, as in the paper's figure 4: the distance of every point's feature to that of "
-    "the marked point, as a share of the largest; students after several epochs, the trained "
-    "teacher beside them. ρ is the rank correlation of a student's distances with the teacher's."
+    "Feature spaces, as in the paper's figure 4, of the object {sample}, students of seed {seed}: "
+    "the distance of every point's feature to that of the marked point, as a share of the largest; "
+    "students after several epochs, the trained teacher beside them. ρ is the rank correlation of "
+    "a student's distances with the teacher's."
 )
 
-_COLOURS = "viridis"
 _MARK = "#d62728"
 _AZIMUTH, _ELEVATION = np.radians(35.0), np.radians(20.0)
 _DOTS = 2600.0  # points² over all dots of a panel
@@ -48,11 +48,38 @@ def feature_space_figure(run: Results) -> Figure | None:
     ):
         axes.set_title(title, color=INK, fontsize=9)
     bar = figure.colorbar(
-        ScalarMappable(Normalize(0, 1), _COLOURS), ax=grid, fraction=0.02, pad=0.01, ticks=[0, 1]
+        ScalarMappable(Normalize(0, 1), COLOURS), ax=grid, fraction=0.02, pad=0.01, ticks=[0, 1]
     )
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, colors=MUTED, labelsize=8)
+    bar.set_label("distance / largest", color=MUTED, fontsize=8, labelpad=-6)
+    _draw_directions(grid[0][0], spaces.teacher)
     return figure
+
+
+def _draw_directions(axes: Axes, view: FeatureSpace) -> None:
+    """Draw where x, y and z of the object point, in a corner of a panel."""
+    ends = np.eye(3)[: len(view.pos[0])]
+    across, up, _ = _project(np.vstack([np.zeros_like(ends[:1]), ends]))
+    for name, x, y in zip("xyz", across[1:], up[1:], strict=False):
+        tip = 0.1 + 0.09 * x, 0.1 + 0.09 * y
+        axes.annotate(
+            "",
+            xy=tip,
+            xytext=(0.1, 0.1),
+            xycoords="axes fraction",
+            arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.8},
+        )
+        axes.text(
+            0.1 + 0.13 * x,
+            0.1 + 0.13 * y,
+            name,
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            fontsize=7,
+            color=MUTED,
+        )
 
 
 def _prepare(axes: Axes) -> None:
@@ -73,7 +100,7 @@ def _draw(axes: Axes, view: FeatureSpace, distances: list[float]) -> None:
         up[order],
         c=share[order],
         s=min(16.0, _DOTS / len(order)),
-        cmap=_COLOURS,
+        cmap=COLOURS,
         vmin=0,
         vmax=1,
         linewidths=0,

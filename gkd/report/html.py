@@ -15,6 +15,7 @@ from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.style import svg
 from gkd.report.table import comparison_table, detail, gaps, network_table, protocol, run_names
+from gkd.report.turning_clouds import turning_clouds
 
 _DIFFERENCES = (
     "Test {metric} above the baseline, paired by seed: a small dot for every seed, a marker for "
@@ -77,6 +78,7 @@ def page(runs: Sequence[Results]) -> str:
                 run, f"run{index}", "differences", figures.differences, _DIFFERENCES
             ),
             "drawings": _drawings(run, f"run{index}"),
+            "clouds": turning_clouds(run),
             "costs": cost_table(run),
             "structure": structure_table(run),
             "protocol": protocol(run),
@@ -129,5 +131,10 @@ def _drawing(
     figure = draw(run)
     if figure is None:
         return None
-    caption = text.format(metric=metric_name(run.primary_metric))
+    spaces = run.feature_spaces
+    caption = text.format(
+        metric=metric_name(run.primary_metric),
+        sample="" if spaces is None else spaces.teacher.sample,
+        seed="" if spaces is None else spaces.seed,
+    )
     return svg(figure, f"{prefix}-{name}", caption), caption

@@ -21,6 +21,7 @@ INK = "#1b1f24"
 MUTED = "#6b7280"
 GRID = "#e3e6ea"
 MARKERS = "s^DvPX"
+COLOURS = "viridis"  # of distances, from 0 to the largest
 
 WIDTH = 7.6  # inches; the page scales it
 TEACHER = "teacher"

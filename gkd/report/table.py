@@ -259,9 +259,13 @@ def _metric_columns(runs: Sequence[Results]) -> dict[str, Callable[[Results, Row
     rows = [row for run in runs for row in run.rows]
     groups: dict[tuple[object, ...], list[Metric]] = {}
     for metric in _metrics(runs):
-        values = tuple(metric.name in row.test and row.test[metric.name].mean for row in rows)
+        # Means that differ by rounding are written alike.
+        values = tuple(
+            round(row.test[metric.name].mean, 6) if metric.name in row.test else math.nan
+            for row in rows
+        )
         # A value that is not a number, or there is none of, is like no other.
-        alike = metric.share and all(map(_is_number, values))
+        alike = metric.share and all(map(math.isfinite, values))
         groups.setdefault(values if alike else (metric.name,), []).append(metric)
     spread = any(one.std is not None for row in rows for one in row.test.values())
     columns = {}
@@ -271,10 +275,6 @@ def _metric_columns(runs: Sequence[Results]) -> dict[str, Callable[[Results, Row
         heading = heading.replace(",", f" = {names},", 1) if names else heading
         columns[heading + (" ± s.d." if spread else "")] = _metric_column(metrics[0])
     return columns
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def _metric_column(metric: Metric) -> Callable[[Results, Row], str]:

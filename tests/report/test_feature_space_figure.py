@@ -17,6 +17,7 @@ from gkd.report.html import page
 from gkd.report.outputs import markdown
 from gkd.report.results import Results, run_results
 from gkd.report.structure_table import STRUCTURE, structure_table
+from gkd.report.turning_clouds import turning_clouds
 
 POS = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]
 
@@ -55,6 +56,37 @@ def test_rows_are_methods_and_columns_epochs_with_the_teacher_at_the_end(folder:
     assert [axes.get_xlabel() for axes in panels] == [
         "ρ 0.71", "ρ 0.00", "", "ρ 0.71", "ρ 1.00", "",
     ]  # fmt: skip
+
+
+def test_the_page_says_which_object_and_seed_and_has_clouds_that_turn(folder: Path) -> None:
+    text = page([run_results(folder)])
+    assert "of the object chair-0, students of seed 1" in text
+    assert [one.title for one in turning_clouds(run_results(folder))] == [
+        "baseline, epoch 10", "lsp, epoch 10", "teacher",
+    ]  # fmt: skip
+    assert text.count('<div class="cloud"') == 3
+    assert text.count("<i style=") == 15
+
+
+def test_a_cloud_fits_its_frame_and_ends_with_the_marked_point(folder: Path) -> None:
+    view = {"sample": "big", "node": 700, "tap": "layers.2"}
+    for path in folder.rglob("feature_space.json"):
+        pos = [[3.0 * number, 0.0, 1.0] for number in range(1000)]
+        distances = {"10": [float(number) for number in range(1000)]}
+        path.write_text(json.dumps(view | {"pos": pos, "distances": distances}))
+    cloud = turning_clouds(run_results(folder))[0]
+    assert 500 <= len(cloud.points) <= 513
+    xs = [x for x, *_ in cloud.points]
+    assert (min(xs), max(xs)) == (-1, 1)
+    assert cloud.points[-1][0] == pytest.approx(0.4, abs=0.01)
+    assert len({colour for *_, colour in cloud.points}) > 200
+
+
+def test_planar_clouds_do_not_turn(folder: Path) -> None:
+    for path in folder.rglob("feature_space.json"):
+        distances = json.loads(path.read_text())["distances"]
+        write_view(path.parent, distances, [[float(i), float(i * i)] for i in range(5)])
+    assert turning_clouds(run_results(folder)) == []
 
 
 def test_colours_are_shares_of_the_largest_distance_and_the_marked_point_is_on_its_place(
