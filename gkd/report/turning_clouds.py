@@ -49,11 +49,8 @@ def _cloud(title: str, view: FeatureSpace) -> Cloud:
     kept = _spread_over(len(shares), view.node)
     places = _within_unit(np.asarray(view.pos))
     colours = [to_hex(colour) for colour in colormaps[COLOURS](shares[kept])]
-    points = [
-        (*(round(float(value), 2) for value in places[number]), colour)
-        for number, colour in zip(kept, colours, strict=True)
-    ]
-    return Cloud(title, points)
+    x, y, z = places[kept].round(2).T.tolist()
+    return Cloud(title, list(zip(x, y, z, colours, strict=True)))
 
 
 def _spread_over(count: int, marked: int) -> NDArray[np.int64]:
@@ -65,4 +62,6 @@ def _spread_over(count: int, marked: int) -> NDArray[np.int64]:
 def _within_unit(pos: NDArray[np.float64]) -> NDArray[np.float64]:
     """Move and scale positions, all axes alike, to fit a ball of radius 1."""
     centred = pos - (pos.max(0) + pos.min(0)) / 2
-    return centred / (np.linalg.norm(centred, axis=1).max() or 1.0)
+    size = float(np.linalg.norm(centred, axis=1).max())
+    scaled: NDArray[np.float64] = centred / (size or 1.0)
+    return scaled

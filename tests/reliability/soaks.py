@@ -2,6 +2,7 @@
 
 import signal
 import statistics
+import subprocess
 import time
 from pathlib import Path
 from random import Random
@@ -9,6 +10,7 @@ from random import Random
 from trials import Outcome, begin
 
 _SECONDS = 2.0  # between two samples
+_PATIENCE = 600.0  # seconds for the end of a run on a busy machine
 _ALLOWED_MEBIBYTES = 16.0  # beside 3 %: what a heap grows by before it is reused
 
 
@@ -38,8 +40,12 @@ def soaks(amount: int, chance: Random, folder: Path) -> Outcome:
         outcome.broken.append(f"ended with {process.returncode}: {log.read_text()[-400:]!r}")
         return outcome
     process.send_signal(signal.SIGTERM)
-    if (status := process.wait(60)) != 143:
-        outcome.broken.append(f"SIGTERM ends it with {status}")
+    try:
+        if (status := process.wait(_PATIENCE)) != 143:
+            outcome.broken.append(f"SIGTERM ends it with {status}")
+    except subprocess.TimeoutExpired:
+        process.kill()
+        outcome.broken.append(f"SIGTERM has not ended it after {_PATIENCE:g} s")
     warm = samples[len(samples) // 5 :]
     third = max(1, len(warm) // 3)
     first, last = statistics.median(warm[:third]), statistics.median(warm[-third:])
