@@ -23,12 +23,13 @@ export GKD_DATA ?= $(SHARED_DATA)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-portable fuzz reliability lint types tests clean
+.PHONY: help demo test test-portable docs fuzz reliability lint types tests clean
 
 help:
 	@echo "make demo             install gkd and distil a network of point clouds, with a report"
 	@echo "make test             install everything and run lint, types, tests and doctests"
 	@echo "make test-portable    run the tests of what computes with kernels of other processors"
+	@echo "make docs             build the documentation as a site, into build/site"
 	@echo "make fuzz             read damaged files, FUZZ_INPUTS of every kind, and keep what goes wrong"
 	@echo "make reliability      try every promise of docs/reliability.md many times: takes hours"
 	@echo "make clean            remove the environment and everything built"
@@ -54,6 +55,13 @@ test-portable: $(VENV)/.installed-dev
 	set -e; for kernels in $(KERNELS); do \
 		echo "$$kernels"; env $$kernels $(PYTEST) $(NUMERIC); \
 	done
+
+# Warnings are errors: pages without a place, links that lead nowhere, formulas and docstrings that
+# cannot be read. Nothing is fetched while it is built, nor when it is looked at.
+docs: $(VENV)/.installed-docs
+	$(BIN)/python docs/generate/recipe_keys.py
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "build/site/index.html"
 
 # Another seed finds other things; one that is given finds the same again.
 fuzz: $(VENV)/.installed-dev
@@ -95,6 +103,10 @@ $(VENV)/.cluster: $(VENV)/.torch
 	@echo "Building torch-cluster (4 to 8 minutes the first time) ..."
 	DIST_EXTRA_CONFIG=$(abspath $(VENV))/build.cfg CFLAGS="$(CFLAGS) -g0" \
 		$(BIN)/python -m pip install -q --no-build-isolation torch-cluster==1.6.3
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -c $(VENV)/constraints.txt -e '.[docs]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed $(VENV)/.cluster

@@ -63,3 +63,22 @@ def test_the_plugin_provides_its_loss() -> None:
     host.register(plugin, distribution="gkd-brier", name="brier")
     assert host.names("loss") == ["brier"]
     assert "gkd" in tomllib.loads(_blocks("toml")[0])["project"]["entry-points"]
+
+
+def test_links_are_absolute_and_lead_somewhere() -> None:
+    root = README.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    repository = f"{project['urls']['Repository']}/blob/main/"
+    text = README.read_text(encoding="utf-8")
+    defined = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", text, re.MULTILINE))
+    body = text[: text.index("\n[docs/")]
+    assert not [name for name in defined if f"[{name}]" not in body]
+    assert set(re.findall(r"\[((?:docs|results|examples)/[^\]]*)\]", body)) <= defined.keys()
+    links = [*defined.values(), *re.findall(r"\]\(([^)]+)\)", text)]
+    assert len(links) > 10
+    assert not [link for link in links if "://" not in link]  # as package indexes show it
+    own = [link.removeprefix(repository) for link in links if link.startswith(repository)]
+    assert not [path for path in own if not (root / path).exists()]
+    citation = (root / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {gkd.__version__}\n" in citation
+    assert project["urls"]["Repository"] in citation

@@ -1,5 +1,6 @@
 """The picture of a space: what each value of each key gave."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,5 +121,5 @@ def _place(domain: Domain, value: object, shift: float) -> float:
     if isinstance(domain, Choices):
         number = domain.find(value)
         return (len(domain.values) if number is None else number) + shift
-    assert isinstance(value, int | float)
-    return value
+    # The first trial has the recipe's own value, which may be no number: it has no place then.
+    return value if isinstance(value, int | float) else math.nan
