@@ -10,6 +10,7 @@ from gkd.report import figures
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
 from gkd.report.formats import metric_name
+from gkd.report.latency_table import LATENCY, latency_table
 from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
@@ -80,6 +81,7 @@ def page(runs: Sequence[Results]) -> str:
             "drawings": _drawings(run, f"run{index}"),
             "clouds": turning_clouds(run),
             "costs": cost_table(run),
+            "latency": latency_table(run.latencies),
             "structure": structure_table(run),
             "protocol": protocol(run),
         }
@@ -95,6 +97,7 @@ def page(runs: Sequence[Results]) -> str:
         networks=network_table(runs),
         detail=detail,
         cost_title=cost_title,
+        latency_title=LATENCY,
         structure_title=STRUCTURE,
         kicker=", ".join(run_names(runs)),
     )

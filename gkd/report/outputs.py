@@ -11,6 +11,7 @@ from gkd.files import write_atomically, write_text
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
+from gkd.report.latency_table import LATENCY, latency_table
 from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
@@ -60,6 +61,8 @@ def markdown(runs: Sequence[Results]) -> str:
         parts.append("\n".join(f"- {escaped(sentence)}" for sentence in sentences))
         if costs := cost_table(run):
             parts += [f"{escaped(cost_title(run))}:", markdown_table(costs)]
+        if times := latency_table(run.latencies):
+            parts += [f"{LATENCY}:", markdown_table(times)]
         if structure := structure_table(run):
             parts += [f"{STRUCTURE}:", markdown_table(structure)]
         parts.append("\n".join(f"* **{key}**: {escaped(text)}" for key, text in protocol(run)))

@@ -25,6 +25,7 @@ from gkd.report.feature_spaces import (
     feature_spaces,
     rank_correlations,
 )
+from gkd.report.latencies import NetworkLatency, read_latencies, with_latency
 from gkd.report.reaching import Reached, reaching
 from gkd.report.run_files import (
     RECIPE,
@@ -60,6 +61,7 @@ class Results(BaseModel):
         rank_correlations: Of the distances in the students' feature spaces with the teacher's: by
             method, epoch and seed, the mean over the objects that the recipe wants looked at.
         foreign: Sentences on networks that another recipe or teacher has made.
+        latencies: How long networks take to answer; empty for older runs.
         feature_spaces: What the networks of one seed make of one sample, where the recipe wants
             it drawn; its file lies beside each network, and ``results.json`` has nothing of it.
     """
@@ -81,6 +83,7 @@ class Results(BaseModel):
     reached: dict[str, Reached] = {}
     rank_correlations: RankCorrelations = {}
     foreign: list[str] = []
+    latencies: list[NetworkLatency] = []
     feature_spaces: FeatureSpaces | None = Field(default=None, exclude=True)
 
     def metric(self, name: str) -> Metric:
@@ -140,6 +143,7 @@ class Part:
         environment: what it ran on.
         methods: their names, the baseline first.
         networks: the finished ones, the teacher's first, then by method.
+        latencies: how long they take to answer.
     """
 
     directory: Path
@@ -148,6 +152,7 @@ class Part:
     environment: RunEnvironment
     methods: list[str]
     networks: list[Summary]
+    latencies: list[NetworkLatency]
 
     @property
     def name(self) -> str:
@@ -171,9 +176,11 @@ def read_part(directory: Path, seeds: Collection[int] | None = None) -> Part:
     names = [method.name for method in recipe.methods]
     methods = [BASELINE, *(name for name in names if name != BASELINE)]
     finished = _current_summaries(directory, methods)
+    latencies = read_latencies(directory)
+    finished = [with_latency(one, latencies) for one in finished]
     if seeds is not None:
         finished = [one for one in finished if one.network == "teacher" or one.seed in seeds]
-    return Part(directory, text, recipe, environment, methods, finished)
+    return Part(directory, text, recipe, environment, methods, finished, latencies)
 
 
 def _results_of(parts: Sequence[Part]) -> Results:
@@ -224,6 +231,7 @@ def _results_of(parts: Sequence[Part]) -> Results:
             ),
             *_differences(parts),
         ],
+        latencies=first.latencies,
         feature_spaces=next((one for one in spaces if one is not None), None),
     )
 
@@ -410,7 +418,8 @@ def _protocol(
         "comparison": f"paired by seed; an interval covers the choice of {covered}, and where "
         "several methods are tested, Holm's correction bounds the probability of any false claim "
         "by 5 %",
-        "ms/sample": "inference on one sample at a time, median of repeated passes",
+        "ms/sample": "inference on one sample at a time, the median; networks that are alike are "
+        "measured once, all of them in turns when the last is trained",
     }
     for label, own in (
         ("training of their own", {one.name: one.training for one in recipe.methods}),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from gkd.errors import printable
 from gkd.report.cost_table import cost_table, cost_title
+from gkd.report.latency_table import LATENCY, latency_table
 from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
@@ -52,6 +53,9 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         console.print()
         if costs := cost_table(run):
             print_one(cost_title(run), costs, console)
+            console.print()
+        if times := latency_table(run.latencies):
+            print_one(LATENCY, times, console)
             console.print()
         if structure := structure_table(run):
             print_one(STRUCTURE, structure, console)

@@ -2,11 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
@@ -14,11 +11,10 @@ from gkd.distillation.distiller import Distiller
 from gkd.errors import ParameterError
 from gkd.functional.memory import in_bytes
 from gkd.recipe.model import Recipe
+from gkd.training.precision import autocast
 
 FOLDER = "teacher-cache"
 """Folder of a run with what memory has no room for; it goes when the run is finished."""
-
-_AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass
@@ -91,10 +87,8 @@ class CachePolicy:
             What to tell the user; None where it is what was told last.
         """
         cache = distiller.teacher_cache
-        dtype = _AUTOCAST.get(self.recipe.precision)
         # As in the training steps: another precision gives other outputs.
-        autocast = nullcontext() if dtype is None else torch.autocast(device, dtype=dtype)
-        with autocast:
+        with autocast(self.recipe.precision, device):
             if cache is None:
                 line = f"teacher runs in every step: {self.refusal}"
             elif all(distiller.remember(batch) for batch in batches):

@@ -197,7 +197,7 @@ class Networks:
 
     def _epochs(self, job: Job) -> int:
         if job.method is not None:
-            return self.file.recipe.training_of(self._method(job)).epochs
+            return self.file.recipe.training_of(self.method(job.method)).epochs
         training = None if self._teacher_recipe.weights else self._teacher_recipe.training
         return 0 if training is None else training.epochs
 
@@ -296,7 +296,7 @@ class Networks:
 
     def _train_student(self, job: Job) -> None:
         assert job.seed is not None
-        method = self._method(job)
+        method = self.method(job.method)
         shared, device = self._of_seed(job.seed), self.devices.torch_device
         experiment, context = shared.experiment, shared.context
         teacher = shared.teacher
@@ -324,8 +324,9 @@ class Networks:
             self._standing(job),
         ).run()
 
-    def _method(self, job: Job) -> MethodRecipe:
-        return next(method for method in self.file.recipe.methods if method.name == job.method)
+    def method(self, name: str | None) -> MethodRecipe:
+        """Return the method of that name."""
+        return next(method for method in self.file.recipe.methods if method.name == name)
 
 
 @dataclass

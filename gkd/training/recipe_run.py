@@ -18,6 +18,7 @@ from gkd.training.dry_run import dry_run
 from gkd.training.environment import environment
 from gkd.training.executor import Executor, Serial
 from gkd.training.executors import executor_for
+from gkd.training.latency_file import measure_latency
 from gkd.training.networks import Job, Networks
 from gkd.training.ranks import agreement, by_torchrun, is_first, joined, of_first
 from gkd.training.run_directory import RunDirectory, new_folders, newest_folder
@@ -85,6 +86,8 @@ class Run:
             if recipe.max_seeds is not None and undecided is not None:
                 self._train_more_seeds(networks, recipe.max_seeds, undecided)
             if self.first_process:
+                # Now that no other network is trained beside them.
+                measure_latency(networks)
                 shutil.rmtree(self.directory.folder / FOLDER, ignore_errors=True)
 
     def _train(self, networks: Networks, jobs: Sequence[Job]) -> None:

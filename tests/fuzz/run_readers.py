@@ -251,6 +251,7 @@ _OF_REPORTS = {
     "summary": "students/lsp/seed-1/summary.json",
     "teacher": "teacher/summary.json",
     "feature-space": "students/lsp/seed-0/feature_space.json",
+    "latency": "latency.json",
 }
 
 
@@ -266,7 +267,7 @@ def _of_report(
             TEXT if file.endswith("toml") else JSON,
             read,
             (b"# sha256 " if file.endswith("toml") else b'"sha256"') if sealed else None,
-            ("summary.json", "recipe.toml", "feature_space.json", "mixes networks"),
+            ("summary.json", "recipe.toml", "feature_space.json", "latency.json", "mixes networks"),
             share,
         )
         for name, file in _OF_REPORTS.items()

@@ -7,6 +7,7 @@ from run_directories import complete_run, summary, write_run
 
 from gkd.errors import DataError
 from gkd.report import write_report
+from gkd.report.latency_table import latency_table
 from gkd.report.results import nearest_run, run_results
 
 
@@ -32,6 +33,41 @@ def test_the_protocol_says_how_the_numbers_came_about(run_dir: Path) -> None:
     assert protocol["device"] == "1 × cpu, precision 32-true"
     assert protocol["command"] == "gkd run ppi-lsp --seed 0"
     assert "training of their own" not in protocol
+
+
+def test_the_time_of_a_network_is_that_measured_beside_the_others(run_dir: Path) -> None:
+    rows = {row.method: row for row in run_results(run_dir).rows}
+    assert {name: row.milliseconds_per_sample for name, row in rows.items()} == {
+        "teacher": 48.0, "baseline": 12.0, "lsp": 12.0, "at": 12.0,
+    }  # fmt: skip
+    assert rows["lsp"].speed_up == pytest.approx(4)
+
+
+def test_older_runs_have_the_time_of_each_network(run_dir: Path) -> None:
+    (run_dir / "latency.json").unlink()
+    run = run_results(run_dir)
+    assert run.latencies == []
+    assert latency_table(run.latencies) is None
+    assert run.rows[1].milliseconds_per_sample == pytest.approx(12.3)
+
+
+def test_the_times_of_requests_are_one_row_for_each_network(run_dir: Path) -> None:
+    table = latency_table(run_results(run_dir).latencies)
+    assert table is not None
+    assert table.header == ["network", "sample, first", "sample, again", "1 node", "10 nodes"]
+    assert table.body == [
+        ["teacher", "61.0 / 122", "48.0 / 96.0", "5.25 / 10.5", "12.0 / 24.0"],
+        ["baseline, lsp, at", "20.0 / 40.0", "12.0 / 24.0", "–", "–"],
+    ]
+    write_report(run_dir)
+    for name in ("table.md", "report.html"):
+        assert "5.25 / 10.5" in (run_dir / name).read_text()
+
+
+def test_damaged_times_are_named(run_dir: Path) -> None:
+    (run_dir / "latency.json").write_text('{"networks": [{"methods": 3}]}')
+    with pytest.raises(DataError, match=r"latency\.json: networks\.0\.methods: "):
+        run_results(run_dir)
 
 
 def test_methods_that_are_trained_otherwise_are_named(run_dir: Path) -> None:

@@ -48,6 +48,22 @@ def test_leaves_everything_needed_to_judge_and_repeat_it(opened):
     assert set(found["test"]) == {"accuracy", "mean_class_accuracy"}
 
 
+def test_networks_that_are_alike_are_timed_once_when_all_are_trained(opened, monkeypatch):
+    run = opened("methods.1.student_params={dropout=0.1}", "training.epochs=1")
+    run.train()
+    path = run.directory.folder / "latency.json"
+    measured = json.loads(path.read_text())["networks"]
+    assert [one["methods"] for one in measured] == [["teacher"], ["baseline"], ["mapped"]]
+    for one in measured:
+        assert set(one["requests"]) == {"first", "again"}
+        assert 0 < one["requests"]["again"]["p50"] <= one["requests"]["again"]["p99"]
+    rows = run_results(run.directory.folder).rows
+    times = [row.milliseconds_per_sample for row in rows]
+    assert times == [one["requests"]["again"]["p50"] for one in measured]
+    monkeypatch.setattr("gkd.training.latency_file.latencies", None)  # not again
+    opened("methods.1.student_params={dropout=0.1}", "training.epochs=1", resume=True).train()
+
+
 def test_history_has_losses_weights_and_validation_when_due(opened):
     run = opened("training.validate_every=2", "seeds=[0]")
     run.train()
