@@ -47,14 +47,22 @@ def loss_value(
         asks: what the loss asks for, see :func:`asked_by`.
 
     Raises:
-        ParameterError: it gave something else than it declares.
+        ParameterError: it gave something else than it declares, or cannot compare views of two
+            floating types.
     """
-    offered = {"step": step, "teachers": teachers}
-    value: Tensor = loss(
-        student=student,
-        teacher=next(iter(teachers.values())),
-        **{name: offered[name] for name in asks},
-    )
+    offered, teacher = {"step": step, "teachers": teachers}, next(iter(teachers.values()))
+    try:
+        value: Tensor = loss(
+            student=student, teacher=teacher, **{name: offered[name] for name in asks}
+        )
+    except RuntimeError as error:
+        ours, theirs = _floating_types(student), _floating_types(teacher)
+        if ours == theirs or "type" not in str(error):  # under autocast they may well differ
+            raise
+        raise ParameterError(
+            f"the loss cannot compare {', '.join(ours)} of the student with {', '.join(theirs)} of "
+            "the teacher: give both networks one type, such as by teacher.float()"
+        ) from error
     shape = [student.num_rows] if loss.per_row else []
     if list(getattr(value, "shape", [None])) != shape:
         expected = (
@@ -64,6 +72,12 @@ def loss_value(
         )
         raise ParameterError(f"the loss gave {describe(value)}, not {expected}")
     return value
+
+
+def _floating_types(view: View) -> list[str]:
+    """Return the floating types of what a view holds, in order, each once."""
+    tensors = [t for t in (view.logits, view.features, *view.layers) if t is not None]
+    return list(dict.fromkeys(str(t.dtype) for t in tensors if t.is_floating_point()))
 
 
 def row_weights(weigher: AbstractWeigher, student: View, teacher: View, step: Step) -> Tensor:

@@ -128,7 +128,7 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
         try:
             output = network(*arguments.positional, **arguments.named)
         except RuntimeError as error:
-            if (words := _other_type(network, arguments)) is None:
+            if "type" not in str(error) or (words := _other_type(network, arguments)) is None:
                 raise
             raise ParameterError(f"the {taps.name} {words}") from error
     outputs = NetworkOutputs(

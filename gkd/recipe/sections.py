@@ -53,7 +53,8 @@ class LoggingRecipe(Part):
     Args:
         to: loggers: ``"tensorboard"``, ``"wandb"``, ``"mlflow"``; each needs ``pip install
             'gkd[NAME]'``. They are told the settings of each network (network, method, seed, the
-            keys of its training) and a row for every epoch, with the scores in validation.
+            keys of its training) and a row for every epoch, with the scores in validation; nothing
+            of the many networks of a sweep.
         project: that a network is entered under: the project of W&B, the experiment of MLflow.
         offline: whether nothing leaves the machine: W&B writes into the network's folder, MLflow
             into ``mlflow.db`` in the run's. False leaves it to their own environment variables.

@@ -165,3 +165,25 @@ def test_a_network_of_another_floating_type_than_its_data_is_named(network: str)
     networks[network].float()
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         distiller(batch)
+
+
+class Double(nn.Module):
+    """A teacher that computes in another type, and says nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(3, 4).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.hidden(x.double())
+
+
+def test_a_loss_that_cannot_compare_two_types_names_them() -> None:
+    student = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 4))
+    term = gkd.Term("nst", student="0", teacher="hidden")
+    distiller = gkd.Distiller(Double(), student, [term], task="single-label", inputs=("x",))
+    batch = SimpleNamespace(x=torch.ones(4, 3), y=torch.zeros(4, dtype=torch.int64))
+    with pytest.raises(gkd.ParameterError) as caught:
+        distiller(batch)
+    expected = "term 'nst': the loss cannot compare torch.float32 of the student with torch.float64"
+    assert expected in str(caught.value)
