@@ -41,11 +41,15 @@ def _row(file: RecipeFile, host: "Host") -> dict[str, Any]:
         ]
     except PluginError:  # what is wrong with the data set, `gkd doctor` says
         required = []
+    given = dict.fromkeys(name for method in file.recipe.methods for name in method.teachers)
     return {
         "name": file.name,
         "title": file.recipe.title,
         "dataset": dataset.name,
-        "needs": [f"dataset.{name}" for name in required if name not in dataset.params],
+        "needs": [
+            *(f"dataset.{name}" for name in required if name not in dataset.params),
+            *(f"weights of {name}" for name in given),
+        ],
     }
 
 

@@ -133,6 +133,20 @@ class StudentRecipe(Part):
     logits: LogitsPlace = None
 
 
+class GivenTeacherRecipe(StudentRecipe):
+    """A further teacher of a method, trained elsewhere.
+
+    Args:
+        name: of the model.
+        params: of the model.
+        inputs: what the model is called with, as of the teacher.
+        logits: where they are in what the model returns, as of the teacher.
+        weights: file of its weights, as of the teacher.
+    """
+
+    weights: str
+
+
 class TermRecipe(Part):
     """One weighted distillation loss, between a tap of the student and one of a teacher.
 
@@ -143,7 +157,8 @@ class TermRecipe(Part):
             "uncertainty" }``.
         student: tap of the student, or of a peer, ``"peer:layers.1"``; several for a loss of
             layers. Without taps a loss sees the logits alone.
-        teacher: tap of the teacher, or of ``"peer:"``, ``"student:"``, ``"ema:"``.
+        teacher: tap of the teacher, or of ``"peer:"``, ``"student:"``, ``"ema:"``, or of a further
+            teacher of the method, ``"first:"``; several for a loss of several teachers.
         params: parameters of the loss: ``gkd components loss``.
         name: of the term in reports; by default the loss's.
         graph: where both views' graphs come from: an attribute of the batch, a tap, a builder. By
@@ -189,6 +204,9 @@ class MethodRecipe(Part):
         task_weight: of the task's loss, as the weight of a term.
         peers: models by name that learn with the student; terms name them as teachers,
             ``"peer:"``, or in place of the student.
+        teachers: further teachers by name, whose weights are given: such that know other labels.
+            A model whose ``out_channels`` are not the data's has them among its ``params``. Terms
+            name them, ``"first:layers.1"``, or ``"first:"`` for the logits alone.
         ema: decay of a moving average of the student's weights, which terms name ``"ema:"``.
         training: values of ``[training]`` that are others for this method, such as the learning
             rate that a sweep found for it.
@@ -201,6 +219,7 @@ class MethodRecipe(Part):
     student: StudentRecipe | None = None
     task_weight: TaskWeight = 1.0
     peers: dict[FolderName, StudentRecipe] = {}
+    teachers: dict[FolderName, GivenTeacherRecipe] = {}
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     training: dict[str, Any] | None = None
     student_params: dict[str, Any] | None = None
@@ -211,6 +230,16 @@ class MethodRecipe(Part):
             raise ValueError(
                 "student_params are over those of the recipe's student; one of its own has params"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        taken = {"student": "the student", "teacher": "the [teacher]", "ema": "the moving average"}
+        for key, named in (("peers", self.peers), ("teachers", self.teachers)):
+            for name in named:
+                if name in taken:
+                    raise ValueError(f"{key}: {name!r} is the name of {taken[name]}")
+                taken[name] = f"one of the {key}"
         return self
 
     @field_validator("training")
@@ -227,7 +256,7 @@ class MethodRecipe(Part):
     @property
     def networks(self) -> tuple[str, ...]:
         """Names that terms may put before a tap, beside the teacher's."""
-        return (*self.peers, "student", "ema")
+        return (*self.peers, *self.teachers, "student", "ema")
 
     @property
     def needs_teacher(self) -> bool:
@@ -382,3 +411,5 @@ def component_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str
                 yield (*path, "weigher", *(["name"] if named else [])), "weigher", name
         for name, peer in method.peers.items():
             yield ("methods", index, "peers", name, "name"), "model", peer.name
+        for name, given in method.teachers.items():
+            yield ("methods", index, "teachers", name, "name"), "model", given.name

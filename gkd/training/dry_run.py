@@ -140,8 +140,8 @@ class _DryRun:
                 self.notes += [f"{method.name}: {note}" for note in odd]
             first = self.first(training)
             student = experiment.student(seed, method).to(self.device)
-            peers = experiment.peers(seed, method)
-            distiller = experiment.distiller(method, student, teacher, peers, cache)
+            others = experiment.others(seed, method)
+            distiller = experiment.distiller(method, student, teacher, others, cache)
             distiller.to(self.device)
             with self.trying(_FIRST, "methods", index), self.graphs.watched(first):
                 experiment.prepare(distiller, seed, first)

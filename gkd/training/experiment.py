@@ -152,19 +152,28 @@ class Experiment:
         own = self.recipe.student.model_copy(update={"params": params})
         return self._model((*path, "student_params"), own, seed, "student")
 
-    def peers(self, seed: int, method: MethodRecipe) -> dict[str, nn.Module]:
-        """Networks that learn with a method's student, as initialised, by name."""
-        path = ("methods", self.recipe.methods.index(method), "peers")
-        return {
-            name: self._model((*path, name), recipe, seed) for name, recipe in method.peers.items()
+    def others(self, seed: int, method: MethodRecipe) -> dict[str, nn.Module]:
+        """Networks of a method beside student and teacher, by name.
+
+        Peers, which learn with the student, as initialised; teachers of its own with their weights.
+        """
+        path = ("methods", self.recipe.methods.index(method))
+        found = {
+            name: self._model((*path, "peers", name), recipe, seed)
+            for name, recipe in method.peers.items()
         }
+        for name, given in method.teachers.items():
+            found[name] = self._model((*path, "teachers", name), given, seed)
+            with self.origins.context(*path, "teachers", name, "weights"):
+                load_weights(found[name], Path(given.weights))
+        return found
 
     def distiller(
         self,
         method: MethodRecipe,
         student: nn.Module,
         teacher: nn.Module | None,
-        peers: Mapping[str, nn.Module],
+        others: Mapping[str, nn.Module],
         cache: TeacherCache | None = None,
     ) -> Distiller:
         """Distiller of a method, its adapters not yet built; the baseline has no teacher."""
@@ -179,14 +188,14 @@ class Experiment:
                 terms.append(Term(**given))
         with self.origins.context("methods", index):
             # A teacher that nothing is compared with would run for nothing in every step.
-            teachers = dict(peers)
+            teachers = dict(others)
             if teacher is not None and method.needs_teacher:
-                teachers = {SOLE_TEACHER: teacher, **peers}
+                teachers = {SOLE_TEACHER: teacher, **others}
             return self._distiller(
                 teachers,
                 student,
                 terms,
-                trained=list(peers),
+                trained=list(method.peers),
                 task_weight=method.task_weight,
                 ema=method.ema,
                 teacher_cache=cache,

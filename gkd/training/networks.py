@@ -31,7 +31,7 @@ from gkd.training.network_training import (
     is_finished,
     write_network,
 )
-from gkd.training.provenance import MADE_BY, Provenance, recipe_of
+from gkd.training.provenance import MADE_BY, Provenance, given_weights, recipe_of
 from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.run_plan import RunPlan, Standing
 from gkd.training.trackers import Tracking
@@ -171,7 +171,8 @@ class Networks:
                 summary = read_sealed_json(self.folder(job.teacher) / SUMMARY)
                 teacher = summary.get(CHECKSUMS, {}).get(WEIGHTS)
         recipe = recipe_of(self.directory.recipe(), identity.method)
-        return Provenance(identity.method, identity.seed, recipe, teacher)
+        teachers = {} if job.method is None else self.method(job.method).teachers
+        return Provenance(identity.method, identity.seed, recipe, teacher, given_weights(teachers))
 
     def train(self, job: Job) -> None:
         """Train a network whose teacher is trained, and leave its folder complete.
@@ -304,8 +305,8 @@ class Networks:
             teacher.network = experiment.teacher()
             load_weights(teacher.network, self.folder(job.teacher) / WEIGHTS)
         student = experiment.student(job.seed, method).to(device)
-        peers = experiment.peers(job.seed, method)
-        distiller = experiment.distiller(method, student, teacher.network, peers, context.cache)
+        others = experiment.others(job.seed, method)
+        distiller = experiment.distiller(method, student, teacher.network, others, context.cache)
         distiller.to(device)
         training = self.file.recipe.training_of(method)
         experiment.prepare(distiller, job.seed, next(experiment.batches(training, device)))

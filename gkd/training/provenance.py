@@ -3,11 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from gkd.errors import RecipeError
-from gkd.recipe.model import with_current_names
+from gkd.recipe.model import GivenTeacherRecipe, with_current_names
 
 MADE_BY = "made_by"
 """Key of summaries and checkpoints under which it stands."""
@@ -34,12 +36,14 @@ class Provenance:
         seed: of its training.
         recipe: what :func:`recipe_of` gives.
         teacher: checksum of the weights of its teacher; None where it has none, or that is old.
+        given: checksum of the files of further teachers' weights; None where there are none.
     """
 
     method: str
     seed: int
     recipe: str
     teacher: str | None = None
+    given: str | None = None
 
     def of_file(self) -> dict[str, Any]:
         """Return what a file notes."""
@@ -70,7 +74,18 @@ class Provenance:
             return "is of a run with another recipe"
         if None not in (self.teacher, noted.get("teacher")) and noted["teacher"] != self.teacher:
             return "was distilled from another teacher than that of this run"
+        if None not in (self.given, noted.get("given")) and noted["given"] != self.given:
+            return "was distilled from other teachers than the files of their weights hold now"
         return None
+
+
+def given_weights(teachers: Mapping[str, GivenTeacherRecipe]) -> str | None:
+    """Return a checksum of the files of teachers' weights, as they are now; None of no teachers."""
+    found = hashlib.sha256()
+    for path in (paths := [Path(one.weights) for one in teachers.values()]):
+        with suppress(OSError):  # whoever reads it says what is wrong with it
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16] if paths else None
 
 
 def recipe_of(recipe: Mapping[str, Any], method: str) -> str:

@@ -43,6 +43,8 @@ class Communities(InMemoryDataset):
         degree: expected number of neighbours d, at most N.
         noise: deviation σ of the feature noise (the signal's is about 0.8).
         hidden: probability that a node's features are all zero.
+        labels: the first, and the one after the last, that the data have; None for all. Two
+            networks may know different ones of the same nodes.
 
     Raises:
         ParameterError: there are fewer nodes than neighbours, or is more data than memory.
@@ -71,7 +73,14 @@ class Communities(InMemoryDataset):
         degree: Annotated[float, Field(ge=0)] = 20.0,
         noise: Annotated[FiniteFloat, Field(ge=0)] = 0.3,
         hidden: Annotated[float, Field(ge=0, le=1)] = 0.3,
+        labels: tuple[NonNegativeInt, NonNegativeInt] | None = None,
     ) -> None:
+        first, end = labels or (0, classes)
+        if not first < end <= classes:
+            raise ParameterError(
+                f"communities: labels must be some of the {classes}, as in (0, {classes}), got "
+                f"({first}, {end})"
+            )
         if degree > nodes:
             raise ParameterError(
                 f"communities: degree must be at most {nodes}, the number of nodes, got {degree}"
@@ -95,9 +104,12 @@ class Communities(InMemoryDataset):
             CommunityLaw(seed, nodes, features, classes, communities, degree, noise, hidden)
         )
         self.num_features = features
-        self.num_classes = classes
+        self.num_classes = end - first
         # By split and number, so that more graphs of one split leave all others as they are.
         self.train, self.validation, self.test = (
-            [generator.graph(split, i).sample(f"{name}-{i}") for i in range(count)]
+            [
+                generator.graph(split, i).sample(f"{name}-{i}", slice(first, end))
+                for i in range(count)
+            ]
             for split, (name, count) in enumerate(counts.items())
         )

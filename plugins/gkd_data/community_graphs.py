@@ -55,13 +55,13 @@ class CommunityGraph:
     edges: np.ndarray
     labels: np.ndarray
 
-    def sample(self, id: str) -> Sample:
-        """Return the graph as a sample, its features and labels in the float32 of models."""
+    def sample(self, id: str, labels: slice = slice(None)) -> Sample:
+        """Return the graph as a sample, its features and some labels in the float32 of models."""
         return Sample(
             id=id,
             x=torch.from_numpy(self.features).float(),
             edge_index=torch.from_numpy(self.edges),
-            y=torch.from_numpy(self.labels).float(),
+            y=torch.from_numpy(self.labels[:, labels]).float(),
         )
 
 
