@@ -137,7 +137,7 @@ class TeacherRun:
         self._taps = replace(taps, partial=ends_there)
         self._random: bool | None = None  # nobody knows before the first run
         self._told = False
-        self._about_graph: tuple[Batch, Question] | None = None
+        self._about_graph: tuple[Batch, list[int | None], Question] | None = None
 
     def answer(self, nodes: BatchNodes, cache: TeacherCache | None) -> NetworkOutputs:
         """Return what the teacher says of a batch, for all terms that compare with it.
@@ -178,13 +178,17 @@ class TeacherRun:
                 "teacher cache: the sampled batch does not know the graph that it is a part of, as "
                 "it was copied; take batches as gkd.NeighbourLoader yields them"
             )
-        if self._about_graph is None or self._about_graph[0] is not whole:
+        # Not hashed in every step; who changes the graph raises the versions of its tensors.
+        versions = [None if z.is_inference() else z._version for _, z in whole.items()]
+        known = self._about_graph
+        if known is None or known[0] is not whole or known[1] != versions:
             ends = {}
             for term, end in self._ends.items():
                 with term_context(term):
                     ends[term] = end.of_nodes()
-            self._about_graph = whole, self._question_of(BatchNodes(whole), ends)
-        return self._about_graph[1], nodes.batch.node_numbers
+            known = whole, versions, self._question_of(BatchNodes(whole), ends)
+            self._about_graph = known
+        return known[2], nodes.batch.node_numbers
 
     def _question_of(self, nodes: BatchNodes, ends: Mapping[str, TeacherView]) -> Question:
         arguments = self._inputs.arguments(nodes.batch)

@@ -154,7 +154,8 @@ class TeacherView(ViewSource):
 
     def cache_entries(self, nodes: BatchNodes, outputs: NetworkOutputs) -> dict[str, View]:
         """Return what to keep of the teacher's outputs for a batch, by cache key."""
-        view = self.view(nodes, outputs)
+        # By node, a graph is that of the nodes asked for: none is built of all.
+        view = View() if self.by_node else self.view(nodes, outputs)
         # Of rows that are no nodes nobody knows the sample: a target or a built graph may mix
         # samples there. Then the loss gets the features themselves, and the builder runs again.
         known = view.features is None or view.batch is not None

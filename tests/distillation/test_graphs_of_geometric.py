@@ -47,6 +47,15 @@ def test_terms_compare_along_an_edge_index() -> None:
     torch.testing.assert_close(*totals)
 
 
+def test_neighbourhoods_are_sampled_from_its_data() -> None:
+    x, weight = torch.arange(3.0)[:, None], torch.tensor([1.0, 0.0, 2.0, 1.0])
+    data = Data(x=x, edge_index=edge_index(), edge_weight=weight, num_classes=2)
+    batch = next(iter(gkd.NeighbourLoader(data, ["all", "all"], batch_size=1, shuffle=False)))
+    assert batch.n_id.tolist() == [0, 1, 2]
+    assert gkd.Graph(batch.edge_index, 3) == gkd.Graph(EDGES[:, :3], 3)
+    assert batch.edge_weight.tolist() == batch.x[batch.edge_index[0], 0].tolist()
+
+
 def test_edges_between_two_types_of_nodes_are_no_graph() -> None:
     data = HeteroData()
     data["paper"].x, data["author"].x = torch.ones(3, 2), torch.ones(3, 2)

@@ -202,6 +202,33 @@ class TestCache:
         with pytest.raises(gkd.ParameterError, match="half precision has no room for"):
             made(batch_of(["all"]))
 
+    def test_a_graph_that_is_changed_in_place_is_noticed(self) -> None:
+        sample = graph()
+        made = distiller("sage", "kd", rows="seeds", cache=TeacherCache())
+        made(batch_of([2], sample))
+        loader = gkd.NeighbourLoader(sample, [2], SEEDS)
+        batch = next(iter(loader))
+        made(batch)
+        sample.x.add_(1)
+        with pytest.raises(gkd.DataError, match="sample 'graph' has changed"):
+            made(batch)
+
+    def test_graphs_are_built_of_the_nodes_of_a_step_alone(self) -> None:
+        sizes = []
+
+        def builder(features: torch.Tensor, batch: torch.Tensor | None) -> gkd.Graph:
+            sizes.append(len(features))
+            return gkd.Graph(torch.empty(2, 0, dtype=torch.int64), len(features))
+
+        term = gkd.Term("lsp", student="layers.0", teacher="layers.0", rows="seeds", graph=builder)
+        made = gkd.Distiller(
+            network("sage", 8, 1), network("sage", 4, 2), [term], task="single-label",
+            inputs=("x", "edge_index"), mask="seeds", teacher_cache=TeacherCache(),
+        )  # fmt: skip
+        batch = batch_of([1])
+        made(batch)
+        assert sizes == [batch.num_nodes] * 2
+
     def test_remember_keeps_the_whole_graph(self) -> None:
         made = distiller("sage", "kd", rows="seeds", cache=TeacherCache())
         assert made.remember(batch_of([1]))
