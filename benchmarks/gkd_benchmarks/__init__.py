@@ -22,7 +22,7 @@ from gkd_benchmarks.knn_cases import (
 )
 from gkd_benchmarks.large_graphs import ArxivStep, SampledStep
 from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
-from gkd_benchmarks.steps import DGCNNStep, GATStep
+from gkd_benchmarks.steps import DGCNNStep, GATStep, TeacherInHalf
 from gkd_benchmarks.zoo import ZooStep
 
 BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
@@ -60,6 +60,8 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "ppi-step": partial(GATStep, goal=Goal(time=1.15, memory=1.1)),
     "modelnet-step": partial(DGCNNStep, cached=True, goal=Goal(time=1.3)),
     "modelnet-step-uncached": partial(DGCNNStep, cached=False, goal=Goal(time=2.2)),
+    "teacher-half-gat": partial(TeacherInHalf, GATStep),
+    "teacher-half-dgcnn": partial(TeacherInHalf, DGCNNStep),
     "compiled-gat": partial(CompiledStep, GATStep),
     "compiled-dgcnn": partial(CompiledStep, DGCNNStep),
     "compiled-textbook": partial(AgainstCompiledTextbook, "rbf"),

@@ -1,7 +1,8 @@
 """Training steps of a student: alone, and distilled from a teacher that is cached or runs."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,10 @@ class Step(Benchmark):
 
     def ours(self, setting: Setting) -> Work:
         """With a term between features of both networks."""
+        return self.distilled(setting)
+
+    def distilled(self, setting: Setting, teacher_autocast: torch.dtype | None = None) -> Work:
+        """Return a step with a term, whose teacher may have a precision of its own."""
         teacher, student = map(setting.module, self.networks())
         return self._work(
             Distiller(
@@ -57,6 +62,7 @@ class Step(Benchmark):
                 task=self.task,
                 inputs=self.inputs,
                 teacher_cache=TeacherCache() if self.cached else None,
+                teacher_autocast=teacher_autocast,
             ),
             setting,
         )
@@ -182,3 +188,30 @@ class DGCNNStep(Step):
     def optimiser(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """Return SGD."""
         return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+class TeacherInHalf(Benchmark):
+    """A step of a student whose teacher runs in bfloat16, the student in float32."""
+
+    alternative = "teacher in float32"
+    same_result = False
+    repeats = 7
+
+    def __init__(self, step: Callable[..., Step], **sizes: Any) -> None:
+        self.step, self.goal = step(cached=False, goal=Goal(), **sizes), Goal()
+
+    def ours(self, setting: Setting) -> Work:
+        """Run the teacher in bfloat16."""
+        return self.step.distilled(setting, None if setting.exact else torch.bfloat16)
+
+    def theirs(self, setting: Setting) -> Work:
+        """Run it as the student."""
+        return self.step.distilled(setting)
+
+    def results(self, setting: Setting, *, ours: bool) -> Sequence[Tensor]:
+        """Return the gradients of the first step alone: later ones are of other weights."""
+        return (self.ours if ours else self.theirs)(setting)()
+
+    def error(self, results: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
+        """Return the relative error of the gradient as a whole."""
+        return self.step.error(results, exact)

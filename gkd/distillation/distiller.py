@@ -89,6 +89,8 @@ class Distiller(nn.Module):
         ema: decay of a moving average of the student's weights, which terms may name ``"ema:"``;
             call :meth:`update_average` after every step of the optimiser.
         teacher_cache: keeps what the teachers say per sample; for data without augmentation.
+        teacher_autocast: dtype that teachers which do not learn compute in, under autocast, such as
+            ``torch.bfloat16``; their answers are float32. By default they do as the student does.
 
     Attributes:
         epoch: epoch that weight schedules read, a whole number from 0 on; set it in your loop.
@@ -134,12 +136,12 @@ class Distiller(nn.Module):
         trained: Collection[str] = (),
         ema: float | None = None,
         teacher_cache: TeacherCache | None = None,
+        teacher_autocast: torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self.student = student
         self.average = None if ema is None else MovingAverage(student, ema)
-        networks = networks_by_name(teacher, student, trained, self.average)
-        self._networks = networks
+        networks = self._networks = networks_by_name(teacher, student, trained, self.average)
         # A plain dict: as sub-modules, teachers would be in parameters(), state_dict() and train().
         self.teachers = {name: networks.fixed[name] for name in networks.fixed if name != AVERAGE}
         self.peers = nn.ModuleDict(
@@ -160,21 +162,19 @@ class Distiller(nn.Module):
         self._supervised = SupervisedLoss(self.task, target or self.task.target, rows)
         self._moment = Moment()
         given = {STUDENT: student, **self.teachers, **self.peers}
-        places = logits_by_network(logits, given)
-        places[AVERAGE] = places[STUDENT]
+        places, said = logits_by_network(logits, given), inputs_by_network(inputs, given)
+        places[AVERAGE], said[AVERAGE] = places[STUDENT], said[STUDENT]
         self._taps = {
             name: network_taps(name, networks.label(name), self.terms, places[name])
             for name in networks.all
         }
-        said = inputs_by_network(inputs, given)
-        said[AVERAGE] = said[STUDENT]
         self._inputs = {
             name: NetworkInputs(said[name], network, networks.label(name))
             for name, network in networks.all.items()
         }
         self._fixed = {
-            name: TeacherRun(name, networks, self.terms, self._inputs[name], places[name])
-            for name in networks.fixed
+            n: TeacherRun(n, networks, self.terms, self._inputs[n], places[n], teacher_autocast)
+            for n in networks.fixed
         }
         self.connectors = nn.ModuleDict(
             {term.connector.name: term.connector for term in self.terms if term.connector}

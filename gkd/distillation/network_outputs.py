@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -60,6 +60,19 @@ class NetworkOutputs:
             features=cast(Mapping[Tap, Tensor], kept),
             graphs={},
             made=entries,
+        )
+
+    def widened(self) -> NetworkOutputs:
+        """Return the same outputs, those in half precision in float32."""
+
+        def wide(tensor: Tensor) -> Tensor:
+            half = tensor.is_floating_point() and tensor.element_size() < 4
+            return tensor.float() if half else tensor
+
+        return replace(
+            self,
+            logits=None if self.logits is None else wide(self.logits),
+            features={tap: wide(features) for tap, features in self.features.items()},
         )
 
     def pairs(self, other: NetworkOutputs) -> Iterator[tuple[str, Tensor, Tensor]]:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -115,6 +115,7 @@ class TeacherRun:
         terms: of the distiller; those that compare with this teacher are taken.
         inputs: what the teacher is called with.
         logits: where the logits are in the teacher's output.
+        autocast: what the teacher computes in; None as everything around it does.
     """
 
     def __init__(
@@ -124,8 +125,16 @@ class TeacherRun:
         terms: Sequence[ResolvedTerm],
         inputs: NetworkInputs,
         logits: str,
+        autocast: torch.dtype | None = None,
     ) -> None:
         self.teacher = networks.fixed[name]
+        if autocast not in (None, torch.float32, torch.bfloat16, torch.float16):
+            raise ParameterError(
+                "teacher_autocast: expected torch.float32, torch.bfloat16 or torch.float16, got "
+                f"{autocast!r}"
+            )
+        # The average of the student's weights computes as the student does.
+        self._autocast = None if name == AVERAGE else autocast
         self._inputs = inputs
         self.label = networks.label(name)
         self._ends = {
@@ -241,10 +250,15 @@ class TeacherRun:
         return entries
 
     def _outputs(self, arguments: Arguments) -> NetworkOutputs:
+        """Run the teacher; what has a precision of its own answers in float32 at least."""
+        outputs = self._answers(arguments)
+        return outputs if self._autocast is None else outputs.widened()
+
+    def _answers(self, arguments: Arguments) -> NetworkOutputs:
         """Run the teacher; the first time, find out whether it answers at random."""
         if self._random is not None:
             return network_outputs(self.teacher, arguments, self._taps)
-        device = next((p.device for p in self.teacher.parameters()), torch.device("cpu"))
+        device = self._device
         before = _random_states(device)
         outputs = network_outputs(self.teacher, arguments, self._taps)
         self._random = False
@@ -260,8 +274,20 @@ class TeacherRun:
     @contextmanager
     def _frozen(self) -> Iterator[None]:
         switch_to_evaluation(self.teacher)  # each time: the user's code may have switched it back
-        with torch.no_grad():
+        # Around what asks the cache, too, which keeps answers of each precision apart.
+        with torch.no_grad(), self._precision():
             yield
+
+    def _precision(self) -> AbstractContextManager[object]:
+        if self._autocast is None:
+            return nullcontext()
+        if self._autocast is torch.float32:
+            return torch.autocast(self._device.type, enabled=False)
+        return torch.autocast(self._device.type, dtype=self._autocast)
+
+    @property
+    def _device(self) -> torch.device:
+        return next((p.device for p in self.teacher.parameters()), torch.device("cpu"))
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

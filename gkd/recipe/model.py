@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
     ConfigDict,
@@ -76,6 +76,9 @@ class DatasetRecipe(Part):
         return dict(self.model_extra or {})
 
 
+Precision: TypeAlias = Literal["32-true", "bf16-mixed", "16-mixed"]
+
+
 class TeacherRecipe(Part):
     """The teacher's model, and either how it is trained or a file of its weights.
 
@@ -96,6 +99,8 @@ class TeacherRecipe(Part):
         cache_folder: where all of it goes to files that stay, for other runs with this teacher and
             these data, too; they are mapped into memory.
         cache_half: keep it in half precision.
+        precision: that it teaches in, under autocast; by default that of the run. It is an error
+            where its validation is worse in it by more than half a point.
     """
 
     name: str
@@ -109,6 +114,7 @@ class TeacherRecipe(Part):
     cache_mebibytes: PositiveInt = 1024
     cache_folder: str | None = None
     cache_half: bool = False
+    precision: Precision | None = None
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
@@ -304,7 +310,7 @@ class Recipe(Part):
     code: str | None = None
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)] = [0]
     max_seeds: PositiveInt | None = None
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Precision = "32-true"
     dataset: DatasetRecipe
     task: TaskChoice = None
     teacher: TeacherRecipe | None = None

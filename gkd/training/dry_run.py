@@ -73,6 +73,9 @@ class _DryRun:
         if recipe.teacher is not None and recipe.teacher.training is not None:
             training = recipe.teacher.training
             self.notes += self.check_training(training, "teacher", "training")
+        if recipe.teacher is not None and recipe.teacher.precision is not None:
+            with self.context("teacher", "precision"):
+                self.devices.check(self.devices.count, recipe.teacher.precision)
         with self.context("dataset"):
             self.notes += doubtful_labels(dataset, self.experiment.splits)
             dataset.set_epoch(0)

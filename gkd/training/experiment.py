@@ -22,6 +22,7 @@ from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
 from gkd.errors import DataError, ParameterError
+from gkd.evaluation.scores import Scores
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
 from gkd.recipe.file import RecipeFile
@@ -31,8 +32,10 @@ from gkd.training.cache_policy import CachePolicy
 from gkd.training.data_module import neighbour_loader
 from gkd.training.feature_space_recorder import FeatureSpace
 from gkd.training.model_record import ModelRecord, arrays_of
+from gkd.training.precision import dtype_of
 from gkd.training.repeatability import Separateness
 from gkd.training.seeds import derived_seed, set_random_state
+from gkd.training.teacher_precision import require_as_good
 from gkd.training.weights import load_weights
 
 
@@ -199,6 +202,29 @@ class Experiment:
                 task_weight=method.task_weight,
                 ema=method.ema,
                 teacher_cache=cache,
+                teacher_autocast=self._teacher_dtype,
+            )
+
+    @property
+    def _teacher_dtype(self) -> torch.dtype | None:
+        teacher = self.recipe.teacher
+        return None if teacher is None or teacher.precision is None else dtype_of(teacher.precision)
+
+    def require_precise(self, teacher: nn.Module, device: torch.device) -> None:
+        """Make sure that a trained teacher is as good in the precision that it teaches in.
+
+        Raises:
+            ParameterError: its validation is worse.
+        """
+        recipe = self.recipe.teacher
+        assert recipe is not None
+        if recipe.precision in (None, self.recipe.precision):
+            return
+        size = 1 if recipe.training is None else recipe.training.batch_size
+        scores = Scores(self.dataset, size)
+        with self.origins.context("teacher", "precision"):
+            require_as_good(
+                teacher.to(device), scores, str(recipe.precision), self.recipe.precision, device
             )
 
     def task_distiller(self, network: nn.Module) -> Distiller:

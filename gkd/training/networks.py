@@ -302,8 +302,10 @@ class Networks:
         experiment, context = shared.experiment, shared.context
         teacher = shared.teacher
         if job.teacher is not None and teacher.network is None:
-            teacher.network = experiment.teacher()
-            load_weights(teacher.network, self.folder(job.teacher) / WEIGHTS)
+            network = experiment.teacher()
+            load_weights(network, self.folder(job.teacher) / WEIGHTS)
+            experiment.require_precise(network, device)
+            teacher.network = network
         student = experiment.student(job.seed, method).to(device)
         others = experiment.others(job.seed, method)
         distiller = experiment.distiller(method, student, teacher.network, others, context.cache)

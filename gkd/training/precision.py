@@ -14,5 +14,10 @@ def autocast(precision: str, device: str) -> AbstractContextManager[object]:
         precision: of Lightning, ``"32-true"``, ``"bf16-mixed"`` or ``"16-mixed"``.
         device: kind of device, such as ``"cpu"``.
     """
-    dtype = _AUTOCAST.get(precision)
-    return nullcontext() if dtype is None else torch.autocast(device, dtype=dtype)
+    dtype = dtype_of(precision)
+    return nullcontext() if dtype is torch.float32 else torch.autocast(device, dtype=dtype)
+
+
+def dtype_of(precision: str) -> torch.dtype:
+    """Return what matrix products are computed in."""
+    return _AUTOCAST.get(precision, torch.float32)

@@ -19,7 +19,8 @@ from gkd import hookimpl
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import RecipeError
 from gkd.files import read_sealed_json, write_sealed_json
-from gkd.training import cache_policy, lightning_module
+from gkd.training import cache_policy, lightning_module, teacher_precision
+from gkd.training.failures import FailedNetworks
 from gkd.training.provenance import MADE_BY
 
 TEACHER_STEPS, STEPS_PER_EPOCH = 2 * 3, 3
@@ -254,3 +255,37 @@ def test_the_memory_of_a_step_is_really_measured(told) -> None:
     run, _ = told("seeds=[0]", "student.params.width=20000", "training.epochs=1")
     # 100 kB of parameters; 40 rows of 20,000 hidden features, several times over.
     assert summaries(run, "baseline")[0]["peak_memory_bytes"] > 40 * 20000 * 4
+
+
+@pytest.mark.parametrize("cache", ["true", "false"])
+def test_a_teacher_teaches_in_its_own_precision(opened, monkeypatch, cache):
+    dtypes = set()
+    forward = Perceptron.forward
+
+    def looking(self, x):
+        out = forward(self, x)
+        dtypes.add((self.hidden.out_features, self.training, out.dtype))
+        return out
+
+    monkeypatch.setattr(Perceptron, "forward", looking)
+    run = opened('teacher.precision="bf16-mixed"', f"teacher.cache={cache}", "seeds=[0]")
+    run.train()
+    assert (8, False, torch.bfloat16) in dtypes
+    # Trained as the run says, and the students with it.
+    assert {dtype for _, training, dtype in dtypes if training} == {torch.float32}
+    assert {dtype for width, _, dtype in dtypes if width == 3} == {torch.float32}
+
+
+def test_a_teacher_that_is_worse_in_its_precision_is_an_error(opened, monkeypatch):
+    monkeypatch.setattr(teacher_precision, "TOLERANCE", -1.0)
+    run = opened('teacher.precision="bf16-mixed"', "seeds=[0]", "training.epochs=1")
+    with pytest.raises(FailedNetworks) as failed:
+        run.train()
+    message = str(failed.value)
+    assert "precision: in bf16-mixed the teacher's validation accuracy is" in message
+    assert "worse by more than the -1 allowed; leave precision out" in message
+
+
+def test_a_precision_that_the_device_lacks_is_said_before_training(opened):
+    with pytest.raises(RecipeError, match="16-mixed needs a GPU"):
+        opened('teacher.precision="16-mixed"').train()
