@@ -28,6 +28,7 @@ def evaluate_run(
     """
     from gkd.deployment.evaluation import evaluate
     from gkd.evaluation.splits import SPLITS
+    from gkd.report.formats import metric_heading, metric_value
 
     if split not in SPLITS:
         raise ParameterError(f"--split {split}: {suggestion(split, SPLITS)}")
@@ -35,13 +36,17 @@ def evaluate_run(
     if as_json:
         print_json([{"method": one.method, "seed": one.seed, **one.scores} for one in scored])
         return
-    names = list(dict.fromkeys(name for one in scored for name in one.scores))
+    metrics = {metric.name: metric for one in scored for metric in one.metrics}
     rows: list[dict[str, Any]] = [
         {"method": one.method, "seed": one.seed}
-        | {name: f"{one.scores[name]:.4f}" if name in one.scores else "" for name in names}
+        | {
+            name: metric_value(metric, one.scores[name]) if name in one.scores else ""
+            for name, metric in metrics.items()
+        }
         for one in scored
     ]
-    print_table({"Method": "method", "Seed": "seed"} | {name: name for name in names}, rows)
+    headings = {metric_heading(metric): name for name, metric in metrics.items()}
+    print_table({"Method": "method", "Seed": "seed", **headings}, rows)
 
 
 def predict_by_run(

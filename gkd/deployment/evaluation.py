@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from gkd.errors import DataError
+from gkd.evaluation.metric import Metric
 from gkd.evaluation.scores import Scores
 from gkd.files import read_sealed_json
 from gkd.hosting.host import create_host
@@ -26,11 +27,13 @@ class Scored:
         method: whose network it is; ``"teacher"``.
         seed: of its training.
         scores: by the metric's name.
+        metrics: what their numbers mean.
     """
 
     method: str
     seed: int
     scores: dict[str, float]
+    metrics: list[Metric]
 
 
 def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) -> list[Scored]:
@@ -63,8 +66,9 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
         network = of_seed.teacher() if taught else of_seed.student(seed, methods.get(method))
         load_weights(network, folder / WEIGHTS)
         with torch.no_grad():
-            scores = Scores(of_seed.dataset, batch_size)(network, split)
-        scored.append(Scored(method, seed, dict(scores)))
+            scores = Scores(of_seed.dataset, batch_size)
+            found = dict(scores(network, split))
+        scored.append(Scored(method, seed, found, scores.described))
     if not scored:
         raise DataError(f"{run} has no finished network: `gkd run --resume` goes on with it")
     return scored

@@ -196,7 +196,8 @@ class Host:
     def _require_imports(self, place: str) -> None:
         if not self.imports:
             raise UnknownNameError(
-                f"{place!r} is in a module of somebody's own, none of which is imported here"
+                f"{place!r} is in a module of somebody's own, none of which is imported here; name "
+                "its folder, by code=FOLDER or --code FOLDER"
             )
 
     def import_own(self, place: str) -> Any:

@@ -47,7 +47,10 @@ def test_evaluation_gives_the_numbers_of_the_run(run: Run, finished: Path) -> No
         reported = read_sealed_json(finished / folder / "summary.json")["test"]
         assert row["micro_f1"] == pytest.approx(reported["micro_f1"], abs=1e-6)
     table = run("evaluate", finished, "--split", "validation").out
-    assert "micro_f1" in table.splitlines()[0]
+    assert table.splitlines()[0].split("  ")[-1].strip() == "micro F1, %"  # as in reports
+    reported = read_sealed_json(finished / "teacher" / "summary.json")["validation"]["micro_f1"]
+    (teacher,) = (line for line in table.splitlines() if line.startswith("teacher"))
+    assert float(teacher.split()[-1]) == pytest.approx(100 * reported, abs=0.006)
 
 
 def sample(path: Path, **changes: Any) -> Path:
