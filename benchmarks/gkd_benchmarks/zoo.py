@@ -10,8 +10,8 @@ from gkd import Distiller, Sample, Term
 from gkd.benchmarking import Goal, Setting, Work
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.distillation.loss_call import asked_by
+from gkd.hosting.example_parameters import example_parameters
 from gkd.hosting.host import current_host
-from gkd.testing.subject import example_parameters
 from gkd_benchmarks.problems import EdgeSizes, normal, undirected_edges
 from gkd_benchmarks.steps import GATStep
 

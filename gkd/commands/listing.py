@@ -34,7 +34,9 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
         for each in ([kind] if kind else KINDS)
         for name, component in host.components(each).items()
     ]
-    rows = quietly(lambda: [component_row(name, component) for name, component in components])
+    # To say what it declares a loss is made: not where nobody is told.
+    declared = as_json or kind == "loss"
+    rows = quietly(lambda: [component_row(*component, declared) for component in components])
     if as_json:
         print_json(rows)
     elif rows and kind == "loss":
@@ -66,12 +68,18 @@ def show_plugins(*, as_json: bool) -> None:
         print("No plugin is installed, not even gkd's own; `gkd doctor` says what to do.")
 
 
-def component_row(name: str, component: Component) -> dict[str, Any]:
-    """One component as JSON shows it; ``name`` is the shortest that is unambiguous."""
+def component_row(name: str, component: Component, declared: bool = True) -> dict[str, Any]:
+    """One component as JSON shows it.
+
+    Args:
+        name: the shortest that is unambiguous.
+        component: of that name.
+        declared: whether to say what a loss declares.
+    """
     declares: dict[str, Any] = {}
     try:
         factory = component.factory
-        if component.kind == "loss":
+        if declared and component.kind == "loss":
             declares = loss_declarations(factory)
         words = {
             "signature": readable_signature(factory),
@@ -104,8 +112,8 @@ def loss_declarations(factory: Callable[..., Any]) -> dict[str, Any]:
     """
     from gkd.distillation.loss_call import asked_by
     from gkd.errors import GkdError
+    from gkd.hosting.example_parameters import example_parameters
     from gkd.loss import AbstractLoss
-    from gkd.testing.subject import example_parameters
 
     try:
         loss = factory(**next(iter(example_parameters(factory))))

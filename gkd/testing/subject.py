@@ -30,29 +30,28 @@ bounded_memory        True    as for a model
 linear_work           True    as for a model
 ===================== ======= ===========================================================
 
-Any factory may list ``example_parameters``, see :func:`example_parameters`.
+Any factory may list ``example_parameters``, see
+:mod:`gkd.hosting.example_parameters`.
 """
 
-import atexit
-import os
 import random
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
+from gkd.hosting.example_parameters import example_parameters
 from gkd.hosting.host import Host, current_host
 from gkd.hosting.kinds import KINDS, kind_named
-from gkd.hosting.parameters import bind_parameters, path_parameters
+from gkd.hosting.parameters import bind_parameters
 from gkd.hosting.records import Component
 
 EXAMPLES = 25
@@ -193,42 +192,6 @@ def subject(
     listed = ", ".join(f"{key}={_short(value)}" for key, value in params.items())
     supplied = {**_SUPPLIED.get(kind, {}), **params}
     return Subject(kind, f"{name}({listed})" if listed else name, factory, make, supplied, examples)
-
-
-def example_parameters(factory: Callable[..., Any]) -> tuple[Mapping[str, Any], ...]:
-    """Return the parameters that a factory declares for being checked; none by default.
-
-    A component that needs parameters, or has ways to work that differ much, lists them in the
-    attribute ``example_parameters`` of its class (or function): it is checked with each. For a
-    component that reads files that may be a function of a folder, which writes small ones there and
-    returns the parameters that have them read. A path that is not absolute is below the folder of
-    real data that the variable ``GKD_DATA`` of the environment names; where it names none, the
-    parameter is left out.
-    """
-    declared: Any = getattr(factory, "example_parameters", ({},))
-    if callable(declared):
-        declared = declared(_folder_of(factory))
-    paths = path_parameters(factory)
-    data = os.environ.get("GKD_DATA")
-    return tuple(
-        {
-            name: Path(data or "", value) if name in paths else value
-            for name, value in choice.items()
-            if data or name not in paths or Path(value).is_absolute()
-        }
-        for choice in declared
-    )
-
-
-@cache
-def _folder_of(factory: Callable[..., Any]) -> Path:
-    """Return an empty folder that lasts as long as the process."""
-    above = TemporaryDirectory(prefix="gkd-check-")
-    atexit.register(above.cleanup)
-    # Labels have this name, and are the same in all processes of a test session.
-    folder = Path(above.name, "example")
-    folder.mkdir()
-    return folder
 
 
 def kind_of(component: Any) -> str:

@@ -1,6 +1,7 @@
 """``gkd components``, ``gkd plugins``, ``gkd doctor``, ``gkd --version``, and wrong input."""
 
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -58,6 +59,27 @@ def test_components_shows_what_losses_declare(run: Run) -> None:
     assert rows["mskd"]["declares"]["needs"] == ["features", "graph", "logits", "teachers", "step"]
     assert rows["kd"]["declares"]["likelihoods"] == ["softmax", "sigmoid", "gaussian"]
     assert rows["kd"]["declares"]["paper"]["year"] == 2015
+
+
+def test_losses_are_made_only_where_what_they_declare_is_shown(run: Run, monkeypatch: Any) -> None:
+    made: list[str] = []
+    declarations = listing.loss_declarations
+    monkeypatch.setattr(
+        listing, "loss_declarations", lambda loss: (made.append(loss), declarations(loss))[1]
+    )
+    assert run("components").status == run("components", "graph").status == 0
+    assert not made
+    run("components", "loss")
+    assert made
+
+
+def test_losses_are_shown_without_the_packages_of_tests(run: Run, monkeypatch: Any) -> None:
+    for name in [name for name in sys.modules if name.startswith("gkd.testing")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    outcome = run("components", "loss", "--json")
+    assert outcome.status == 0, outcome.err
+    assert all(row["declares"] for row in outcome.json if row["name"] in ("lsp", "kd"))
 
 
 def test_components_as_json(site: Site, run: Run) -> None:

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from gkd import ParameterError, UnknownNameError, testing
+from gkd.hosting.example_parameters import example_parameters
 from gkd.testing.parametrize import checks
-from gkd.testing.subject import example_parameters, kind_of, subject
+from gkd.testing.subject import kind_of, subject
 
 COMPONENTS = """
     from gkd import AbstractKernel, hookimpl
