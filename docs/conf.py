@@ -1,6 +1,7 @@
 """The site: Markdown pages by MyST, the API from docstrings; built without a network."""
 
 import re
+import runpy
 import tomllib
 from html import escape
 from pathlib import Path
@@ -41,6 +42,11 @@ SIZES = re.compile(
 OUTSIDE = re.compile(r"\]\(\.\./([^)]+)\)")
 
 
+def write_components(app: Sphinx) -> None:
+    """Write the page of components, which changes with every one of them."""
+    runpy.run_path(str(ROOT / "docs" / "generate" / "components.py"), run_name="__main__")
+
+
 def link_outside(app: Sphinx, name: str, source: list[str]) -> None:
     """Let links to files that are no pages lead to the repository."""
     place = f"{PROJECT['urls']['Repository']}/blob/main"
@@ -74,4 +80,5 @@ def setup(app: Sphinx) -> None:
     app.add_html_math_renderer(
         "mathml", inline_renderers=(inline_math, None), block_renderers=(displayed_math, None)
     )
+    app.connect("builder-inited", write_components)
     app.connect("source-read", link_outside)

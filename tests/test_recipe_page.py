@@ -1,18 +1,41 @@
-"""``docs/recipe.md`` is what its generator writes, and every key of a recipe has a meaning."""
+"""``docs/recipe.md`` is what its generator writes, and every key of a recipe has a meaning.
+
+The page of components is written while the site is built.
+"""
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pydantic import BaseModel
 
+import gkd
+from gkd.hosting.kinds import KINDS
+
 GENERATOR = Path(__file__).parents[1] / "docs" / "generate" / "recipe_keys.py"
 
-spec = importlib.util.spec_from_file_location("generate_recipe_keys", GENERATOR)
-assert spec is not None
-assert spec.loader is not None
-keys = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(keys)
+
+def generator(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"generate_{file.stem}", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+keys = generator(GENERATOR)
+components = generator(GENERATOR.with_name("components.py"))
+
+
+def test_the_page_of_components_has_all_but_losses_with_their_parameters() -> None:
+    page = components.page()
+    assert components.KINDS.keys() == KINDS.keys() - {"loss"}
+    for kind in components.KINDS:
+        for name in gkd.names(kind):
+            assert f"\n### {name}\n" in page
+    assert "| `heads` | tuple[int &gt; 0, ...] |" in page
 
 
 def test_the_page_is_up_to_date() -> None:

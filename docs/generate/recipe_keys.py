@@ -32,9 +32,9 @@ formula are in [the zoo](zoo.md).
 """
 
 
-def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """Return what the keys of a model mean, by its docstring."""
-    _, _, section = inspect.cleandoc(model.__doc__ or "").partition("\nArgs:\n")
+def meanings(documented: Any) -> dict[str, str]:
+    """Return what the keys of a model, or parameters of a component, mean, by its docstring."""
+    _, _, section = inspect.cleandoc(documented.__doc__ or "").partition("\nArgs:\n")
     found: dict[str, str] = {}
     name = ""
     for line in section.splitlines():
@@ -45,7 +45,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
             found[name] = entry[2]
         elif name:
             found[name] += f" {line.strip()}"
-    return {name: _markdown(text.strip()) for name, text in found.items()}
+    return {name: markdown(text.strip()) for name, text in found.items()}
 
 
 def page() -> str:
@@ -57,7 +57,7 @@ def page() -> str:
         if len(paths) > 1:
             parts.append(f"Also {', '.join(_table(path) for path in paths[1:])}.\n")
         about = inspect.cleandoc(model.__doc__ or "").partition("\nArgs:\n")[0].strip()
-        parts.append(f"{_markdown(about)}\n")
+        parts.append(f"{markdown(about)}\n")
         rows = [_row(name, field, meanings(model)) for name, field in model.model_fields.items()]
         heads = ["| key | type | default | meaning |", "|---|---|---|---|"]
         parts.append("\n".join([*heads, *rows]) + "\n")
@@ -96,8 +96,24 @@ def _table(path: str) -> str:
 
 
 def _row(name: str, field: FieldInfo, known: dict[str, str]) -> str:
-    cells = [f"`{name}`", _type(field), _default(field), known[name]]
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    cells = [f"`{name}`", _type(field), "", known[name]]
+    cells[2] = "required" if field.is_required() else default(field.default)
+    return f"| {' | '.join(map(cell, cells))} |"
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a table may have it."""
+    return text.replace("|", "&#124;")
+
+
+def shown(annotation: str) -> str:
+    """Return a type as Markdown has it."""
+    return annotation.replace("<", "&lt;").replace(">", "&gt;")
+
+
+def default(value: Any) -> str:
+    """Return a default as recipes write it; nothing for None."""
+    return "" if value is None else f"`{json.dumps(value, default=repr)}`"
 
 
 def _type(field: FieldInfo) -> str:
@@ -105,18 +121,10 @@ def _type(field: FieldInfo) -> str:
     if words is None:
         words = re.sub(r" matching '[^']*'", "", notation(field.rebuild_annotation()))
         words = re.sub(r"dict\[str, (\w+)\]", r"table of \1", words.removesuffix(" | None"))
-    return words.replace("table of Any", "table").replace("<", "&lt;").replace(">", "&gt;")
+    return shown(words.replace("table of Any", "table"))
 
 
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default is None:
-        return ""
-    return f"`{json.dumps(field.default)}`"
-
-
-def _markdown(text: str) -> str:
+def markdown(text: str) -> str:
     """Return a docstring's words as Markdown."""
     text = re.sub(r":\w+:`([^`]*)`", r"`\1`", text)
     return text.replace("``", "`")
