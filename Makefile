@@ -14,8 +14,8 @@ FUZZ_INPUTS ?= 10000
 FUZZ_SEED ?=
 
 BIN := $(VENV)/bin
-# A file's tests share its fixtures. In the order of their names the small files come last, so that
-# no process waits long for another.
+# A file's tests share its fixtures. tests/conftest.py has the longest files begin first, so that no
+# process waits long for another.
 PYTEST := $(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) \
 	--dist=loadfile --no-loadscope-reorder
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data)

@@ -24,6 +24,25 @@ def pytest_report_header() -> str:
     return f"torch {torch.__version__}, kernels {kernels}, threads {torch.get_num_threads()}"
 
 
+# Each takes a minute. A file goes to one process: one that is long and comes last is waited for.
+_LONGEST = (
+    "test_plugin_guide.py",
+    "test_shipped_components.py",
+    "test_third_party_plugin.py",
+    "test_scaffold_projects.py",
+    "test_gkd_pytest.py",
+    "test_sweep_run.py",
+    "test_training_resume.py",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest files begin first."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 hypothesis.settings.register_profile(
     "default",
     deadline=None,
