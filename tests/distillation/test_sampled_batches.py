@@ -8,6 +8,7 @@ from torch import nn
 
 import gkd
 from gkd.cache import TeacherCache
+from gkd.hosting.host import current_host
 
 NODES, EDGES, SEEDS = 40, 160, 12
 TERMS = {
@@ -138,6 +139,46 @@ def test_losses_of_a_whole_graph_are_refused() -> None:
     lsp = distiller("sage", "lsp", rows="all")
     with pytest.raises(gkd.ParameterError, match='rows="seeds" gives it a value for each'):
         lsp(batch_of(["all"]))
+
+
+OVER_ALL_NODES = {
+    "hgmd": "the largest entropy and the number of pairs",
+    "llp-d": "pairs drawn among all nodes",
+    "llp-r": "pairs drawn among all nodes",
+    "nosmog": "noise drawn for all nodes",
+    "vqgraph": "codes drawn from all nodes",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in gkd.names("loss") if name not in OVER_ALL_NODES])
+def test_every_loss_is_that_of_the_whole_graph_or_refused(name: str) -> None:
+    sample = graph()
+    weight = torch.rand(EDGES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    # Named, so that both draw the same for a node.
+    named = gkd.Sample(id="a", n_id=torch.arange(NODES), edge_weight=weight, **dict(sample.items()))
+    uses = current_host().component("loss", name).factory.uses
+    taps = ["layers.0", "layers.1"] if "layers" in uses else "layers.0"
+    tapped = {"student": taps, "teacher": taps} if "features" in uses else {}
+
+    def value(batch: gkd.Batch, rows: str) -> torch.Tensor:
+        made = gkd.Distiller(
+            network("sage", 6, 1), network("sage", 6, 2),
+            [gkd.Term(name, rows=rows, name="term", **tapped)],
+            task="single-label", inputs=("x", "edge_index"), mask=rows,
+        )  # fmt: skip
+        torch.manual_seed(0)
+        made.prepare(batch).eval()
+        return made(batch).terms["term"]
+
+    expected = value(gkd.collate([named]), "chosen")
+    loader = gkd.NeighbourLoader(named, ["all"] * 4, SEEDS, rows="chosen", shuffle=False)
+    try:
+        found = value(next(iter(loader)), "seeds")
+    except gkd.ParameterError as error:
+        assert "graph" in uses
+        assert "would see the edges among the seeds" in str(error)  # noqa: PT017
+    else:
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
 class TestCache:
