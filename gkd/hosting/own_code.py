@@ -68,10 +68,17 @@ def imported(place: str, folder: Path | None = None) -> Any:
     module_name, _, path = place.partition(":")
     found: Any = _module(module_name, folder)
     for attribute in path.split("."):
-        if not hasattr(found, attribute):
-            public = [name for name, _ in _own_names(found)] or dir(found)
-            raise ParameterError(f"{module_name} has no {path!r}; {suggestion(attribute, public)}")
-        found = getattr(found, attribute)
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            public = (name for name in dir(found) if not name.startswith("_"))
+            near = [name for name, _ in _own_names(found)] or public
+            raise ParameterError(
+                f"{module_name} has no {path!r}; {suggestion(attribute, near)}"
+            ) from None
+        except Exception as error:  # of a module that imports what it has when it is asked for it
+            problem = Problem.of(error, module_name)
+            raise ParameterError(f"{place} cannot be imported: {problem}") from error
     return found
 
 
@@ -152,8 +159,10 @@ def _nearest(missing: str, folder: Path | None) -> str:
 
 
 def _own_names(module: Any) -> Iterator[tuple[str, Any]]:
-    """Yield names and values of what a package has itself, and not from elsewhere."""
-    top = getattr(module, "__name__", "").partition(".")[0]
+    """Yield names and values of what a module has itself, and not from another package."""
+    if not inspect.ismodule(module):
+        return
+    top = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
         home = getattr(value, "__module__", None) or ""
         if not name.startswith("_") and home.partition(".")[0] == top:

@@ -75,7 +75,7 @@ class RecipeFile:
             host: where components come from; which of their parameters are paths, these say.
         """
         data: Any = self.recipe.model_dump(exclude_none=True)
-        if self.code is not None and any(own_modules(data, self.code)):
+        if self.code is not None and (self.recipe.code or any(own_modules(data, self.code))):
             data["code"] = str(self.code)
         if self.recipe.teacher is not None:
             _make_absolute(data["teacher"], ["weights", "cache_folder"])

@@ -182,7 +182,7 @@ class ProgressBar(Callback):
             description=before,
             after=whole[len(before) :].strip(),
             completed=batch_idx + 1,
-            total=int(trainer.num_training_batches),
+            total=float(trainer.num_training_batches),
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

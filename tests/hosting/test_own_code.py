@@ -56,6 +56,12 @@ MODELS = """
 
 
     number, other = 3, partial(made, 3)
+
+
+    def __getattr__(name):
+        if name == "broken":
+            raise OSError("no disk")
+        raise AttributeError(name)
 """
 
 
@@ -110,6 +116,8 @@ def test_names_are_used_inside_other_components(host: Host) -> None:
         ("model", "models_of_mine:number", "is of type int, no model"),
         ("model", "models_of_mine:other", "is of type partial, no model"),
         ("model", "models_of_mine:lying", "must be Module, but its factory made str"),
+        ("model", "models_of_mine:number.rael", "has no 'number.rael'; did you mean 'real'?"),
+        ("model", "models_of_mine:broken", "models_of_mine:broken cannot be imported: OSError: no"),
         ("dataset", "os:system", "os:system is a function, no dataset"),
         ("dataset", "subprocess:Popen", "is a class derived from object, no dataset"),
         ("model", "models_of_mine:Net", "missing parameter 'in_channels'"),
