@@ -8,7 +8,7 @@ from functools import partial
 
 from gkd import names
 from gkd.benchmarking import Benchmark, Goal
-from gkd_benchmarks.compiled import AgainstCompiledTextbook, CompiledStep
+from gkd_benchmarks.compiled import AgainstCompiledLayer, AgainstCompiledTextbook, CompiledStep
 from gkd_benchmarks.dgcnn_cases import STUDENT, Network
 from gkd_benchmarks.gat_cases import Layer
 from gkd_benchmarks.graph_cases import Sorting
@@ -21,7 +21,7 @@ from gkd_benchmarks.knn_cases import (
     LargeCloudOfScipy,
 )
 from gkd_benchmarks.large_graphs import ArxivStep, SampledStep
-from gkd_benchmarks.lsp_cases import LSP, LSPOnUnion
+from gkd_benchmarks.lsp_cases import LSP, AgainstSampledProduct, LSPOnUnion
 from gkd_benchmarks.steps import DGCNNStep, GATStep, TeacherInHalf
 from gkd_benchmarks.zoo import ZooStep
 
@@ -33,6 +33,7 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "lsp-l2": partial(LSP, "l2"),
     "lsp-cosine": partial(LSP, "cosine"),
     "lsp-laplacian": partial(LSP, "laplacian"),
+    "lsp-sampled": AgainstSampledProduct,
     "lsp-union": LSPOnUnion,
     "graph": partial(Sorting, edges=132_000, nodes=4744),
     "graph-large": partial(Sorting, edges=10**7, nodes=10**6, long=True),
@@ -64,6 +65,7 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "teacher-half-dgcnn": partial(TeacherInHalf, DGCNNStep),
     "compiled-gat": partial(CompiledStep, GATStep),
     "compiled-dgcnn": partial(CompiledStep, DGCNNStep),
+    "gat-student-compiled": partial(AgainstCompiledLayer, 136, 68, 2, goal=Goal()),
     "compiled-textbook": partial(AgainstCompiledTextbook, "rbf"),
     "compiled-textbook-l1": partial(AgainstCompiledTextbook, "laplacian"),
     "lsp-growth": LSPGrowth,

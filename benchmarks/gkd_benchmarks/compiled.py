@@ -1,12 +1,14 @@
-"""Whether ``torch.compile`` pays: for gkd's networks, and for the textbook's loss."""
+"""Whether ``torch.compile`` pays: for gkd's networks, the textbook's loss, and GATConv."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from gkd import Graph
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
+from gkd_benchmarks.gat_cases import Layer
 from gkd_benchmarks.lsp_cases import LSP
 from gkd_benchmarks.problems import value_and_gradient
 from gkd_benchmarks.steps import Step
@@ -43,9 +45,13 @@ class CompiledStep(Benchmark):
 
 
 class AgainstCompiledTextbook(LSP):
-    """LSP between 136 channels of a student and 1,024 of a teacher, not compiled itself."""
+    """LSP between 136 channels of a student and 1,024 of a teacher, not compiled itself.
 
-    alternative = "textbook, compiled"
+    The textbook has its edges sorted by target, which it need not do itself: rows that are gathered
+    one after another lie together.
+    """
+
+    alternative = "textbook on sorted edges, compiled"
     long = True
 
     def __init__(self, kernel: str, **sizes: Any) -> None:
@@ -56,9 +62,26 @@ class AgainstCompiledTextbook(LSP):
         """Compile the textbook; in float64, for the error, run it as it is."""
         if setting.exact:
             return super().theirs(setting)
-        edges, similarity = setting.indices(self.edges), SIMILARITIES[self.kernel]
+        edges = setting.indices(Graph(self.edges, self.sizes.nodes).edge_index)
+        similarity = SIMILARITIES[self.kernel]
         student, teacher = setting.features(self.student), setting.features(self.teacher)
         loss = torch.compile(textbook_loss)
         return lambda: value_and_gradient(
             lambda features: loss(features, teacher, edges, similarity), student
         )
+
+
+class AgainstCompiledLayer(Layer):
+    """Output of a layer and all gradients, its input's included; gkd's layer is not compiled."""
+
+    alternative = "torch_geometric GATConv, compiled"
+    long = True
+
+    def their_layer(self, setting: Setting) -> nn.Module:
+        """Compile it; in float64, for the error, leave it as it is."""
+        layer = super().their_layer(setting)
+        if setting.exact:
+            return layer
+        compiled = torch.compile(layer)
+        assert isinstance(compiled, nn.Module)
+        return compiled

@@ -48,9 +48,13 @@ class Layer(Benchmark):
 
     def theirs(self, setting: Setting) -> Work:
         """Attend with the same weights over the same edges."""
-        conv = geometric().nn.GATConv(*self.shape, concat=self.concat, bias=False)
+        return self._work(self.their_layer(setting), setting.indices(self.edges), setting)
+
+    def their_layer(self, setting: Setting) -> nn.Module:
+        """Return GATConv with the same weights."""
+        conv: nn.Module = geometric().nn.GATConv(*self.shape, concat=self.concat, bias=False)
         conv.load_state_dict(self._layer().state_dict())
-        return self._work(setting.module(conv), setting.indices(self.edges), setting)
+        return setting.module(conv)
 
     def _layer(self) -> GATLayer:
         torch.manual_seed(0)

@@ -1,11 +1,14 @@
 """The local structure preserving loss, on graphs of PPI's size and on neighbours of points."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 import gkd
 from gkd import Graph, View
 from gkd.benchmarking import Benchmark, Goal, Setting, Work
+from gkd_benchmarks.packages import geometric
 from gkd_benchmarks.problems import (
     TWO_PPI_GRAPHS,
     EdgeSizes,
@@ -15,7 +18,7 @@ from gkd_benchmarks.problems import (
     undirected_edges,
     value_and_gradient,
 )
-from gkd_benchmarks.textbook import SIMILARITIES, nearest, textbook_loss
+from gkd_benchmarks.textbook import SIMILARITIES, nearest, sampled_loss, textbook_loss
 
 
 class LSP(Benchmark):
@@ -56,6 +59,27 @@ class LSP(Benchmark):
         student, teacher = setting.features(self.student), setting.features(self.teacher)
         return lambda: value_and_gradient(
             lambda features: textbook_loss(features, teacher, edges, similarity), student
+        )
+
+
+class AgainstSampledProduct(LSP):
+    """Loss and gradient between 136 channels of a student and 1,024 of a teacher, RBF kernel."""
+
+    alternative = "sampled_addmm, norms by hand, PyG softmax"
+
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__("rbf", **sizes)
+        self.goal = Goal(speed=1)
+
+    def theirs(self, setting: Setting) -> Work:
+        """Take dot products by torch's sampled product, and the softmax over sorted edges."""
+        if setting.exact:
+            return super().theirs(setting)
+        graph = Graph(setting.indices(self.edges), self.sizes.nodes)
+        student, teacher = setting.features(self.student), setting.features(self.teacher)
+        softmax = geometric().utils.softmax
+        return lambda: value_and_gradient(
+            lambda features: sampled_loss(features, teacher, graph, softmax), student
         )
 
 

@@ -56,3 +56,19 @@ def scipy_tree() -> Callable[..., Any]:
         raise MissingPackageError(f"scipy is not installed ({error}); pip install scipy") from error
     tree: Callable[..., Any] = cKDTree
     return tree
+
+
+def faiss_index() -> Callable[..., Any]:
+    """Return faiss's index of all distances.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        from faiss import IndexFlatL2
+    except ImportError as error:
+        raise MissingPackageError(
+            f"faiss is not installed ({error}); pip install faiss-cpu"
+        ) from error
+    index: Callable[..., Any] = IndexFlatL2
+    return index

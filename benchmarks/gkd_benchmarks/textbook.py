@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.functional import cosine_similarity
 
+from gkd import Graph
 from gkd_dgcnn.dgcnn import DGCNN
 from gkd_dgcnn.edge_conv_layer import EdgeConv
 
@@ -38,6 +39,34 @@ def _log_structure(features: Tensor, edges: Tensor, similarity: Similarity) -> T
     largest = zeros.scatter_reduce(0, target, logits.detach(), "amax", include_self=False)
     shifted = logits - largest[target]
     return shifted - zeros.scatter_add(0, target, shifted.exp())[target].log()
+
+
+def sampled_loss(
+    student: Tensor, teacher: Tensor, graph: Graph, softmax: Callable[..., Tensor]
+) -> Tensor:
+    """Equations 3 to 6 of CVPR 2020 with the RBF kernel, without a row for every edge.
+
+    Args:
+        student: features.
+        teacher: features.
+        graph: whose edges are sorted by target.
+        softmax: torch_geometric's, over the rows of a pointer.
+    """
+    structures = []
+    for features in (student, teacher):
+        norms = features.square().sum(dim=1)
+        pattern = torch.sparse_csr_tensor(
+            graph.row_pointer,
+            graph.source,
+            norms.new_zeros(graph.num_edges),
+            (len(norms),) * 2,
+            check_invariants=False,
+        )
+        dots = torch.sparse.sampled_addmm(pattern, features, features.t()).values()
+        squares = norms[graph.target] + norms[graph.source] - 2 * dots
+        structures.append(softmax((-squares / 2).exp(), ptr=graph.row_pointer).log())
+    log_p, log_q = structures
+    return (log_p.exp() * (log_p - log_q)).sum() / len(student)
 
 
 def nearest(features: Tensor, k: int) -> Tensor:

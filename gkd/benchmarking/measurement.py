@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from gkd.benchmarking.benchmark import Benchmark, Goal, Setting
-from gkd.benchmarking.timing import Clock, Spread, alternating_seconds, copy_bandwidth
+from gkd.benchmarking.timing import Clock, Spread, alternating_times, copy_bandwidth
 from gkd.evaluation.cost import peak_memory
 
 
@@ -25,6 +25,7 @@ class Side:
             where this machine cannot tell.
         process_bytes: peak memory of a fresh process that does nothing else; None if not measured.
         error: largest relative error against float64; None if there is no exact result.
+        cpu_seconds: of one repetition, of all cores together; None where an accelerator computes.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Side:
     step_bytes: int | None = None
     process_bytes: int | None = None
     error: float | None = None
+    cpu_seconds: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class Measurement:
         units: number of items that each side worked on.
         goal: what was to be shown.
         bandwidth_share: traffic per second over that of a plain copy, where memory is the bound.
+        cpu_speed: as ``speed``, of the time of all cores: what else the machine does matters less.
     """
 
     case: str
@@ -55,6 +58,7 @@ class Measurement:
     units: tuple[float, float]
     goal: Goal
     bandwidth_share: float | None = None
+    cpu_speed: Spread | None = None
 
     @property
     def time(self) -> Spread:
@@ -97,6 +101,7 @@ def measure(
     repeats: int,
     *,
     clock: Clock = time.perf_counter,
+    cpu_clock: Clock = time.process_time,
 ) -> Measurement:
     """Run both sides of ``benchmark`` in this process and compare them.
 
@@ -106,25 +111,40 @@ def measure(
         setting: where, and in which precision.
         repeats: how often to measure each side, at least 1.
         clock: seconds.
+        cpu_clock: seconds of all cores of this process.
     """
     errors = _errors(benchmark, setting)
     # After the errors: the exact results are let go before memory is measured.
     works = benchmark.ours(setting), benchmark.theirs(setting)
-    seconds = alternating_seconds(works, repeats, setting.device, clock=clock)
+    times = alternating_times(works, repeats, setting.device, clock=clock, cpu_clock=cpu_clock)
     peaks = [peak_memory(work, setting.device) for work in works]
-    names = "gkd", benchmark.alternative
+    # Where an accelerator computes, the time of the cores is that of handing work over.
+    on_cpu = setting.device.type == "cpu"
     ours, theirs = (
-        Side(name, Spread.of(taken), peak, None, error)
-        for name, taken, peak, error in zip(names, seconds, peaks, errors, strict=True)
+        Side(
+            name,
+            Spread.of([taken.wall for taken in side]),
+            peak,
+            None,
+            error,
+            Spread.of([taken.cpu for taken in side]) if on_cpu else None,
+        )
+        for name, side, peak, error in zip(
+            ("gkd", benchmark.alternative), times, peaks, errors, strict=True
+        )
     )
     items = benchmark.units[0] / benchmark.units[1]
     # Ratios of neighbours in time, not of medians: what slows the machine for a while slows both.
-    speed = Spread.of([b / a * items for a, b in zip(*seconds, strict=True)])
+    pairs = list(zip(*times, strict=True))
+    speed = Spread.of([b.wall / a.wall * items for a, b in pairs])
+    cpu_speed = None
+    if on_cpu:  # whose clock sees no time in what takes less than a tick
+        cpu_speed = Spread.of([b.cpu / max(a.cpu, 1e-9) * items for a, b in pairs])
     traffic, share = benchmark.traffic(), None
     if traffic is not None:
         rate = traffic * setting.dtype.itemsize / 4 / ours.seconds.median
         share = rate / copy_bandwidth(setting.device)
-    return Measurement(case, ours, theirs, speed, benchmark.units, benchmark.goal, share)
+    return Measurement(case, ours, theirs, speed, benchmark.units, benchmark.goal, share, cpu_speed)
 
 
 def _errors(benchmark: Benchmark, setting: Setting) -> list[float | None]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import NamedTuple
 
 import torch
 
@@ -38,15 +39,23 @@ class Spread:
         return cls(median(values), tenths[0], tenths[-1])
 
 
-def alternating_seconds(
+class Times(NamedTuple):
+    """Seconds of one repetition: on the clock, and of all cores together."""
+
+    wall: float
+    cpu: float
+
+
+def alternating_times(
     works: Sequence[Work],
     repeats: int,
     device: torch.device,
     *,
     warm_up: int = 1,
     clock: Clock = time.perf_counter,
-) -> list[list[float]]:
-    """Seconds of each repetition of each work.
+    cpu_clock: Clock = time.process_time,
+) -> list[list[Times]]:
+    """Return the times of each repetition of each work.
 
     The works take turns, so that all see the same machine, and so does who comes first. A device
     is waited for before and after.
@@ -57,20 +66,21 @@ def alternating_seconds(
         device: what they compute on.
         warm_up: how often to run each before.
         clock: seconds.
+        cpu_clock: seconds of all cores of this process.
     """
-    seconds: list[list[float]] = [[] for _ in works]
+    times: list[list[Times]] = [[] for _ in works]
     for turn in range(warm_up + repeats):
         order = list(enumerate(works))
         for number, work in order if turn % 2 == 0 else reversed(order):
             # Without waiting, an accelerator's time would be that of handing the work over.
             _wait_for(device)
-            begin = clock()
+            begin, cpu_begin = clock(), cpu_clock()
             work()
             _wait_for(device)
-            taken = clock() - begin
+            taken = Times(clock() - begin, cpu_clock() - cpu_begin)
             if turn >= warm_up:
-                seconds[number].append(taken)
-    return seconds
+                times[number].append(taken)
+    return times
 
 
 def _wait_for(device: torch.device) -> None:
@@ -82,5 +92,5 @@ def copy_bandwidth(device: torch.device, num_bytes: int = 2**28) -> float:
     """Bytes per second, read and written, at which a large tensor is copied; the best of five."""
     source = torch.ones(num_bytes, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    (seconds,) = alternating_seconds([lambda: [target.copy_(source)]], 5, device)
-    return 2 * num_bytes / min(seconds)
+    (times,) = alternating_times([lambda: [target.copy_(source)]], 5, device)
+    return 2 * num_bytes / min(taken.wall for taken in times)

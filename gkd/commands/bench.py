@@ -11,6 +11,7 @@ from gkd.benchmarking import Benchmark, MissingPackageError, Setting
 from gkd.benchmarking.installed import choose_benchmarks
 from gkd.benchmarking.measurement import Measurement, measure
 from gkd.benchmarking.process_memory import process_peak
+from gkd.benchmarking.timing import Spread
 from gkd.commands.listing import print_json, print_table
 from gkd.errors import ParameterError, suggestion
 from gkd.hosting.host import current_host
@@ -24,6 +25,7 @@ _COLUMNS = {
     "Against": "against",
     "Time": "time",
     "Ratio (10 to 90 %)": "ratio",
+    "CPU time": "cpu",
     "Goal": "goal",
     "Memory of a step": "step",
     "Of the process": "process",
@@ -31,7 +33,8 @@ _COLUMNS = {
 }
 _LEGEND = (
     "Time, memory and error: gkd's, then the alternative's. Ratio: the median over repetitions, "
-    "taken in turn. Error: the largest relative one, in norm, against float64."
+    "taken in turn. CPU time: of all cores, its ratio in brackets. Error: the largest relative "
+    "one, in norm, against float64."
 )
 _NONE = "-"
 _MEBIBYTE = 2**20
@@ -150,19 +153,35 @@ def _table_row(measurement: Measurement) -> dict[str, str]:
     goals = "; ".join(text.format(bound) for text, bound in bounds.items() if bound is not None)
     if measurement.reached is not None:
         goals += f": {'reached' if measurement.reached else 'MISSED'}"
-    milliseconds = [1e3 * side.seconds.median for side in sides]
     return {
         "case": measurement.case,
         "against": theirs.name,
-        # Two digits, or all of those before the point.
-        "time": " / ".join(f"{ms:.{max(0, 2 - len(str(int(ms))))}f} ms" for ms in milliseconds),
+        "time": _milliseconds([side.seconds for side in sides]),
         "ratio": f"{spread.median:.{digits}f}x ({low} to {high}) "
         + ("as fast" if goal.time is None else "the time"),
+        "cpu": _cpu_time(measurement),
         "goal": goals or _NONE,
         "step": _memory(ours.step_bytes, theirs.step_bytes),
         "process": _memory(ours.process_bytes, theirs.process_bytes),
         "error": " / ".join(_NONE if s.error is None else f"{s.error:.1e}" for s in sides),
     }
+
+
+def _cpu_time(measurement: Measurement) -> str:
+    spreads = [side.cpu_seconds for side in (measurement.ours, measurement.theirs)]
+    known = [spread for spread in spreads if spread is not None]
+    if measurement.cpu_speed is None or not known:
+        return _NONE
+    ratio = measurement.cpu_speed.median
+    if measurement.goal.time is not None:
+        ratio = 1 / ratio
+    return f"{_milliseconds(known)} ({ratio:.{1 if ratio >= 3 else 2}f}x)"
+
+
+def _milliseconds(spreads: Sequence[Spread]) -> str:
+    # Two digits, or all of those before the point.
+    times = [1e3 * spread.median for spread in spreads]
+    return " / ".join(f"{ms:.{max(0, 2 - len(str(int(ms))))}f} ms" for ms in times)
 
 
 def _memory(ours: int | None, theirs: int | None) -> str:

@@ -8,7 +8,7 @@ from fake_benchmark import Clock, Timed
 
 from gkd.benchmarking import Benchmark, Goal, Setting
 from gkd.benchmarking.measurement import Measurement, Side, measure
-from gkd.benchmarking.timing import Spread, alternating_seconds, copy_bandwidth
+from gkd.benchmarking.timing import Spread, alternating_times, copy_bandwidth
 from gkd.commands.bench import print_measurements
 
 CPU = torch.device("cpu")
@@ -41,10 +41,26 @@ def test_ratios_are_taken_within_a_turn() -> None:
     assert result.ours.seconds.median == 3.0
 
 
+def test_the_time_of_all_cores_is_there_beside_that_of_the_clock() -> None:
+    clock, cores = Clock(), Clock()
+    benchmark = Timed(clock)
+
+    def cpu_clock() -> float:
+        cores.now += len(benchmark.calls)  # more with every call
+        return cores.now
+
+    result = measure("timed", benchmark, Setting(), 4, clock=clock, cpu_clock=cpu_clock)
+    assert result.speed.median == 3.0
+    assert result.ours.cpu_seconds is not None
+    assert result.cpu_speed is not None
+    assert 0.5 < result.cpu_speed.median < 2
+    assert result.to_dict()["ours"]["cpu_seconds"]["median"] > 1
+
+
 def test_works_take_turns_and_so_does_who_comes_first() -> None:
     benchmark = Timed()
     works = [benchmark.ours(Setting()), benchmark.theirs(Setting())]
-    alternating_seconds(works, 3, CPU, clock=benchmark.clock)
+    alternating_times(works, 3, CPU, clock=benchmark.clock)
     a, b = "ours", "theirs"
     assert benchmark.calls == [a, b, b, a, a, b, b, a]
 
