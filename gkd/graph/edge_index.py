@@ -125,7 +125,7 @@ def stable_order(nodes: Tensor, num_nodes: int) -> Tensor:
     if nodes.device.type != "cpu" or total > 63:
         return nodes.argsort(stable=True)
     # Positions ride along with the nodes: to sort numbers is faster than to sort positions.
-    keys = _packed(nodes, torch.arange(len(nodes)), bits, total)
+    keys = _packed(nodes, torch.arange(len(nodes), device=nodes.device), bits, total)
     keys.sort()
     return torch.from_numpy((keys & ((1 << bits) - 1)).astype(np.int64, copy=False))
 

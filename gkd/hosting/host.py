@@ -5,7 +5,7 @@ import inspect
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -244,8 +244,16 @@ class Host:
 
     def create(self, kind: str, name: str, /, **parameters: Any) -> Any:
         """Return a new component, see :func:`create`; what it creates in turn is this host's."""
-        component = self.component(kind, name)
-        owner = f"{kind} {name!r}"
+        return self.make(self.component(kind, name), f"{kind} {name!r}", parameters)
+
+    def make(self, component: Component, owner: str, parameters: Mapping[str, Any]) -> Any:
+        """Return what a component's factory makes, as :meth:`create` does.
+
+        Args:
+            component: of this host.
+            owner: what messages call it.
+            parameters: of its factory.
+        """
         values = bind_parameters(component.factory, parameters, owner)
         try:
             with self.activated():
@@ -257,7 +265,7 @@ class Host:
                 bind_parameters(component.factory, parameters, owner, trust=False)
             error.add_note(f"while creating {component}")
             raise
-        expected = kind_named(kind).product
+        expected = kind_named(component.kind).product
         if not isinstance(product, expected):
             raise PluginError(
                 f"{component} must be {expected.__name__}, but its factory made "

@@ -85,11 +85,20 @@ class Law:
             if self.problems is None:
                 self.body(subject)
                 return None
-            strategy = self.problems(subject)
+            found = self._search(self.problems(subject), subject, smallest=False)
         except Exception as error:  # also of the component that is asked which problems it takes
             return Counterexample(None, error)
+        if found is None or not smallest:
+            return found
+        afresh = subject.afresh
+        # What is drawn anew may all be fine.
+        return self._search(self.problems(afresh), afresh, smallest=True) or found
+
+    def _search(
+        self, problems: SearchStrategy[Any], subject: Subject, smallest: bool
+    ) -> Counterexample | None:
         examples = max(1, round(subject.examples * self.share))
-        return counterexample(partial(self.body, subject), strategy, examples, smallest)
+        return counterexample(partial(self.body, subject), problems, examples, smallest)
 
 
 def law(

@@ -39,13 +39,14 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from hypothesis.strategies import SearchStrategy
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.example_parameters import example_parameters
@@ -53,6 +54,7 @@ from gkd.hosting.host import Host, current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.parameters import bind_parameters
 from gkd.hosting.records import Component
+from gkd.testing.search import once_drawn
 
 EXAMPLES = 25
 # What a recipe takes from the dataset, unless it says otherwise.
@@ -82,6 +84,7 @@ class Subject:
         make: calls it, with parameters by keyword.
         params: what ``make`` is called with.
         examples: how many problems a law tries.
+        anew: whether problems are drawn anew, so that smaller ones can be looked for.
         known: what was found out of it once and is asked for again, by what it is.
     """
 
@@ -91,6 +94,7 @@ class Subject:
     make: Callable[..., Any]
     params: Mapping[str, Any]
     examples: int = EXAMPLES
+    anew: bool = False
     known: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
@@ -107,6 +111,25 @@ class Subject:
     def label(self) -> str:
         """``kind:name``."""
         return f"{self.kind}:{self.name}"
+
+    def problems(
+        self, strategy: Callable[..., SearchStrategy[Any]], *arguments: Any, **options: Any
+    ) -> SearchStrategy[Any]:
+        """Return ``strategy(*arguments, **options)``, or a choice among what was drawn from it.
+
+        Args:
+            strategy: one function for many subjects.
+            *arguments: of it; hashable.
+            **options: of it; hashable.
+        """
+        if self.anew:
+            return strategy(*arguments, **options)
+        return once_drawn(strategy, self.examples, *arguments, **options)
+
+    @property
+    def afresh(self) -> "Subject":
+        """The same component, whose problems are drawn anew."""
+        return replace(self, anew=True)
 
     def create(self, seed: int = 0) -> Any:
         """Return a new component; everything random in it comes from ``seed``."""
@@ -167,7 +190,7 @@ def subject(
         found = host.component(kind, component)
 
         def make(**params: Any) -> Any:
-            return host.create(kind, component, **params)
+            return host.make(found, f"{kind} {component!r}", params)
 
         name, factory = component, found.factory
     else:

@@ -254,5 +254,6 @@ def test_a_part_of_a_view_that_does_not_exist_is_a_wrong_declaration():
     class Misspelt(broken_losses.Norms):
         uses = ("feature", "graph")
 
-    with pytest.raises(ParameterError, match="did you mean 'features'"):
-        testing.check_loss(Misspelt, **FEW)
+    (failure,) = testing.check_loss(Misspelt, **FEW).failures
+    assert failure.law == "finite-and-scalar"
+    assert "did you mean 'features'" in failure.message

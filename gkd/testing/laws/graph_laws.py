@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -59,13 +60,21 @@ def require_valid(graph: object, cloud: Cloud) -> None:
     )
 
 
-@law("graph", problems=lambda subject: clouds(), premise=True)
+def problems(subject: Subject, **options: Any) -> st.SearchStrategy[Cloud]:
+    """Return what graph builders are called with."""
+    return subject.problems(clouds, **options)
+
+
+@law("graph", problems=problems, premise=True)
 def valid_indices(subject: Subject, cloud: Cloud) -> None:
     """An edge to a node that does not exist reads someone else's memory."""
     require_valid(graph_of(subject.create(), cloud), cloud)
 
 
-@law("graph", problems=lambda subject: clouds().filter(lambda cloud: cloud.batch is not None))
+@law(
+    "graph",
+    problems=lambda subject: problems(subject.afresh).filter(lambda cloud: cloud.batch is not None),
+)
 def batch_borders_never_crossed(subject: Subject, cloud: Cloud) -> None:
     """Samples of a batch are strangers: which ones share it is chance."""
     graph = graph_of(subject.create(), cloud)
@@ -103,7 +112,7 @@ class Moved:
 
 @st.composite
 def _moved(draw: st.DrawFn, subject: Subject) -> Moved:
-    cloud = draw(clouds(distinct=True))
+    cloud = draw(problems(subject, distinct=True))
     width = cloud.features.shape[1]
     shift = draw(st.lists(st.integers(-100, 100), min_size=width, max_size=width))
     return Moved(cloud, torch.tensor(shift, dtype=torch.float64))
@@ -120,7 +129,7 @@ def translation_invariant(subject: Subject, case: Moved) -> None:
 @law(
     "graph",
     problems=lambda subject: node_relabellings(
-        clouds(distinct=True), lambda cloud: (len(cloud.features), cloud.batch)
+        problems(subject, distinct=True), lambda cloud: (len(cloud.features), cloud.batch)
     ),
 )
 def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Cloud]) -> None:
@@ -132,7 +141,9 @@ def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[Cloud]) -
     require_same(graph_of(builder, other), expected, "other order of points")
 
 
-@law("graph", problems=lambda subject: clouds(max_points=3, max_samples=2).map(_collapse))
+@law(
+    "graph", problems=lambda subject: problems(subject, max_points=3, max_samples=2).map(_collapse)
+)
 def few_and_coincident_points(subject: Subject, cloud: Cloud) -> None:
     """Clouds may be smaller than the number of neighbours, and points may coincide."""
     require_valid(graph_of(subject.create(), cloud), cloud)
@@ -145,7 +156,7 @@ def _collapse(cloud: Cloud) -> Cloud:
     )
 
 
-@law("graph", problems=lambda subject: clouds())
+@law("graph", problems=lambda subject: problems(subject))
 def inputs_unmodified(subject: Subject, cloud: Cloud) -> None:
     """The network goes on with the same features."""
     tensors = {"features": cloud.features}
@@ -156,7 +167,7 @@ def inputs_unmodified(subject: Subject, cloud: Cloud) -> None:
     require_unmodified(before, tensors)
 
 
-@law("graph", problems=lambda subject: clouds(), share=0.5)
+@law("graph", problems=problems, share=0.5)
 def accepts_features_in_training(subject: Subject, cloud: Cloud) -> None:
     """Graphs are built from features that are still to be differentiated."""
     builder = subject.create()
@@ -164,7 +175,7 @@ def accepts_features_in_training(subject: Subject, cloud: Cloud) -> None:
     require_same(graph_of(builder, training), graph_of(builder, cloud), "with a gradient to come")
 
 
-@law("graph", problems=lambda subject: in_precision(clouds(), HALVES), share=0.5)
+@law("graph", problems=lambda subject: in_precision(problems(subject), HALVES), share=0.5)
 def half_precision_under_autocast(subject: Subject, case: InPrecision[Cloud]) -> None:
     """In mixed precision a layer hands over half-precision features."""
     cloud = Cloud(case.cast(case.problem.features), case.problem.batch)
@@ -172,7 +183,7 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision[Cloud]) ->
         require_valid(graph_of(subject.create(), cloud), cloud)
 
 
-@law("graph", problems=lambda subject: clouds(), share=0.5)
+@law("graph", problems=problems, share=0.5)
 def device_preserved(subject: Subject, cloud: Cloud) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     with PlacementWatch() as watch:
@@ -215,7 +226,7 @@ def work_grows_with_the_points(subject: Subject) -> None:
     require_linear(work)
 
 
-@law("graph", problems=lambda subject: clouds(), share=0.5)
+@law("graph", problems=problems, share=0.5)
 def deterministic_under_a_seed(subject: Subject, cloud: Cloud) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     first, second = (graph_of(subject.create(), cloud, seed=1) for _ in range(2))

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -52,7 +53,12 @@ def similarities(kernel: AbstractKernel, features: Tensor, graph: Graph, seed: i
         return kernel(features, graph)
 
 
-@law("kernel", problems=lambda subject: kernel_problems(), premise=True)
+def problems(subject: Subject, **options: Any) -> st.SearchStrategy[KernelProblem]:
+    """Return what kernels are called with."""
+    return subject.problems(kernel_problems, **options)
+
+
+@law("kernel", problems=problems, premise=True)
 def finite_and_one_per_edge(subject: Subject, problem: KernelProblem) -> None:
     """A softmax over neighbours needs one finite number for each."""
     values = similarities(subject.create(), problem.features, problem.graph)
@@ -71,7 +77,7 @@ def _require_one_per_edge(values: object, graph: Graph) -> None:
 
 @law(
     "kernel",
-    problems=lambda subject: kernel_problems(both_directions=True),
+    problems=lambda subject: problems(subject, both_directions=True),
     exemption=unless_declared("symmetric"),
 )
 def symmetric(subject: Subject, problem: KernelProblem) -> None:
@@ -142,7 +148,7 @@ class Shifted:
 @law(
     "kernel",
     problems=lambda subject: st.builds(
-        Shifted, kernel_problems(), st.sampled_from([0.0, 10.1, -100.3])
+        Shifted, problems(subject), st.sampled_from([0.0, 10.1, -100.3])
     ),
 )
 def statistics_agree_with_raw_pairs(subject: Subject, case: Shifted) -> None:
@@ -159,7 +165,9 @@ def statistics_agree_with_raw_pairs(subject: Subject, case: Shifted) -> None:
 
 @law(
     "kernel",
-    problems=lambda subject: kernel_problems().filter(lambda problem: problem.graph.num_edges > 0),
+    problems=lambda subject: problems(subject.afresh).filter(
+        lambda problem: problem.graph.num_edges > 0
+    ),
     exemption=unless_declared("pairwise"),
     share=0.5,
 )
@@ -174,7 +182,7 @@ def depends_on_the_pair_alone(subject: Subject, problem: KernelProblem) -> None:
         require_close(alone, values[place : place + 1], what)
 
 
-@law("kernel", problems=lambda subject: kernel_problems(), share=0.5)
+@law("kernel", problems=problems, share=0.5)
 def isolated_nodes_and_empty_edges(subject: Subject, problem: KernelProblem) -> None:
     """Batches contain nodes, and whole graphs, without any edge."""
     graph = Graph(problem.graph.edge_index[:, :0], problem.graph.num_nodes)
@@ -190,7 +198,7 @@ def isolated_nodes_and_empty_edges(subject: Subject, problem: KernelProblem) -> 
 @law(
     "kernel",
     problems=lambda subject: edge_reorderings(
-        kernel_problems(), lambda problem: problem.graph.edge_index
+        problems(subject), lambda problem: problem.graph.edge_index
     ),
 )
 def invariant_to_edge_order(subject: Subject, case: Reordered[KernelProblem]) -> None:
@@ -204,7 +212,7 @@ def invariant_to_edge_order(subject: Subject, case: Reordered[KernelProblem]) ->
 @law(
     "kernel",
     problems=lambda subject: node_relabellings(
-        kernel_problems(), lambda problem: (problem.graph.num_nodes, None)
+        problems(subject), lambda problem: (problem.graph.num_nodes, None)
     ),
 )
 def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[KernelProblem]) -> None:
@@ -221,7 +229,7 @@ def equivariant_to_node_relabelling(subject: Subject, case: Relabelled[KernelPro
     require_close(values, table[graph.target, graph.source], "other order of nodes")
 
 
-@law("kernel", problems=lambda subject: kernel_problems())
+@law("kernel", problems=lambda subject: problems(subject))
 def inputs_unmodified(subject: Subject, problem: KernelProblem) -> None:
     """Other terms, and the backward pass, read the same tensors."""
     tensors = {"features": problem.features, "edge_index": problem.graph.edge_index}
@@ -230,7 +238,7 @@ def inputs_unmodified(subject: Subject, problem: KernelProblem) -> None:
     require_unmodified(before, tensors)
 
 
-@law("kernel", problems=lambda subject: kernel_problems())
+@law("kernel", problems=lambda subject: problems(subject))
 def gradient_reaches_the_features(subject: Subject, problem: KernelProblem) -> None:
     """What a kernel does not send back to the features, the student cannot learn."""
     features = problem.features.clone().requires_grad_()
@@ -241,14 +249,17 @@ def gradient_reaches_the_features(subject: Subject, problem: KernelProblem) -> N
     require_finite(features.grad, "the gradient of the features")
 
 
-@law("kernel", problems=lambda subject: kernel_problems(smooth=True), share=0.4)
+@law("kernel", problems=lambda subject: problems(subject, smooth=True), share=0.4)
 def gradcheck_in_float64(subject: Subject, problem: KernelProblem) -> None:
     """A gradient that is not the slope trains towards something else."""
     kernel = subject.create()
     require_right_gradient(lambda z: similarities(kernel, z, problem.graph), [problem.features])
 
 
-@law("kernel", problems=lambda subject: in_precision(kernel_problems(), HALVES, SCALES))
+@law(
+    "kernel",
+    problems=lambda subject: in_precision(problems(subject), HALVES, SCALES),
+)
 def half_precision_under_autocast(subject: Subject, case: InPrecision[KernelProblem]) -> None:
     """Networks train in mixed precision, where squares of ordinary features overflow."""
     features = case.cast(case.problem.features).requires_grad_()
@@ -261,7 +272,11 @@ def half_precision_under_autocast(subject: Subject, case: InPrecision[KernelProb
         require_finite(features.grad, f"the gradient in {case.dtype}")
 
 
-@law("kernel", problems=lambda subject: in_precision(kernel_problems(), FULLS), share=0.5)
+@law(
+    "kernel",
+    problems=lambda subject: in_precision(problems(subject), FULLS),
+    share=0.5,
+)
 def dtype_preserved(subject: Subject, case: InPrecision[KernelProblem]) -> None:
     """Who asks for float64 needs its digits; more of them than asked for do no harm."""
     values = similarities(subject.create(), case.cast(case.problem.features), case.problem.graph)
@@ -272,7 +287,7 @@ def dtype_preserved(subject: Subject, case: InPrecision[KernelProblem]) -> None:
     )
 
 
-@law("kernel", problems=lambda subject: kernel_problems(), share=0.5)
+@law("kernel", problems=problems, share=0.5)
 def device_preserved(subject: Subject, problem: KernelProblem) -> None:
     """On an accelerator, a tensor left behind on the CPU ends the training."""
     features = problem.features.clone().requires_grad_()
@@ -317,7 +332,7 @@ def work_grows_with_the_graph(subject: Subject) -> None:
     require_linear(work)
 
 
-@law("kernel", problems=lambda subject: kernel_problems(), share=0.5)
+@law("kernel", problems=problems, share=0.5)
 def deterministic_under_a_seed(subject: Subject, problem: KernelProblem) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     first, second = (

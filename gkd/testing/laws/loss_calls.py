@@ -22,9 +22,10 @@ def problems(
     """Return problems of what the loss declares to use, and asks for."""
     loss: AbstractLoss = subject.specimen
     options = {"different_widths": loss.different_widths, **options}
-    return loss_problems(
-        loss.uses if uses is None else uses,
-        asks=asked_by(loss),
+    return subject.problems(
+        loss_problems,
+        tuple(loss.uses if uses is None else uses),
+        asks=tuple(asked_by(loss)),
         likelihood=likelihood_of(subject),
         **options,
     )

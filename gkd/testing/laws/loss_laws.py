@@ -91,7 +91,9 @@ def _for_equal_widths(subject: Subject) -> str:
 
 @law(
     "loss",
-    problems=lambda subject: problems(subject, different_widths=True).filter(_of_different_widths),
+    problems=lambda subject: problems(subject.afresh, different_widths=True).filter(
+        _of_different_widths
+    ),
     exemption=_for_equal_widths,
     premise=True,
 )
@@ -197,7 +199,8 @@ def _lacking_problems(draw: st.DrawFn, subject: Subject) -> Lacking[LossProblem]
     labels = ["labels"] if "step" in asked_by(subject.specimen) else []
     missing = draw(st.sampled_from([*needed, *labels]))
     remaining = [part for part in VIEW_PARTS if part in uses or part != "layers"]
-    problem = draw(problems(subject, [part for part in remaining if part != missing]))
+    # Each by itself is too rare to be drawn beforehand.
+    problem = draw(problems(subject.afresh, [part for part in remaining if part != missing]))
     if missing == "labels" and problem.step is not None:
         problem = replace(problem, step=replace(problem.step, labels=None))
     return Lacking(missing, problem)

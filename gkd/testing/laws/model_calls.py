@@ -69,8 +69,8 @@ def model_batches(subject: Subject, **form: Any) -> SearchStrategy[Batch]:
         **form: as in :func:`gkd.testing.strategies.batches`.
     """
     names = input_names(subject.specimen)
-    contents = [name for name in CONTENTS if name in names]
-    return batches(contents, in_channels=widths(subject)[0], **form)
+    contents = tuple(name for name in CONTENTS if name in names)
+    return subject.problems(batches, contents, in_channels=widths(subject)[0], **form)
 
 
 def logits_of(

@@ -67,7 +67,9 @@ _PARTS = ("logits", "features", "graph")
 
 def problems(subject: Subject, **options: Any) -> SearchStrategy[LossProblem]:
     """Return problems with all that a weigher may look at."""
-    return loss_problems(_PARTS, asks=("step",), likelihood=likelihood_of(subject), **options)
+    return subject.problems(
+        loss_problems, _PARTS, asks=("step",), likelihood=likelihood_of(subject), **options
+    )
 
 
 def weights_of(weigher: AbstractWeigher, problem: LossProblem, seed: int = 0) -> Tensor:
