@@ -113,8 +113,9 @@ class Experiment:
         Of neighbourhoods that are sampled from one graph, the first.
         """
         if training.sampling is not None:
+            alone = training.model_copy(update={"workers": 0})  # which one batch does not pay for
             with self.origins.context("dataset"):
-                loader = neighbour_loader(self.dataset, training, seed=0)
+                loader = neighbour_loader(self.dataset, alone, seed=0)
                 yield next(iter(loader)).to(device)
             return
         size, count = training.batch_size, len(self.dataset.train)

@@ -183,7 +183,7 @@ def test_the_teachers_outputs_are_left_for_other_runs(told, tmp_path, plugin) ->
         ("training.sampling={neighbours=[0]}", r"training\.sampling\.neighbours\.0"),
         ('training.sampling={neighbours=["some"]}', r"training\.sampling\.neighbours\.0"),
         ("training.sampling={fan_outs=[1]}", r"training\.sampling.*neighbours"),
-        ('training.sampling={neighbours=[1], rows="mask"}', "has no 'mask'; did you mean"),
+        ('training.sampling={neighbours=[1], rows="train_mas"}', "no 'train_mas'; did you mean"),
         (f'teacher.cache_folder="{__file__}"', r"teacher\.cache: folder: .*is not a folder"),
         ("dataset.graphs=2", "the dataset has 2 training graphs"),
         ("dataset.augmented=true", "graphs that differ from epoch to epoch"),
