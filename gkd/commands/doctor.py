@@ -24,7 +24,7 @@ OPTIONAL = {
     "torch-cluster": "torch_cluster",
     "torch-geometric": "torch_geometric",
 }
-VARIABLES = ("GKD_PLUGINS", "GKD_STRICT_PLUGINS", "GKD_DATA")
+VARIABLES = ("GKD_PLUGINS", "GKD_STRICT_PLUGINS", "GKD_DATA", "GKD_COMPILE")
 
 
 @dataclass(frozen=True, slots=True)

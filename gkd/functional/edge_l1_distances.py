@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from gkd.eager import eagerly
+from gkd.functional.edge_loops import add_l1_slopes, l1_distances
 from gkd.functional.edge_products import both_ways, check_features, working_dtype
 from gkd.functional.sparse import row_of_each, sparse_product
 from gkd.functional.threads import Share, in_threads, shares
@@ -49,12 +50,15 @@ class _EdgeL1Distance(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, graph: Graph) -> Tensor:
         ctx.save_for_backward(features)
         ctx.graph = graph
-        x, pairs = features.detach().to(working_dtype(features)), graph.pairs
+        x, pairs = features.detach().to(working_dtype(features)).contiguous(), graph.pairs
         distances = x.new_empty(len(pairs.source))
 
         def compare(share: Share) -> None:
+            edges = share.of(len(distances))
+            if l1_distances(x, pairs.target, pairs.source, edges, distances):
+                return
             with torch.no_grad():  # a helping thread does not have the caller's modes
-                for chunk in _chunks(share.of(len(distances)), x):
+                for chunk in _chunks(edges, x):
                     apart = _difference(x, pairs.target[chunk], pairs.source[chunk])
                     torch.sum(apart.abs_(), 1, out=distances[chunk])
 
@@ -66,7 +70,7 @@ class _EdgeL1Distance(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         # With V = W + Wᵀ the gradient at i is the sum of V_ij sign(x_i - x_j) over j.
         (features,) = ctx.saved_tensors
-        x = features.detach().to(working_dtype(features))
+        x = features.detach().to(working_dtype(features)).contiguous()
         result = torch.zeros_like(x)
         for row_pointer, columns, values in both_ways(grad.to(x.dtype), ctx.graph):
             _add_slopes(result, row_pointer, columns, values, x)
@@ -85,6 +89,8 @@ def _add_slopes(
             entries = share.of(len(row))
             borders = [entries.start, entries.stop]
             rows = torch.searchsorted(row_pointer, row_pointer.new_tensor(borders))
+            if add_l1_slopes(result, row_pointer, columns, values, x, slice(*rows.tolist())):
+                return
             begin, end = row_pointer[rows].tolist()
             for chunk in _chunks(slice(begin, end), x):
                 slopes = _difference(x, row[chunk], columns[chunk]).sign_()

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from gkd import Graph, ParameterError
-from gkd.functional import edge_l1_distances, row_blocks, sparse
+from gkd.functional import edge_l1_distances, edge_loops, row_blocks, sparse
 from gkd.functional.edge_distances import edge_squared_distance
 from gkd.functional.edge_l1_distances import edge_l1_distance
 from gkd.functional.edge_products import both_ways, edge_dot, neighbour_sum
@@ -95,9 +95,17 @@ def test_squared_distance_and_its_gradient(graph):
     assert torch.autograd.gradcheck(lambda x: edge_squared_distance(x, graph), (x,))
 
 
+@pytest.fixture(params=["compiled", "in torch"])
+def loops(request, monkeypatch) -> None:
+    """Loops over edges: those that are compiled, where they can be, and those without."""
+    if request.param == "compiled" and edge_loops._library() is None:
+        pytest.skip("there is no compiler of C here")
+    monkeypatch.setenv(edge_loops.SWITCH, "1" if request.param == "compiled" else "0")
+
+
 @EVERY_GRAPH
 @pytest.mark.parametrize("threads", [1, 3])
-def test_l1_distance_and_its_gradient(graph, threads, monkeypatch):
+def test_l1_distance_and_its_gradient(graph, threads, monkeypatch, loops):
     in_small_chunks(monkeypatch, threads)
     x = normal(graph.num_nodes, 3)
     expected = (x[graph.target] - x[graph.source]).abs().sum(-1)
@@ -107,7 +115,7 @@ def test_l1_distance_and_its_gradient(graph, threads, monkeypatch):
 
 @EVERY_GRAPH
 @pytest.mark.parametrize("width", [3, 40])
-def test_l1_distance_in_float32_equals_that_of_float64(graph, width, monkeypatch):
+def test_l1_distance_in_float32_equals_that_of_float64(graph, width, monkeypatch, loops):
     in_small_chunks(monkeypatch, threads=2)
     x = normal(graph.num_nodes, width, dtype=torch.float32)
     weights = normal(graph.num_edges, seed=1).detach()
@@ -131,10 +139,24 @@ def in_small_chunks(monkeypatch, threads: int) -> None:
     monkeypatch.setattr(edge_l1_distances, "shares", lambda *given: parts)
 
 
-def test_equal_features_give_l1_distances_no_slope():
+def test_equal_features_give_l1_distances_no_slope(loops):
     x = torch.ones(5, 3, requires_grad=True)
     edge_l1_distance(x, GRAPHS["general"]).sum().backward()
     assert x.grad.tolist() == [[0.0] * 3] * 5
+
+
+def test_l1_distances_of_strided_and_of_undefined_features(loops):
+    graph = GRAPHS["general"]
+    wide = torch.randn(graph.num_nodes, 12, generator=torch.Generator().manual_seed(0))
+    strided = wide[:, ::2].requires_grad_()
+    dense = wide[:, ::2].contiguous().requires_grad_()
+    values = [edge_l1_distance(x, graph) for x in (strided, dense)]
+    assert torch.equal(*values)
+    assert torch.equal(
+        *(torch.autograd.grad(v.sum(), x)[0] for v, x in zip(values, (strided, dense), strict=True))
+    )
+    undefined = torch.full((graph.num_nodes, 3), torch.nan)
+    assert edge_l1_distance(undefined, graph).isnan().all()
 
 
 @pytest.mark.parametrize("width", [16, 40])

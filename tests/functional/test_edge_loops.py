@@ -1,0 +1,101 @@
+"""Compiled loops: when they are made, where they are kept, and what follows when they fail."""
+
+import logging
+import stat
+from pathlib import Path
+
+import pytest
+import torch
+
+from gkd.functional import edge_loops
+from gkd.functional.edge_loops import l1_distances
+
+X = torch.tensor([[0.0, 1.0], [2.0, -3.0]])
+ENDS = torch.tensor([0]), torch.tensor([1])
+
+
+@pytest.fixture(autouse=True)
+def _anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A user whose cache folder is empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv(edge_loops.SWITCH, raising=False)
+    edge_loops._library.cache_clear()
+    yield
+    edge_loops._library.cache_clear()
+
+
+def compiler(folder: Path, script: str) -> str:
+    path = folder / "compiler"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def distance() -> torch.Tensor | None:
+    out = torch.zeros(1)
+    return out if l1_distances(X, *ENDS, slice(0, 1), out) else None
+
+
+def test_they_are_compiled_once_into_a_folder_of_the_user_alone(tmp_path, monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, logger="gkd.compile"):
+        found = distance()
+    if found is None:
+        pytest.skip("there is no compiler of C here")
+    assert found.tolist() == [6.0]
+    folder = tmp_path / "cache" / "gkd"
+    (library,) = folder.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert "compiled in" in caplog.text
+    edge_loops._library.cache_clear()
+    monkeypatch.setattr(edge_loops, "_compile", None)  # another process finds them
+    assert distance() is not None
+    assert list(folder.iterdir()) == [library]
+
+
+@pytest.mark.parametrize("change", [{"GKD_COMPILE": "0"}, {"CC": "no-such-compiler"}])
+def test_without_a_compiler_or_asked_not_to_nothing_is_compiled_or_said(
+    tmp_path, monkeypatch, caplog, change
+):
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    assert distance() is None
+    assert not (tmp_path / "cache").exists()
+    assert not caplog.records
+
+
+def test_a_compiler_that_fails_is_one_warning_with_what_it_said(tmp_path, monkeypatch, caplog):
+    script = 'test "$1" = --version || { echo out of order >&2; exit 3; }'
+    monkeypatch.setenv("CC", compiler(tmp_path, script))
+    assert distance() is None
+    assert distance() is None
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "not compiled, and take twice as long (out of order); GKD_COMPILE=0" in record.message
+    assert not list((tmp_path / "cache" / "gkd").iterdir())
+
+
+def test_a_compiler_that_takes_long_is_told_of_and_then_given_up(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("CC", compiler(tmp_path, 'test "$1" = --version || exec sleep 60'))
+    monkeypatch.setattr(edge_loops, "_PATIENCE", 0.05)
+    monkeypatch.setattr(edge_loops, "_SECONDS", 0.2)
+    monkeypatch.setattr(edge_loops, "_key", lambda *given: "key")
+
+    assert distance() is None
+    told, gave_up = caplog.records
+    assert "still compiling the loops" in told.message
+    assert "timed out" in gave_up.message
+
+
+def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path):
+    folder = tmp_path / "cache" / "gkd"
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    assert edge_loops._folder() != folder
+    folder.chmod(0o700)
+    assert edge_loops._folder() == folder
+
+
+def test_other_dtypes_and_devices_do_without():
+    out = torch.zeros(1, dtype=torch.float16)
+    assert not l1_distances(X.half(), *ENDS, slice(0, 1), out)
+    assert not l1_distances(X.to("meta"), *ENDS, slice(0, 1), out)
