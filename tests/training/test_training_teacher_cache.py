@@ -147,7 +147,7 @@ def test_what_memory_has_no_room_for_goes_to_the_folder_of_the_run(told, no_memo
     size = f"{5 * PER_SAMPLE / 1024:.3g} KiB"
     assert lines_about_the_teacher(lines) == [f"teacher cache: 5 of 5 samples, {size} in files"]
     assert {path.name for path in run.directory.folder.iterdir()} == {
-        ".lock", "environment.json", "recipe.toml", "students", "teacher",
+        ".lock", "environment.json", "latency.json", "recipe.toml", "students", "teacher",
     }  # fmt: skip
 
 
