@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset
+from gkd.data.sampled_batch import SampledBatch
 from gkd.distillation.distiller import Distiller
 from gkd.errors import ParameterError
 from gkd.functional.memory import in_bytes
@@ -89,9 +90,12 @@ class CachePolicy:
         cache = distiller.teacher_cache
         # As in the training steps: another precision gives other outputs.
         with autocast(self.recipe.precision, device):
+            lacking = None
+            if cache is not None:
+                lacking = next((each for each in batches if not distiller.remember(each)), None)
             if cache is None:
                 line = f"teacher runs in every step: {self.refusal}"
-            elif all(distiller.remember(batch) for batch in batches):
+            elif lacking is None:
                 total = len(self.dataset.train)
                 places = [(cache.num_bytes, "in memory"), (cache.num_bytes_in_files, "in files")]
                 sizes = [f"{in_bytes(size)} {place}" for size, place in places if size]
@@ -103,5 +107,7 @@ class CachePolicy:
                 cache.clear()
                 room = "neither memory nor disk has room for its outputs"
                 line = f"teacher runs in every step: {room}"
+                if isinstance(lacking, SampledBatch):
+                    line += "; it sees the sampled neighbourhoods alone, not the whole graph"
         news, self._told = line != self._told, line
         return line if news else None

@@ -2,8 +2,10 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -174,6 +176,16 @@ def test_the_teachers_outputs_are_left_for_other_runs(told, tmp_path, plugin) ->
     again = (f'teacher.weights="{weights}"', setting, "teacher.cache_half=true", "seeds=[3]")
     told(*again, out="two")
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == files
+
+
+def test_without_room_the_teacher_sees_what_is_sampled_and_it_is_said(
+    told, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    with pytest.warns(UserWarning, match="no room on the disk"):
+        _, said = told(f'teacher.cache_folder="{tmp_path / "kept"}"')
+    assert "teacher runs in every step: neither memory nor disk has room" in said
+    assert "it sees the sampled neighbourhoods alone" in said
 
 
 @pytest.mark.parametrize(
