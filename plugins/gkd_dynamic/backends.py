@@ -35,7 +35,7 @@ def fastest(features: Tensor, sizes: Sequence[int]) -> Backend:
     # Tiles take time in proportion to the points of a cloud, a tree hardly more for a larger one.
     own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
     least = 2.0 ** (7 + features.shape[1])
-    if features.device.type != "cpu" or own_cloud < least:
+    if features.device.type != "cpu" or own_cloud < least or not features.shape[1]:
         return nearest_neighbours
     scipy = not isinstance(find_scipy(), Exception)
     if scipy and own_cloud >= max(_LARGE, least):

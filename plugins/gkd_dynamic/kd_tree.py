@@ -57,6 +57,8 @@ def tree_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor:
         )
     # In float64, so that the tree decides as exact arithmetic does.
     x = comparable(features, sizes).double().numpy()
+    if not x.shape[1]:  # a tree divides some channel
+        x = np.zeros((len(x), 1))
     ends = list(accumulate(sizes, initial=0))
     order = _along_a_curve(x, sizes)
     points = x[order]

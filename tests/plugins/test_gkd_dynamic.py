@@ -237,6 +237,13 @@ def test_auto_is_silent_where_no_tree_would_help(no_trees, caplog) -> None:
     assert not caplog.records
 
 
+@pytest.mark.parametrize("backend", ["auto", "torch", "scipy"])
+def test_points_without_channels_coincide(backend: str) -> None:
+    graph = KNN(3, backend)(torch.zeros(600, 0))
+    assert graph.num_edges == 1800
+    assert len(graph.self_loops) == 600
+
+
 def test_scipy_searches_on_the_cpu_only() -> None:
     with pytest.raises(ParameterError, match="computes on the CPU, but the features are on meta"):
         tree_neighbours(points().to("meta"), [60], 3)
