@@ -137,7 +137,7 @@ _DIGEST = {"x": 5, "number of nodes": 4}
 
 
 def _entries(folder: Path) -> EntryFiles:
-    return EntryFiles(folder / "cache", ["a teacher"], torch.device("cpu"))
+    return EntryFiles(folder / "cache", ["a teacher"])
 
 
 def _write_entry(folder: Path) -> None:
