@@ -13,6 +13,9 @@ from gkd.testing.description import description
 from gkd.testing.search import Counterexample, counterexample
 from gkd.testing.subject import Subject, declaration
 
+# Problems that are tried, where one is known to break a law, before smaller ones of it.
+_MORE = 100
+
 
 class LawViolation(AssertionError):
     """A component broke a law.
@@ -81,23 +84,24 @@ class Law:
         raise LawViolation(message, example) from error
 
     def _counterexample(self, subject: Subject, smallest: bool) -> Counterexample | None:
+        examples = max(1, round(subject.examples * self.share))
         try:
             if self.problems is None:
                 self.body(subject)
                 return None
-            found = self._search(self.problems(subject), subject, smallest=False)
+            found = self._search(self.problems(subject), subject, examples, smallest=False)
         except Exception as error:  # also of the component that is asked which problems it takes
             return Counterexample(None, error)
         if found is None or not smallest:
             return found
         afresh = subject.afresh
-        # What is drawn anew may all be fine.
-        return self._search(self.problems(afresh), afresh, smallest=True) or found
+        # One breaks it: of more that are drawn anew another does, or all may be fine.
+        more = max(examples, _MORE)
+        return self._search(self.problems(afresh), afresh, more, smallest=True) or found
 
     def _search(
-        self, problems: SearchStrategy[Any], subject: Subject, smallest: bool
+        self, problems: SearchStrategy[Any], subject: Subject, examples: int, smallest: bool
     ) -> Counterexample | None:
-        examples = max(1, round(subject.examples * self.share))
         return counterexample(partial(self.body, subject), problems, examples, smallest)
 
 
