@@ -462,6 +462,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error), *getattr(error, "__notes__", ()))
     except OSError as error:  # such as of a path that no system takes
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:
+        # What a constructor raises is the mistake of whoever wrote it, or of what it was given.
+        from gkd.hosting.records import CREATING, raised_at
+
+        notes = getattr(error, "__notes__", ())
+        if not any(note.startswith(CREATING) for note in notes):
+            raise
+        _fail(f"{type(error).__name__}: {error} [{raised_at(error)}]", *notes)
 
 
 def _fail(*words: str) -> NoReturn:

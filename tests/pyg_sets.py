@@ -16,6 +16,16 @@ def graph(seed: int, nodes: int = 12, **more: Any) -> Data:
     )
 
 
+def masked(masks: bool = True) -> Data:
+    """One graph with masks of its nodes."""
+    (found,) = OneGraph(masks)
+    return found
+
+
+def no_graph() -> int:
+    return 3
+
+
 class OneGraph(list):
     """One graph with two official splits of its nodes."""
 
@@ -87,3 +97,7 @@ class Mine(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.first(x).relu())
+
+
+GRAPHS = [graph(i, 5 + i % 3, y=torch.tensor([i % 2])) for i in range(12)]
+MASKED = masked()

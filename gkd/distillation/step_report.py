@@ -37,14 +37,14 @@ class StepReport:
 
     def __str__(self) -> str:
         """Return the numbers, in one line."""
-        task = f"task {float(self.task):.6g}"
+        task = f"task {self.task.item():.6g}"
         parts = [task if self.task_weight == 1 else f"{task} (weight {self.task_weight:g})"]
-        parts += [f"task of {name} {float(value):.6g}" for name, value in self.peers.items()]
+        parts += [f"task of {name} {value.item():.6g}" for name, value in self.peers.items()]
         parts += [
-            f"{name} {float(value):.6g} (weight {self.weights[name]:g})"
+            f"{name} {value.item():.6g} (weight {self.weights[name]:g})"
             for name, value in self.terms.items()
         ]
-        return f"total {float(self.total):.6g}: {', '.join(parts)}"
+        return f"total {self.total.item():.6g}: {', '.join(parts)}"
 
     def gradient_shares(self) -> dict[str, float]:
         r"""Size of each weighted term's gradient relative to the task's, where the term acts.

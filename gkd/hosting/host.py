@@ -25,6 +25,7 @@ from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
 from gkd.hosting.own_code import imported, is_place, own_component, own_file
 from gkd.hosting.parameters import bind_parameters, signature_of
 from gkd.hosting.records import (
+    CREATING,
     Component,
     Place,
     PluginRecord,
@@ -263,7 +264,7 @@ class Host:
                 # Its constructor may have refused a value under the name of its class: here the
                 # same is said of the component, which is what the user asked for.
                 bind_parameters(component.factory, parameters, owner, trust=False)
-            error.add_note(f"while creating {component}")
+            error.add_note(f"{CREATING} {component}")
             raise
         expected = kind_named(component.kind).product
         if not isinstance(product, expected):

@@ -1,8 +1,10 @@
 """What is known of one plugin: where it comes from, what it provides, why it cannot be used."""
 
 import inspect
+import os
 import pkgutil
 import re
+import sysconfig
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +13,7 @@ from typing import Any, cast
 
 from gkd.errors import PluginError
 
+CREATING = "while creating"  # how the note begins that says which component could not be made
 SLOW_IMPORT = 1.0  # seconds that every command would wait
 
 
@@ -208,6 +211,24 @@ def describe(error: BaseException) -> str:
         message = ""
     first = message.strip().partition("\n")[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def raised_at(error: BaseException) -> Place:
+    """Return the deepest line that an error passed through outside of what is installed.
+
+    The deepest of all is often inside a library that somebody's code called wrongly.
+    """
+    frames = [
+        Place(frame.filename, frame.lineno or 0)
+        for frame in traceback.extract_tb(error.__traceback__)
+    ]
+    own = [one for one in frames if not _is_installed(one.file)]
+    return [Place(), *frames[-1:], *own][-1]
+
+
+def _is_installed(file: str) -> bool:
+    standard = f"{sysconfig.get_path('stdlib')}{os.sep}"
+    return file.startswith(("<", standard)) or "site-packages" in file
 
 
 def failure_place(error: BaseException, module: str) -> Place | None:

@@ -1,6 +1,5 @@
 """A few batches through every network of an experiment, before anything is trained."""
 
-import traceback
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
@@ -11,6 +10,7 @@ from gkd.data import Batch
 from gkd.data.sampled_batch import SampledBatch
 from gkd.distillation.distiller import Distiller
 from gkd.errors import GkdError, ParameterError, RecipeError
+from gkd.hosting.records import raised_at
 from gkd.recipe.training import TrainingRecipe
 from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices
@@ -209,10 +209,8 @@ class _DryRun:
                     raise RecipeError(f"{what}: {error}{advice}") from error
                 raise
             except Exception as error:
-                frame = traceback.extract_tb(error.__traceback__)[-1]
                 raise RecipeError(
-                    f"{what} raised {type(error).__name__}: {error}{advice} "
-                    f"[{frame.filename}:{frame.lineno}]"
+                    f"{what} raised {type(error).__name__}: {error}{advice} [{raised_at(error)}]"
                 ) from error
 
 

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Mapping
 
 from gkd.errors import GkdError
+from gkd.hosting.records import raised_at
 
 
 class ProcessDied(GkdError):
@@ -35,9 +36,8 @@ def explained(error: Exception) -> str:
     """
     if isinstance(error, GkdError):
         return "\n".join([str(error), *getattr(error, "__notes__", ())])
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" [{frames[-1].filename}:{frames[-1].lineno}]" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    place = raised_at(error)
+    return f"{type(error).__name__}: {error}" + (f" [{place}]" if place.file else "")
 
 
 def end_in_words(exit_code: int | None) -> str:

@@ -1,6 +1,7 @@
 """Classes of PyTorch Geometric, or of anyone, by name."""
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,38 @@ def class_of(name: str, module: str, base: type, what: str) -> Any:
             f"{suggestion(name.rpartition(':')[2], known)}"
         )
     return value
+
+
+def own_graphs(name: str) -> list[Any] | None:
+    """Return the graphs that ``module:Object`` names: one, several, or a function that makes them.
+
+    None where that is a class, or anything else.
+    """
+    if ":" not in name:
+        return None
+    try:
+        from torch_geometric.data.data import BaseData
+    except ImportError:  # whoever needs it says so
+        return None
+    found = import_own(name)
+    if inspect.isfunction(found):
+        try:
+            found = found()
+        except Exception as error:
+            raise ParameterError(f"{name}() raised {type(error).__name__}: {error}") from error
+        if not _are_graphs(found, BaseData):
+            raise ParameterError(
+                f"{name}() returns {type(found).__name__}: expected a graph of PyTorch Geometric "
+                "(Data, HeteroData), or a list of them"
+            )
+    if not _are_graphs(found, BaseData):
+        return None
+    return [found] if isinstance(found, BaseData) else list(found)
+
+
+def _are_graphs(value: Any, base: type) -> bool:
+    several = isinstance(value, list | tuple) and bool(value)
+    return isinstance(value, base) or (several and all(isinstance(one, base) for one in value))
 
 
 def made(cls: Any, parameters: Mapping[str, Any], what: str) -> Any:

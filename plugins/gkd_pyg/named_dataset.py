@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gkd import AbstractDataset, DataError, ParameterError, Sample
 from gkd.errors import suggestion
-from gkd_pyg.by_name import class_of, made
+from gkd_pyg.by_name import class_of, made, own_graphs
 from gkd_pyg.node_types import Types
 
 _MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
@@ -35,7 +35,9 @@ class PyGDataset(AbstractDataset):
     numbers are to be predicted (regression): a recipe's ``task`` says otherwise.
 
     Args:
-        dataset: name of a class in ``torch_geometric.datasets``, or ``"package.module:Class"``.
+        dataset: name of a class in ``torch_geometric.datasets``, ``"package.module:Class"``, or one
+            ``Data`` or ``HeteroData``, a list of them, or a function that returns either:
+            ``"module:graph"``.
         split: which of several masks, or the fold that tests.
         folds: of several graphs without a split of their own.
         target: attribute that holds the labels.
@@ -82,11 +84,19 @@ class PyGDataset(AbstractDataset):
         edges: str | Sequence[str] | None = None,
         **parameters: Any,
     ) -> None:
-        cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
         given = {name.removesuffix("_"): value for name, value in parameters.items()}
         self._name, self._target, self._folds = dataset.rpartition(":")[2], target, folds
         self._types = Types(nodes, (edges,) if isinstance(edges, str) else edges)
         self._per_seed, first = split == "seed", 0 if split == "seed" else split
+        graphs = own_graphs(dataset)
+        if graphs is not None:
+            if given:
+                raise ParameterError(f"{dataset} names graphs, which take no {', '.join(given)}")
+            self._all = self._samples(graphs, "graph")
+            self._take(first)
+            self._describe(graphs)
+            return
+        cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
         if "split" in inspect.signature(cls).parameters and "split" not in given:
             parts = {part: _of_split(cls, given, names) for part, names in _OWN_SPLITS.items()}
             for part, graphs in parts.items():

@@ -177,3 +177,24 @@ def test_mistakes_are_at_their_lines(
     assert outcome.err.startswith(f"error: {project / 'own.toml'}:{line}: ")
     assert words in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("nn.Linear(in_channels, width)", 'nn.Linear(in_channels, "four")', "TypeError: "),
+        ("return self.out(self.hidden(x)", "return self.out(self.hiden(x)", "no attribute 'hiden'"),
+    ],
+    ids=["constructor", "forward"],
+)
+def test_what_own_code_raises_is_told_with_its_own_line(
+    run: Run, project: Path, old: str, new: str, words: str
+) -> None:
+    code = dedent(CODE).replace(old, new, 1)
+    (project / "own_of_mine.py").write_text(code)
+    line = next(place for place, text in enumerate(code.splitlines(), 1) if new in text)
+    outcome = run("recipes", "check", project / "own.toml")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert words in outcome.err
+    assert f"own_of_mine.py:{line}]" in outcome.err
+    assert "Traceback" not in outcome.err

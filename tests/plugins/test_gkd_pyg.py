@@ -188,3 +188,33 @@ params = { model = "GCN", hidden_channels = 4, num_layers = 2, pool = "mean" }
     assert outcome.status == 0, outcome.err
     student = gkd.load_student(tmp_path / "run", "kd")
     assert student(torch.randn(3, 4), torch.tensor([[0], [1]])).shape == (1, 2)
+
+
+@pytest.mark.parametrize("name", ["MASKED", "masked"])
+def test_a_graph_of_ones_own_is_a_data_set(name):
+    data, same = data_set(name), data_set("OneGraph")
+    assert torch.equal(data.train[0].x, same.train[0].x)
+    assert data.rows == same.rows
+    assert data.num_classes == 3
+
+
+def test_a_list_of_graphs_is_folded():
+    data = data_set("GRAPHS", folds=4, split=1)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [6, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "words"),
+    [
+        ("MASKED", {"root": "data"}, "pyg_sets:MASKED names graphs, which take no root"),
+        (
+            "no_graph",
+            {},
+            r"pyg_sets:no_graph\(\) returns int: expected a graph of PyTorch Geometric",
+        ),
+        ("graph", {}, r"pyg_sets:graph\(\) raised TypeError: "),
+    ],
+)
+def test_what_makes_no_graphs_is_one_error(name, params, words):
+    with pytest.raises(ParameterError, match=words):
+        data_set(name, **params)
