@@ -79,10 +79,14 @@ class Setting:
             raise RecipeError(f"{self.words}: {where} is {shown(place)}, not a table")
         if _INDEX.fullmatch(part) and int(part) < len(place):
             return int(part)
-        names = [str(item.get("name")) for item in place if isinstance(item, dict)]
-        if part in names:
-            return names.index(part)
-        known = [*map(str, range(len(place))), *names]
+        named = {
+            str(item["name"]): number
+            for number, item in enumerate(place)
+            if isinstance(item, dict) and "name" in item
+        }
+        if part in named:
+            return named[part]
+        known = [*map(str, range(len(place))), *named]
         raise RecipeError(
             f"{self.words}: no element {shown(part)} in {dotted(taken)}; {suggestion(part, known)}"
         )

@@ -243,6 +243,7 @@ def test_later_settings_win(path):
         ("methods.0.terms.0.student=3", "terms.0.student: must be str | list[str] of length >= 1 | None, got 3"),
         ("training.sampling={neighbours=[0]}", "neighbours.0: must be 1 <= int <= 10000 | 'all', got 0"),
         ("methods.3.name=x", "no element '3' in methods; available: 0, lsp"),
+        ("methods.0.terms.7.weight=1", "no element '7' in methods.0.terms; available: 0, 1"),
         ("methods.lps.name=x", "did you mean 'lsp'"),
         ("title.x=1", "title is 'a test', not a table"),
         ("training.epochs", "expected KEY=VALUE"),
