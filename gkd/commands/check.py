@@ -84,7 +84,11 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
                 f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
                 "run: pip install 'gkd[testing]'"
             ) from None
+    import torch
     from hypothesis.configuration import set_hypothesis_home_dir
+
+    # The problems are small: a second thread only waits, and on a busy machine it waits long.
+    torch.set_num_threads(1)
 
     reasons = options.reasons
     reports, unmade = [], {}
