@@ -240,7 +240,7 @@ def test_anything_but_a_floating_point_matrix_is_refused(make, tensor):
         (lambda: AttentionTransfer(power=None), "'power' must be finite float >= 1, got None"),
         (
             lambda: AttentionTransfer(pooling="mean"),
-            "'pooling' must be 'sum' | 'max', got 'mean'; did you mean 'max'",
+            "'pooling' must be 'sum' | 'max', got 'mean'; available: max, sum",
         ),
         (lambda: AttentionTransfer(squared=0), "'squared' must be bool, got 0"),
         (lambda: NST("rbf"), "'kernel' must be 'linear' | 'poly' | 'gaussian', got 'rbf'"),

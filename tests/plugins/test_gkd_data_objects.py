@@ -173,12 +173,13 @@ class TestBadFolders:
             objects(clouds / "ant")
 
     def test_with_splits_above_classes(self, tmp_path: Path) -> None:
+        root = tmp_path / "data"  # beside folders of other tests, these would seem to be the data
         for split in ("train", "test"):
-            save(tmp_path / split / "ant" / "0.npy", cloud(0))
+            save(root / split / "ant" / "0.npy", cloud(0))
         with pytest.raises(
             DataError, match=r"2 sub-folders \(test, train\); expected one per class"
         ):
-            objects(tmp_path)
+            objects(root)
 
     def test_empty_class(self, clouds: Path) -> None:
         (clouds / "dog").mkdir()
