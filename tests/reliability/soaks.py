@@ -62,7 +62,11 @@ def soaks(amount: int, chance: Random, folder: Path) -> Outcome:
 
 
 def _mebibytes(root: int) -> float:
-    """Memory of a process and all below it: what several of them share counts once."""
+    """Memory of a process and all below it: what several of them share counts once.
+
+    Without that of files, of libraries above all: they are shared with whatever else runs on the
+    machine, and a process seems to grow when its neighbours end.
+    """
     children: dict[int, list[int]] = {}
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -79,6 +83,8 @@ def _mebibytes(root: int) -> float:
         except OSError:
             continue
         total += sum(
-            int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")
+            int(line.split()[1])
+            for line in rollup.splitlines()
+            if line.startswith(("Pss_Anon:", "Pss_Shmem:"))
         )
     return total / 1024
