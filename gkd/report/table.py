@@ -317,7 +317,8 @@ def _reached_in_words(reached: Reached) -> str:
         return "never"
     some = "" if reached.seeds == reached.of else f" ({reached.seeds} of {reached.of} seeds)"
     time = "" if math.isnan(reached.seconds) else f", {duration(reached.seconds)}"
-    return f"{reached.epochs:.3g} epochs{time}{some}"
+    epochs = f"{reached.epochs:.3g}"
+    return f"{epochs} epoch{'' if epochs == '1' else 's'}{time}{some}"
 
 
 def known(value: Value | None, text: Callable[[Value], str]) -> str:

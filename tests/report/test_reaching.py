@@ -45,7 +45,7 @@ def test_the_first_epoch_that_is_as_good_as_the_baseline_of_its_seed(tmp_path: P
     assert cells(run) == [
         "–",
         "2.5 epochs, 1.25 min",
-        "1 epochs, 30.0 s (1 of 2 seeds)",
+        "1 epoch, 30.0 s (1 of 2 seeds)",
         "never",
     ]
 
