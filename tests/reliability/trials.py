@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -62,8 +63,17 @@ def begin(words: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[
     """Begin ``gkd`` with such arguments in a process of its own, which writes to ``log``."""
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "gkd", *words], stdout=file, stderr=file, **options
+            [sys.executable, "-m", "gkd", *words],
+            stdout=file,
+            stderr=file,
+            preexec_fn=_heed_interrupts,
+            **options,
         )
+
+
+def _heed_interrupts() -> None:
+    # What a shell starts in the background ignores them, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def finish(words: Sequence[str], log: Path, **options: Any) -> int:
