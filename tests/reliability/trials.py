@@ -61,13 +61,10 @@ def some_jobs(chance: Random) -> list[str]:
 
 def begin(words: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[bytes]":
     """Begin ``gkd`` with such arguments in a process of its own, which writes to ``log``."""
+    options.setdefault("preexec_fn", _heed_interrupts)
     with log.open("ab") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "gkd", *words],
-            stdout=file,
-            stderr=file,
-            preexec_fn=_heed_interrupts,
-            **options,
+            [sys.executable, "-m", "gkd", *words], stdout=file, stderr=file, **options
         )
 
 
