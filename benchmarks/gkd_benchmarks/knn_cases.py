@@ -84,9 +84,7 @@ class AgainstPackages(Neighbours):
                 ways["faiss"] = lambda: [self._by_cloud(features, partial(_by_faiss, index))]
         return ways[_fastest(ways)] if len(ways) > 1 else ways["dense"]
 
-    def _by_cloud(
-        self, features: Tensor, search: Callable[[np.ndarray, int], np.ndarray]
-    ) -> Tensor:
+    def _by_cloud(self, features: Tensor, search: Search) -> Tensor:
         clouds, points, _ = self.shape
         found = [search(cloud, self.k) for cloud in features.view(self.shape).cpu().numpy()]
         first = np.arange(clouds)[:, None, None] * points

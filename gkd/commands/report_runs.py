@@ -7,7 +7,7 @@ from pathlib import Path
 from gkd.commands.listing import print_json
 from gkd.errors import DataError
 from gkd.report.outputs import json_text, write_files
-from gkd.report.results import Results, pooled_results, run_results
+from gkd.report.results import Results, pooled_parts, results_of
 from gkd.report.terminal import print_runs
 
 
@@ -22,10 +22,12 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     Raises:
         DataError: One is not a run directory, or a report cannot be written.
     """
-    runs = pooled_results(run_dirs)
+    groups = pooled_parts(run_dirs)
+    runs = [results_of(group) for group in groups]
     if out is None:
-        for directory in run_dirs:
-            _write([run_results(directory)], directory)
+        for group, run in zip(groups, runs, strict=True):
+            for part in group:
+                _write([run if len(group) == 1 else results_of([part])], part.directory)
     else:
         _write(runs, out)
     if as_json:

@@ -106,11 +106,16 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
     Raises:
         DataError: It is not a run directory, or a file in it cannot be read.
     """
-    return _results_of([read_part(directory, seeds)])
+    return results_of([read_part(directory, seeds)])
 
 
 def pooled_results(directories: Sequence[Path]) -> list[Results]:
-    """Collect the results of several runs; those that differ by their seeds alone are one.
+    """Collect the results of several runs; those that differ by their seeds alone are one."""
+    return [results_of(group) for group in pooled_parts(directories)]
+
+
+def pooled_parts(directories: Sequence[Path]) -> "list[list[Part]]":
+    """Read several runs, those that differ by their seeds alone together.
 
     Runs of one recipe on the same data, that share no student, have more seeds together than each
     has: every student is still compared with the baseline of its own run.
@@ -129,7 +134,7 @@ def pooled_results(directories: Sequence[Path]) -> list[Results]:
             groups.append([part])
         else:
             group.append(part)
-    return [_results_of(group) for group in groups]
+    return groups
 
 
 @dataclass(frozen=True)
@@ -183,7 +188,8 @@ def read_part(directory: Path, seeds: Collection[int] | None = None) -> Part:
     return Part(directory, text, recipe, environment, methods, finished, latencies)
 
 
-def _results_of(parts: Sequence[Part]) -> Results:
+def results_of(parts: Sequence[Part]) -> Results:
+    """Collect the results of a run, or of several that are one."""
     first = parts[0]
     recipe, methods = first.recipe, first.methods
     finished = _pooled(parts)
