@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from gkd.benchmarking.benchmark import Work
+from gkd.evaluation.cost import wait_for
 
 Clock = Callable[[], float]
 
@@ -73,19 +74,14 @@ def alternating_times(
         order = list(enumerate(works))
         for number, work in order if turn % 2 == 0 else reversed(order):
             # Without waiting, an accelerator's time would be that of handing the work over.
-            _wait_for(device)
+            wait_for(device)
             begin, cpu_begin = clock(), cpu_clock()
             work()
-            _wait_for(device)
+            wait_for(device)
             taken = Times(clock() - begin, cpu_clock() - cpu_begin)
             if turn >= warm_up:
                 times[number].append(taken)
     return times
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
 
 
 def copy_bandwidth(device: torch.device, num_bytes: int = 2**28) -> float:

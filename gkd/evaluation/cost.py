@@ -79,16 +79,17 @@ def inference_time(
     times = []
     with evaluation_mode(model), torch.inference_mode():
         for _ in range(warm_up + repetitions):
-            _wait_for(device)
+            wait_for(device)
             begin = clock()
             for arguments in calls:
                 model(*arguments.positional, **arguments.named)
-            _wait_for(device)
+            wait_for(device)
             times.append(clock() - begin)
     return 1000 * median(times[warm_up:]) / len(chosen)
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done what it was told to."""
     if device.type != "cpu":  # kernels run on after the call that started them has returned
         torch.accelerator.synchronize(device)
 
@@ -112,11 +113,11 @@ def peak_memory(step: Callable[[], object], device: torch.device) -> int | None:
     if not hasattr(memory, "reset_peak_memory_stats"):
         step()
         return None
-    _wait_for(device)
+    wait_for(device)
     memory.reset_peak_memory_stats(device)
     before: int = memory.memory_allocated(device)
     step()
-    _wait_for(device)
+    wait_for(device)
     peak: int = memory.max_memory_allocated(device)
     return peak - before
 

@@ -20,6 +20,7 @@ from gkd.distillation.inputs import Arguments, Inputs, NetworkInputs, inputs_or
 from gkd.distillation.logits import declared_logits, logits_of
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
+from gkd.evaluation.cost import wait_for
 
 NODE_COUNTS = (1, 10, 1000)
 """Of a request to a network that answers for nodes."""
@@ -127,7 +128,7 @@ def _kinds(
 
     def timed(arguments: Arguments) -> None:
         network(*arguments.positional, **arguments.named)
-        _wait_for(device)
+        wait_for(device)
 
     def again() -> Iterator[_Request]:
         while True:
@@ -206,8 +207,3 @@ def _rows(
 
 def _copy(value: object) -> object:
     return value.clone() if isinstance(value, Tensor) else value
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type != "cpu":  # kernels run on after the call that started them has returned
-        torch.accelerator.synchronize(device)
