@@ -84,8 +84,8 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is damaged: {error}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no object")
-    seal = value.pop(_SEAL, None)
-    if seal is not None and seal != _digest(value):
+    # What a damaged seal is read as, null included, is no seal that was left out.
+    if _SEAL in value and value.pop(_SEAL) != _digest(value):
         raise DataError(f"{path} is damaged: its content is not what was written")
     return value
 

@@ -51,6 +51,13 @@ def test_texts_of_before_are_read(path: Path) -> None:
         read_sealed_text(path)
 
 
+@pytest.mark.parametrize("seal", ["null", "NaN", "1e999", "1", '""', "[]"])
+def test_a_seal_that_is_no_checksum_is_damage(tmp_path: Path, seal: str) -> None:
+    (tmp_path / "a.json").write_text(f'{{"a": 1, "sha256": {seal}}}')
+    with pytest.raises(DataError, match="not what was written"):
+        read_sealed_json(tmp_path / "a.json")
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 def test_json_has_no_number_that_is_none(tmp_path: Path, number: str) -> None:
     (tmp_path / "a.json").write_text(f'{{"a": [{number}, 1.5]}}')
