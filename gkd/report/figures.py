@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator
 from gkd.distillation.gradients import DEAD
 from gkd.report.formats import metric_heading, metric_name
 from gkd.report.results import Results
-from gkd.report.significance import confidence_interval
+from gkd.report.significance import correlation_interval
 from gkd.report.style import (
     INK,
     LEGEND,
@@ -126,7 +126,7 @@ def rank_correlations(run: Results) -> Figure | None:
         at = sorted(epochs)
         values = [list(epochs[epoch].values()) for epoch in at]
         means = [fmean(one) for one in values]
-        ends = [confidence_interval(one, negligible=1e-9) or (math.nan, math.nan) for one in values]
+        ends = [correlation_interval(one) or (math.nan, math.nan) for one in values]
         if len(at) > 1:
             axes.plot(at, means, color=colour, marker=marker, markersize=5, label=method)
             lows, highs = zip(*ends, strict=True)

@@ -39,6 +39,17 @@ def confidence_interval(
     return (mean - half, mean + half)
 
 
+def correlation_interval(correlations: Sequence[float]) -> tuple[float, float] | None:
+    """Return the interval of a mean of correlations; none is beyond -1 or 1.
+
+    >>> low, high = correlation_interval([0.8, 0.9, 1.0])
+    >>> round(low, 3), high
+    (0.652, 1.0)
+    """
+    ends = confidence_interval(correlations)
+    return None if ends is None else (max(-1.0, ends[0]), min(1.0, ends[1]))
+
+
 def is_spread(differences: Sequence[float], negligible: float = 100 * NEGLIGIBLE) -> bool:
     """Whether there are enough numbers, all finite, that differ by more than rounding."""
     enough = len(differences) >= ENOUGH_SEEDS and all(map(math.isfinite, differences))

@@ -1,11 +1,10 @@
 """How alike students and their teacher see the same objects, over the seeds."""
 
-from collections.abc import Sequence
 from statistics import fmean
 
 from gkd.recipe.model import BASELINE
 from gkd.report.results import Results
-from gkd.report.significance import confidence_interval
+from gkd.report.significance import confidence_interval, correlation_interval
 from gkd.report.table import NOTHING, Table
 
 STRUCTURE = (
@@ -13,8 +12,6 @@ STRUCTURE = (
     "the mean over the objects; 95 % intervals cover the choice of seeds, that of a difference is "
     "paired by seed, and none is corrected for the number of rows"
 )
-
-_NEGLIGIBLE = 1e-9
 
 
 def structure_table(run: Results) -> Table | None:
@@ -35,17 +32,16 @@ def structure_table(run: Results) -> Table | None:
                     str(epoch),
                     str(len(values)),
                     _signed(fmean(values), plus=""),
-                    _interval(values, plus=""),
+                    _interval(correlation_interval(values), plus=""),
                     _signed(fmean(paired)) if compared else NOTHING,
-                    _interval(paired) if compared else NOTHING,
+                    _interval(confidence_interval(paired)) if compared else NOTHING,
                 ]
             )
     header = ["network", "epoch", "seeds", "ρ", "95 % interval", "Δ to baseline", "its interval"]
     return Table(header, body)
 
 
-def _interval(values: Sequence[float], plus: str = "+") -> str:
-    ends = confidence_interval(values, negligible=_NEGLIGIBLE)
+def _interval(ends: tuple[float, float] | None, plus: str = "+") -> str:
     return NOTHING if ends is None else " to ".join(_signed(end, plus) for end in ends)
 
 

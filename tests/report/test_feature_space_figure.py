@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from statistics import correlation
 
@@ -125,6 +126,10 @@ def test_the_picture_is_in_the_page_and_beside_it_but_not_in_the_results(folder:
     page = (folder / "report.html").read_text()
     assert "run0-feature-space" in page
     assert "rank correlation" in page
+    # The clouds are pictures within the drawing, which the page's own policy has to allow.
+    pictures = re.findall(r'<image [^>]*href="([a-z]+:)', page)
+    assert set(pictures) == {"data:"}
+    assert "img-src data:" in page
     assert (folder / "feature_space.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -179,6 +184,13 @@ def test_the_structure_has_an_interval_over_the_seeds(tmp_path: Path) -> None:
     assert Results.model_validate_json(run.model_dump_json()).rank_correlations == (
         run.rank_correlations
     )
+
+
+def test_no_interval_of_a_correlation_goes_beyond_1(tmp_path: Path) -> None:
+    run = with_correlations(tmp_path, baseline={1: [0.8, 0.9, 1.0], 2: [-0.7, -0.9, -1.0]})
+    table = structure_table(run)
+    assert table is not None
+    assert [row[4] for row in table.body] == ["0.652 to 1.000", "−1.000 to −0.487"]
 
 
 @pytest.mark.parametrize("epochs", [[10], [1, 10]])

@@ -91,6 +91,7 @@ def test_browsers_are_told_to_run_and_to_load_nothing(hostile: Results) -> None:
     assert rules == {
         "default-src": "'none'",
         "style-src": "'unsafe-inline'",
+        "img-src": "data:",
         "base-uri": "'none'",
         "form-action": "'none'",
     }
