@@ -145,7 +145,10 @@ def check_recipe(
     settings: Settings = None,
     device: Device = "auto",
 ) -> None:
-    """Try all that gkd run tries before it trains: keys, components, data, first batches."""
+    """Try all that gkd run tries before it trains: keys, components, data, first batches.
+
+    Nothing is downloaded.
+    """
     from gkd.commands import recipes
 
     recipes.check_recipe(recipe, settings or (), device)

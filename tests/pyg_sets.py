@@ -41,6 +41,14 @@ class OneGraph(list):
         super().__init__([graph(0, y=torch.arange(12) % 3, **masked)])
 
 
+class NamedMasks(OneGraph):
+    """One graph, of whose masks a parameter called ``split`` chooses, as Planetoid's does."""
+
+    def __init__(self, split: str = "public") -> None:
+        assert split in ("public", "random")
+        super().__init__()
+
+
 class ManyGraphs(list):
     """Graphs with a class each; their labels have another name."""
 

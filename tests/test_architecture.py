@@ -172,7 +172,7 @@ def _may_import(package: str, source: str, name: str) -> bool:
     if source == "gkd":
         return not name or name in {*gkd.__all__, "functional"}
     if root == "gkd":
-        public = {"gkd.errors", "gkd.eager", "gkd.data.archive"}
+        public = {"gkd.errors", "gkd.eager", "gkd.data.archive", "gkd.data.downloads"}
         if (source, name) == ("gkd.hosting.host", "import_own"):
             return True
         return source in public or source.startswith("gkd.functional")

@@ -19,6 +19,7 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
     host = create_host().with_code(file.code)
     # What can be tapped does not depend on the losses, which may still have to be written.
     file.check_components(host, ("dataset", "model"))
+    file = file.with_absolute_paths(host)
 
     import torch
 

@@ -65,6 +65,8 @@ def show_recipe(name: str) -> None:
 def check_recipe(recipe: str, settings: Sequence[str], device: str) -> None:
     """Try all that ``gkd run`` tries before it trains, and print what was found.
 
+    Nothing is downloaded: data that are not there are an error that says how to get them.
+
     Raises:
         GkdError: something is wrong; the message says where.
     """
@@ -75,11 +77,13 @@ def check_recipe(recipe: str, settings: Sequence[str], device: str) -> None:
     host = create_host().with_code(file.code)
     file.check_components(host)
 
+    from gkd.data.downloads import without_downloads
     from gkd.training.devices import Devices
     from gkd.training.dry_run import dry_run
     from gkd.training.experiment import Experiment
 
-    with host.activated():
+    file = file.with_absolute_paths(host)
+    with host.activated(), without_downloads():
         experiment = Experiment(file, host)
         notes = dry_run(experiment, Devices.of(device))
         print(f"{recipe} can be run: its networks took their first batches")
@@ -96,6 +100,8 @@ def _findings(experiment: "Experiment") -> Iterator[str]:
     recipe, dataset, seeds = experiment.recipe, experiment.dataset, experiment.recipe.seeds
     sizes = ", ".join(f"{len(getattr(dataset, split))} {split}" for split in SPLITS)
     yield f"  dataset   {recipe.dataset.name}: samples: {sizes}"
+    if "root" in recipe.dataset.params:
+        yield f"  root      {recipe.dataset.params['root']}"
     teachers = 0
     if recipe.teacher is not None:
         own = experiment.for_seed(seeds[0]) is not experiment

@@ -1,6 +1,7 @@
 """Recipes as files: reading them by name or path, with settings, and writing them resolved."""
 
 import math
+import os
 import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -69,12 +70,28 @@ class RecipeFile:
         """Return the recipe whose relative paths are those of the working folder of now.
 
         A run may be gone on with from another folder, and a recipe that names code beside it may be
-        written elsewhere.
+        written elsewhere. A data set that needs a ``root`` and is given none has the folder that
+        the variable ``GKD_DATA`` of the environment names.
 
         Args:
             host: where components come from; which of their parameters are paths, these say.
+
+        Raises:
+            RecipeError: a data set needs a root, and none is given.
         """
         data: Any = self.recipe.model_dump(exclude_none=True)
+        origins = self.origins
+        if self._needs_root(host):
+            folder = os.environ.get("GKD_DATA")
+            if not folder:
+                raise RecipeError(
+                    f"{origins.of(('dataset',))}: dataset.root is missing: the folder of the files "
+                    f"of {self.recipe.dataset.name!r}, or their archive; give it by --set "
+                    "dataset.root=FOLDER, or by GKD_DATA=FOLDER in the environment"
+                )
+            data["dataset"]["root"] = folder
+            said = {**origins.settings, ("dataset", "root"): f"GKD_DATA={folder}"}
+            origins = replace(origins, settings=said)
         if self.code is not None and (self.recipe.code or any(own_modules(data, self.code))):
             data["code"] = str(self.code)
         if self.recipe.teacher is not None:
@@ -89,7 +106,18 @@ class RecipeFile:
                 _make_absolute(table["params"], names)
             elif key == "name":  # else there is the name alone, without parameters
                 _make_absolute(table, names)
-        return replace(self, recipe=Recipe.model_validate(data))
+        return replace(self, recipe=Recipe.model_validate(data), origins=origins)
+
+    def _needs_root(self, host: "Host") -> bool:
+        """Whether the data set has a parameter ``root`` without default that nothing gives."""
+        dataset = self.recipe.dataset
+        if "root" in dataset.params:
+            return False
+        try:
+            root = host.signature("dataset", dataset.name).parameters.get("root")
+        except GkdError:  # what is wrong with a component is said when it is made
+            return False
+        return root is not None and root.default is root.empty
 
 
 def _make_absolute(params: dict[str, Any], names: Iterable[str]) -> None:

@@ -62,6 +62,9 @@ def with_current_names(methods: Sequence[Any]) -> list[Any]:
 class DatasetRecipe(Part):
     """A dataset by name; every other key is a parameter of it: ``gkd components dataset``.
 
+    ``root``, where a dataset needs one, is the folder of its files, or their archive, or the folder
+    that has it; by default the folder that the variable ``GKD_DATA`` of the environment names.
+
     Args:
         name: of the dataset.
     """

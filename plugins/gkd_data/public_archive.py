@@ -12,6 +12,7 @@ import torch
 
 from gkd import DataError
 from gkd.data.archive import Archive
+from gkd.data.downloads import may_download
 from gkd_data.data_root import find_root
 
 _TIMEOUT = 30.0  # seconds to wait for the server, at any step
@@ -40,7 +41,7 @@ class PublicArchive:
             download: fetch the archive when there is none.
 
         Raises:
-            DataError: there is no archive, it cannot be fetched, or files are missing in it.
+            DataError: there is no archive, and none can or may be fetched; or files are missing.
         """
         root = root.expanduser()
         file_name = self.url.rpartition("/")[2]
@@ -64,6 +65,11 @@ class PublicArchive:
             raise DataError(
                 f"there is no {self.title} at {root}; get {self.url} and put it at {zipped}, "
                 "or let it be downloaded with download=true"
+            )
+        if not may_download() and zipped.parent.is_dir():
+            raise DataError(
+                f"there is no {self.title} at {root}: a run downloads it from {self.url}, and a "
+                f"check does not; or put it at {zipped} by other means"
             )
         self.download(zipped)
         return Archive(zipped, names)

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from gkd import ParameterError
+from gkd import DataError, ParameterError
 from gkd.errors import suggestion
 from gkd.hosting.host import import_own
 
@@ -82,6 +82,20 @@ def made(cls: Any, parameters: Mapping[str, Any], what: str) -> Any:
     except (TypeError, ValueError, AssertionError) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
         raise ParameterError(f"{what} {cls.__name__}({given}): {error}") from error
+
+
+def without_network(cls: Any) -> Any:
+    """Return a class of data sets whose download, where it would begin one, is an error."""
+    if not hasattr(cls, "download"):
+        return cls
+
+    def download(self: Any) -> None:
+        raise DataError(
+            f"there is no {cls.__name__} at {self.raw_dir}: a run downloads it, and a check does "
+            "not; or put its files there by other means"
+        )
+
+    return type(cls.__name__, (cls,), {"download": download, "__module__": cls.__module__})
 
 
 def _is_a(value: Any, base: type) -> bool:

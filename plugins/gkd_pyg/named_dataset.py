@@ -11,8 +11,9 @@ from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from gkd import AbstractDataset, DataError, ParameterError, Sample
+from gkd.data.downloads import may_download
 from gkd.errors import suggestion
-from gkd_pyg.by_name import class_of, made, own_graphs
+from gkd_pyg.by_name import class_of, made, own_graphs, without_network
 from gkd_pyg.node_types import Types
 
 _MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
@@ -28,7 +29,8 @@ class PyGDataset(AbstractDataset):
 
     - One graph with ``train_mask``, ``val_mask`` and ``test_mask``: these rows. Of masks with
       several columns ``split`` chooses one; ``"seed"``, each seed of a run its own.
-    - A class with a parameter ``split``: one data set for each of train, val and test.
+    - A class whose parameter ``split`` is ``"train"`` by default, or has no default: one data set
+      for each of train, val and test.
     - Several graphs: in ``folds``, of which ``split`` tests, the next one validates.
 
     Integer labels are classes, one or several columns of 0 and 1 are labels of their own, other
@@ -97,7 +99,9 @@ class PyGDataset(AbstractDataset):
             self._describe(graphs)
             return
         cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
-        if "split" in inspect.signature(cls).parameters and "split" not in given:
+        if not may_download():
+            cls = without_network(cls)
+        if _has_parts(cls) and "split" not in given:
             parts = {part: _of_split(cls, given, names) for part, names in _OWN_SPLITS.items()}
             for part, graphs in parts.items():
                 setattr(self, part, self._samples(graphs, part))
@@ -172,6 +176,12 @@ class PyGDataset(AbstractDataset):
         self.num_classes = 1 if y.ndim == 1 else y.shape[1]
         binary = bool(((y == 0) | (y == 1)).all())
         self.task = "multi-label" if binary else "regression"
+
+
+def _has_parts(cls: Any) -> bool:
+    """Whether a class makes a part of its data at a time; Planetoid's ``split`` chooses masks."""
+    split = inspect.signature(cls).parameters.get("split")
+    return split is not None and (split.default is split.empty or "train" in str(split.default))
 
 
 def _of_split(cls: Any, given: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -1,11 +1,15 @@
 """``gkd recipes``: those that come with gkd, one of them, any of them checked."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 from command_line import Run
+from ppi_archive import miniature, write, zipped
 
 from gkd.recipe.shipped import recipe_files, shipped_recipes
+from gkd_data import ppi
+from gkd_data.public_archive import PublicArchive
 
 SMALL = """\
 title = "mine"
@@ -109,3 +113,50 @@ def test_wrong_names_exit_with_2(run: Run) -> None:
     outcome = run("recipes", "check", "demo", "--set", "training.epohcs=3")
     assert outcome.status == 2
     assert "did you mean 'epochs'?" in outcome.err
+
+
+@pytest.fixture
+def on_ppi(mine: Path) -> Path:
+    """The same networks on the layout of PPI, whose folder nobody has named."""
+    head, _, tail = SMALL.partition("[dataset]")
+    teacher = tail[tail.index("[teacher]") :]
+    mine.write_text(f'{head}[dataset]\nname = "ppi"\n\n{teacher}')
+    return mine
+
+
+def test_a_check_downloads_nothing(
+    run: Run, on_ppi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "public").mkdir()
+    source = zipped(write(tmp_path / "files", miniature()), tmp_path / "public" / "ppi.zip")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    monkeypatch.setattr(ppi, "PUBLIC_ARCHIVE", PublicArchive("PPI", source.as_uri(), digest))
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    outcome = run("recipes", "check", on_ppi, "--set", f"dataset.root={folder}")
+    assert (outcome.status, outcome.out, list(folder.iterdir())) == (2, "", [])
+    assert f"there is no PPI at {folder}: a run downloads it from {source.as_uri()}" in outcome.err
+    assert f"put it at {folder / 'ppi.zip'}" in outcome.err
+
+
+def test_the_root_of_data_is_that_of_the_environment_where_nothing_else_gives_one(
+    run: Run, on_ppi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "data", miniature())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GKD_DATA", raising=False)
+    outcome = run("recipes", "check", on_ppi)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{on_ppi}:4: dataset.root is missing" in outcome.err
+    assert "--set dataset.root=FOLDER, or by GKD_DATA=FOLDER" in outcome.err
+
+    monkeypatch.setenv("GKD_DATA", "data")
+    assert f"root {tmp_path / 'data'}" in run("recipes", "check", on_ppi).rows
+    assert run("run", on_ppi, "--out", "done").status == 0
+    assert f'root = "{tmp_path / "data"}"' in Path("done", "recipe.toml").read_text()
+
+    outcome = run("recipes", "check", on_ppi, "--set", "dataset.root=elsewhere")
+    assert f"there is no folder {tmp_path / 'elsewhere'}" in outcome.err
+    monkeypatch.setenv("GKD_DATA", "elsewhere")
+    outcome = run("taps", on_ppi)
+    assert "error: GKD_DATA=elsewhere: dataset: there is no folder" in outcome.err

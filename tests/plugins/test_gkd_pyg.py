@@ -11,6 +11,7 @@ from torch_geometric.nn.models import GCN
 
 import gkd
 from gkd import testing
+from gkd.data.downloads import without_downloads
 from gkd.errors import DataError, GkdError, ParameterError
 
 NETWORK = {"in_channels": 4, "out_channels": 3, "hidden_channels": 5, "num_layers": 2}
@@ -77,6 +78,11 @@ def test_masks_of_one_graph_are_rows() -> None:
         data_set("OneGraph", split=2)
     with pytest.raises(DataError, match="without train_mask, val_mask, test_mask"):
         data_set("OneGraph", masks=False)
+
+
+def test_a_class_whose_split_names_masks_is_made_once() -> None:
+    made = data_set("NamedMasks").train[0]
+    assert torch.equal(made.train_mask, data_set("OneGraph").train[0].train_mask)
 
 
 def test_graphs_are_put_into_folds() -> None:
@@ -218,3 +224,9 @@ def test_a_list_of_graphs_is_folded():
 def test_what_makes_no_graphs_is_one_error(name, params, words):
     with pytest.raises(ParameterError, match=words):
         data_set(name, **params)
+
+
+def test_a_check_downloads_nothing(tmp_path: Path) -> None:
+    with without_downloads(), pytest.raises(ParameterError, match=r"no Planetoid at .*Cora/raw: a"):
+        gkd.create("dataset", "pyg", dataset="Planetoid", root=str(tmp_path), name_="Cora")
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
