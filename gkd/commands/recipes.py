@@ -77,6 +77,7 @@ def check_recipe(recipe: str, settings: Sequence[str], device: str) -> None:
     host = create_host().with_code(file.code)
     file.check_components(host)
 
+    from gkd.commands.run_recipe import seeds_note
     from gkd.data.downloads import without_downloads
     from gkd.training.devices import Devices
     from gkd.training.dry_run import dry_run
@@ -89,6 +90,8 @@ def check_recipe(recipe: str, settings: Sequence[str], device: str) -> None:
         print(f"{recipe} can be run: its networks took their first batches")
         for line in _findings(experiment):
             print(line)
+    if file.recipe.max_seeds is not None:
+        print(f"  seeds     {seeds_note(file.recipe)}")
     for note in notes:
         print(f"warning: {note}")
 

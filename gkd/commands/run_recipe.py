@@ -11,6 +11,7 @@ from gkd.recipe.file import read_recipe
 from gkd.training.ranks import first_speaks
 
 if TYPE_CHECKING:
+    from gkd.recipe.model import Recipe
     from gkd.training.recipe_run import Run
 
 _MOST_SEEDS = 30
@@ -102,6 +103,8 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         resumed=options.resume,
         speaking=run.first_process,
     ):
+        if file.recipe.max_seeds is not None:
+            run.say(seeds_note(file.recipe))
         try:
             run.train(undecided_methods)
         except FailedNetworks:
@@ -109,6 +112,21 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
                 report(run)
             raise
         report(run)
+
+
+def seeds_note(recipe: "Recipe") -> str:
+    """Say how many seeds a verdict takes where more of them join until all is decided."""
+    from gkd.report.results import seeds_to_decide
+
+    methods, fewest = seeds_to_decide(recipe)
+    what = "one method" if methods == 1 else f"{methods} methods"
+    takes = f"looking after every seed, a verdict on {what} takes {fewest} seeds at least"
+    if methods and recipe.max_seeds is not None and recipe.max_seeds < fewest:
+        return (
+            f"warning: {takes}: with max_seeds = {recipe.max_seeds} nothing can be decided; "
+            f"--max-seeds {_MOST_SEEDS}, or as many seeds by --seed without --until-decided"
+        )
+    return f"{takes}; at most {recipe.max_seeds} are trained"
 
 
 def report(run: "Run") -> None:

@@ -295,7 +295,8 @@ class Recipe(Part):
         title: one line, shown by ``gkd recipes`` and above every report.
         code: folder of modules of one's own.
         seeds: of the students: each method is trained once with each.
-        max_seeds: how many seeds there may be at most, where they join until all is decided.
+        max_seeds: how many seeds there may be at most, where they join until all is decided; a
+            verdict then takes 5 seeds at least, of several methods more, and a run says how many.
         precision: of the computation; ``"16-mixed"`` needs a GPU.
         dataset: what is trained and tested on.
         task: what the labels are, in place of the dataset's own task.

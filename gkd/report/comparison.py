@@ -17,6 +17,7 @@ from gkd.report.significance import (
     NEGLIGIBLE,
     Corrected,
     confidence_interval,
+    fewest_to_decide,
     holm,
     is_spread,
     sequential_interval,
@@ -352,6 +353,9 @@ def _verdict(
     elif len(values) < ENOUGH_SEEDS or pairs.testable:
         each = " and ".join(difference(metric, value) for value in values)
         reason = f"{reminder}{len(values)} seeds, {each}: too few to tell from noise"
+        if sequential:
+            fewest = fewest_to_decide(LEVEL / max(methods, 1))
+            reason += f", which takes at least {fewest} when looking after every seed"
     else:
         reason = f"{reminder}the same on all {len(values)} seeds: no spread"
     if sense * mean <= 0:

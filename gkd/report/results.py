@@ -16,7 +16,7 @@ from gkd.errors import DataError
 from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.metric import Metric
 from gkd.files import parse_toml
-from gkd.recipe.model import BASELINE, FORMER_BASELINE
+from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.feature_spaces import (
@@ -34,6 +34,7 @@ from gkd.report.run_files import (
     read_environment,
     read_recipe_of_run,
 )
+from gkd.report.significance import LEVEL, fewest_to_decide
 from gkd.report.summary import Summary, name_of, summaries
 from gkd.training.provenance import Provenance, recipe_of
 from gkd.training.run_directory import WEIGHTS, method_folder
@@ -337,6 +338,16 @@ def undecided_methods(directory: Path, seeds: Collection[int]) -> list[str]:
     return [one.method for one in results.comparisons if one.outcome == "open"]
 
 
+def seeds_to_decide(recipe: Recipe) -> tuple[int, int]:
+    """Return how many methods a recipe compares, and how many seeds a verdict takes at least.
+
+    That is where it is looked after every seed.
+    """
+    methods = [method.name for method in recipe.methods]
+    compared = len(_baselines(RunRecipe.model_validate(recipe.model_dump()), methods))
+    return compared, fewest_to_decide(LEVEL / max(compared, 1))
+
+
 def nearest_run(path: Path) -> Path | None:
     """Find the run directory that was probably meant: around, in or beside a folder."""
     for parent in path.parents:
@@ -416,14 +427,18 @@ def _protocol(
     students = [one.seed for one in finished if one.network == "student"]
     teachers = sum(one.network == "teacher" for one in finished)
     covered = "seeds and of their splits" if teachers > 1 else "seeds, not of test data"
+    corrected = (
+        "it was looked after every seed, so intervals hold at any time, and they bound"
+        if recipe.max_seeds is not None
+        else "where several methods are tested, Holm's correction bounds"
+    )
     protocol = {
         "dataset": str(recipe.dataset.get("name", "unknown")),
         "epochs": ", ".join(epochs),
         "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),
-        "comparison": f"paired by seed; an interval covers the choice of {covered}, and where "
-        "several methods are tested, Holm's correction bounds the probability of any false claim "
-        "by 5 %",
+        "comparison": f"paired by seed; an interval covers the choice of {covered}; {corrected} "
+        "the probability of any false claim by 5 %",
         "ms/sample": "inference on one sample at a time, the median; networks that are alike are "
         "measured once, all of them in turns when the last is trained",
     }

@@ -173,12 +173,29 @@ def sequential_interval(
     if not is_spread(differences, negligible):
         return None
     count, mean = len(differences), fmean(differences)
-    growth = (math.sqrt(1 + count) / level) ** (2 / count)
+    growth = _growth(count, level)
     if growth >= 1 + count:
         return None
     t = math.sqrt((count - 1) * (growth - 1) / (1 - growth / (1 + count)))
     half = t * standard_error(differences)
     return (mean - half, mean + half)
+
+
+def fewest_to_decide(level: float = LEVEL) -> int:
+    """Return how many numbers :func:`sequential_interval` needs to leave out 0 at all.
+
+    >>> fewest_to_decide(), fewest_to_decide(0.05 / 10)
+    (5, 7)
+    """
+    count = ENOUGH_SEEDS
+    while _growth(count, level) >= 1 + count:
+        count += 1
+    return count
+
+
+def _growth(count: int, level: float) -> float:
+    """Factor by which the squares around 0 exceed those around an end of the interval."""
+    return math.pow(math.sqrt(1 + count) / level, 2 / count)
 
 
 def t_quantile(confidence: float, degrees: int) -> float:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from gkd.evaluation.metric import Metric
 from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, judgement
+from gkd.recipe.model import BASELINE
 from gkd.report.comparison import Comparison, Row
 from gkd.report.formats import (
     difference,
@@ -164,8 +165,7 @@ def detail(run: Results, one: Comparison) -> str:
 
 def gaps(run: Results) -> list[str]:
     """Sentences on what is missing, unpaired or not a number, and on targets that teach nothing."""
-    found = soft_targets(run)
-    found += run.foreign
+    found = [*weak_teacher(run), *soft_targets(run), *run.foreign]
     if run.missing:
         found.append(f"This run is not finished; missing: {', '.join(run.missing)}.")
     for one in run.comparisons:
@@ -188,6 +188,26 @@ def gaps(run: Results) -> list[str]:
                     f"{', '.join(broken)}, so there is no mean.{others}"
                 )
     return found
+
+
+def weak_teacher(run: Results) -> list[str]:
+    """One sentence where the teacher is worse than the student is without it."""
+    rows = {row.method: row for row in run.rows if run.primary_metric in row.test}
+    teacher = next((row for row in rows.values() if row.network == "teacher"), None)
+    if teacher is None or BASELINE not in rows:
+        return []
+    metric, baseline = run.primary, rows[BASELINE]
+    reached, without = (row.test[metric.name].mean for row in (teacher, baseline))
+    if not (reached > without if metric.lower_is_better else reached < without):
+        return []
+    percent_sign = " %" if metric.share else ""
+    mean = f", the mean over {len(baseline.seeds)} seeds" if len(baseline.seeds) > 1 else ""
+    return [
+        f"The teacher is worse than the baseline: test {metric_name(metric.name)} "
+        f"{metric_value(metric, reached)}{percent_sign} against "
+        f"{metric_value(metric, without)}{percent_sign}{mean}. Distilling from it can hardly help; "
+        "train it for longer, or take a larger one."
+    ]
 
 
 def soft_targets(run: Results) -> list[str]:

@@ -160,3 +160,14 @@ def test_the_root_of_data_is_that_of_the_environment_where_nothing_else_gives_on
     monkeypatch.setenv("GKD_DATA", "elsewhere")
     outcome = run("taps", on_ppi)
     assert "error: GKD_DATA=elsewhere: dataset: there is no folder" in outcome.err
+
+
+def test_how_many_seeds_can_decide_is_said(run: Run, mine: Path) -> None:
+    def row(max_seeds: int) -> str:
+        rows = run("recipes", "check", mine, "--set", f"max_seeds={max_seeds}").rows
+        (found,) = (row for row in rows if row.startswith("seeds"))
+        return found
+
+    takes = "looking after every seed, a verdict on one method takes 5 seeds at least"
+    assert row(5) == f"seeds {takes}; at most 5 are trained"
+    assert row(4).startswith(f"seeds warning: {takes}: with max_seeds = 4 nothing can be decided")

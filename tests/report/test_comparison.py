@@ -211,6 +211,6 @@ def test_a_sequential_verdict_needs_more_than_one_look() -> None:
     few, more = judged(3), judged(12)
     assert (few.outcome, few.interval) == ("open", None)
     assert "3 seeds" in few.verdict
-    assert "too few to tell from noise" in few.verdict
+    assert "too few to tell from noise, which takes at least 6 when looking" in few.verdict
     assert more.outcome == "better"
     assert "corrected for 2 methods and looking after every seed" in more.verdict

@@ -9,6 +9,7 @@ from gkd.errors import ParameterError
 from gkd.report.significance import (
     central_probability,
     confidence_interval,
+    fewest_to_decide,
     holm,
     is_spread,
     sequential_interval,
@@ -145,6 +146,16 @@ def test_the_smallest_gain_is_seen_four_times_in_five() -> None:
     drawn = gain + generator.normal(size=(4000, seeds))
     seen = np.mean([t_test(row.tolist()) < 0.05 for row in drawn])
     assert seen == pytest.approx(0.8, abs=0.03)
+
+
+@pytest.mark.parametrize("methods", [1, 2, 5, 30])
+def test_the_fewest_numbers_that_can_decide_are_the_fewest_with_an_interval(methods: int) -> None:
+    level = 0.05 / methods
+    fewest = fewest_to_decide(level)
+    for count in range(3, 12):
+        # As sure as it gets: all but the same.
+        interval = sequential_interval([1 + 1e-6 * (-1) ** n for n in range(count)], level)
+        assert (interval is not None and interval[0] > 0) == (count >= fewest)
 
 
 def test_looking_after_every_seed_is_wrong_once_in_twenty_at_most() -> None:

@@ -108,6 +108,28 @@ def test_nan_is_shown_and_explained(tmp_path: Path) -> None:
     assert [row[-1] for row in network_table([run]).body] == ["90.00", "NaN", "95.00"]
 
 
+def test_a_teacher_worse_than_the_baseline_is_said_to_be(tmp_path: Path) -> None:
+    def noted(teacher: float, name: str = "micro_f1", **more: object) -> list[str]:
+        students = [summary("baseline", seed, 0.9, name=name, **more) for seed in range(2)]
+        done = [summary("teacher", 0, teacher, name=name, **more), *students]
+        return gaps(run_results(write_run(tmp_path / f"{name}-{teacher}", done, methods=())))
+
+    def weak(teacher: float, name: str = "micro_f1", **more: object) -> bool:
+        return any("teacher is worse" in note for note in noted(teacher, name, **more))
+
+    assert (
+        "The teacher is worse than the baseline: test micro F1 85.00 % against 90.00 %, the mean "
+        "over 2 seeds. Distilling from it can hardly help; train it for longer, or take a larger "
+        "one."
+    ) in noted(0.85)
+    assert not weak(0.9)
+    assert not weak(0.95)
+    error = {"name": "mae", "higher_is_better": False, "share": False}
+    assert weak(0.95, "mae", metrics=[error])
+    assert not weak(0.85, "mae", metrics=[error])
+    assert not weak(math.nan)
+
+
 def test_given_weights_have_no_training(tmp_path: Path) -> None:
     teacher = summary("teacher", 0, 0.976)
     for key in ("epochs", "best_epoch", "selection", "validation", "history"):
