@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,7 +85,11 @@ def read_arrays(path: Path, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
                 f"{archive.where(name)} must be {array.dtype} [{shape}], got {values.dtype} "
                 f"{list(values.shape)}"
             )
-        read[name] = torch.from_numpy(values.astype(values.dtype.newbyteorder("="))).to(dtype)
+        # Torch knows neither the other order of bytes nor numbers of more than eight of them.
+        wide = values.dtype.itemsize > 8
+        with np.errstate(over="ignore"):
+            known = values.astype(np.float64 if wide else values.dtype.newbyteorder("="))
+        read[name] = torch.from_numpy(known).to(dtype)
         if not bool(read[name].isfinite().all()):
             raise DataError(f"{archive.where(name)} holds numbers too large for {array.dtype}")
     for name, array in arrays.items():

@@ -72,6 +72,20 @@ def test_predictions_are_those_of_the_network(run: Run, finished: Path, tmp_path
     np.testing.assert_array_equal(answers["labels"], logits > 0)
 
 
+@pytest.mark.parametrize("dtype", ["float64", ">f4", "longdouble", ">i2", "uint64"])
+def test_numbers_of_every_type_are_read(
+    run: Run, finished: Path, tmp_path: Path, dtype: str
+) -> None:
+    answers = []
+    for number, kind in enumerate(("float32", dtype)):
+        x = np.arange(6 * 32).reshape(6, 32).astype(kind)
+        out = tmp_path / f"{number}.csv"
+        data = sample(tmp_path / "sample.npz", x=x)
+        assert run("predict", finished, "--data", data, "--out", out, "--method", "kd").status == 0
+        answers.append(out.read_text())
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
