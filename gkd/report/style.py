@@ -1,6 +1,7 @@
 """How the figures look: plain axes, a colour and marker per network, SVG in the page's colours."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from html import escape
@@ -10,7 +11,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from gkd.recipe.model import BASELINE
 from gkd.report.results import Results
@@ -81,8 +82,25 @@ def plain(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
-def logarithmic(axes: Axes, name: Literal["x", "y"]) -> None:
-    """Scale an axis by logarithms, its ticks written as plain numbers."""
+class _RoundNumbers(LogLocator):
+    """Ticks at 1, 2 and 5 times the powers of ten; at fewer where the axis spans many powers."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(numticks=most)
+        self._most = most
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        if vmax < 3 * vmin:
+            return MaxNLocator(self._most).tick_values(vmin, vmax)
+        powers = math.log10(vmax / vmin) if vmin > 0 else math.inf
+        within = [some for some in ((1, 2, 5), (1, 3)) if len(some) * powers <= self._most]
+        subs = within[0] if within else (1,)
+        self.set_params(subs=subs)
+        return super().tick_values(vmin, vmax)
+
+
+def logarithmic(axes: Axes, name: Literal["x", "y"], most: int = 7) -> None:
+    """Scale an axis by logarithms, with about so many ticks at most, written as plain numbers."""
 
     def short(value: float, _: object) -> str:
         for unit, size in (("M", 1e6), ("k", 1e3)):
@@ -93,6 +111,7 @@ def logarithmic(axes: Axes, name: Literal["x", "y"]) -> None:
     axes.set(**{f"{name}scale": "log"})
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_formatter(FuncFormatter(short))
+    axis.set_major_locator(_RoundNumbers(most))
     axis.set_minor_locator(NullLocator())
 
 

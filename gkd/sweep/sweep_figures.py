@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from gkd.recipe.domain import Choices, Domain, label
 from gkd.report.formats import metric_heading
@@ -96,7 +96,6 @@ def _panel(
         axes.set_xlim(-0.5, len(names) - 0.5)
     elif domain.log:
         logarithmic(axes, "x")
-        axes.xaxis.set_major_locator(LogLocator(numticks=6))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=domain.integers))
     axes.set_xlabel(key, parse_math=False)

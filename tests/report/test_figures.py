@@ -4,11 +4,12 @@ import math
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from run_directories import complete_run, summary, write_run
 
 from gkd.report import figures
 from gkd.report.results import Results, run_results
-from gkd.report.style import method_styles
+from gkd.report.style import logarithmic, method_styles
 
 
 @pytest.fixture
@@ -115,6 +116,19 @@ def test_costs_and_metric_show_every_network_with_a_number(run: Results) -> None
     ]
 
 
+def test_networks_of_one_cost_keep_it_and_lie_side_by_side(run: Results) -> None:
+    figure = figures.costs_and_metric(run)
+    assert figure is not None
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        marks = [bar.lines[0] for bar in axes.containers[1:]]  # without the teacher's
+        assert len({mark.get_xdata()[0] for mark in marks}) == 1
+        places = [mark.get_transform().transform(mark.get_xydata()[0])[0] for mark in marks]
+        assert places == sorted(set(places))
+        low, high = axes.get_ylim()
+        assert all(low < mark.get_ydata()[0] < high for mark in marks)
+
+
 @pytest.mark.parametrize(
     "draw",
     [figures.learning_curves, figures.loss_curves, figures.differences, figures.costs_and_metric],
@@ -195,3 +209,27 @@ def test_constant_weights_are_not_drawn(tmp_path: Path) -> None:
     for row in one["history"]:
         row["weight/lsp"] = 2.0
     assert figures.term_weights(run_results(write_run(tmp_path / "run", [one]))) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "texts"),
+    [
+        (3.2, 3.8, ["3.2", "3.3", "3.4", "3.5", "3.6", "3.7", "3.8"]),
+        (1.0, 80.0, ["1", "2", "5", "10", "20", "50"]),
+        (1.0, 1000.0, ["1", "3", "10", "30", "100", "300", "1k"]),
+        (1e-4, 1e2, ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100"]),
+        (1e-9, 1e3, ["1e-09", "1e-07", "1e-05", "0.001", "0.1", "10", "1k"]),
+    ],
+)
+def test_an_axis_of_logarithms_has_some_round_numbers(
+    low: float, high: float, texts: list[str]
+) -> None:
+    axes = Figure().subplots()
+    axes.set_xlim(low, high)
+    logarithmic(axes, "x")
+    seen = [
+        label.get_text()
+        for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+        if low <= place <= high * 1.001
+    ]
+    assert seen == texts
