@@ -12,7 +12,7 @@ from gkd.training.ranks import by_torchrun
 if TYPE_CHECKING:
     from gkd.training.run_directory import RunDirectory
 
-_INTERRUPTED, _TERMINATED = 130, 143  # as shells number the signals
+_INTERRUPTED = 130  # as shells number the signal
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def resumable(
 
     Raises:
         GkdError: what the run raised, with a note.
-        typer.Exit: interrupted by Ctrl-C or SIGTERM; how to resume has been printed.
+        typer.Exit: interrupted by Ctrl-C, SIGTERM or SIGHUP; how to resume has been printed.
     """
     from gkd.training.environment import command_line
     from gkd.training.failures import FailedNetworks, ProcessDied
@@ -56,10 +56,11 @@ def resumable(
             f"--resume --out {directory.folder} goes on with it"
         ) from error
     except KeyboardInterrupt as interrupt:
-        terminated = isinstance(interrupt, Terminated)
+        word, status = "interrupted", _INTERRUPTED
+        if isinstance(interrupt, Terminated):
+            word, status = interrupt.word, interrupt.status
         if speaking:
             begun = directory.folder.exists()
             how = f"; {resuming()}" if begun else " before anything was trained"
-            what = "terminated" if terminated else "interrupted"
-            typer.echo(f"\n{what}{how}", err=True)
-        raise typer.Exit(_TERMINATED if terminated else _INTERRUPTED) from None
+            typer.echo(f"\n{word}{how}", err=True)
+        raise typer.Exit(status) from None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gkd.commands.output import dispensable_output
 from gkd.commands.resumption import resumable
 from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
@@ -64,13 +65,14 @@ class RunOptions:
         return [*(self.settings or ()), *seeds, *precision, *most]
 
 
+@dispensable_output()
 @first_speaks()
 def run_recipe(recipe: str, options: RunOptions) -> None:
     """Train all networks of a recipe, write the report, print the table.
 
     Raises:
         GkdError: something about the recipe, the data or the options is wrong.
-        typer.Exit: interrupted by Ctrl-C or SIGTERM; how to resume has been printed.
+        typer.Exit: interrupted by Ctrl-C, SIGTERM or SIGHUP; how to resume has been printed.
     """
     file = read_recipe(recipe, options.all_settings)
     # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.

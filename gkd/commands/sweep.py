@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gkd.commands.output import dispensable_output
 from gkd.commands.resumption import resumable
 from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
@@ -38,12 +39,13 @@ class SweepOptions:
     jobs: int = 1
 
 
+@dispensable_output()
 def sweep_recipe(recipe: str, options: SweepOptions) -> None:
     """Search the settings of a recipe's methods, write the report and the best recipe.
 
     Raises:
         GkdError: something about the recipe, the space, the data or the options is wrong.
-        typer.Exit: interrupted by Ctrl-C or SIGTERM; how to resume has been printed.
+        typer.Exit: interrupted by Ctrl-C, SIGTERM or SIGHUP; how to resume has been printed.
     """
     trials = [] if options.trials is None else [f"sweep.trials={options.trials}"]
     file = read_recipe(recipe, [*(options.settings or ()), *trials], options.space or ())

@@ -1,4 +1,7 @@
-"""SIGTERM, by which schedulers and shells end a process, treated as Ctrl-C is; neither is lost."""
+"""Signals by which schedulers, shells and terminals end a process, treated as Ctrl-C is.
+
+None of them is lost.
+"""
 
 import signal
 import sys
@@ -12,14 +15,33 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end."""
+    """The process was asked to end, by SIGTERM.
+
+    Attributes:
+        word: for what has become of it.
+        status: to exit with, as shells number the signal.
+    """
+
+    word, status = "terminated", 143
+
+
+class HungUp(Terminated):
+    """The terminal of the process was closed, which SIGHUP tells."""
+
+    word, status = "hung up", 129
 
 
 _asked: list[type[KeyboardInterrupt]] = []
+_RAISED: dict[int, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+}
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    _RAISED[signal.SIGHUP] = HungUp
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    _asked.append(Terminated if number == signal.SIGTERM else KeyboardInterrupt)
+    _asked.append(_RAISED[number])
     raise _asked[-1]
 
 
@@ -34,14 +56,17 @@ def end_if_asked() -> None:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Raise :class:`Terminated` on SIGTERM; the handlers of before are put back."""
+    """Raise :class:`Terminated` on SIGTERM and SIGHUP; the handlers of before are put back."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _asked.clear()
     before = {signal.SIGTERM: signal.signal(signal.SIGTERM, _raise)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored
+    # These may be ignored: in the background, and by nohup.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before[signal.SIGINT] = signal.signal(signal.SIGINT, _raise)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, _raise)
     report = sys.unraisablehook
     sys.unraisablehook = lambda ignored: None if _is_ours(ignored) else report(ignored)
     try:
@@ -49,8 +74,9 @@ def terminable() -> Iterator[None]:
         end_if_asked()
     except KeyboardInterrupt as interrupt:
         # Code in between, as ray's, may have taken it for a Ctrl-C and raised another.
-        if Terminated in _asked and not isinstance(interrupt, Terminated):
-            raise Terminated from interrupt
+        ours = next((one for one in _asked if issubclass(one, Terminated)), None)
+        if ours is not None and not isinstance(interrupt, Terminated):
+            raise ours from interrupt
         raise
     finally:
         _asked.clear()

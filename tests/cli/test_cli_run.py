@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -135,8 +136,37 @@ def test_a_full_disk_is_one_sentence(tmp_path, capsys, monkeypatch):
 
 
 def _heed_interrupts():
-    # What a shell starts in the background ignores them, and so would its children.
+    # What a shell starts in the background, or nohup, ignores them, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("end", ["reader", "disk", "both"])
+def test_a_run_goes_on_when_nobody_takes_its_output(tmp_path, end):
+    if end == "disk" and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "gkd", "run", "communities", "--out", str(out)]
+    command += [*SMALL_SETTINGS]
+    with Path("/dev/full").open("w") if end == "disk" else nullcontext(subprocess.PIPE) as place:
+        process = subprocess.Popen(
+            command,
+            stdout=place,
+            stderr=subprocess.STDOUT if end == "both" else subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    if process.stdout is not None:  # as head does
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdout = None
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert (out / "report.html").is_file()
+    if errors is not None:
+        what = "No space left on device" if end == "disk" else "Broken pipe"
+        assert errors.count(f"standard output: {what}; the run goes on without") == 1
+        assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
@@ -144,6 +174,7 @@ def _heed_interrupts():
     [
         (signal.SIGINT, 130, "interrupted", ()),
         (signal.SIGTERM, 143, "terminated", ()),
+        (signal.SIGHUP, 129, "hung up", ()),
         pytest.param(signal.SIGTERM, 143, "terminated", ("--jobs", "2"), marks=LONG),
         pytest.param(signal.SIGINT, 130, "interrupted", ("--jobs", "2"), marks=LONG),
         pytest.param(signal.SIGKILL, -9, "", ("--jobs", "2"), marks=LONG),

@@ -32,7 +32,7 @@ class Check:
 
 CHECKS = {
     "kills": Check("a run that is killed at any moment ends as one that was not", killed_runs, 100),
-    "interrupts": Check("Ctrl-C and SIGTERM keep the run, and say so", interrupted_runs, 30),
+    "interrupts": Check("signals that end a run keep it, and say so", interrupted_runs, 30),
     "bit-flips": Check(
         "no damaged file of a run changes its result in silence", flipped_bits, 1000
     ),

@@ -1,4 +1,4 @@
-"""SIGKILL, SIGINT and SIGTERM at random times: the run goes on, and ends as one that was not."""
+"""Signals that end a process, at random times: the run goes on, and ends as one that was not."""
 
 import signal
 import time
@@ -34,7 +34,9 @@ def interrupted_runs(amount: int, chance: Random, folder: Path) -> Outcome:
     whole, seconds = _uninterrupted(folder)
     while outcome.tried < amount:
         run, log = folder / f"run-{outcome.tried}", folder / f"log-{outcome.tried}"
-        number, status = chance.choice([(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+        number, status = chance.choice(
+            [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+        )
         process = begin([*arguments(run), *some_jobs(chance)], log)
         while not run.exists() and process.poll() is None:
             time.sleep(0.01)

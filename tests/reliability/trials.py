@@ -69,8 +69,9 @@ def begin(words: Sequence[str], log: Path, **options: Any) -> "subprocess.Popen[
 
 
 def _heed_interrupts() -> None:
-    # What a shell starts in the background ignores them, and so would its children.
+    # What a shell starts in the background, or nohup, ignores them, and so would its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def finish(words: Sequence[str], log: Path, **options: Any) -> int:

@@ -150,6 +150,17 @@ def test_sigterm_is_an_interrupt(opened, plugin, step) -> None:
     opened("seeds=[0]", resume=True).train()
 
 
+def test_a_run_under_nohup_outlives_its_terminal(opened, plugin) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        plugin.at, plugin.number = 4, signal.SIGHUP
+        opened("seeds=[0]").train()
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert len(plugin.events) > 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("step", [4, 6])  # within the teacher's training, and at its end
 def test_a_signal_that_a_finaliser_swallows_is_heeded(opened, plugin, tmp_path, number, step):
