@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,15 +103,27 @@ def export_network(weights: Path, form: Format, out: Path, code: Path | None = N
     program = _traced(called, record, arrays)
     with _quiet():
         write_atomically(out, lambda partial: _WRITERS[form](program, tuple(arrays), partial))
-        run = _RUNNERS[form](out)
-    error = _largest_error(called, run, arrays, _fewest_nodes(program))
+    what = f"{record.model}: the program in {form}"
+    try:
+        with _quiet():
+            run = _RUNNERS[form](out)
+        error = _largest_error(called, run, arrays, _fewest_nodes(program))
+    except Exception as failure:  # of whatever runs programs, anything
+        out.unlink()
+        raise ExportError(
+            f"{what} does not run: {_first_line(failure)}: nothing was written"
+        ) from failure
     if not error <= TOLERANCE:
         out.unlink()
         raise ExportError(
-            f"{record.model}: the program in {form} differs from the network by {error:.1e} of the "
-            f"largest output, more than {TOLERANCE:.0e}: nothing was written"
+            f"{what} differs from the network by {error:.1e} of the largest output, more than "
+            f"{TOLERANCE:.0e}: nothing was written"
         )
     return Exported(out, tuple(arrays), error)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
 
 
 def _traced(
@@ -128,11 +141,10 @@ def _traced(
         with _quiet(), torch.no_grad():
             return torch.export.export(called, tuple(example.values()), dynamic_shapes=(shapes,))
     except Exception as error:
-        what = str(error).strip().partition("\n")[0][:300]
         raise ExportError(
             f"{record.model} cannot be exported for free numbers of nodes and edges: "
-            f"{type(error).__name__}: {what}; a network is exported where it computes with "
-            "operators of torch and functions of gkd.functional"
+            f"{type(error).__name__}: {_first_line(error)}; a network is exported where it "
+            "computes with operators of torch and functions of gkd.functional"
         ) from error
 
 
@@ -156,7 +168,10 @@ def _largest_error(called: nn.Module, run: Run, arrays: Mapping[str, Array], few
         if found.shape != expected.shape:
             return torch.inf
         scale = max(1.0, float(expected.abs().max())) if expected.numel() else 1.0
-        worst = max(worst, float((found - expected).abs().max()) / scale)
+        error = float((found - expected).abs().max()) / scale
+        if math.isnan(error):  # which no number is larger than
+            return error
+        worst = max(worst, error)
     return worst
 
 
@@ -174,8 +189,7 @@ def _write_onnx(program: torch.export.ExportedProgram, names: tuple[str, ...], p
             program, (), input_names=list(names), output_names=[OUTPUT], dynamo=True, verbose=False
         )
     except Exception as error:
-        what = str(error).strip().partition("\n")[0][:300]
-        raise ExportError(f"ONNX has no form of this network: {what}") from error
+        raise ExportError(f"ONNX has no form of this network: {_first_line(error)}") from error
     assert made is not None
     made.save(str(path))
 

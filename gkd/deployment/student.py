@@ -91,13 +91,16 @@ def find_weights(source: Path, method: str | None = None, seed: int | None = Non
         return source / WEIGHTS
     if not source.is_dir():
         raise DataError(f"{source}: there is no such file or folder")
+    students = sorted(source.glob(f"students/*/seed-*/{WEIGHTS}"))
+    teachers = [source / "teacher" / WEIGHTS, *sorted(source.glob(f"teacher/seed-*/{WEIGHTS}"))]
     found = [
-        _Found(path.parent.parent.name, int(path.parent.name.removeprefix("seed-")), path)
-        for path in sorted(source.glob(f"students/*/seed-*/{WEIGHTS}"))
+        _Found(method, _seed_of(path.parent), path)
+        for method, path in (
+            *((path.parent.parent.name, path) for path in students),
+            *(("teacher", path) for path in teachers),
+        )
         if (path.parent / SUMMARY).is_file()  # else it is still being trained
     ]
-    teachers = [source / "teacher" / WEIGHTS, *sorted(source.glob(f"teacher/seed-*/{WEIGHTS}"))]
-    found += [_Found("teacher", 0, path) for path in teachers if path.is_file()]
     if not found:
         raise DataError(f"{source} has no finished network: is it the folder of a run?")
     methods = list(dict.fromkeys(one.method for one in found))
@@ -116,6 +119,12 @@ def find_weights(source: Path, method: str | None = None, seed: int | None = Non
             seeds = ", ".join(str(one.seed) for one in found if one.method == method)
             raise UnknownNameError(f"{source} has no seed {seed} of {method}: it has {seeds}")
     return max(of_method, key=_validation_score).weights
+
+
+def _seed_of(folder: Path) -> int:
+    """Seed of the run that a network is for; a teacher of all seeds has none."""
+    seed = folder.name.removeprefix("seed-")
+    return int(seed) if seed.isdecimal() else 0
 
 
 def _validation_score(found: _Found) -> float:

@@ -187,7 +187,8 @@ def _fetching(
 
 
 def _neighbourhoods(sample: Sample, hops: int, count: int, device: torch.device) -> Iterator[Any]:
-    loader = NeighbourLoader(sample, ["all"] * hops, count)
+    # A last batch of fewer nodes would be another request.
+    loader = NeighbourLoader(sample, ["all"] * hops, count, drop_last=True)
     for epoch in iter(int, None):
         loader.set_epoch(epoch)
         for batch in loader:

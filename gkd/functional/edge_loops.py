@@ -87,16 +87,13 @@ def _run(name: str, inputs: list[Tensor], part: slice, out: Tensor) -> bool:
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None or os.name != "posix":
+    compiler = os.environ.get("CC", "").split() or ["cc"]  # it may be ccache with a compiler
+    if shutil.which(compiler[0]) is None or os.name != "posix":
         return None
     source = resources.files(__package__).joinpath("edge_loops.c").read_text(encoding="utf-8")
     try:
-        folder = _folder()
-        path = folder / f"edge-loops-{_key(source, compiler)}.so"
-        if not path.is_file():
-            _compile(compiler, source, path)
-        return ctypes.CDLL(str(path))
+        folder, key = _folder(), _key(source, compiler)
+        return ctypes.CDLL(str(_kept(folder, key) or _compile(compiler, source, folder, key)))
     except (OSError, subprocess.SubprocessError) as error:
         # What a compiler has to say stands in what it wrote.
         said = getattr(error, "stderr", None) or error
@@ -111,22 +108,46 @@ def _library() -> ctypes.CDLL | None:
 
 def _folder() -> Path:
     """Return a folder that belongs to this user alone, as what is in it will be run."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    folder = Path(base, "gkd")
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.stat()
-        own = status.st_uid == os.getuid() and not status.st_mode & 0o022
-        if own and os.access(folder, os.W_OK):
-            return folder
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not base.is_absolute():
+        base = Path(os.path.expanduser("~/.cache"))
+    # It is not where nobody knows the user's home.
+    if base.is_absolute():
+        folder = base / "gkd"
+        with suppress(OSError):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = folder.stat()
+            own = status.st_uid == os.getuid() and not status.st_mode & 0o022
+            if own and os.access(folder, os.W_OK):
+                return folder
     made = tempfile.TemporaryDirectory(prefix="gkd-")
     atexit.register(made.cleanup)
     return Path(made.name)
 
 
-def _key(source: str, compiler: str) -> str:
+def _named(folder: Path, key: str, library: Path) -> Path:
+    """Return where a library is kept: its name has its checksum."""
+    checksum = hashlib.sha256(library.read_bytes()).hexdigest()[:16]
+    return folder / f"edge-loops-{key}-{checksum}.so"
+
+
+def _kept(folder: Path, key: str) -> Path | None:
+    """Return what was compiled before, if it is as it was then."""
+    for path in folder.glob(f"edge-loops-{key}-*.so"):
+        if path == _named(folder, key, path):
+            return path
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _key(source: str, compiler: list[str]) -> str:
     version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=True, timeout=_SECONDS
+        [*compiler, "--version"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=True,
+        timeout=_SECONDS,
     ).stdout
     # Code for one processor need not run on another that shares the folder.
     processor = platform.machine() + torch.backends.cpu.get_cpu_capability()
@@ -135,18 +156,20 @@ def _key(source: str, compiler: str) -> str:
         processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
     except OSError:
         processor += platform.processor() + platform.node()
-    content = "\n".join([source, version, processor, *_FLAGS])
+    content = "\n".join([source, version, processor, *compiler[1:], *_FLAGS])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _compile(compiler: str, source: str, path: Path) -> None:
-    logger.info("compiling the loops of the L1 distance into %s, once", path.parent)
+def _compile(compiler: list[str], source: str, folder: Path, key: str) -> Path:
+    logger.info("compiling the loops of the L1 distance into %s, once", folder)
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory(dir=path.parent) as made:
+    with tempfile.TemporaryDirectory(dir=folder) as made:
         code, library = Path(made, "edge_loops.c"), Path(made, "edge_loops.so")
         code.write_text(source, encoding="utf-8")
-        command = [compiler, *_FLAGS, str(code), "-o", str(library)]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        command = [*compiler, *_FLAGS, str(code), "-o", str(library)]
+        with subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, errors="replace"
+        ) as process:
             try:
                 _, said = process.communicate(timeout=_PATIENCE)
             except subprocess.TimeoutExpired:
@@ -162,5 +185,7 @@ def _compile(compiler: str, source: str, path: Path) -> None:
                     raise
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command, stderr=said)
-        library.replace(path)  # whole or not at all, also where two processes compile at once
+        # Whole or not at all, also where two processes compile at once.
+        path = library.replace(_named(folder, key, library))
     logger.info("compiled in %.1f s", time.monotonic() - begin)
+    return path

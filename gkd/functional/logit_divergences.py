@@ -66,13 +66,15 @@ def bernoulli_divergence(student: Tensor, teacher: Tensor) -> Tensor:
 class _Categorical(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor) -> Tensor:
-        p, gap = teacher.softmax(dim=1), student - teacher
-        mean = (p * gap).sum(dim=1, keepdim=True)
-        gap -= mean
+        log_p = teacher.log_softmax(dim=1)
+        p, gap = log_p.exp(), student - teacher
+        # What all classes have more changes nothing, but would take the digits of their mean.
+        gap -= gap.gather(1, teacher.argmax(dim=1, keepdim=True))
+        gap -= (p * gap).sum(dim=1, keepdim=True)
         # KL(p ‖ q) = log Σ p exp(s - t) - Σ p (s - t). With the mean at 0, no part of it is large
         # where the gaps are small. What overflows is not taken.
         growth, rest = ((p * z).sum(dim=1, keepdim=True) for z in (gap.expm1(), gap))
-        far = student.logsumexp(dim=1, keepdim=True) - teacher.logsumexp(dim=1, keepdim=True) - mean
+        far = (log_p + gap).logsumexp(dim=1, keepdim=True)
         is_near = gap.amax(dim=1, keepdim=True) < _NEAR
         divergence = torch.where(is_near, torch.log1p(growth) - rest, far)
         if ctx.needs_input_grad[0]:

@@ -10,7 +10,7 @@ from pydantic_core import to_jsonable_python
 from torch import nn
 
 import gkd
-from gkd.deployment.export import TOLERANCE, ByName, ExportError, export_network
+from gkd.deployment.export import _RUNNERS, TOLERANCE, ByName, ExportError, export_network
 from gkd.errors import ParameterError
 from gkd.training.model_record import Array, ModelRecord
 from gkd.training.weights import write_weights
@@ -109,6 +109,13 @@ class Looks(nn.Module):
         return x * 2 if bool(x.sum() > 0) else x
 
 
+class Breaks(nn.Module):
+    """Gives no number while it is exported."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.nan if torch.compiler.is_exporting() else x
+
+
 class Rounds(nn.Module):
     """Gives something else while it is exported."""
 
@@ -129,7 +136,11 @@ def of_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     ("network", "words"),
-    [(Looks(), "mine cannot be exported for free numbers"), (Rounds(), "differs from the network")],
+    [
+        (Looks(), "mine cannot be exported for free numbers"),
+        (Rounds(), "differs from the network"),
+        (Breaks(), "differs from the network by nan"),
+    ],
 )
 def test_what_cannot_be_exported_leaves_no_file(
     of_module: Any, network: nn.Module, words: str, tmp_path: Path
@@ -137,6 +148,18 @@ def test_what_cannot_be_exported_leaves_no_file(
     weights = of_module(network, {"x": X})
     with pytest.raises(ExportError, match=words):
         export_network(weights, "torch-export", tmp_path / "student.pt2")
+    assert not (tmp_path / "student.pt2").exists()
+
+
+def test_a_program_that_does_not_run_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(arrays: object) -> torch.Tensor:
+        raise RuntimeError("no kernel for this operator")
+
+    monkeypatch.setitem(_RUNNERS, "torch-export", lambda path: run)
+    with pytest.raises(ExportError, match="mlp: the program in torch-export does not run: no ker"):
+        export_network(weights_of(tmp_path, "mlp"), "torch-export", tmp_path / "student.pt2")
     assert not (tmp_path / "student.pt2").exists()
 
 

@@ -49,6 +49,15 @@ def test_the_seed_is_chosen_by_validation(finished: Path) -> None:
     assert find_weights(folder) == folder / "weights.safetensors"
 
 
+def test_the_teacher_of_each_seed_is_found_by_it(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for seed in (3, 4):  # as of a run where each seed has data of its own
+        shutil.copytree(finished / "teacher", run / "teacher" / f"seed-{seed}")
+    assert find_weights(run, "teacher", 4).parent.name == "seed-4"
+    with pytest.raises(UnknownNameError, match="no seed 0 of teacher: it has 3, 4"):
+        find_weights(run, "teacher", 0)
+
+
 @pytest.mark.parametrize(
     ("method", "seed", "error", "words"),
     [

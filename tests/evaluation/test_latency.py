@@ -143,6 +143,15 @@ def test_a_network_without_edges_fetches_rows_alone(graph):
     assert set(network.rows) == {1, 10, 40}
 
 
+def test_a_request_for_ten_nodes_is_never_for_the_rest_of_them():
+    # Of 25 nodes, 5 are left after two requests; without neighbours, what is fetched is counted.
+    loops = torch.arange(25).repeat(2, 1)
+    graph, network = Sample(id="loops", x=torch.randn(25, 3), edge_index=loops), Witness()
+    latencies({"a": network}, [graph], ("x", "edge_index"), rounds=6)
+    assert {1, 10, 25} <= set(network.rows)
+    assert 5 not in network.rows
+
+
 @pytest.mark.parametrize("network", [Global(), Whole(), Picky()])
 def test_where_nodes_cannot_be_asked_for_alone_samples_are(graph, network):
     assert set(times({"a": network}, [graph])["a"]) == {"first", "again"}

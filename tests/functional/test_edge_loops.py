@@ -95,6 +95,43 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path):
     assert edge_loops._folder() == folder
 
 
+def test_what_was_kept_and_then_damaged_is_compiled_again(tmp_path):
+    if distance() is None:
+        pytest.skip("there is no compiler of C here")
+    (library,) = (tmp_path / "cache" / "gkd").iterdir()
+    whole = library.read_bytes()
+    edge_loops._library.cache_clear()
+    library.unlink()  # not written over, as this process has it in memory
+    library.write_bytes(whole[: len(whole) // 2])
+    assert distance().tolist() == [6.0]
+    (again,) = (tmp_path / "cache" / "gkd").iterdir()
+    assert again.stat().st_size > len(whole) // 2
+
+
+@pytest.mark.parametrize("place", ["~/.cache", "cache"])
+def test_nothing_is_kept_in_the_working_directory(tmp_path, monkeypatch, place):
+    # Without HOME, of a user whom the system does not know, a path begins with ~ to its end.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", "" if place.startswith("~") else place)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert edge_loops._folder().is_absolute()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_compiler_may_be_named_with_arguments(tmp_path, monkeypatch):
+    if distance() is None:
+        pytest.skip("there is no compiler of C here")
+    called = tmp_path / "called"
+    script = f'test "$1" = --through && shift && echo called > {called} && exec cc "$@"'
+    monkeypatch.setenv("CC", f"{compiler(tmp_path, script)} --through")
+    edge_loops._library.cache_clear()
+    assert distance().tolist() == [6.0]
+    assert called.is_file()
+    monkeypatch.setenv("CC", "")  # as if there were none
+    edge_loops._library.cache_clear()
+    assert distance().tolist() == [6.0]
+
+
 def test_other_dtypes_and_devices_do_without():
     out = torch.zeros(1, dtype=torch.float16)
     assert not l1_distances(X.half(), *ENDS, slice(0, 1), out)

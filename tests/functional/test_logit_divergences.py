@@ -99,6 +99,19 @@ def test_rows_near_and_far_in_one_batch(divergence):
     assert gradient(divergence, student, teacher).isfinite().all()
 
 
+@pytest.mark.parametrize("shift", [1e2, 1e4, 1e8, 1e12])
+def test_what_all_classes_of_a_row_have_more_changes_nothing(shift):
+    # Products of features have such shifts. Whole numbers and equal rows are exact in float32.
+    teacher = logits(0.0)[1].round() if shift < 1e8 else torch.zeros(20, 5)
+    student = teacher + shift
+    assert (categorical_divergence(student, teacher) == 0).all()
+    assert (gradient(categorical_divergence, student, teacher) == 0).all()
+    student = (logits(2.0)[0] + shift if shift < 1e8 else student).float()
+    expected = student.double().softmax(1) - teacher.double().softmax(1)
+    error = (gradient(categorical_divergence, student, teacher) - expected).abs().max()
+    assert error < 1e-6 + torch.finfo(torch.float32).eps * shift / 2
+
+
 def test_one_class_leaves_nothing_to_tell():
     student, teacher = torch.tensor([[3.0]]), torch.tensor([[-4.0]])
     assert categorical_divergence(student, teacher).tolist() == [0.0]
