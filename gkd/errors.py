@@ -179,7 +179,7 @@ def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
     them. Values are as strict, and converted as little, as :meth:`Validator.conform` says.
 
     Raises:
-        ParameterError: from the call; names what is called, and every argument that is wrong.
+        ParameterError: from the call; names it, and every argument that is unknown or wrong.
 
     >>> from pydantic import PositiveInt
     >>> class Smooth:
@@ -194,14 +194,14 @@ def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
     """
     owner = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
     positions = inspect.getfullargspec(function).args
+    takes = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         # Too many arguments, or one given twice, are left to Python, whose words are known.
-        values, wrong = conform_arguments(
-            function, dict(zip(positions, args, strict=False)) | kwargs
-        )
-        if wrong:
+        given = dict(zip(positions, args, strict=False)) | kwargs
+        values, wrong = conform_arguments(function, given)
+        if wrong := [*unknown_arguments(takes, kwargs), *wrong]:
             raise ParameterError(f"{owner}: {'; '.join(wrong)}")
         first: Any = (*(values[name] for name in positions[: len(args)]), *args[len(positions) :])
         named: Any = {name: values[name] for name in kwargs}
@@ -209,6 +209,41 @@ def validated(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
 
     call.__dict__["validates_arguments"] = True  # so that gkd.create does not check them as well
     return call
+
+
+def unknown_arguments(takes: inspect.Signature, given: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each name that is none of a signature's parameters."""
+    declared = takes.parameters.values()
+    known = [p.name for p in declared if p.kind in NAMED and p.name != "self"]
+    for name in given:
+        if name not in known and not any(p.kind is p.VAR_KEYWORD for p in declared):
+            hint = f", did you mean {near!r}?" if (near := nearest(name, known)) else ""
+            yield f"unknown parameter {name!r}{hint}"
+
+
+def known_arguments(cls: type[Result]) -> type[Result]:
+    """Let a class refuse names that are no parameters of its own by a :class:`ParameterError`.
+
+    >>> @known_arguments
+    ... @dataclass
+    ... class Layer:
+    ...     width: int
+    >>> Layer(widht=3)
+    Traceback (most recent call last):
+    gkd.errors.ParameterError: Layer: unknown parameter 'widht', did you mean 'width'?
+      its parameters: width
+    """
+    made, takes = cls.__init__, inspect.signature(cls)
+    names = ", ".join(takes.parameters)
+
+    @functools.wraps(made)
+    def call(*args: Any, **kwargs: Any) -> None:
+        if wrong := list(unknown_arguments(takes, kwargs)):
+            raise ParameterError(f"{cls.__name__}: {'; '.join(wrong)}\n  its parameters: {names}")
+        made(*args, **kwargs)
+
+    cls.__init__ = call  # type: ignore[method-assign]
+    return cls
 
 
 def conform_arguments(

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor, nn
 
-from gkd.errors import ParameterError
+from gkd.errors import ParameterError, known_arguments
 from gkd.graph import Graph
 
 
+@known_arguments
 @dataclass(frozen=True, slots=True)
 class View:
     """What a loss sees of one network.
@@ -318,8 +319,10 @@ class AbstractLoss(nn.Module, ABC):
             where edges are taken both ways.
         shift_invariant: whether adding a number to all logits of a row changes nothing, as of a
             softmax; asked of losses whose ``likelihoods`` has that.
-        fades_with_temperature: whether its gradient fades as its parameter ``temperature`` grows,
-            as that of a divergence does that is not multiplied by the square of it.
+        fades_with_temperature: whether its gradient fades as its temperature grows, as that of a
+            divergence does that is not multiplied by the square of it.
+        temperature_names: of the parameters that are a temperature of logits, those it has; a loss
+            that calls it otherwise names it, and one whose ``tau`` is none names nothing.
         per_row: whether it returns a value per row, ``[N]``; the engine applies the rows and the
             weigher of its term and takes the mean.
         target_per_sample: whether the :meth:`target` of a batch consists of those of its samples,
@@ -343,6 +346,7 @@ class AbstractLoss(nn.Module, ABC):
     directed: bool = True
     shift_invariant: bool = True
     fades_with_temperature: bool = False
+    temperature_names: tuple[str, ...] = ("temperature", "tau", "T")
     per_row: bool = False
     target_per_sample: bool = False
     paper: Paper | None = None

@@ -213,6 +213,47 @@ def test_calls_that_python_refuses_fail_as_ever(
         Layer(*arguments, **named)
 
 
+def test_names_of_no_parameter_are_refused_beside_what_does_not_fit() -> None:
+    @validated
+    def make(width: PositiveInt, depth: int = 1) -> int:
+        return width * depth
+
+    with pytest.raises(ParameterError) as caught:
+        make(0, deptf=2)
+    assert str(caught.value) == (
+        "make: unknown parameter 'deptf', did you mean 'depth'?; "
+        "parameter 'width' must be int > 0, got 0"
+    )
+    assert Layer(1, deptf=2).given[-1] == {"deptf": 2}  # it takes all names
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: gkd.Term("kd", parms={}),
+            "Term: unknown parameter 'parms', did you mean 'params'?\n",
+        ),
+        (lambda: gkd.Term("kd", zzz=1), "Term: unknown parameter 'zzz'\n"),
+        (
+            lambda: gkd.View(feature=1),
+            "View: unknown parameter 'feature', did you mean 'features'?\n",
+        ),
+        (
+            lambda: gkd.Distiller(None, None, masks="train_mask"),
+            "Distiller: unknown parameter 'masks', did you mean 'mask'?\n",
+        ),
+    ],
+)
+def test_public_classes_name_the_nearest_parameter(
+    make: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(ParameterError) as caught:
+        make()
+    assert str(caught.value).startswith(message)
+    assert "\n  its parameters: " in str(caught.value)
+
+
 def test_functions_can_be_validated_and_name_themselves() -> None:
     @validated
     def make(width: PositiveInt, /, depth: int = 1, *rest: int) -> tuple[int, ...]:

@@ -43,8 +43,8 @@ def attribute(batch: object, name: str, purpose: str) -> object:
         purpose: what it is needed for, for the message.
 
     Raises:
-        DataError: there is none; the message names the attributes that are there, or says that
-            keys are none.
+        DataError: there is none; the message names the attributes that are there, or says what a
+            batch is.
 
     >>> from types import SimpleNamespace
     >>> attribute(SimpleNamespace(x=1, y=2), "z", "target")
@@ -59,6 +59,16 @@ def attribute(batch: object, name: str, purpose: str) -> object:
             hint = f"its nodes are of several types: name one, {' or '.join(map(repr, paths))}"
         elif isinstance(batch, Mapping) and not all(hasattr(batch, str(key)) for key in batch):
             hint = "a dict has keys, not attributes: pass types.SimpleNamespace(**batch)"
+        elif isinstance(batch, list | tuple) and batch and hasattr(batch[0], name):
+            hint = (
+                "its items have: pass one of them, or a batch of all, made by gkd.collate, or by "
+                "Batch.from_data_list of PyTorch Geometric"
+            )
+        elif not names:
+            hint = (
+                "a batch is one object that has all data as attributes, such as Data of PyTorch "
+                "Geometric or types.SimpleNamespace(x=x, edge_index=edge_index, y=y): pass that"
+            )
         else:
             hint = suggestion(name, names)
         raise DataError(f"{purpose}: the batch ({type(batch).__name__}) has no {name!r}; {hint}")

@@ -44,7 +44,7 @@ from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import AVERAGE, TeacherRun, networks_by_name
 from gkd.distillation.term import Term
-from gkd.errors import ParameterError, UnknownNameError, suggestion
+from gkd.errors import ParameterError, UnknownNameError, known_arguments, suggestion
 from gkd.loss import View
 
 Compared = tuple[View, dict[str, View]]
@@ -53,6 +53,7 @@ Compared = tuple[View, dict[str, View]]
 __all__ = ["Distiller", "StepReport"]
 
 
+@known_arguments
 class Distiller(nn.Module):
     r"""Loss of a student on a batch: its task, and what terms ask of it beside a teacher.
 
@@ -99,7 +100,8 @@ class Distiller(nn.Module):
 
     Raises:
         TapError: a tap does not exist, never fires, fires several times, or yields no features.
-        ParameterError: an argument of the wrong type, or networks whose rows do not correspond.
+        ParameterError: an argument that is unknown or of the wrong type, or networks whose rows do
+            not correspond.
         UnknownNameError: there is no such loss, task, teacher or graph builder.
         DataError: the batch lacks an attribute, or labels and logits do not fit.
         NonFiniteError: NaN or infinity in a loss or in a teacher's outputs.
@@ -205,8 +207,9 @@ class Distiller(nn.Module):
         """Run the networks on ``batch`` and compute every loss whose weight is above 0.
 
         Args:
-            batch: any object with the attributes in ``inputs`` and ``target``; also
-                ``edge_index`` and ``batch`` where terms use graphs or samples.
+            batch: one object with the attributes in ``inputs`` and ``target``, also ``edge_index``
+                and ``batch`` where terms use graphs or samples: of PyTorch Geometric, a
+                :class:`gkd.Batch`, ``types.SimpleNamespace(x=x, y=y)``; no bare tensor.
         """
         self._require_built()
         if self.average is not None and self.training and torch.is_grad_enabled():

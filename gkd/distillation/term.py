@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gkd.data.rows import ALL, Rows
 from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.schedule import Weight, weight_from
-from gkd.errors import ParameterError
+from gkd.errors import ParameterError, known_arguments
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss, AbstractWeigher
 
@@ -22,6 +22,7 @@ GraphChoice: TypeAlias = str | Mapping[str, object] | GraphBuilder
 """How a term names the source of a graph."""
 
 
+@known_arguments
 @dataclass(frozen=True)
 class Term:
     """One loss between student and teacher, with its weight in the total.
@@ -68,7 +69,7 @@ class Term:
             same share it.
 
     Raises:
-        ParameterError: an argument of the wrong type or out of its range.
+        ParameterError: an argument that is unknown, of the wrong type or out of its range.
 
     >>> Term("lsp", weight=100.0, student="layers.2", teacher="layers.1").default_name
     'lsp'

@@ -11,8 +11,8 @@ from gkd.errors import (
     ParameterError,
     annotations,
     conform_arguments,
-    nearest,
     notation,
+    unknown_arguments,
     validators,
 )
 
@@ -114,12 +114,7 @@ def _wrong_names(signature: inspect.Signature, given: Mapping[str, Any]) -> Iter
     """Say which parameters are unknown, and which are missing."""
     declared = signature.parameters.values()
     known = {p.name: p for p in declared if p.kind in NAMED}
-    if not any(p.kind is p.VAR_KEYWORD for p in declared):
-        for name in given:
-            if name not in known:
-                near = nearest(name, known)
-                hint = "" if near is None else f", did you mean {near!r}?"
-                yield f"unknown parameter {name!r}{hint}"
+    yield from unknown_arguments(signature, given)
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in given:
             yield f"missing parameter {name!r}"

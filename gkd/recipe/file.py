@@ -2,7 +2,6 @@
 
 import math
 import os
-import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from gkd.recipe.model import Recipe, component_names
 from gkd.recipe.origins import Origins, dotted, explain
 from gkd.recipe.settings import Setting, apply_settings
 from gkd.recipe.shipped import recipe_files, shipped_recipes
+from gkd.recipe.toml_mistakes import described
 
 if TYPE_CHECKING:  # the host needs torch, which reading a recipe does not
     from gkd.hosting.host import Host
@@ -152,10 +152,8 @@ def read_recipe(
     try:
         data = parse_toml(text)
     except ValueError as error:
-        # The parser's "... (at line 3, column 5)" becomes the form that editors jump to.
-        words = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", str(error), re.DOTALL)
-        what, *position = words.groups() if words else (str(error),)
-        raise RecipeError(f"{':'.join([where, *position])}: not valid TOML: {what}") from error
+        position, what = described(str(error), text)
+        raise RecipeError(f"{where}{position}: not valid TOML: {what}") from error
     given = [Setting.of(text) for text in settings]
     given += [Setting.of(text, "--space", ("sweep", "space")) for text in space]
     set_paths = apply_settings(given, data)

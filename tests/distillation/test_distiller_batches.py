@@ -28,6 +28,22 @@ class TestBatch:
         with pytest.raises(DataError, match=message):
             distiller_of({}, Network())(vars(batch_of()))
 
+    @pytest.mark.parametrize("part", ["tensor", "pair", "nothing", "empty list"])
+    def test_parts_of_a_batch_are_none(self, part: str) -> None:
+        batch = batch_of()
+        given = {"tensor": batch.x, "pair": (batch.x, batch.y), "nothing": None, "empty list": []}
+        message = (
+            r"^inputs: the batch \(.*\) has no 'x'; a batch is one object that has all data as "
+        )
+        with pytest.raises(DataError, match=message):
+            distiller_of({}, Network())(given[part])
+
+    def test_several_batches_are_no_batch(self) -> None:
+        with pytest.raises(
+            DataError, match=r"no 'x'; its items have: pass one of them, or a batch"
+        ):
+            distiller_of({}, Network())([batch_of(), batch_of()])
+
     def test_a_dict_with_attributes_names_what_there_is(self) -> None:
         class Attributes(dict):
             __getattr__ = dict.get

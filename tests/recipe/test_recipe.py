@@ -144,8 +144,34 @@ def test_all_mistakes_are_told_at_once(path):
     assert told == ["teacher.training.epochs", "seds"]
 
 
-def test_syntax_errors_have_line_and_column(path):
-    assert "mine.toml:6:8: not valid TOML" in failure(path, "size = 3", "size = ")
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        ("", ":6:8: not valid TOML: a value is missing"),
+        (", 3", ":6:8: not valid TOML: a value is missing"),
+        ("large", ':6:8: not valid TOML: text stands in quotes: "large"'),
+        ("very large  # as is", ':6:8: not valid TOML: text stands in quotes: "very large"'),
+        ("3 nodes", ':6:10: not valid TOML: text stands in quotes: "3 nodes"'),
+        ("[{ loss = kd }]", ':6:18: not valid TOML: text stands in quotes: "kd"'),
+        ("~/data", ':6:8: not valid TOML: text stands in quotes: "~/data"'),
+        ("x" * 9999, f':6:8: not valid TOML: text stands in quotes: "{"x" * 100}…"'),
+        ("True", ":6:8: not valid TOML: True is written true"),
+        ("None", ":6:8: not valid TOML: there is no None in TOML"),
+        (".5", ":6:8: not valid TOML: a number has a digit before its point: 0.5"),
+        ("1,000", ":6:9: not valid TOML: a number has no commas: 1000"),
+        ("007", ":6:9: not valid TOML: a number does not begin with 0: 7"),
+        ('"3', ":6:10: not valid TOML: a quote is not closed"),
+        ("'''3", ":6: not valid TOML: a quote is not closed"),
+        ('"C:\\data"', ":6:13: not valid TOML: a backslash in double quotes is written twice"),
+        ("3\nsize = 4", ":7:9: not valid TOML: size is there already"),
+        ("3\nsize: 4", ":7:5: not valid TOML: a key and its value have an equals sign between"),
+        ("3\n{a = 1}", ":7:1: not valid TOML: a line is a key, an equals sign and a value"),
+        ("{a = 1\n}", ":6:14: not valid TOML: a table in { } stands in one line"),
+        ("[1, 2", ":8:1: not valid TOML: Unclosed array"),
+    ],
+)
+def test_syntax_errors_say_where_and_what_to_write(path, size, expected):
+    assert f"mine.toml{expected}" in failure(path, "size = 3", f"size = {size}")
 
 
 @pytest.mark.parametrize(

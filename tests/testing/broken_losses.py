@@ -289,6 +289,31 @@ class Fading(Soft):
         return super().forward(student, teacher) / self.temperature**2
 
 
+class FadingByTau(Fading):
+    def __init__(self, tau: float = 2.0):
+        super().__init__(tau)
+
+
+class FadingBySoftness(Fading):
+    temperature_names = ("softness",)
+
+    def __init__(self, softness: float = 2.0):
+        super().__init__(softness)
+
+
+class Patient(Soft):
+    """Its ``tau`` is no temperature, and says so."""
+
+    temperature_names = ()
+
+    def __init__(self, tau: float = 2.0):
+        super().__init__()
+        self.tau = tau
+
+    def forward(self, student, teacher):
+        return super().forward(student, teacher) / self.tau**2
+
+
 class FirstClasses(Soft):
     def logits(self, view):
         return super().logits(view)[:, :2]
@@ -364,7 +389,7 @@ BROKEN = {
     "labels-of-other-rows-play-no-part": [ReadsAllLabels],
     "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain],
     "least-at-equality": [Repelled],
-    "gradient-lasts-at-high-temperatures": [Fading],
+    "gradient-lasts-at-high-temperatures": [Fading, FadingByTau, FadingBySoftness],
     "invariant-to-class-order": [FirstClasses],
     "invariant-to-a-shift-of-logits": [WrongAxis],
     "samples-do-not-mix": [Centred, WrongAxis],

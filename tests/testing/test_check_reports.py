@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Literal
 
 import broken_datasets
 import broken_graphs
@@ -257,3 +258,18 @@ def test_a_part_of_a_view_that_does_not_exist_is_a_wrong_declaration():
     (failure,) = testing.check_loss(Misspelt, **FEW).failures
     assert failure.law == "finite-and-scalar"
     assert "did you mean 'features'" in failure.message
+
+
+def test_a_parameter_that_is_no_temperature_is_told_from_one():
+    name = "gradient-lasts-at-high-temperatures"
+    assert _result(broken_losses.FadingByTau, name).outcome == "failed"
+    patient = _result(broken_losses.Patient, name)
+    assert patient.outcome == "not-applicable"
+    assert patient.message.startswith("it has no temperature; temperature_names says")
+    assert _result(broken_losses.Soft, name).outcome == "passed"
+
+    class Momentum(broken_losses.FadingByTau):
+        def __init__(self, tau: Literal[0.9, 0.99] = 0.9):
+            super().__init__(tau)
+
+    assert _result(Momentum, name).outcome == "not-applicable"  # it is never as high as 4

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gkd.graph import Graph
-from gkd.hosting.parameters import signature_of
+from gkd.hosting.parameters import accepts, signature_of
 from gkd.testing.law import law, unless_declared
 from gkd.testing.laws.loss_calls import (
     build_loss,
@@ -77,9 +77,24 @@ def _like(tensor: Tensor, random: torch.Generator) -> Tensor:
     return torch.randn(tensor.shape, generator=random, dtype=tensor.dtype)
 
 
+_TEMPERATURES = (4, 16)
+
+
+def _temperatures(subject: Subject) -> list[str]:
+    """Return the names of parameters that are a temperature, and can be as high as is tried."""
+    taken = signature_of(subject.factory).parameters
+    return [
+        name
+        for name in subject.specimen.temperature_names
+        if name in taken
+        and all(accepts(subject.factory, name, t) is not False for t in _TEMPERATURES)
+    ]
+
+
 def _without_temperature(subject: Subject) -> str:
-    if "temperature" not in signature_of(subject.factory).parameters:
-        return "it has no parameter temperature"
+    if not _temperatures(subject):
+        names = ", ".join(subject.specimen.temperature_names) or "nothing"
+        return f"it has no temperature; temperature_names says what one is called: {names}"
     if "logits" not in subject.specimen.uses:
         return "declared: it does not use logits"
     return unless_declared("fades_with_temperature", True)(subject)
@@ -89,15 +104,17 @@ def _without_temperature(subject: Subject) -> str:
 def gradient_lasts_at_high_temperatures(subject: Subject) -> None:
     """A divergence fades with the square of its temperature, and must be multiplied by that."""
     # Of both, logits of about 1/2 are small: the softmax is nearly linear, as of higher ones.
-    low, high = (
-        _gradient(replace(subject, params={**subject.params, "temperature": temperature}))
-        for temperature in (4.0, 16.0)
-    )
-    require(
-        high >= low / 3,
-        f"from temperature 4 to 16 the gradient of the logits falls from {low:.3g} to {high:.3g}; "
-        "a loss that is meant to fade declares fades_with_temperature = True",
-    )
+    for name in _temperatures(subject):
+        low, high = (
+            _gradient(replace(subject, params={**subject.params, name: temperature}))
+            for temperature in _TEMPERATURES
+        )
+        require(
+            high >= low / 3,
+            f"from {name} 4 to 16 the gradient of the logits falls from {low:.3g} to {high:.3g}; "
+            "a loss that is meant to fade declares fades_with_temperature = True, one whose "
+            f"{name} is no temperature declares temperature_names = ()",
+        )
 
 
 def _gradient(subject: Subject) -> float:
