@@ -149,7 +149,7 @@ class Step:
             test on.
         nodes: int64 ``[N]``, the name of each row: the batch's ``n_id``, else its number.
         samples: names of the samples of the batch (``ids``), empty where it has none.
-        epoch: from 0.
+        epoch: number of completed epochs, 0 in the first, which a run calls epoch 1.
         number: of steps since the epoch began, from 0.
         batch: that the networks run on, whole.
         generator: for random draws, on the device of the logits; the same for the same seed, epoch,
@@ -196,7 +196,7 @@ class Step:
             nodes: names of its rows, by which they are known again; None for their numbers.
             inputs: attributes of the batch beside labels and names.
             samples: names of the samples.
-            epoch: from 0.
+            epoch: number of completed epochs.
             number: of steps since the epoch began.
             seed: of the generator.
             logits: runs a network once more; None where there is no network.

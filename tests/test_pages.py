@@ -11,6 +11,7 @@ import shlex
 import sys
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 from command_line import Run
@@ -83,7 +84,14 @@ def _anchor(heading: str) -> str:
 def test_the_api_has_every_public_name() -> None:
     text = (DOCS / "api.md").read_text(encoding="utf-8")
     names = [name for name in gkd.__all__ if not name.startswith("__")]
+    names += [f"testing.{name}" for name in gkd.testing.__all__]
     assert not [name for name in names if not re.search(rf"gkd\.{name}$", text, re.MULTILINE)]
+
+
+def test_the_api_has_no_other_names() -> None:
+    text = (DOCS / "api.md").read_text(encoding="utf-8")
+    for name in re.findall(r"^\.\. auto\w+:: (\S+)$", text, re.MULTILINE):
+        assert getattr(resolve_name(name), "__doc__", None), name
 
 
 def test_every_page_is_in_the_contents() -> None:

@@ -115,7 +115,8 @@ def _findings(experiment: "Experiment") -> Iterator[str]:
         yield f"  teacher   {_network(recipe.teacher, experiment.teacher())}, {how}"
     student = _network(recipe.student, experiment.student(seeds[0]))
     yield f"  student   {student}, {recipe.training.epochs} epochs"
-    yield f"  methods   {', '.join(map(_method, recipe.methods))}"
+    named = (_method(one, recipe.training_of(one).epochs) for one in recipe.methods)
+    yield f"  methods   {', '.join(named)}"
     methods = len(recipe.methods)
     yield (
         f"  networks  {teachers + methods * len(seeds)}: teachers {teachers}, "
@@ -129,6 +130,17 @@ def _network(recipe: TeacherRecipe | StudentRecipe, network: "nn.Module") -> str
     return f"{recipe.name} of {parameter_count(network):,} parameters"
 
 
-def _method(method: MethodRecipe) -> str:
-    losses = " + ".join(term.loss for term in method.terms)
+def _method(method: MethodRecipe, epochs: int) -> str:
+    losses = " + ".join(term.loss + _window(term.weight, epochs) for term in method.terms)
     return method.name if losses in ("", method.name) else f"{method.name} ({losses})"
+
+
+def _window(weight: Any, epochs: int) -> str:
+    """Say in which epochs a term acts, counted as a run counts them; nothing where in all."""
+    from gkd.distillation.schedule import Window, weight_from
+
+    schedule = weight_from(weight)
+    if not isinstance(schedule, Window):
+        return ""
+    first, last = schedule.from_epoch + 1, min(schedule.until_epoch or epochs, epochs)
+    return "" if (first, last) == (1, epochs) else f" in epochs {first} to {last}"

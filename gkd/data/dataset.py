@@ -64,4 +64,4 @@ class AbstractDataset(ABC):
         return self
 
     def set_epoch(self, epoch: int) -> None:  # noqa: B027  most datasets do not change
-        """Say which epoch (from 0) the training samples are drawn for."""
+        """Say for which epoch the training samples are drawn: by how many are over, 0 at first."""

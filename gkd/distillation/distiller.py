@@ -94,7 +94,8 @@ class Distiller(nn.Module):
             ``torch.bfloat16``; their answers are float32. By default they do as the student does.
 
     Attributes:
-        epoch: epoch that weight schedules read, a whole number from 0 on; set it in your loop.
+        epoch: number of completed epochs, 0 in the first, which weight schedules read; set it in
+            your loop.
         seed: of what losses draw, by default that of torch; to be set where several processes that
             are seeded differently compute one loss.
 

@@ -10,24 +10,28 @@ from gkd.errors import ParameterError, suggestion
 
 
 class Schedule(ABC):
-    """A weight for every epoch; epochs count from 0."""
+    """A weight for every epoch, by the number of epochs that are over: 0 in the first.
+
+    What a run prints and records counts epochs from 1.
+    """
 
     @abstractmethod
     def weight_at(self, epoch: int) -> float:
-        """Weight during ``epoch``: finite and at least 0."""
+        """Weight after so many epochs: finite and at least 0."""
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Window(Schedule):
-    """``value`` from ``from_epoch`` up to, not including, ``until_epoch``; 0 outside.
+    """``value`` after ``from_epoch`` epochs, until ``until_epoch`` are over; 0 outside.
 
-    Without bounds the weight is constant.
+    Both are numbers of epochs: ``Window(100.0, from_epoch=2, until_epoch=30)`` leaves out two, and
+    acts in those that a run calls 3 to 30. Without bounds the weight is constant.
 
     Args:
         value: weight inside the window, finite and at least 0.
-        from_epoch: first epoch of the window.
-        until_epoch: first epoch after the window; None for a window without end.
+        from_epoch: how many epochs are over when the window begins.
+        until_epoch: how many are over when it ends; None for a window without end.
 
     Raises:
         ParameterError: an argument of the wrong type or out of its range, or an empty window.
@@ -56,11 +60,11 @@ class Window(Schedule):
 @final
 @dataclass(frozen=True, slots=True)
 class Linear(Schedule):
-    """From ``start`` at epoch 0 linearly to ``end`` at epoch ``epochs``, and ``end`` from there on.
+    """From ``start`` in the first epoch linearly to ``end`` after ``epochs``, and so from there on.
 
     Args:
-        start: weight at epoch 0, finite and at least 0.
-        end: weight from epoch ``epochs`` on, finite and at least 0.
+        start: weight in the first epoch, finite and at least 0.
+        end: weight after ``epochs`` epochs, finite and at least 0.
         epochs: length of the ramp, at least 1.
 
     Raises:
@@ -171,7 +175,8 @@ def schedule_from(weight: float | Mapping[str, object] | Schedule) -> Schedule:
 
     Args:
         weight: a number (constant), ``{value, from_epoch, until_epoch}`` (:class:`Window`; the
-            epochs may be left out) or ``{start, end, epochs}`` (:class:`Linear`).
+            epochs may be left out), after so many epochs and until so many are over; or
+            ``{start, end, epochs}`` (:class:`Linear`), in so many epochs from one to the other.
 
     Raises:
         ParameterError: not one of these forms, or a value out of its range.

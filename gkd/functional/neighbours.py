@@ -70,7 +70,7 @@ def nearest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
 def radius_edges(features: Tensor, sizes: Sequence[int], radius: float) -> Tensor:
     r"""Edges from all points of the same cloud at a distance of at most ``radius``.
 
-    .. math:: j \to i \iff \|x_i - x_j\| \le r
+    .. math:: j \to i \Leftrightarrow \|x_i - x_j\| \le r
 
     Args:
         features: floating-point ``[N, C]``; half precision is raised to float32.

@@ -61,7 +61,8 @@ class StepEvent:
     """One finished training step, as observers see it.
 
     Args:
-        epoch: number of completed epochs, from 0.
+        epoch: number of completed epochs, 0 in the first; what a run prints and records counts
+            epochs from 1: ``event.epoch + 1``.
         step: number of completed optimiser steps over the whole training, from 0.
         report: the step's loss, its terms and the weights of these.
         network: ``"teacher"`` or ``"student"``.

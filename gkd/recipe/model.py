@@ -161,9 +161,10 @@ class TermRecipe(Part):
 
     Args:
         loss: name of the loss.
-        weight: in the total: a number; ``{ start = 0.0, end = 1.0, epochs = 10 }`` and other
-            schedules; ``{ gradient_share = 0.3 }`` of the task's gradient; or ``{ learned =
-            "uncertainty" }``.
+        weight: in the total: a number; ``{ start = 0.0, end = 1.0, epochs = 10 }``, from the first
+            epoch to after so many; ``{ value = 1.0, from_epoch = 2, until_epoch = 30 }``, after two
+            epochs and until 30 are over (those that a run calls 3 to 30); ``{ gradient_share = 0.3
+            }`` of the task's gradient; or ``{ learned = "uncertainty" }``.
         student: tap of the student, or of a peer, ``"peer:layers.1"``; several for a loss of
             layers. Without taps a loss sees the logits alone.
         teacher: tap of the teacher, or of ``"peer:"``, ``"student:"``, ``"ema:"``, or of a further

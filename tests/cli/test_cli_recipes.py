@@ -171,3 +171,17 @@ def test_how_many_seeds_can_decide_is_said(run: Run, mine: Path) -> None:
     takes = "looking after every seed, a verdict on one method takes 5 seeds at least"
     assert row(5) == f"seeds {takes}; at most 5 are trained"
     assert row(4).startswith(f"seeds warning: {takes}: with max_seeds = 4 nothing can be decided")
+
+
+def test_the_epochs_of_a_term_are_those_that_a_run_counts(run: Run, mine: Path) -> None:
+    def methods(window: str) -> str:
+        weight = f"methods.logits.terms.0.weight={{value = 1.0, {window}}}"
+        settings = ("--set", "training.epochs=10", "--set", weight)
+        rows = run("recipes", "check", mine, *settings).rows
+        return next(row for row in rows if row.startswith("methods"))
+
+    assert methods("from_epoch = 2, until_epoch = 30") == (
+        "methods logits (kd in epochs 3 to 10), baseline"
+    )
+    assert methods("until_epoch = 4") == "methods logits (kd in epochs 1 to 4), baseline"
+    assert methods("from_epoch = 0") == "methods logits (kd), baseline"

@@ -84,7 +84,7 @@ def features(
         draw: given by hypothesis.
         num_nodes: N.
         width: F, where it is given.
-        smooth: all digits, and no two rows or numbers equal: nowhere near a kink such as |0|.
+        smooth: all digits, and no two rows or numbers equal: nowhere near a kink.
     """
     width = draw(st.integers(1, 5)) if width is None else width
     # One draw for all numbers: hypothesis shrinks sizes, which is what a reader wants, and not each
