@@ -158,6 +158,8 @@ class Step:
         keys: int64 ``[N]``, a number for each row, in every step the same and no other row's, by
             ``n_id`` or by the names of the samples; None where the batch has neither.
         teachers: names of the networks that the term compares with.
+        taken: int64 ``[M]``, ascending, the rows that the term takes of a loss with a value per
+            row; None for all. Those of a sampled batch are among its seeds.
     """
 
     labels: Tensor | None
@@ -171,6 +173,7 @@ class Step:
     logits: SecondPass
     keys: Tensor | None = None
     teachers: tuple[str, ...] = ()
+    taken: Tensor | None = None
 
     @classmethod
     def of(
@@ -234,6 +237,7 @@ class Step:
             labelled=self.labelled[rows],
             nodes=self.nodes[rows],
             keys=None if self.keys is None else self.keys[rows],
+            taken=None,
         )
 
     def require_keys(self, loss: str) -> Tensor:
@@ -381,7 +385,12 @@ class AbstractWeigher(nn.Module, ABC):
     """Weights for the rows of a loss that has a value per row.
 
     A term's loss is then the mean of weight times value; weights of 1 leave it as it was.
+
+    Attributes:
+        uses: ``("graph",)`` where it looks at edges: then views of logits alone have the batch's.
     """
+
+    uses: tuple[str, ...] = ()
 
     @abstractmethod
     def forward(self, student: View, teacher: View, step: Step) -> Tensor:

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -129,7 +129,9 @@ class ResolvedTerm:
         # other processes have some, and wait for its part.
         if rows is not None and not len(rows) and not self.remembers:
             return 0.0 * compared.sum()
-        if rows is not None and not self.loss.per_row:
+        if rows is not None and self.loss.per_row:
+            step = None if step is None else replace(step, taken=rows)
+        elif rows is not None:
             student = student.rows(rows)
             teachers = {name: view.rows(rows) for name, view in teachers.items()}
             step = None if step is None else step.rows(rows)
@@ -191,9 +193,10 @@ def _resolved(
     rows = Rows.parse(term.rows)
     loss = _loss(term, task, rows, weighed=weigher is not None)
     asks = asked_by(loss)
-    own = _view_source(term, "student", networks, loss, *student)
+    uses = {*(declared_uses(loss) or ()), *(() if weigher is None else weigher.uses)}
+    own = _view_source(term, "student", networks, uses, *student)
     theirs = {
-        network: _view_source(term, "teacher", networks, loss, network, taps)
+        network: _view_source(term, "teacher", networks, uses, network, taps)
         for network, taps in teachers.items()
     }
     if len(theirs) > 1 and "teachers" not in asks:
@@ -406,7 +409,7 @@ def _view_source(
     term: Term,
     side: str,
     networks: Networks,
-    loss: AbstractLoss,
+    uses: Collection[str],
     network: str,
     taps: tuple[Tap, ...],
 ) -> ViewSource:
@@ -414,8 +417,8 @@ def _view_source(
     graph, layout = (getattr(term, f"{side}_{key}") for key in ("graph", "layout"))
     graph = term.graph if graph is None else graph
     layout = term.layout if layout is None else layout
-    # Logits are not always of nodes: a loss that does not say so gets no graph with them.
-    compares = not taps and "graph" in (declared_uses(loss) or ())
+    # Logits are not always of nodes: who does not ask for a graph gets none with them.
+    compares = not taps and "graph" in uses
     source = ViewSource(
         taps,
         BatchGraph() if graph is None and compares else graph_source(graph),

@@ -17,7 +17,7 @@ from gkd.training.devices import Devices
 from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
 from gkd.training.experiment import Experiment
 from gkd.training.repeatability import hidden_state, require_repeatable
-from gkd.training.sampling import looks_further, require_sampling
+from gkd.training.sampling import counts_sampled_edges, looks_further, require_sampling
 from gkd.training.sharing import differences
 from gkd.training.trackers import require_installed
 
@@ -151,6 +151,7 @@ class _DryRun:
                 self.notes += hidden_state(distiller, first)
                 found = doubtful_terms(distiller, first, training.epochs)
                 found += looks_further(distiller, experiment, training, self.device)
+                found += counts_sampled_edges(distiller, training)
             self.notes += [f"{method.name}: {note}" for note in found]
             self.try_others(distiller, training, first, "methods", index)
         if (space := experiment.feature_space()) is not None:

@@ -86,6 +86,18 @@ def looks_further(
     return found
 
 
+def counts_sampled_edges(distiller: Distiller, training: TrainingRecipe) -> list[str]:
+    """Return in words which weighers count the edges of a step where seeds have more."""
+    if training.sampling is None or training.sampling.neighbours[0] == "all":
+        return []
+    return [
+        f"the weigher of the term {term.name!r} counts the edges of a step, which are not all that "
+        'its seeds have; "all" as the first of sampling.neighbours takes these'
+        for term in distiller.terms
+        if term.weigher is not None and "graph" in term.weigher.uses
+    ]
+
+
 def _with_sources(batch: SampledBatch, seeds: Tensor) -> Tensor:
     """Return the seeds and the sources of their edges."""
     source, target = batch.edge_index

@@ -12,7 +12,8 @@ class Degree(AbstractWeigher):
 
     .. math:: w_i = \frac{(1 + d_i)^{a}}{\frac{1}{N} \sum_j (1 + d_j)^{a}}
 
-    The graph is the student's view's, the teacher's where that has none.
+    The mean is that of the N rows that the term takes: it teaches as much as without weights. The
+    graph is the student's view's, the teacher's where that has none.
 
     Args:
         power: a; below 0, nodes of few neighbours count most.
@@ -28,6 +29,8 @@ class Degree(AbstractWeigher):
         tensor([1.5000, 1.0000, 0.5000])
     """
 
+    uses = ("graph",)
+
     @validated
     def __init__(self, power: FiniteFloat = 1.0) -> None:
         super().__init__()
@@ -38,4 +41,6 @@ class Degree(AbstractWeigher):
         view = teacher if student.graph is None else student
         degree = view.require_graph("degree").row_pointer.diff()
         weights = (1.0 + degree) ** self.power
-        return weights / weights.mean()
+        # Nodes of a sampled batch that are no seeds have lost their edges.
+        taken = weights if step is None or step.taken is None else weights[step.taken]
+        return weights / taken.mean() if len(taken) else weights

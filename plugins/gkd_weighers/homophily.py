@@ -29,6 +29,8 @@ class Homophily(AbstractWeigher):
         tensor([0.5000, 1.0000, 1.0000])
     """
 
+    uses = ("graph",)
+
     @validated
     def __init__(self, low: bool = False) -> None:
         super().__init__()

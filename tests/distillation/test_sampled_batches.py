@@ -282,3 +282,21 @@ class TestCache:
         made = distiller("sage", "kd", rows="seeds", cache=TeacherCache())
         with pytest.raises(gkd.ParameterError, match="does not know the graph"):
             made(copy.deepcopy(batch_of([1])))
+
+
+def test_weights_by_degree_keep_the_size_of_a_term() -> None:
+    # Other nodes than seeds have lost edges: beside their mean, every seed would be heavy.
+    nodes = torch.arange(NODES)
+    edges = [torch.stack([(nodes + step) % NODES, nodes]) for step in (1, 3, 7)]
+    regular = gkd.Sample(
+        id="regular",
+        x=graph().x,
+        edge_index=torch.cat(edges, 1),
+        y=graph().y,
+        chosen=graph().chosen,
+    )
+    terms = [gkd.Term("kd"), gkd.Term("kd", name="weighed", weigher="degree")]
+    networks = network("sage", 8, seed=1), network("sage", 4, seed=2)
+    made = gkd.Distiller(*networks, terms, task="single-label", inputs=("x", "edge_index"))
+    report = made(batch_of(["all", 2], regular))
+    torch.testing.assert_close(report.terms["weighed"], report.terms["kd"])

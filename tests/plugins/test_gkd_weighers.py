@@ -1,6 +1,7 @@
 """Weights of rows beside plain references."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -71,6 +72,16 @@ def test_degree(power: float) -> None:
     raised = [(1 + degree) ** power for degree in DEGREES]
     expected = [value / (sum(raised) / 5) for value in raised]
     assert weights(Degree(power), graph=GRAPH) == pytest.approx(expected)
+
+
+def test_degrees_are_in_units_of_their_mean_over_the_rows_of_the_term() -> None:
+    view = gkd.View(logits=torch.zeros(5, 2), graph=GRAPH)
+    for rows in ([0, 1], [3]):
+        step = replace(gkd.Step.of(view), taken=torch.tensor(rows))
+        mean = sum(1 + DEGREES[row] for row in rows) / len(rows)
+        expected = [(1 + degree) / mean for degree in DEGREES]
+        assert Degree()(view, view, step).tolist() == pytest.approx(expected)
+    assert Degree()(view, view, replace(step, taken=torch.tensor([]).long())).isfinite().all()
 
 
 def test_homophily() -> None:

@@ -84,6 +84,13 @@ class Plugin:
     def gkd_kernels(self):
         return {"rbf": "gkd_lsp.kernels:RBF"}
 
+    @hookimpl
+    def gkd_weighers(self):
+        return {
+            name: f"gkd_weighers.{name}:{name.title()}"
+            for name in ("degree", "homophily", "entropy")
+        }
+
 
 @pytest.fixture(autouse=True)
 def components(host) -> None:
@@ -241,6 +248,19 @@ def test_a_loss_along_edges_needs_a_hop_more(host, recipe_path) -> None:
     terms = 'methods.mapped.terms=[{loss="lsp", student="layers.1", teacher="layers.1"}]'
     (note,) = notes(host, recipe_path, terms)
     assert note.startswith("mapped: tap 'layers.1' of the student at the seeds and their neighbo")
+
+
+@pytest.mark.parametrize("weigher", ["degree", "homophily"])
+def test_weighers_that_count_sampled_edges_are_named(host, recipe_path, weigher: str) -> None:
+    terms = f'methods.mapped.terms=[{{loss="kd", weigher="{weigher}"}}]'
+    (note,) = notes(host, recipe_path, terms)
+    assert note == (
+        "mapped: the weigher of the term 'kd' counts the edges of a step, which are not all that "
+        'its seeds have; "all" as the first of sampling.neighbours takes these'
+    )
+    whole = 'training.sampling={neighbours=["all", 2]}'
+    assert not notes(host, recipe_path, terms, whole)
+    assert not notes(host, recipe_path, terms.replace(weigher, "entropy"))
 
 
 def test_a_teacher_without_cache_is_looked_at_too(host, recipe_path) -> None:
