@@ -150,6 +150,16 @@ def printable(text: str) -> str:
     )
 
 
+def words(error: Exception, length: int = 500) -> str:
+    """Return what an error of another library says, which may quote all of a damaged file.
+
+    >>> words(ValueError("x" * 1000), length=5)
+    'xxxxx…'
+    """
+    text = str(error)
+    return text if len(text) <= length else f"{text[:length]}…"
+
+
 def shown(value: object, length: int = 200) -> str:
     """Return a value as messages show it: not longer than a line or two, whatever it is.
 

@@ -88,8 +88,8 @@ def read_arrays(path: Path, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         # Torch knows neither the other order of bytes nor numbers of more than eight of them.
         wide = values.dtype.itemsize > 8
         with np.errstate(over="ignore"):
-            known = values.astype(np.float64 if wide else values.dtype.newbyteorder("="))
-        read[name] = torch.from_numpy(known).to(dtype)
+            plain = values.astype(np.float64 if wide else values.dtype.newbyteorder("="))
+        read[name] = torch.from_numpy(plain).to(dtype)
         if not bool(read[name].isfinite().all()):
             raise DataError(f"{archive.where(name)} holds numbers too large for {array.dtype}")
     for name, array in arrays.items():

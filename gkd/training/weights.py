@@ -10,12 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gkd.errors import DataError
+from gkd.errors import DataError, words
 from gkd.files import checksum, read_tensors, write_tensors
 from gkd.training.model_record import ModelRecord
 
 _METADATA = "gkd"  # one entry: of several, the order in a file is chance
-_LONGEST = 500  # characters of another library's words
 _OF_TORCH = (b"PK\x03\x04", b"\x80")  # archives, and pickles of before
 _SHOWN, _MOST = 80, 4  # characters of a name, names
 
@@ -185,7 +184,7 @@ def load_tensors(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        why = _other_names(list(state), list(own)) or str(error)[:_LONGEST]
+        why = _other_names(list(state), list(own)) or words(error)
         raise DataError(f"weights {path} are of another model: {why}") from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gkd import DataError
 from gkd.data.archive import read_file
-from gkd.errors import shown
+from gkd.errors import shown, words
 from gkd_data.mesh import Mesh
 
 # Letters before OFF announce texture coordinates, colours and normals behind the position: in the
@@ -119,7 +119,9 @@ def _table(path: Path, lines: list[_Line], columns: range) -> np.ndarray:
         table: np.ndarray = np.loadtxt(rows, usecols=columns, ndmin=2, comments=None)
     except ValueError as error:
         number = next((n for n, text in lines if not _readable(text, columns)), lines[0][0])
-        raise DataError(f"{path}: line {number} is not what was expected: {error}") from error
+        raise DataError(
+            f"{path}: line {number} is not what was expected: {words(error)}"
+        ) from error
     finite = np.isfinite(table).all(1)
     if not finite.all():
         raise DataError(f"{path}: line {lines[int(np.argmin(finite))][0]} has NaN or infinity")
