@@ -150,28 +150,18 @@ def printable(text: str) -> str:
     )
 
 
-def words(error: Exception, length: int = 500) -> str:
-    """Return what an error of another library says, which may quote all of a damaged file.
-
-    >>> words(ValueError("x" * 1000), length=5)
-    'xxxxx…'
-    """
-    text = str(error)
-    return text if len(text) <= length else f"{text[:length]}…"
-
-
 def shown(value: object, length: int = 200) -> str:
-    """Return a value as messages show it: not longer than a line or two, whatever it is.
+    """Return a value as messages show it, an error by its words: no longer than a line or two.
 
-    >>> shown("a")
-    "'a'"
+    >>> shown("a"), shown(KeyError("a"))
+    ("'a'", "'a'")
     >>> shown([0] * 1000, length=12)
     '[0, 0, 0, 0,… (3000 characters)'
     >>> shown(16**5000)
     'an int of 6021 digits'
     """
     try:
-        text = repr(value)
+        text = str(value) if isinstance(value, Exception) else repr(value)
     except RecursionError:
         return f"a {type(value).__name__} that is nested too deep"
     except ValueError:  # Python writes no integers of more than 4,300 digits

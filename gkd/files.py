@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from gkd.errors import DataError, words
+from gkd.errors import DataError, shown
 
 if TYPE_CHECKING:  # most of what reads and writes files has no tensors
     from torch import Tensor
@@ -81,7 +81,7 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is damaged: {words(error)}") from error
+        raise DataError(f"{path} is damaged: {shown(error)}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no object")
     # What a damaged seal is read as, null included, is no seal that was left out.
@@ -129,7 +129,7 @@ def read_sealed_text(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is damaged: {words(error)}") from error
+        raise DataError(f"{path} is damaged: {shown(error)}") from error
     text, seals = whole, []
     if text.startswith(_COMMENT):
         first, _, text = text.partition("\n")
@@ -175,7 +175,7 @@ def read_tensors(path: Path, device: str = "cpu") -> tuple[dict[str, "Tensor"], 
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
     except (OSError, SafetensorError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {words(error)}") from error
+        raise DataError(f"{path} cannot be read: {shown(error)}") from error
 
 
 def checksum(tensors: Mapping[str, "Tensor"]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gkd.errors import DataError, shown, words
+from gkd.errors import DataError, shown
 from gkd.functional.memory import in_bytes, memory_shortage
 
 _SHOWN, _LONGEST = 6, 80  # names, characters of each
@@ -56,7 +56,7 @@ class Archive:
                     members = [name for name in archive.namelist() if not name.endswith("/")]
             except _UNREADABLE as error:
                 raise DataError(
-                    f"{place} is not a complete zip archive ({words(error)}); "
+                    f"{place} is not a complete zip archive ({shown(error)}); "
                     "was its download cut short?"
                 ) from error
         else:
@@ -91,7 +91,7 @@ class Archive:
         try:
             return json.loads(self.content(name))
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{self.where(name)} is not valid JSON: {words(error)}") from error
+            raise DataError(f"{self.where(name)} is not valid JSON: {shown(error)}") from error
 
     def array(self, name: str, ndim: int) -> np.ndarray:
         """Return the finite real numbers of an ``.npy`` file with ``ndim`` axes.
@@ -122,7 +122,7 @@ class Archive:
         except DataError:
             raise
         except _UNREADABLE as error:
-            raise DataError(f"{self.where(name)} cannot be read: {words(error)}") from error
+            raise DataError(f"{self.where(name)} cannot be read: {shown(error)}") from error
 
 
 def _listing(names: Sequence[str]) -> str:
@@ -177,7 +177,7 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
         raise
     # NumPy reads the header by Python's own parser, which has errors of its own for damage.
     except (*_UNREADABLE, KeyError, SyntaxError, TokenError, MemoryError, TypeError) as error:
-        raise DataError(f"{where} is not a complete .npy array: {words(error)}") from error
+        raise DataError(f"{where} is not a complete .npy array: {shown(error)}") from error
     if dtype.kind == "f" and not (finite := np.isfinite(array)).all():
         first = np.argwhere(~finite)[0].tolist()
         raise DataError(f"{where} holds NaN or infinity, first at {first}")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
 
-from gkd.errors import DataError, mistakes, words
+from gkd.errors import DataError, mistakes, shown
 from gkd.files import parse_toml, read_sealed_json, read_sealed_text
 from gkd.recipe.model import with_current_names
 from gkd.recipe.sections import PublishedRecipe
@@ -81,7 +81,7 @@ def read_recipe_of_run(directory: Path) -> tuple[str, RunRecipe]:
     except ValueError as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is not TOML: {words(error)}") from error
+        raise DataError(f"{path} is not TOML: {shown(error)}") from error
 
 
 def read_environment(directory: Path) -> RunEnvironment:

@@ -12,7 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from gkd.errors import DataError, words
+from gkd.errors import DataError, shown
 from gkd.files import write_atomically
 from gkd.recipe.training import TrainingRecipe
 from gkd.training.epoch_selection import Selection
@@ -126,7 +126,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         if not isinstance(checkpoint, dict) or not isinstance(checkpoint["state_dict"], dict):
             raise TypeError("it holds no state_dict")
     except Exception as error:  # of a damaged file, anything
-        what = f"{type(error).__name__}: {words(error)}"
+        what = f"{type(error).__name__}: {shown(error, 500)}"
         raise DataError(f"checkpoint {path} cannot be read ({what})") from error
     return checkpoint
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gkd.errors import DataError, words
+from gkd.errors import DataError, shown
 from gkd.files import checksum, read_tensors, write_tensors
 from gkd.training.model_record import ModelRecord
 
@@ -184,7 +184,7 @@ def load_tensors(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        why = _other_names(list(state), list(own)) or words(error)
+        why = _other_names(list(state), list(own)) or shown(error, 500)
         raise DataError(f"weights {path} are of another model: {why}") from error
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gkd import DataError
 from gkd.data.archive import Archive
-from gkd.errors import shown, words
+from gkd.errors import shown
 from gkd.functional.memory import memory_shortage
 from gkd_data.point_clouds import Clouds, unit_cloud
 
@@ -129,7 +129,7 @@ def read_shard(archive: Archive, name: str, num_classes: int) -> tuple[np.ndarra
         raise
     # h5py reports damage as whatever its C library calls it.
     except Exception as error:
-        raise DataError(f"{where} is not a complete HDF5 file: {words(error)}") from error
+        raise DataError(f"{where} is not a complete HDF5 file: {shown(error)}") from error
     # A data set of HDF5 may be a bare number, and text comes as objects.
     if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
         kind = getattr(data, "dtype", type(data).__name__)

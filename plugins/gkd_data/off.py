@@ -8,7 +8,7 @@ import numpy as np
 
 from gkd import DataError
 from gkd.data.archive import read_file
-from gkd.errors import shown, words
+from gkd.errors import shown
 from gkd_data.mesh import Mesh
 
 # Letters before OFF announce texture coordinates, colours and normals behind the position: in the
@@ -120,7 +120,7 @@ def _table(path: Path, lines: list[_Line], columns: range) -> np.ndarray:
     except ValueError as error:
         number = next((n for n, text in lines if not _readable(text, columns)), lines[0][0])
         raise DataError(
-            f"{path}: line {number} is not what was expected: {words(error)}"
+            f"{path}: line {number} is not what was expected: {shown(error)}"
         ) from error
     finite = np.isfinite(table).all(1)
     if not finite.all():

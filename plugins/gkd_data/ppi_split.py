@@ -8,7 +8,7 @@ import torch
 
 from gkd import DataError, Sample
 from gkd.data.archive import Archive, single_precision
-from gkd.errors import words
+from gkd.errors import shown
 from gkd_data.links import symmetric_edges
 
 
@@ -128,7 +128,7 @@ def _links(where: str, content: Any, node_graph: np.ndarray) -> np.ndarray:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{where} is not a node-link graph (an object with nodes, each with an id, and links "
-            f"or edges, each with a source and a target): {type(error).__name__} {words(error)}"
+            f"or edges, each with a source and a target): {type(error).__name__} {shown(error)}"
         ) from error
     if ids != set(range(num_nodes)) or len(nodes) != num_nodes:
         raise DataError(

@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt
 
 from gkd import DataError, Sample
 from gkd.data.archive import Archive
-from gkd.errors import ParameterError, validated, words
+from gkd.errors import ParameterError, shown, validated
 from gkd_data.data_root import find_root
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.random_by_purpose import random_state
@@ -210,7 +210,7 @@ def _table(archive: Archive, name: str, rows: int | None = None) -> np.ndarray:
         table: np.ndarray = np.loadtxt(text, delimiter=",", ndmin=2, comments=None)
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{where} must have numbers, separated by commas: {words(error)}"
+            f"{where} must have numbers, separated by commas: {shown(error)}"
         ) from error
     if not len(table):
         table = np.empty((0, 2 if name.endswith(_EDGES) else 1))
