@@ -131,7 +131,7 @@ class SecondPass(Protocol):
         """Return its logits.
 
         Args:
-            network: ``"student"``, or the name of a teacher.
+            network: that of :attr:`Step.student`, or of one of :attr:`Step.teachers`.
             **changed: inputs in place of those of the batch, by the batch's names for them.
         """
 
@@ -154,10 +154,11 @@ class Step:
         batch: that the networks run on, whole.
         generator: for random draws, on the device of the logits; the same for the same seed, epoch,
             number and term, and apart from all other randomness.
-        logits: runs a network once more: ``step.logits("student", x=noisy)``.
+        logits: runs a network once more: ``step.logits(step.student, x=noisy)``.
         keys: int64 ``[N]``, a number for each row, in every step the same and no other row's, by
             ``n_id`` or by the names of the samples; None where the batch has neither.
         teachers: names of the networks that the term compares with.
+        student: name of the network that the term trains: ``"student"``, or a teacher that learns.
         taken: int64 ``[M]``, ascending, the rows that the term takes of a loss with a value per
             row; None for all. Those of a sampled batch are among its seeds.
     """
@@ -173,6 +174,7 @@ class Step:
     logits: SecondPass
     keys: Tensor | None = None
     teachers: tuple[str, ...] = ()
+    student: str = "student"
     taken: Tensor | None = None
 
     @classmethod

@@ -74,16 +74,7 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     """
     if options.kind is not None:
         kind_named(options.kind)
-    for module in _KIT:
-        try:
-            importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:  # it is installed, and lacks something itself
-                raise
-            raise GkdError(
-                f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
-                "run: pip install 'gkd[testing]'"
-            ) from None
+    _require_kit()
     import torch
     from hypothesis.configuration import set_hypothesis_home_dir
 
@@ -123,6 +114,19 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
             f"{', '.join(unmade)}"
         )
     return passed
+
+
+def _require_kit() -> None:
+    for module in _KIT:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:  # it is installed, and lacks something itself
+                raise
+            raise GkdError(
+                f"gkd check needs {' and '.join(_KIT)}, and {module} is not installed; "
+                "run: pip install 'gkd[testing]'"
+            ) from None
 
 
 def _subjects(target: str, options: CheckOptions) -> "list[Subject]":

@@ -378,6 +378,7 @@ class Distiller(nn.Module):
                 step = make_step(
                     self._moment,
                     term.name,
+                    term.student,
                     list(term.teacher_views),
                     student,
                     nodes,

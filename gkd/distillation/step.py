@@ -42,6 +42,7 @@ class Moment:
 def make_step(
     moment: Moment,
     term: str,
+    student: str,
     teachers: Sequence[str],
     view: View,
     nodes: BatchNodes,
@@ -53,6 +54,7 @@ def make_step(
     Args:
         moment: when it is.
         term: its name.
+        student: name of the network that it trains.
         teachers: names of the networks that it compares with.
         view: of what learns.
         nodes: of the batch.
@@ -78,6 +80,7 @@ def make_step(
         logits=partial(second_pass, batch),
         keys=row_keys(nodes, count, device, view.batch),
         teachers=tuple(teachers),
+        student=student,
     )
 
 

@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,16 @@ def given_weights(teachers: Mapping[str, GivenTeacherRecipe]) -> str | None:
     found = hashlib.sha256()
     for path in (paths := [Path(one.weights) for one in teachers.values()]):
         with suppress(OSError):  # whoever reads it says what is wrong with it
-            found.update(hashlib.sha256(path.read_bytes()).digest())
+            status = path.stat()
+            found.update(_checksum(path.absolute(), status.st_size, status.st_mtime_ns))
     return found.hexdigest()[:16] if paths else None
+
+
+@lru_cache(maxsize=64)
+def _checksum(path: Path, size: int, changed: int) -> bytes:
+    """Return the checksum of a file, which is read anew only where its size or time is another."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def recipe_of(recipe: Mapping[str, Any], method: str) -> str:

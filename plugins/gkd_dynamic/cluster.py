@@ -12,6 +12,7 @@ from gkd import ParameterError
 from gkd.functional.neighbours import comparable
 from gkd.functional.threads import PER_THREAD, Share, in_threads, shares
 from gkd_dynamic.kd_tree import keep_own
+from gkd_dynamic.usable import usable
 
 _POINTS_PER_SHARE = 512
 _HOW_TO_INSTALL = "install it beside torch: pip install --no-build-isolation torch-cluster"
@@ -31,18 +32,8 @@ def find_torch_cluster() -> ModuleType | Exception:
 
 
 def require_torch_cluster() -> ModuleType:
-    """Return torch-cluster.
-
-    Raises:
-        ParameterError: it cannot be imported; the message says how to install it.
-    """
-    module = find_torch_cluster()
-    if isinstance(module, Exception):
-        raise ParameterError(
-            f"knn: backend 'torch-cluster' is not usable ({module}); {_HOW_TO_INSTALL}, or take "
-            "backend 'torch'"
-        )
-    return module
+    """Return torch-cluster; :class:`~gkd.ParameterError` that says how to install it."""
+    return usable(find_torch_cluster(), "torch-cluster", _HOW_TO_INSTALL)
 
 
 @torch.inference_mode(mode=False)

@@ -12,11 +12,12 @@ from torch import Tensor
 from gkd import ParameterError
 from gkd.functional.neighbours import comparable
 from gkd.functional.threads import Share, in_threads, shares
+from gkd_dynamic.usable import usable
 
 _POINTS_PER_SHARE = 512
 _LEAF_POINTS = 32
 _CELL_BITS = 20  # of all channels: a million cells
-_HOW_TO_INSTALL = "pip install scipy"
+_HOW_TO_INSTALL = "install it: pip install scipy"
 
 
 @cache
@@ -31,18 +32,8 @@ def find_scipy() -> Callable[..., Any] | Exception:
 
 
 def require_scipy() -> Callable[..., Any]:
-    """Return scipy's k-d tree.
-
-    Raises:
-        ParameterError: it cannot be imported; the message says how to install it.
-    """
-    tree = find_scipy()
-    if isinstance(tree, Exception):
-        raise ParameterError(
-            f"knn: backend 'scipy' is not usable ({tree}); install it: {_HOW_TO_INSTALL}, or take "
-            "backend 'torch'"
-        )
-    return tree
+    """Return scipy's k-d tree; :class:`~gkd.ParameterError` that says how to install it."""
+    return usable(find_scipy(), "scipy", _HOW_TO_INSTALL)
 
 
 @torch.inference_mode(mode=False)

@@ -42,7 +42,8 @@ class KRD(AbstractLoss):
     a moves towards that. Before ``warmup`` all neighbours are taken.
 
     δ is measured once for each node, by a second pass of the teacher in the first step that has the
-    node, and kept with a in buffers: checkpoints hold them.
+    node, and kept with a in buffers: checkpoints hold them. On sampled neighbourhoods it is that of
+    their nodes, with the neighbours that they have there.
 
     Args:
         temperature: τ, in units of the logits.
@@ -156,16 +157,15 @@ class KRD(AbstractLoss):
         unknown = memory.values[places, 0] == 0
         measured = memory.values.new_ones(int(unknown.sum()), 2)
         if len(measured):
-            change = (entropy(self._noisy(teacher, step)) - entropy(teacher)).abs()
-            measured[:, 1] = change[unknown]
+            measured[:, 1] = self._change(teacher, step)[unknown]
         memory.write(places[unknown], measured)  # by all processes, whatever they measured
         changes = memory.values[:, 1]
         largest = changes.max() if len(changes) else changes.new_ones(())
         return changes[places] / torch.where(largest > 0, largest, 1)
 
     @torch.no_grad()
-    def _noisy(self, teacher: Tensor, step: Step) -> Tensor:
-        """Logits of the teacher on inputs with noise, ``[N, C]``."""
+    def _change(self, teacher: Tensor, step: Step) -> Tensor:
+        """How much noise on the inputs changes the entropy of each row, ``[N]``."""
         clean = getattr(step.batch, self.inputs, None)
         if not isinstance(clean, Tensor) or not clean.is_floating_point() or not clean.ndim:
             raise ParameterError(
@@ -179,7 +179,12 @@ class KRD(AbstractLoss):
         noise = (self.noise * draws).to(clean).reshape(clean.shape)
         network = step.teachers[0] if step.teachers else "teacher"
         noisy = step.logits(network, **{self.inputs: clean + noise})
-        return paired_logits(noisy, teacher, "krd")[0]
+        if getattr(step.batch, "whole", None) is not None:
+            # A part of a graph, where the teacher's answers may be those on all of it: to see fewer
+            # neighbours is a change of its own.
+            teacher = step.logits(network, **{self.inputs: clean})
+        noisy, teacher = paired_logits(noisy, teacher, "krd")
+        return (entropy(noisy) - entropy(teacher)).abs()
 
     def _drawn(self, delta: Tensor, graph: Graph, step: Step) -> Tensor:
         """1 for the edges from nodes that are drawn, 0 for others, ``[E]``."""

@@ -143,7 +143,8 @@ class NOSMOG(AbstractLoss):
 
     def _divergence(self, inputs: Tensor, teacher: Tensor, step: Step) -> Tensor:
         """Divergence of each node's prediction on other inputs, ``[N]``."""
-        logits = paired_logits(step.logits("student", **{self.inputs: inputs}), teacher, "nosmog")
+        again = step.logits(step.student, **{self.inputs: inputs})
+        logits = paired_logits(again, teacher, "nosmog")
         value: Tensor = self.divergence(View(logits=logits[0]), View(logits=teacher))
         return value
 

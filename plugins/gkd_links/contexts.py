@@ -73,7 +73,7 @@ class Contexts:
         if self.scored_by == "network":
             pairs = torch.stack([nodes[:, None].expand_as(context), context]).flatten(1)
             teacher_name = step.teachers[0] if step.teachers else "teacher"
-            student_scores = self._of_network("student", pairs, step)
+            student_scores = self._of_network(step.student, pairs, step)
             with torch.no_grad():
                 teacher_scores = self._of_network(teacher_name, pairs, step)
             return Scores(student_scores.view_as(context), teacher_scores.view_as(context))

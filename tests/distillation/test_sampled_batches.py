@@ -300,3 +300,14 @@ def test_weights_by_degree_keep_the_size_of_a_term() -> None:
     made = gkd.Distiller(*networks, terms, task="single-label", inputs=("x", "edge_index"))
     report = made(batch_of(["all", 2], regular))
     torch.testing.assert_close(report.terms["weighed"], report.terms["kd"])
+
+
+def test_krd_measures_noise_and_no_missing_neighbours() -> None:
+    term = gkd.Term("krd", params={"noise": 1e-6})
+    networks = network("sage", 8, seed=1), network("sage", 4, seed=2)
+    options = {"task": "single-label", "inputs": ("x", "edge_index"), "mask": "train_mask"}
+    made = gkd.Distiller(*networks, [term], teacher_cache=TeacherCache(), **options).train()
+    made(batch_of([2, 1]))
+    changes = made.losses["krd"].changes.values
+    assert len(changes) > SEEDS
+    assert changes[:, 1].max() < 1e-5

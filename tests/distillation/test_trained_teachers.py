@@ -72,6 +72,17 @@ class TestMutualLearning:
         shares = distiller(batch).gradient_shares()
         assert all(0 < share < 10 for share in shares.values())
 
+    def test_a_second_pass_is_of_the_network_that_the_term_trains(self) -> None:
+        batch, (peer, student) = batch_of(), networks()
+        term = gkd.Term("nosmog", student="peer:layers.0", teacher="student:layers.0")
+        distiller = distiller_of({"peer": peer}, student, term, trained=["peer"]).prepare(batch)
+        value = distiller(batch).terms["nosmog"]
+        for network, learns in ((peer, True), (student, False)):
+            slopes = torch.autograd.grad(
+                value, [*network.parameters()], retain_graph=True, allow_unused=True
+            )
+            assert any(slope is not None for slope in slopes) == learns
+
     def test_a_peer_that_is_not_finite_is_named(self) -> None:
         batch, (peer, student) = batch_of(), networks()
         peer.layers[0].weight.data[:] = torch.nan

@@ -1,5 +1,7 @@
 """Files of other networks, put into a run's folder by hand, do not pass for its own."""
 
+import hashlib
+import os
 import shutil
 from io import StringIO
 
@@ -7,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from gkd.errors import GkdError, RecipeError
+from gkd.recipe.model import GivenTeacherRecipe
 from gkd.report.results import run_results
 from gkd.report.table import gaps
-from gkd.training.provenance import recipe_of
+from gkd.training.provenance import given_weights, recipe_of
 from gkd.training.recipe_run import Run
 
 OTHER = ("training.epochs=1", "teacher.training.epochs=1", "seeds=[1]")
@@ -90,3 +93,24 @@ def test_networks_of_one_method_may_be_brought_together() -> None:
     other = {**recipe, "teacher": {"name": "c"}}
     assert recipe_of(recipe, "lsp") != recipe_of(other, "lsp")
     assert recipe_of(recipe, "baseline") == recipe_of(other, "baseline")
+
+
+def test_weights_are_read_once_until_they_change(tmp_path, monkeypatch) -> None:
+    file, read = tmp_path / "weights.safetensors", []
+
+    def digest(opened, name):
+        read.append(opened.name)
+        return hashlib.new(name, opened.read())
+
+    monkeypatch.setattr("hashlib.file_digest", digest)
+    teachers = {name: GivenTeacherRecipe(name="gat", weights=str(file)) for name in ("a", "b")}
+    assert given_weights({}) is None
+    absent = given_weights(teachers)
+    file.write_bytes(b"one")
+    before = given_weights(teachers)
+    assert given_weights(teachers) == before != absent
+    assert read == [str(file)]
+    file.write_bytes(b"two")
+    os.utime(file, ns=(1, 1))
+    assert given_weights(teachers) != before
+    assert len(read) == 2
