@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gkd.eager import eagerly
+from gkd.functional import edge_loops
 from gkd.functional.edge_products import (
     both_ways,
     check_features,
@@ -16,7 +17,7 @@ from gkd.functional.edge_products import (
 from gkd.functional.row_blocks import row_blocks
 from gkd.functional.segments import segment_sum
 from gkd.functional.sparse import sampled_product, sparse_product
-from gkd.graph import Graph
+from gkd.graph.graph import Graph, Pairs
 
 _SQUARED_ELEMENTS = 2**17  # at a time: 512 kB in float32, half of a core's own cache
 
@@ -27,7 +28,9 @@ def edge_squared_distance(features: Tensor, graph: Graph) -> Tensor:
 
     .. math:: d_{ij} = \|x_i - x_j\|^2 = \|x_i\|^2 + \|x_j\|^2 - 2\, x_i \cdot x_j
 
-    The round-off is proportional to the largest squared norm, not to the distance.
+    Where loops over edges are compiled, ends are subtracted, and the round-off is proportional to
+    the distance: 0 for equal ends. By torch's products it is proportional to the largest squared
+    norm, save that the distance is never negative.
 
     Args:
         features: ``x``, ``[N, F]``. Half precision is computed in float32.
@@ -51,16 +54,10 @@ class _EdgeSquaredDistance(torch.autograd.Function):
         ctx.save_for_backward(features)
         ctx.graph = graph
         x, pairs = features.to(working_dtype(features)), pairs_for(features.shape[1], graph)
-        norms = squared_norms(x)
-        squares = x.new_empty(len(pairs.source))
-        # Block by block, so that the sums of norms, as long as the result, stay in the cache.
-        for rows, edges, pointer in row_blocks(pairs.row_pointer, len(squares)):
-            source = pairs.source[edges]
-            ends = norms.index_select(0, pairs.target[edges]).add_(norms.index_select(0, source))
-            part = sampled_product(pointer, source, x[rows], x, plus=ends, scale=-2.0)
-            # Round-off must not make a distance negative: kernels take roots and compare with 0.
-            torch.clamp(part, min=0, out=squares[edges])
-        distances = pairs.per_edge(squares)
+        squares = edge_loops.compare("l2", x, x, pairs.row_pointer, pairs.source)
+        if squares is not None:
+            return pairs.per_edge(squares).to(features.dtype)
+        distances = pairs.per_edge(_by_products(x, pairs))
         if len(graph.self_loops):  # round-off must not part a node from itself
             distances.index_fill_(0, graph.self_loops, 0)
         return distances.to(features.dtype)
@@ -72,6 +69,9 @@ class _EdgeSquaredDistance(torch.autograd.Function):
         (features,) = ctx.saved_tensors
         x, graph = features.to(working_dtype(features)), ctx.graph
         weights = grad.to(x.dtype)
+        result = edge_loops.slopes("l2", x, both_ways(weights, graph))
+        if result is not None:
+            return result.to(features.dtype), None
         if len(graph.self_loops):
             weights = weights.index_fill(0, graph.self_loops, 0)
         total = None
@@ -82,6 +82,19 @@ class _EdgeSquaredDistance(torch.autograd.Function):
             total.addcmul_(x, segment_sum(values, row_pointer)[:, None], value=-1)
         assert total is not None
         return total.mul_(-2).to(features.dtype), None
+
+
+def _by_products(x: Tensor, pairs: Pairs) -> Tensor:
+    norms = squared_norms(x)
+    squares = x.new_empty(len(pairs.source))
+    # Block by block, so that the sums of norms, as long as the result, stay in the cache.
+    for rows, edges, pointer in row_blocks(pairs.row_pointer, len(squares)):
+        source = pairs.source[edges]
+        ends = norms.index_select(0, pairs.target[edges]).add_(norms.index_select(0, source))
+        part = sampled_product(pointer, source, x[rows], x, plus=ends, scale=-2.0)
+        # Round-off must not make a distance negative: kernels take roots and compare with 0.
+        torch.clamp(part, min=0, out=squares[edges])
+    return squares
 
 
 def squared_norms(x: Tensor) -> Tensor:

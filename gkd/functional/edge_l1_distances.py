@@ -9,11 +9,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 from gkd.eager import eagerly
-from gkd.functional.edge_loops import add_l1_slopes, l1_distances
+from gkd.functional import edge_loops
 from gkd.functional.edge_products import both_ways, check_features, working_dtype
 from gkd.functional.sparse import row_of_each, sparse_product
 from gkd.functional.threads import Share, in_threads, shares
-from gkd.graph import Graph
+from gkd.graph.graph import Graph, Pairs
 
 _ELEMENTS_PER_SHARE = 2**20  # of fewer, a thread is found later than the work is done
 _CPU_ELEMENTS = 2**19  # compared at a time: 2 MB in float32; with less, calls take longer than work
@@ -26,7 +26,7 @@ def edge_l1_distance(features: Tensor, graph: Graph) -> Tensor:
 
     .. math:: d_{ij} = \sum_c |x_{ic} - x_{jc}|
 
-    It is no function of dot products: both ends are gathered, a chunk of bounded size at a time.
+    It is no function of dot products: both ends of an edge are compared number by number.
     The gradient where two features are equal is 0.
 
     Args:
@@ -50,19 +50,10 @@ class _EdgeL1Distance(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, graph: Graph) -> Tensor:
         ctx.save_for_backward(features)
         ctx.graph = graph
-        x, pairs = features.detach().to(working_dtype(features)).contiguous(), graph.pairs
-        distances = x.new_empty(len(pairs.source))
-
-        def compare(share: Share) -> None:
-            edges = share.of(len(distances))
-            if l1_distances(x, pairs.target, pairs.source, edges, distances):
-                return
-            with torch.no_grad():  # a helping thread does not have the caller's modes
-                for chunk in _chunks(edges, x):
-                    apart = _difference(x, pairs.target[chunk], pairs.source[chunk])
-                    torch.sum(apart.abs_(), 1, out=distances[chunk])
-
-        in_threads(compare, _portions(len(distances), x))
+        x, pairs = features.detach().to(working_dtype(features)), graph.pairs
+        distances = edge_loops.compare("l1", x, x, pairs.row_pointer, pairs.source)
+        if distances is None:
+            distances = _l1_distances(x, pairs)
         return pairs.per_edge(distances).to(features.dtype)
 
     @staticmethod
@@ -70,11 +61,27 @@ class _EdgeL1Distance(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         # With V = W + Wᵀ the gradient at i is the sum of V_ij sign(x_i - x_j) over j.
         (features,) = ctx.saved_tensors
-        x = features.detach().to(working_dtype(features)).contiguous()
-        result = torch.zeros_like(x)
-        for row_pointer, columns, values in both_ways(grad.to(x.dtype), ctx.graph):
-            _add_slopes(result, row_pointer, columns, values, x)
+        x = features.detach().to(working_dtype(features))
+        matrices = both_ways(grad.to(x.dtype), ctx.graph)
+        result = edge_loops.slopes("l1", x, matrices)
+        if result is None:
+            result = torch.zeros_like(x)
+            for row_pointer, columns, values in matrices:
+                _add_slopes(result, row_pointer, columns, values, x)
         return result.to(features.dtype), None
+
+
+def _l1_distances(x: Tensor, pairs: Pairs) -> Tensor:
+    distances = x.new_empty(len(pairs.source))
+
+    def compare(share: Share) -> None:
+        with torch.no_grad():  # a helping thread does not have the caller's modes
+            for chunk in _chunks(share.of(len(distances)), x):
+                apart = _difference(x, pairs.target[chunk], pairs.source[chunk])
+                torch.sum(apart.abs_(), 1, out=distances[chunk])
+
+    in_threads(compare, _portions(len(distances), x))
+    return distances
 
 
 def _add_slopes(
@@ -89,8 +96,6 @@ def _add_slopes(
             entries = share.of(len(row))
             borders = [entries.start, entries.stop]
             rows = torch.searchsorted(row_pointer, row_pointer.new_tensor(borders))
-            if add_l1_slopes(result, row_pointer, columns, values, x, slice(*rows.tolist())):
-                return
             begin, end = row_pointer[rows].tolist()
             for chunk in _chunks(slice(begin, end), x):
                 slopes = _difference(x, row[chunk], columns[chunk]).sign_()

@@ -1,8 +1,9 @@
 """Compiled loops over edges, where the machine has a compiler of C.
 
-What torch has no operation for takes several passes over memory; a plain loop takes one. It is
-compiled when it is first needed, which takes a second, and kept in the user's cache folder. Where
-there is no compiler, or ``GKD_COMPILE=0`` is in the environment, callers do without.
+What torch has no operation for takes several passes over memory; a plain loop takes one, and some
+columns of all rows at a time, which stay in a core's own cache. Loops are compiled when they are
+first needed, which takes a second, and kept in the user's cache folder. Where there is no compiler,
+or ``GKD_COMPILE=0`` is in the environment, callers do without.
 """
 
 import atexit
@@ -15,74 +16,162 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import resources
+from math import inf
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+from gkd.functional.threads import Share, in_threads, shares
 
 logger = logging.getLogger("gkd.compile")
 
 SWITCH = "GKD_COMPILE"
 """Variable of the environment: 0 leaves the loops uncompiled."""
 
-_FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-shared", "-fPIC")
+_FLAGS = ("-O3", "-march=native", "-Wno-psabi", "-shared", "-fPIC")
 _PATIENCE = 3.0  # seconds after which the user is told what is waited for
 _SECONDS = 60.0  # after which the compiler is given up
 _NAMES = {torch.float32: "float", torch.float64: "double"}
+_VECTOR = 64  # bytes, as in the loops
+_BYTES = 4 * _VECTOR  # of a row at a time, as in the loops
+_LONG = 2048  # bytes of a row from which on it is taken part by part
+_CACHE = 2**21  # bytes: what a core has for itself
+_ELEMENTS_PER_SHARE = 2**20  # of fewer, a thread is found later than the work is done
+
+Comparison = Literal["l1", "l2", "dot"]
 
 
-def l1_distances(x: Tensor, target: Tensor, source: Tensor, edges: slice, out: Tensor) -> bool:
-    """Write the L1 distance of the ends of some edges into ``out``, ``[E]``.
+def compare(
+    by: Comparison, a: Tensor, b: Tensor, row_pointer: Tensor, columns: Tensor
+) -> Tensor | None:
+    r"""Compare the two ends of every stored (r, c), ``[E]``.
 
-    Args:
-        x: contiguous ``[N, F]``, float32 or float64.
-        target: int64 ``[E]``.
-        source: int64 ``[E]``.
-        edges: which.
-        out: ``[E]``, of the dtype of ``x``.
+    .. math:: \sum_k |a_{rk} - b_{ck}|, \qquad \sum_k (a_{rk} - b_{ck})^2, \qquad
+        \sum_k a_{rk} b_{ck}
 
-    Returns:
-        False, and nothing is written, where there is no compiled loop.
-    """
-    return _run("l1_distances", [x, target, source], edges, out)
-
-
-def add_l1_slopes(
-    result: Tensor, pointer: Tensor, columns: Tensor, values: Tensor, x: Tensor, rows: slice
-) -> bool:
-    """Add the sum of ``values · sign(x[r] - x[c])`` over the stored columns c of some rows r.
+    The same pair gives the same bits, whatever else there is. The round-off is proportional to the
+    sum of the magnitudes that are added up: :func:`rounding` of it.
 
     Args:
-        result: contiguous ``[N, F]``.
-        pointer: int64 ``[N+1]``, of compressed rows.
+        by: which: ``"l1"``, ``"l2"`` or ``"dot"``.
+        a: ``[N, F]``, float32 or float64.
+        b: ``[M, F]``, of the dtype of ``a``; may be the same.
+        row_pointer: int64 ``[N+1]``, of compressed rows.
         columns: int64 ``[E]``.
-        values: ``[E]``.
-        x: contiguous ``[N, F]``, float32 or float64.
-        rows: which.
 
     Returns:
-        False, and nothing is added, where there is no compiled loop.
+        None where there is no compiled loop.
     """
-    return _run("l1_slopes", [x, pointer, columns, values], rows, result)
-
-
-def _run(name: str, inputs: list[Tensor], part: slice, out: Tensor) -> bool:
-    x = inputs[0]
-    if x.device.type != "cpu" or x.dtype not in _NAMES or os.environ.get(SWITCH) == "0":
-        return False
-    library = _library()
+    library = _library_for(a)
     if library is None:
-        return False
-    inputs = [tensor.contiguous() for tensor in inputs]  # held, as the loop knows addresses alone
-    getattr(library, f"{name}_{_NAMES[x.dtype]}")(
-        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in inputs),
-        *map(ctypes.c_int64, (part.start, part.stop, x.shape[1])),
+        return None
+    loop = getattr(library, f"compare_{by}_{_NAMES[a.dtype]}")
+    pointer, columns = row_pointer.contiguous(), columns.contiguous()
+    result = a.new_zeros(len(columns))
+
+    def add(left: Tensor, right: Tensor, share: Share) -> None:
+        edges = share.of(len(columns))
+        row = int(torch.searchsorted(pointer, edges.start, right=True)) - 1
+        numbers = row, edges.start, edges.stop, right.shape[1]
+        _call(loop, [left, right, pointer, columns], numbers, result)
+
+    for part in _parts(b):
+        right = _dense(b, part)
+        left = right if a is b else _dense(a, part)
+        in_threads(partial(add, left, right), _shares(len(columns), right))
+    return result
+
+
+def slopes(
+    by: Comparison, x: Tensor, matrices: Sequence[tuple[Tensor, Tensor, Tensor]]
+) -> Tensor | None:
+    r"""Sum the slopes of comparisons over the stored columns of each row, ``[N, F]``.
+
+    .. math:: \sum_{c} v_{rc}\, \mathrm{sign}(x_r - x_c), \qquad
+        2 \sum_{c} v_{rc}\, (x_r - x_c)
+
+    Args:
+        by: which: ``"l1"`` or ``"l2"``.
+        x: ``[N, F]``, float32 or float64.
+        matrices: row pointers int64 ``[N+1]``, columns int64 ``[E]`` and values ``[E]`` of sparse
+            matrices, all of which are summed.
+
+    Returns:
+        None where there is no compiled loop.
+    """
+    library = _library_for(x)
+    if library is None:
+        return None
+    loop = getattr(library, f"slopes_{by}_{_NAMES[x.dtype]}")
+    dense = _dense(x, slice(0, x.shape[1]))
+    result = torch.zeros_like(dense)
+
+    def add(pointer: Tensor, columns: Tensor, values: Tensor, share: Share) -> None:
+        # Rows that begin within the share: none belongs to two threads.
+        entries = share.of(len(columns))
+        rows = torch.searchsorted(pointer, pointer.new_tensor([entries.start, entries.stop]))
+        numbers = int(rows[0]), *pointer[rows].tolist(), dense.shape[1]
+        _call(loop, [dense, pointer, columns, values], numbers, result)
+
+    for matrix in matrices:
+        pointer, columns, values = (tensor.contiguous() for tensor in matrix)
+        in_threads(partial(add, pointer, columns, values), _shares(len(columns), dense))
+    return result[:, dense.shape[1] - x.shape[1] :]
+
+
+def rounding(x: Tensor) -> float:
+    """Return the share of a comparison of rows of ``x`` that its round-off is below.
+
+    Infinite where there is no compiled loop.
+    """
+    if _library_for(x) is None:
+        return inf
+    # A number is rounded in its difference and square, in its lane, on the way to the sum of all
+    # lanes, and with that of every part of the row.
+    return (16 + x.shape[1] * x.element_size() / _BYTES) * torch.finfo(x.dtype).eps
+
+
+def _parts(x: Tensor) -> list[slice]:
+    width, step = x.shape[1], _BYTES // x.element_size()
+    # Some columns of all rows, where they fit into a core's own cache, are found there again and
+    # again; short rows come as soon from where they are.
+    if x.element_size() * width < _LONG or len(x) * _BYTES > _CACHE:
+        step = max(1, width)
+    return [slice(start, min(start + step, width)) for start in range(0, width, step)]
+
+
+def _dense(x: Tensor, part: slice) -> Tensor:
+    """Return columns of ``x``, at least a vector of them: after zeros, which add nothing."""
+    columns = x.detach()[:, part]
+    missing = _VECTOR // x.element_size() - columns.shape[1]
+    return pad(columns, (missing, 0)) if missing > 0 else columns.contiguous()
+
+
+def _shares(num_edges: int, dense: Tensor) -> list[Share]:
+    return shares(num_edges * dense.shape[1], _ELEMENTS_PER_SHARE)
+
+
+def _call(
+    loop: Callable[..., None], given: Sequence[Tensor], numbers: Sequence[int], out: Tensor
+) -> None:
+    loop(
+        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in given),
+        *map(ctypes.c_int64, numbers),
         ctypes.c_void_p(out.data_ptr()),
     )
-    return True
+
+
+def _library_for(x: Tensor) -> ctypes.CDLL | None:
+    if x.device.type != "cpu" or x.dtype not in _NAMES or os.environ.get(SWITCH) == "0":
+        return None
+    return _library()
 
 
 @cache
@@ -98,7 +187,7 @@ def _library() -> ctypes.CDLL | None:
         # What a compiler has to say stands in what it wrote.
         said = getattr(error, "stderr", None) or error
         logger.warning(
-            "the loops of the L1 distance are not compiled, and take twice as long (%s); %s=0 in "
+            "the loops over edges are not compiled, and take twice as long or longer (%s); %s=0 in "
             "the environment leaves them out",
             str(said).strip()[:500],
             SWITCH,
@@ -161,7 +250,7 @@ def _key(source: str, compiler: list[str]) -> str:
 
 
 def _compile(compiler: list[str], source: str, folder: Path, key: str) -> Path:
-    logger.info("compiling the loops of the L1 distance into %s, once", folder)
+    logger.info("compiling the loops over edges into %s, once", folder)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder) as made:
         code, library = Path(made, "edge_loops.c"), Path(made, "edge_loops.so")
@@ -174,7 +263,7 @@ def _compile(compiler: list[str], source: str, folder: Path, key: str) -> Path:
                 _, said = process.communicate(timeout=_PATIENCE)
             except subprocess.TimeoutExpired:
                 logger.warning(
-                    "still compiling the loops of the L1 distance, once for this machine; "
+                    "still compiling the loops over edges, once for this machine; "
                     "%s=0 in the environment leaves that out",
                     SWITCH,
                 )

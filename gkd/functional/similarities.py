@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from gkd.errors import ParameterError
+from gkd.functional import edge_loops
 from gkd.functional.edge_distances import edge_squared_distance
 from gkd.functional.edge_l1_distances import edge_l1_distance
 from gkd.functional.edge_products import edge_dot
@@ -73,11 +74,22 @@ class EdgePairs:
             features = features.double()
         return edge_dot(features, features, self.graph)
 
-    def squared_distance(self, tolerance: float = RESOLUTION) -> Tensor:
+    def squared_distance(self, tolerance: float = RESOLUTION, relative: float = 0.0) -> Tensor:
         """Squared distances ``‖z_i − z_j‖²``, ``[E]``, with a round-off of at most ``tolerance``.
 
         Never negative, and exactly 0 on self-loops.
+
+        Args:
+            tolerance: round-off that is always allowed.
+            relative: round-off that is allowed beside it, as a share of the distance: 0 for none.
         """
+        # Compiled loops subtract the ends, whose norms then do not matter, but for squares outside
+        # the range of the dtype.
+        least = self.features.shape[1] * torch.finfo(self.features.dtype).tiny
+        if relative >= edge_loops.rounding(self.features) and tolerance >= least:
+            squares = self._squared_distance("given")
+            if bool(squares.detach().isfinite().all()):
+                return squares
         # The cheapest that is good enough: as they are; relative to the mean feature, which changes
         # no distance but shrinks the norms that round-off comes from; the same in float64.
         if self.largest_squared_norm() * _EPSILON <= tolerance:
@@ -86,6 +98,9 @@ class EdgePairs:
             form = "centred"
         else:
             form = "precise"
+        return self._squared_distance(form)
+
+    def _squared_distance(self, form: str) -> Tensor:
         if form not in self._squares:
             features = self.features if form == "given" else self._centred
             if form == "precise":

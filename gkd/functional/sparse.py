@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from gkd.functional import edge_loops
 from gkd.functional.row_blocks import row_blocks
 
 _BAG_WIDTH = 16  # from here on a row of float32 fills the vector registers of current processors
@@ -33,6 +34,10 @@ def sampled_product(
     scale: float = 1.0,
 ) -> Tensor:
     """SDDMM: ``plus + scale · (rows[r] · cols[c])`` for every stored (r, c), ``[E]``."""
+    if plus is None and scale == 1:
+        dots = edge_loops.compare("dot", rows, cols, row_pointer, columns)
+        if dots is not None:
+            return dots
     if not has_sparse_products(rows.device.type):
         # Builds of torch without MKL, and accelerators but CUDA, have no such product.
         dots = _gathered_dot(row_pointer, columns, rows, cols).mul_(scale)

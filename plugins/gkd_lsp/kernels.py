@@ -119,8 +119,10 @@ class RBF(AbstractKernel):
         """Return the similarities, ``[E]``, in (0, 1]."""
         variance = _median_square(pairs) if self.sigma == "median" else float(self.sigma) ** 2
         # The slope of exp is at most 1, so that only the division by 2σ² changes the tolerance: far
-        # fewer features need float64 than for the distance itself.
-        exponents = pairs.squared_distance(RESOLUTION * 2 * variance) / (-2 * variance)
+        # fewer features need float64 than for the distance itself. And a share ε of the exponent
+        # -x changes its exp by x exp(-x) ε, which is less than ε.
+        squares = pairs.squared_distance(RESOLUTION * 2 * variance, relative=RESOLUTION)
+        exponents = squares / (-2 * variance)
         return exponents.exp_()  # in place: autograd keeps the result of exp, not its argument
 
 
@@ -131,8 +133,9 @@ def _median_square(pairs: EdgePairs) -> float:
     """
     between = pairs.graph.source != pairs.graph.target
     # Twice: how much round-off is tolerable shows only in the median itself.
-    rough = float(pairs.squared_distance().detach()[between].median())
-    squares = pairs.squared_distance(RESOLUTION * 2 * rough).detach()[between]
+    rough = float(pairs.squared_distance(relative=RESOLUTION).detach()[between].median())
+    tolerance = RESOLUTION * 2 * rough
+    squares = pairs.squared_distance(tolerance, relative=RESOLUTION).detach()[between]
     # Ends that coincide have distances of rounding's making: as a bandwidth these would blow
     # themselves up to a structure, another one on every processor. (Of no edges, both are NaN.)
     for typical in (Tensor.median, Tensor.mean):

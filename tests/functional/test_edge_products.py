@@ -21,11 +21,16 @@ EVERY_GRAPH = pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 HEADS = pytest.mark.parametrize("heads", [(), (2,)], ids=["one", "heads"])
 
 
-@pytest.fixture(params=["sparse products", "chunks"], autouse=True)
-def _build(request, monkeypatch):
+@pytest.fixture(params=["compiled loops", "sparse products", "chunks"], autouse=True)
+def way(request, monkeypatch) -> str:
+    """Products in compiled loops, by those of torch, and in chunks where torch has none."""
+    if request.param == "compiled loops" and edge_loops._library() is None:
+        pytest.skip("there is no compiler of C here")
+    monkeypatch.setenv(edge_loops.SWITCH, "1" if request.param == "compiled loops" else "0")
     if request.param == "chunks":
         monkeypatch.setattr(sparse, "has_sparse_products", lambda device_type: False)
         monkeypatch.setattr(sparse, "_CHUNK_ELEMENTS", 7)
+    return str(request.param)
 
 
 def normal(*shape: int, seed: int = 0, dtype=torch.float64) -> Tensor:
@@ -95,17 +100,9 @@ def test_squared_distance_and_its_gradient(graph):
     assert torch.autograd.gradcheck(lambda x: edge_squared_distance(x, graph), (x,))
 
 
-@pytest.fixture(params=["compiled", "in torch"])
-def loops(request, monkeypatch) -> None:
-    """Loops over edges: those that are compiled, where they can be, and those without."""
-    if request.param == "compiled" and edge_loops._library() is None:
-        pytest.skip("there is no compiler of C here")
-    monkeypatch.setenv(edge_loops.SWITCH, "1" if request.param == "compiled" else "0")
-
-
 @EVERY_GRAPH
 @pytest.mark.parametrize("threads", [1, 3])
-def test_l1_distance_and_its_gradient(graph, threads, monkeypatch, loops):
+def test_l1_distance_and_its_gradient(graph, threads, monkeypatch):
     in_small_chunks(monkeypatch, threads)
     x = normal(graph.num_nodes, 3)
     expected = (x[graph.target] - x[graph.source]).abs().sum(-1)
@@ -115,7 +112,7 @@ def test_l1_distance_and_its_gradient(graph, threads, monkeypatch, loops):
 
 @EVERY_GRAPH
 @pytest.mark.parametrize("width", [3, 40])
-def test_l1_distance_in_float32_equals_that_of_float64(graph, width, monkeypatch, loops):
+def test_l1_distance_in_float32_equals_that_of_float64(graph, width, monkeypatch):
     in_small_chunks(monkeypatch, threads=2)
     x = normal(graph.num_nodes, width, dtype=torch.float32)
     weights = normal(graph.num_edges, seed=1).detach()
@@ -136,16 +133,17 @@ def in_small_chunks(monkeypatch, threads: int) -> None:
     """Let the chunks of L1 distances be smaller than a row of the graph."""
     monkeypatch.setattr(edge_l1_distances, "_CPU_ELEMENTS", 7)
     parts = [Share(number, threads) for number in range(threads)]
-    monkeypatch.setattr(edge_l1_distances, "shares", lambda *given: parts)
+    for module in (edge_l1_distances, edge_loops):
+        monkeypatch.setattr(module, "shares", lambda *given: parts)
 
 
-def test_equal_features_give_l1_distances_no_slope(loops):
+def test_equal_features_give_l1_distances_no_slope():
     x = torch.ones(5, 3, requires_grad=True)
     edge_l1_distance(x, GRAPHS["general"]).sum().backward()
     assert x.grad.tolist() == [[0.0] * 3] * 5
 
 
-def test_l1_distances_of_strided_and_of_undefined_features(loops):
+def test_l1_distances_of_strided_and_of_undefined_features():
     graph = GRAPHS["general"]
     wide = torch.randn(graph.num_nodes, 12, generator=torch.Generator().manual_seed(0))
     strided = wide[:, ::2].requires_grad_()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gkd import Graph, ParameterError
+from gkd.functional import edge_loops
 from gkd.functional.similarities import EdgePairs
 
 GRAPH = Graph(torch.tensor([[1, 2, 0, 3, 3], [0, 0, 1, 2, 3]]), 4)
@@ -30,6 +31,31 @@ def test_centring_avoids_float64_where_it_suffices():
     pairs = EdgePairs(FEATURES + 1e3, GRAPH)
     assert pairs.squared_distance().dtype == torch.float32
     assert pairs.squared_distance().tolist() == pytest.approx([25, 1, 25, 13, 0], rel=1e-5)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_share_of_the_distance_needs_no_float64_where_loops_are_compiled(compiled, monkeypatch):
+    monkeypatch.setenv(edge_loops.SWITCH, "1" if compiled else "0")
+    if compiled and edge_loops._library() is None:
+        pytest.skip("there is no compiler of C here")
+    # Neighbours are near one another, all of them far from their mean.
+    generator = torch.Generator().manual_seed(0)
+    near = torch.randn(40, 30, generator=generator) * torch.logspace(-4, 3, 40)[:, None]
+    features = torch.cat([near + 1e4, near - 1e4])
+    graph = Graph(torch.stack([torch.arange(1, 80), torch.arange(79)]), 80)
+    ends = features.double()[graph.edge_index]
+    exact = (ends[0] - ends[1]).square().sum(1)
+    squares = EdgePairs(features, graph).squared_distance(1e-5, relative=1e-5)
+    assert squares.dtype == (torch.float32 if compiled else torch.float64)
+    assert ((squares - exact).abs() <= 1e-5 + 1e-5 * exact).all()
+
+
+@pytest.mark.parametrize("scale", [1e-19, 1.0, 1e25])
+def test_squares_outside_the_range_of_float32_are_found_in_float64(scale):
+    pairs = EdgePairs(FEATURES * scale, GRAPH)
+    squares = pairs.squared_distance(tolerance=1e-6 * scale**2, relative=1e-5)
+    exact = torch.tensor([25.0, 1, 25, 13, 0], dtype=torch.float64) * scale**2
+    torch.testing.assert_close(squares.double(), exact, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("elements", [1, 4, 10**6])

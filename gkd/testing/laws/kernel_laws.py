@@ -100,7 +100,7 @@ class RawPairs(EdgePairs):
         """Dot products, ``[E]``."""
         return self.compared(lambda targets, sources: (targets * sources).sum(1))
 
-    def squared_distance(self, tolerance: float = 0.0) -> Tensor:
+    def squared_distance(self, tolerance: float = 0.0, relative: float = 0.0) -> Tensor:
         """Squared distances, ``[E]``."""
         return self.compared(lambda targets, sources: (targets - sources).square().sum(1))
 
