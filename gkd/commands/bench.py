@@ -12,7 +12,8 @@ from gkd.benchmarking.installed import choose_benchmarks
 from gkd.benchmarking.measurement import Measurement, measure
 from gkd.benchmarking.process_memory import process_peak
 from gkd.benchmarking.timing import Spread
-from gkd.commands.listing import print_json, print_table
+from gkd.commands.listing import print_json
+from gkd.commands.tables import print_table
 from gkd.errors import ParameterError, suggestion
 from gkd.hosting.host import current_host
 from gkd.training.devices import Devices

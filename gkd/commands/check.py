@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from gkd.commands.listing import print_json, print_table, quietly
+from gkd.commands.listing import print_json, quietly
+from gkd.commands.tables import print_table
 from gkd.errors import NAMED, GkdError, ParameterError, UnknownNameError
 from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named

@@ -23,7 +23,8 @@ def show_taps(recipe: str, settings: Sequence[str], *, as_json: bool) -> None:
 
     import torch
 
-    from gkd.commands.listing import print_json, print_table
+    from gkd.commands.listing import print_json
+    from gkd.commands.tables import print_table
     from gkd.distillation.inputs import inputs_or
     from gkd.distillation.taps import taps
     from gkd.training.experiment import Experiment

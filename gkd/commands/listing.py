@@ -3,13 +3,14 @@
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from gkd.errors import PluginError, printable
+from gkd.commands.tables import print_table
+from gkd.errors import PluginError
 from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.parameters import readable_signature
@@ -41,11 +42,11 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
         print_json(rows)
     elif rows and kind == "loss":
         columns = {"Name": "name", "Paper": "paper", "Needs": "needs", "Outputs": "outputs"}
-        columns |= {"Memory": "memory", "Parameters": "signature", "Distribution": "distribution"}
+        columns |= {"Memory": "memory", "Distribution": "distribution", "Parameters": "signature"}
         print_table(columns, [row | loss_words(row["declares"]) for row in rows])
     elif rows:
-        columns = {"Kind": "kind", "Name": "name", "Parameters": "signature"}
-        print_table(columns | {"Distribution": "distribution"}, rows)
+        columns = {"Kind": "kind", "Name": "name", "Distribution": "distribution"}
+        print_table(columns | {"Parameters": "signature"}, rows)
     else:
         print(f"No plugin provides a {kind or 'component'}; `gkd plugins` says what was found.")
 
@@ -182,18 +183,3 @@ def quietly(function: Callable[[], Result]) -> Result:
 def print_json(value: object) -> None:
     """Print ``value`` as indented JSON."""
     print(json.dumps(value, indent=2))
-
-
-def print_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print ``rows`` as a table; ``columns`` maps each heading to a key of the rows."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in columns:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(str(row[key]))) for key in columns.values()))
-    # Elsewhere than on a terminal a row stays one line, for grep.
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)

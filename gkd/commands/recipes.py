@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def list_recipes(*, as_json: bool) -> None:
     """Print the shipped recipes: name, title, and what has to be set for one to run."""
-    from gkd.commands.listing import print_json, print_table, quietly
+    from gkd.commands.listing import print_json, quietly
+    from gkd.commands.tables import print_table
     from gkd.hosting.host import current_host
 
     host = quietly(current_host)

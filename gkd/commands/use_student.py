@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gkd.commands.listing import print_json, print_table
+from gkd.commands.listing import print_json
+from gkd.commands.tables import print_table
 from gkd.deployment.export import SUFFIXES, Format, export_network
 from gkd.deployment.prediction import predict, write_predictions
 from gkd.deployment.student import find_weights

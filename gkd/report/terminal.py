@@ -60,10 +60,20 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
         if structure := structure_table(run):
             print_one(STRUCTURE, structure, console)
             console.print()
-        entries = RichTable.grid(padding=(0, 2, 0, 0))
-        for key, text in protocol(run):
-            entries.add_row(_text(key, "dim"), _text(text, "dim"))
-        console.print(entries)
+        _print_entries(protocol(run), console)
+
+
+def _print_entries(entries: Sequence[tuple[str, str]], console: Console) -> None:
+    """Print labels and texts; where nobody looks at a screen, in a line each."""
+    if console.width >= _UNLIMITED:
+        width = max((len(label) for label, _ in entries), default=0)
+        for label, text in entries:
+            console.print(_text(f"{label:<{width}}  {text}"), soft_wrap=True)
+        return
+    grid = RichTable.grid(padding=(0, 2, 0, 0))
+    for label, text in entries:
+        grid.add_row(_text(label, "dim"), _text(text, "dim"))
+    console.print(grid)
 
 
 def wide_console() -> Console:

@@ -45,8 +45,8 @@ def test_components_shows_names_and_parameters(site: Site, run: Run) -> None:
     outcome = run("components", "loss")
     assert (outcome.status, outcome.err) == (0, "")
     heading, *rows = (line.split() for line in outcome.out.splitlines())
-    assert heading == ["Name", "Paper", "Needs", "Outputs", "Memory", "Parameters", "Distribution"]
-    assert ["good", "features,", "graph", "any", "bounded", "()", "good-plugin"] in rows
+    assert heading == ["Name", "Paper", "Needs", "Outputs", "Memory", "Distribution", "Parameters"]
+    assert ["good", "features,", "graph", "any", "bounded", "good-plugin", "()"] in rows
 
 
 def test_components_shows_what_losses_declare(run: Run) -> None:
@@ -132,7 +132,7 @@ def test_components_shows_the_ranges_of_parameters(site: Site, run: Run) -> None
     expected = (
         "(k: int > 0 = 20, dropout: 0 <= float < 1 = 0.5, sigma: float > 0 | 'median' = 'median')"
     )
-    assert f"model ranged {expected} ranged-plugin" in run("components").rows
+    assert f"model ranged ranged-plugin {expected}" in run("components").rows
     (row,) = (row for row in run("components", "--json").json if row["name"] == "ranged")
     assert row["signature"] == expected
 

@@ -213,6 +213,13 @@ def test_columns_left_out_of_a_narrow_terminal_are_named(run: Results) -> None:
     assert "too wide" not in printed([run], 200)
 
 
+def test_the_protocol_is_a_line_each_where_nobody_looks(run: Results) -> None:
+    lines = printed([run], 400).splitlines()
+    (comparison,) = (line for line in lines if line.startswith("comparison "))
+    assert comparison.endswith("the probability of any false claim by 5 %")
+    assert "hardware    cpu a CPU, cores 2" in lines
+
+
 def test_print_table_takes_what_write_report_returns(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
