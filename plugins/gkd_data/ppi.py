@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gkd import DataError
+from gkd.data.archive import single_precision
 from gkd.errors import validated
 from gkd_data.in_memory import InMemoryDataset
 from gkd_data.ppi_split import Split, read_split, split_files
@@ -66,13 +67,20 @@ class PPI(InMemoryDataset):
         if standardise:
             # By the training nodes alone: nothing is known of the others when a model is trained.
             train = splits["train"].features
-            mean = train.mean(0)
-            # Rounding leaves a constant feature with a deviation that is tiny instead of zero.
-            scale = np.where(train.max(0) > train.min(0), train.std(0), 1.0)
+            mean, deviation = train.mean(0), train.std(0)
+            # Rounding leaves a constant feature with a deviation that is tiny instead of zero, and
+            # the squares of tiny numbers are zero.
+            varies = (train.max(0) > train.min(0)) & (deviation > 0)
+            scale = np.where(varies, deviation, 1.0)
             splits = {
                 name: replace(split, features=(split.features - mean) / scale)
                 for name, split in splits.items()
             }
+            for name, split in splits.items():
+                _, file, *_ = split_files(name)
+                _, trained, *_ = split_files("train")
+                where = f"{archive.where(file)}, standardised by {trained},"
+                single_precision(split.features, where)
         self.train, self.validation, self.test = (splits[name].samples() for name in SPLITS)
         self.num_features = splits["train"].features.shape[1]
         self.num_classes = splits["train"].labels.shape[1]

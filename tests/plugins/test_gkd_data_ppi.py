@@ -150,6 +150,24 @@ class TestStandardisation:
         assert all((sample.x[:, 0].abs() < 1e-6).all() for sample in dataset.train)
         assert dataset.test[0].x[0, 0] == pytest.approx(2.0)
 
+    @pytest.mark.parametrize("size", [1e-320, 1e-170])
+    def test_only_centres_a_feature_whose_deviation_is_too_small_for_a_number(
+        self, tmp_path: Path, size: float
+    ) -> None:
+        files = miniature()
+        train = files["train_feats.npy"]
+        train[:, 0] = size * np.arange(len(train))
+        dataset = PPI(write(tmp_path, files))
+        assert torch.isfinite(dataset.test[0].x).all()
+        np.testing.assert_allclose(dataset.test[0].x[:, 0], files["test_feats.npy"][:, 0], 1e-6)
+
+    def test_refuses_what_standardising_makes_too_large(self, tmp_path: Path) -> None:
+        files = miniature()
+        train = files["train_feats.npy"]
+        train[:, 0] = 1e-60 * np.arange(len(train))
+        with pytest.raises(DataError, match=r"standardised .* holds .*: too large for float32"):
+            PPI(write(tmp_path, files))
+
 
 class TestMissing:
     def test_says_where_to_get_it_and_where_to_put_it(self, tmp_path: Path) -> None:
