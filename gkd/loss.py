@@ -159,8 +159,8 @@ class Step:
             ``n_id`` or by the names of the samples; None where the batch has neither.
         teachers: names of the networks that the term compares with.
         student: name of the network that the term trains: ``"student"``, or a teacher that learns.
-        taken: int64 ``[M]``, ascending, the rows that the term takes of a loss with a value per
-            row; None for all. Those of a sampled batch are among its seeds.
+        seeds: int64 ``[S]``, rows of a sampled batch whose neighbourhoods it holds, as those of its
+            other nodes were cut; None where the batch is no part.
     """
 
     labels: Tensor | None
@@ -175,7 +175,7 @@ class Step:
     keys: Tensor | None = None
     teachers: tuple[str, ...] = ()
     student: str = "student"
-    taken: Tensor | None = None
+    seeds: Tensor | None = None
 
     @classmethod
     def of(
@@ -239,7 +239,7 @@ class Step:
             labelled=self.labelled[rows],
             nodes=self.nodes[rows],
             keys=None if self.keys is None else self.keys[rows],
-            taken=None,
+            seeds=None,
         )
 
     def require_keys(self, loss: str) -> Tensor:

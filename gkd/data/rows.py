@@ -83,6 +83,18 @@ class Rows:
             chosen = chosen[chosen < batch.batch_size]
         return chosen
 
+    def seeds_of(self, batch: object, num_rows: int) -> Tensor | None:
+        """Return the seeds of a sampled batch, int64 ``[S]``; None of any other.
+
+        Another loader's is known by rows that are named ``"seeds"``.
+
+        Args:
+            batch: sampled or not.
+            num_rows: N, number of rows that there are.
+        """
+        sampled = isinstance(batch, SampledBatch) or self.name == SEEDS
+        return self._seeds(batch, num_rows) if sampled else None
+
     def _seeds(self, batch: object, num_rows: int) -> Tensor:
         count = attribute(batch, "batch_size", "rows 'seeds'")
         if not isinstance(count, int) or not 0 <= count <= num_rows:

@@ -129,9 +129,9 @@ class ResolvedTerm:
         # other processes have some, and wait for its part.
         if rows is not None and not len(rows) and not self.remembers:
             return 0.0 * compared.sum()
-        if rows is not None and self.loss.per_row:
-            step = None if step is None else replace(step, taken=rows)
-        elif rows is not None:
+        if step is not None:
+            step = replace(step, seeds=self.rows.seeds_of(batch, len(compared)))
+        if rows is not None and not self.loss.per_row:
             student = student.rows(rows)
             teachers = {name: view.rows(rows) for name, view in teachers.items()}
             step = None if step is None else step.rows(rows)

@@ -173,6 +173,24 @@ def standard_scores(values: Tensor, dim: int) -> Tensor:
     return directions(deviations.masked_fill(equal, 0), dim) * math.sqrt(values.shape[dim])
 
 
+def mean_over_pairs(sums: Tensor, pairs: Tensor, rows: Tensor | None = None) -> Tensor:
+    """Return a value for each row, ``[N]``, whose mean is the mean over the pairs of all rows.
+
+    Args:
+        sums: over the pairs of each row, ``[N]``.
+        pairs: how many each row has, ``[N]``.
+        rows: int64 ``[M]``, rows over which it is the mean; None for all. A step's ``seeds`` are
+            those whose pairs are there.
+
+    >>> mean_over_pairs(torch.tensor([3.0, 1.0]), torch.tensor([3, 1]))
+    tensor([1.5000, 0.5000])
+    >>> mean_over_pairs(torch.tensor([3.0, 1.0]), torch.tensor([3, 0]), torch.tensor([0]))
+    tensor([1.0000, 0.3333])
+    """
+    counted = (pairs if rows is None else pairs[rows]).to(sums.dtype)
+    return sums * (len(counted) / counted.sum().clamp_min(1))
+
+
 def at_least_zero(values: Tensor) -> Tensor:
     """Return ``values``, at least 0, with the gradient of ``values`` everywhere.
 

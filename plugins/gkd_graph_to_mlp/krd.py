@@ -15,8 +15,9 @@ from gkd.errors import ParameterError, validated
 from gkd.functional.draws import mixed_names, normal_draws, uniform_draws
 from gkd.functional.logit_divergences import categorical_divergence
 from gkd.functional.neighbour_divergence import neighbour_divergence
-from gkd.functional.paired_rows import paired_logits
+from gkd.functional.paired_rows import mean_over_pairs, paired_logits
 from gkd.functional.processes import gather_rows
+from gkd.functional.segments import segment_sum
 
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 
@@ -31,8 +32,8 @@ class KRD(AbstractLoss):
         \epsilon \sim \mathcal N(0, \sigma^2), \qquad p_j = 1 - \delta_j^{\,a}
 
     Of the neighbours N(i), each is drawn with its probability :math:`p_j`, anew in every step:
-    :math:`R(i)`. The value is the mean over all P pairs of a node with itself and with those
-    drawn, returned by node:
+    :math:`R(i)`. The value is the mean over all P pairs of a node, of a sampled batch those of its
+    seeds, with itself and with those drawn, returned by node:
 
     .. math:: \frac{1}{P} \sum_i \sum_{j \in \{i\} \cup R(i)}
         \mathrm{KL}(\mathrm{softmax}(t_j / \tau) \,\|\, \mathrm{softmax}(s_i / \tau))
@@ -146,8 +147,7 @@ class KRD(AbstractLoss):
             weights = weights * self._drawn(delta, graph, step)
         s, t = ours / self.temperature, theirs / self.temperature
         value = categorical_divergence(s, t) + neighbour_divergence(s, t, weights, graph)
-        pairs = weights.sum() + len(value)
-        return value * (len(value) / pairs.clamp_min(1))
+        return mean_over_pairs(value, 1 + segment_sum(weights, graph.row_pointer), step.seeds)
 
     def _delta(self, teacher: Tensor, step: Step) -> Tensor:
         """Change of the entropy of each row, relative to the largest that is known, ``[N]``."""

@@ -10,9 +10,10 @@ import torch
 from pydantic import Field, FiniteFloat
 from torch import Tensor
 
-from gkd import AbstractLoss, Paper, Task, View
+from gkd import AbstractLoss, Paper, Step, Task, View
 from gkd.errors import validated
 from gkd.functional.logit_divergences import categorical_divergence
+from gkd.functional.paired_rows import mean_over_pairs
 from gkd.functional.segments import segment_sum
 from gkd.functional.similarities import EdgePairs
 from gkd_structure.edge_logits import EdgeLogits
@@ -28,7 +29,8 @@ class FFG2MHigh(AbstractLoss):
         \mathrm{softmax}\frac{|s_i - s_j|}{\tau} \right)
 
     The value of a node is that of its in-edges times :math:`N / |E'|`, so that their mean is the
-    loss. Rows of edges are made in blocks of bounded size, and again in the backward pass.
+    loss; of a sampled batch these are the seeds and their edges. Rows of edges are made in blocks
+    of bounded size, and again in the backward pass.
 
     Args:
         temperature: τ, in units of the logits.
@@ -84,15 +86,17 @@ class FFG2MHigh(AbstractLoss):
         self.temperature = temperature
         self.edge_logits = EdgeLogits("ff-g2m-high", task)
 
-    def forward(self, student: View, teacher: View) -> Tensor:
+    def forward(self, student: View, teacher: View, *, step: Step | None = None) -> Tensor:
         """Return the value of each node, ``[N]``."""
         ours, theirs, graph = self.edge_logits.of(student, teacher)
         # Side by side, so that one pass over the edges has the ends of both.
         both = torch.cat([ours, theirs], dim=1) / self.temperature
         values = EdgePairs(both, graph).compared(_divergence)
         # A node differs nowhere from itself: self-loops are 0, and are not counted.
-        count = graph.num_edges - len(graph.self_loops)
-        return segment_sum(values, graph.row_pointer) * (graph.num_nodes / max(count, 1))
+        pairs = graph.row_pointer.diff()
+        pairs[graph.target[graph.self_loops]] -= 1  # each edge is there once
+        seeds = None if step is None else step.seeds
+        return mean_over_pairs(segment_sum(values, graph.row_pointer), pairs, seeds)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""

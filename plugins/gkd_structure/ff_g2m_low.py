@@ -9,9 +9,10 @@ from typing import Annotated
 from pydantic import Field, FiniteFloat
 from torch import Tensor
 
-from gkd import AbstractLoss, Paper, Task, View
+from gkd import AbstractLoss, Paper, Step, Task, View
 from gkd.errors import validated
 from gkd.functional.neighbour_divergence import neighbour_divergence
+from gkd.functional.paired_rows import mean_over_pairs
 from gkd_structure.edge_logits import EdgeLogits
 
 
@@ -24,7 +25,7 @@ class FFG2MLow(AbstractLoss):
         \mathrm{KL}(\mathrm{softmax}(t_j / \tau) \,\|\, \mathrm{softmax}(s_i / \tau))
 
     The value of a node is its part of the sum times :math:`N / |E'|`, so that their mean is the
-    loss. Memory is O(E + N·C).
+    loss; of a sampled batch these are the seeds and their edges. Memory is O(E + N·C).
 
     Args:
         temperature: τ, in units of the logits.
@@ -82,15 +83,14 @@ class FFG2MLow(AbstractLoss):
         self.temperature = temperature
         self.edge_logits = EdgeLogits("ff-g2m-low", task)
 
-    def forward(self, student: View, teacher: View) -> Tensor:
+    def forward(self, student: View, teacher: View, *, step: Step | None = None) -> Tensor:
         """Return the value of each node, ``[N]``."""
         ours, theirs, graph = self.edge_logits.of(student, teacher)
         graph = graph.with_self_loops()
-        weight = len(ours) / max(graph.num_edges, 1)
-        weights = ours.new_full((graph.num_edges,), weight)
-        return neighbour_divergence(
-            ours / self.temperature, theirs / self.temperature, weights, graph
-        )
+        s, t = ours / self.temperature, theirs / self.temperature
+        sums = neighbour_divergence(s, t, ours.new_ones(graph.num_edges), graph)
+        seeds = None if step is None else step.seeds
+        return mean_over_pairs(sums, graph.row_pointer.diff(), seeds)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""

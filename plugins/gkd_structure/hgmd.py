@@ -18,7 +18,7 @@ from gkd.functional.draws import mixed_names, uniform_draws
 from gkd.functional.edge_products import neighbour_sum
 from gkd.functional.logit_divergences import categorical_divergence
 from gkd.functional.neighbour_divergence import neighbour_divergence
-from gkd.functional.paired_rows import at_least_zero
+from gkd.functional.paired_rows import at_least_zero, mean_over_pairs
 from gkd.functional.segments import segment_sum
 from gkd.functional.similarities import EdgePairs
 from gkd_structure.edge_logits import EdgeLogits
@@ -53,7 +53,7 @@ class HGMD(AbstractLoss):
 
     A node's own pair has :math:`p_{ii} = 1`. Before ``warmup`` all neighbours are taken, with
     :math:`p_{ij} = 1`. The value of a node is its part of the sum times N / P, so that their mean
-    is the loss. Memory is O(E + N·C).
+    is the loss; of a sampled batch these are the seeds and their pairs. Memory is O(E + N·C).
 
     Args:
         scheme: what the pairs teach.
@@ -150,7 +150,7 @@ class HGMD(AbstractLoss):
                 drawn = near * own[graph.target]
             value = neighbour_divergence(s, t, drawn, graph)
             value = value + own * categorical_divergence(s, t)
-        return value * (len(value) / pairs.sum().clamp_min(1))
+        return mean_over_pairs(value, pairs, step.seeds)
 
     def _likely(self, student: Tensor, teacher: Tensor, graph: Graph, epoch: int) -> Tensor:
         """Probability that an edge is drawn, ``[E]``."""

@@ -12,8 +12,8 @@ class Degree(AbstractWeigher):
 
     .. math:: w_i = \frac{(1 + d_i)^{a}}{\frac{1}{N} \sum_j (1 + d_j)^{a}}
 
-    The mean is that of the N rows that the term takes: it teaches as much as without weights. The
-    graph is the student's view's, the teacher's where that has none.
+    The mean is that of all N rows, of a sampled batch that of its seeds, as other nodes have lost
+    their edges. The graph is the student's view's, the teacher's where that has none.
 
     Args:
         power: a; below 0, nodes of few neighbours count most.
@@ -41,6 +41,5 @@ class Degree(AbstractWeigher):
         view = teacher if student.graph is None else student
         degree = view.require_graph("degree").row_pointer.diff()
         weights = (1.0 + degree) ** self.power
-        # Nodes of a sampled batch that are no seeds have lost their edges.
-        taken = weights if step is None or step.taken is None else weights[step.taken]
-        return weights / taken.mean() if len(taken) else weights
+        counted = weights if step is None or step.seeds is None else weights[step.seeds]
+        return weights / counted.mean() if len(counted) else weights

@@ -142,7 +142,11 @@ def test_losses_of_a_whole_graph_are_refused() -> None:
 
 
 OVER_ALL_NODES = {
-    "hgmd": "the largest entropy and the number of pairs",
+    "crd": "the scale, of the first batch",
+    "ff-g2m-high": "the mean over all edges, of seeds alone",
+    "ff-g2m-low": "the mean over all edges, of seeds alone",
+    "hgmd": "the largest entropy, and the mean over all pairs, of seeds alone",
+    "krd": "the mean over all pairs, of seeds alone",
     "llp-d": "pairs drawn among all nodes",
     "llp-r": "pairs drawn among all nodes",
     "nosmog": "noise drawn for all nodes",
@@ -152,10 +156,11 @@ OVER_ALL_NODES = {
 
 @pytest.mark.parametrize("name", [name for name in gkd.names("loss") if name not in OVER_ALL_NODES])
 def test_every_loss_is_that_of_the_whole_graph_or_refused(name: str) -> None:
-    sample = graph()
-    weight = torch.rand(EDGES, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    nodes, edges = 600, 900  # so many that most of them are nowhere near the seeds
+    sample = graph(nodes, edges)
+    weight = torch.rand(edges, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     # Named, so that both draw the same for a node.
-    named = gkd.Sample(id="a", n_id=torch.arange(NODES), edge_weight=weight, **dict(sample.items()))
+    named = gkd.Sample(id="a", n_id=torch.arange(nodes), edge_weight=weight, **dict(sample.items()))
     uses = current_host().component("loss", name).factory.uses
     taps = ["layers.0", "layers.1"] if "layers" in uses else "layers.0"
     tapped = {"student": taps, "teacher": taps} if "features" in uses else {}
@@ -172,8 +177,10 @@ def test_every_loss_is_that_of_the_whole_graph_or_refused(name: str) -> None:
 
     expected = value(gkd.collate([named]), "chosen")
     loader = gkd.NeighbourLoader(named, ["all"] * 4, SEEDS, rows="chosen", shuffle=False)
+    part = next(iter(loader))
+    assert part.num_nodes < nodes / 2
     try:
-        found = value(next(iter(loader)), "seeds")
+        found = value(part, "seeds")
     except gkd.ParameterError as error:
         assert "graph" in uses
         assert "would see the edges among the seeds" in str(error)  # noqa: PT017
@@ -300,6 +307,41 @@ def test_weights_by_degree_keep_the_size_of_a_term() -> None:
     made = gkd.Distiller(*networks, terms, task="single-label", inputs=("x", "edge_index"))
     report = made(batch_of(["all", 2], regular))
     torch.testing.assert_close(report.terms["weighed"], report.terms["kd"])
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("ff-g2m-low", {}),
+        ("krd", {}),
+        ("hgmd", {"scheme": "plain"}),
+        ("hgmd", {"scheme": "weight"}),
+    ],
+)
+def test_means_over_pairs_are_those_of_the_seeds(name: str, params: dict[str, object]) -> None:
+    sample = graph(600, 1200)
+    student, teacher = network("sage", 4, seed=2).eval(), network("sage", 8, seed=1).eval()
+    log_s, log_t = (net(sample.x, sample.edge_index).log_softmax(1) for net in (student, teacher))
+    edges = {(i, j) for j, i in sample.edge_index.T.tolist() if i != j}
+    rows = sample.chosen.nonzero().flatten().tolist()
+    pairs = [(i, i) for i in rows] + [(i, j) for i, j in edges if i in rows]
+    values = {(i, j): (log_t[j].exp() * (log_t[j] - log_s[i])).sum() for i, j in pairs}
+    weights = dict.fromkeys(pairs, 1.0)
+    if params.get("scheme") == "weight":
+        near = {
+            (i, j): nn.functional.cosine_similarity(log_t[i].exp(), log_t[j].exp(), dim=0)
+            for i, j in pairs
+        }
+        for i, j in pairs:
+            own = [near[pair] for pair in pairs if pair[0] == i]
+            weights[i, j] = len(own) * near[i, j] / sum(own)
+    expected = sum(weights[pair] * values[pair] for pair in pairs) / len(pairs)
+    made = gkd.Distiller(
+        teacher, student, [gkd.Term(name, params={"temperature": 1.0, **params})],
+        task="single-label", inputs=("x", "edge_index"), mask="train_mask",
+    )  # fmt: skip
+    found = made.eval()(batch_of(["all"] * 3, sample)).terms[name]
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_krd_measures_noise_and_no_missing_neighbours() -> None:

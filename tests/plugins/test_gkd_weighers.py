@@ -74,14 +74,14 @@ def test_degree(power: float) -> None:
     assert weights(Degree(power), graph=GRAPH) == pytest.approx(expected)
 
 
-def test_degrees_are_in_units_of_their_mean_over_the_rows_of_the_term() -> None:
+def test_degrees_are_in_units_of_their_mean_over_the_seeds() -> None:
     view = gkd.View(logits=torch.zeros(5, 2), graph=GRAPH)
     for rows in ([0, 1], [3]):
-        step = replace(gkd.Step.of(view), taken=torch.tensor(rows))
+        step = replace(gkd.Step.of(view), seeds=torch.tensor(rows))
         mean = sum(1 + DEGREES[row] for row in rows) / len(rows)
         expected = [(1 + degree) / mean for degree in DEGREES]
         assert Degree()(view, view, step).tolist() == pytest.approx(expected)
-    assert Degree()(view, view, replace(step, taken=torch.tensor([]).long())).isfinite().all()
+    assert Degree()(view, view, replace(step, seeds=torch.tensor([]).long())).isfinite().all()
 
 
 def test_homophily() -> None:
