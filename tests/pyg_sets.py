@@ -26,6 +26,29 @@ def no_graph() -> int:
     return 3
 
 
+def partly_known() -> list[Data]:
+    """Graphs with labels of their own, some of which nobody knows: in the first graph, too."""
+    unknown = float("nan")
+    return [graph(i, 5, y=torch.tensor([[0.0, unknown if i % 2 == 0 else 1.0]])) for i in range(12)]
+
+
+def yes_or_no() -> list[Data]:
+    return [graph(i, 5, y=torch.tensor([float(i % 2)])) for i in range(12)]
+
+
+def whole_numbers() -> list[Data]:
+    return [graph(i, 5, y=torch.tensor([[i % 2, 1, 0]] * 5)) for i in range(12)]
+
+
+def first_is_one() -> list[Data]:
+    return [graph(i, 5, y=torch.tensor([1.0 + i])) for i in range(12)]
+
+
+def first_is_small() -> list[Data]:
+    """Graphs with a class each, of which some have one node."""
+    return [graph(i, 1 if i % 3 else 5, y=torch.tensor([i % 3])) for i in range(12)]
+
+
 class OneGraph(list):
     """One graph with two official splits of its nodes."""
 

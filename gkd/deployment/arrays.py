@@ -60,8 +60,9 @@ def read_arrays(path: Path, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     Raises:
         DataError: the file cannot be read, lacks an array, or has one of another form.
     """
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, and no .npz file of arrays")
+    if not path.is_file():
+        what = "is a folder, and no .npz file of arrays" if path.is_dir() else "is not there"
+        raise DataError(f"{path} {what}")
     archive = Archive(path, ())
     sizes: dict[str, int] = {}
     read = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from gkd.errors import DataError, UnknownNameError, suggestion
+from gkd.errors import DataError, ParameterError, UnknownNameError, suggestion
 from gkd.files import read_sealed_json
 from gkd.hosting.host import current_host
 from gkd.recipe.model import BASELINE, FORMER_BASELINE
@@ -33,6 +33,7 @@ def load_student(
 
     Raises:
         DataError: there is no such file, or it is damaged, or does not say what network it is of.
+        ParameterError: a method or a seed is asked of the file of one network.
         UnknownNameError: the run has no such method or seed, or its model is not installed, or is
             in a module of somebody's own and ``code`` does not say where.
 
@@ -83,12 +84,17 @@ def find_weights(source: Path, method: str | None = None, seed: int | None = Non
 
     Raises:
         DataError: nothing is there, or no network of the run is finished.
+        ParameterError: a method or a seed is asked of a single network.
         UnknownNameError: the run has no such method or seed.
     """
-    if source.is_file():
-        return source
-    if (source / WEIGHTS).is_file():
-        return source / WEIGHTS
+    for file in (source, source / WEIGHTS):
+        if file.is_file():
+            if (method, seed) != (None, None):
+                raise ParameterError(
+                    f"method and seed choose among the networks of a run, and {source} is one of "
+                    "them: leave them out, or give the run's folder"
+                )
+            return file
     if not source.is_dir():
         raise DataError(f"{source}: there is no such file or folder")
     students = sorted(source.glob(f"students/*/seed-*/{WEIGHTS}"))

@@ -33,8 +33,9 @@ class PyGDataset(AbstractDataset):
       for each of train, val and test.
     - Several graphs: in ``folds``, of which ``split`` tests, the next one validates.
 
-    Integer labels are classes, one or several columns of 0 and 1 are labels of their own, other
-    numbers are to be predicted (regression): a recipe's ``task`` says otherwise.
+    Integers are classes; several columns of 0 and 1, and one of such floating point, are labels of
+    their own, NaN where one is not known; other numbers are to be predicted (regression). A
+    recipe's ``task`` says otherwise.
 
     Args:
         dataset: name of a class in ``torch_geometric.datasets``, ``"package.module:Class"``, or one
@@ -96,7 +97,7 @@ class PyGDataset(AbstractDataset):
                 raise ParameterError(f"{dataset} names graphs, which take no {', '.join(given)}")
             self._all = self._samples(graphs, "graph")
             self._take(first)
-            self._describe(graphs)
+            self._describe()
             return
         cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
         if not may_download():
@@ -105,12 +106,10 @@ class PyGDataset(AbstractDataset):
             parts = {part: _of_split(cls, given, names) for part, names in _OWN_SPLITS.items()}
             for part, graphs in parts.items():
                 setattr(self, part, self._samples(graphs, part))
-            described = parts["train"]
         else:
-            described = made(cls, given, "data set")
-            self._all = self._samples(described, "graph")
+            self._all = self._samples(made(cls, given, "data set"), "graph")
             self._take(first)
-        self._describe(described)
+        self._describe()
 
     def for_seed(self, seed: int) -> "PyGDataset":
         """Return the data with the split of that number, where the split is ``"seed"``."""
@@ -159,23 +158,23 @@ class PyGDataset(AbstractDataset):
             for number, graph in enumerate(graphs)
         ]
 
-    def _describe(self, dataset: Any) -> None:
+    def _describe(self) -> None:
         """Say what the task is, and how wide inputs and outputs are."""
-        sample = self.train[0]
-        y, whole = sample.y, len(sample.y) != sample.num_nodes
+        samples = [*self.train, *self.validation, *self.test]
+        sample, labels = samples[0], [one.y for one in samples]
+        # One graph may have as many nodes as labels, and one label any value: all of them tell.
+        whole = any(len(one.y) != one.num_nodes for one in samples)
+        binary = all(bool(((y == 0) | (y == 1) | y.isnan()).all()) for y in labels)
         self.num_features = sample.x.shape[1] if "x" in sample else sample.pos.shape[1]
         feature = "x" if "x" in sample else "pos"
         edges = ("edge_index",) if "edge_index" in sample else ()
         self.inputs = (feature, *edges, *(("batch",) if whole else ()))
-        if not y.is_floating_point():
+        if labels[0].ndim == 1 or not (binary or labels[0].is_floating_point()):
             self.task = "single-label"
-            self.num_classes = max(
-                int(one.y.max()) + 1 for one in (*self.train, *self.validation, *self.test)
-            )
-            return
-        self.num_classes = 1 if y.ndim == 1 else y.shape[1]
-        binary = bool(((y == 0) | (y == 1)).all())
-        self.task = "multi-label" if binary else "regression"
+            self.num_classes = max(int(y.max()) + 1 for y in labels)
+        else:
+            self.task = "multi-label" if binary else "regression"
+            self.num_classes = labels[0].shape[1]
 
 
 def _has_parts(cls: Any) -> bool:
@@ -206,9 +205,13 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
             found["edge_weight"] = weights
     if target not in found:
         raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found)}")
-    labels = found.pop(target)
-    y = labels.squeeze(1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+    y = found.pop(target)
     y = y.reshape(1) if y.ndim == 0 else y
+    # Class numbers stand alone, all else in columns.
+    if y.is_floating_point():
+        y = y[:, None] if y.ndim == 1 else y
+    elif y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
     kept = {key: value for key, value in found.items() if _is_row(key, value, graph)}
     return Sample(id=name, num_nodes=int(graph.num_nodes), y=y, **kept)
 

@@ -9,7 +9,7 @@ import torch
 
 import gkd
 from gkd.deployment.student import find_weights
-from gkd.errors import DataError, UnknownNameError
+from gkd.errors import DataError, ParameterError, UnknownNameError
 from gkd.files import read_sealed_json
 from gkd.training.model_record import ModelRecord
 from gkd.training.weights import read_record, read_weights, write_weights
@@ -71,6 +71,14 @@ def test_what_is_not_there_is_named(
 ) -> None:
     with pytest.raises(error, match=words):
         gkd.load_student(finished, method, seed)
+
+
+@pytest.mark.parametrize("place", ["", "weights.safetensors"])
+def test_one_network_has_no_other_methods_or_seeds(finished: Path, place: str) -> None:
+    source = finished / "students/kd/seed-0" / place
+    for choice in ({"method": "lsp"}, {"seed": 1}):
+        with pytest.raises(ParameterError, match="choose among the networks of a run"):
+            gkd.load_student(source, **choice)
 
 
 def test_folders_that_are_no_runs(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch_geometric.nn.models import GCN
 import gkd
 from gkd import testing
 from gkd.data.downloads import without_downloads
+from gkd.distillation.task_choice import find_task
 from gkd.errors import DataError, GkdError, ParameterError
 
 NETWORK = {"in_channels": 4, "out_channels": 3, "hidden_channels": 5, "num_layers": 2}
@@ -104,6 +105,26 @@ def test_a_class_with_splits_is_made_for_each() -> None:
     assert (dataset.task, dataset.num_classes) == ("multi-label", 2)
     assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [2, 2, 2]
     assert not torch.equal(dataset.train[0].x, dataset.test[0].x)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "classes", "whole"),
+    [
+        ("partly_known", "multi-label", 2, True),
+        ("yes_or_no", "multi-label", 1, True),
+        ("whole_numbers", "multi-label", 3, False),
+        ("first_is_one", "regression", 1, True),
+        ("first_is_small", "single-label", 3, True),
+    ],
+)
+def test_all_labels_tell_what_the_task_is(name: str, task: str, classes: int, whole: bool) -> None:
+    for split in range(3):  # whichever graph comes first
+        dataset = data_set(name, folds=3, split=split)
+        assert (dataset.task, dataset.num_classes) == (task, classes)
+        assert ("batch" in dataset.inputs) == whole
+        batch = gkd.collate(list(dataset.train))
+        rows = len(dataset.train) if whole else batch.num_nodes
+        find_task(task).check(torch.zeros(rows, classes), batch.y)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # what torch says of such tensors
