@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from mutations import RECIPE, TEXT
-from reading_law import Reader
+from reading_law import Reader, TooSlow
 
 from gkd.recipe.file import read_recipe, resolved_toml
 
@@ -173,6 +173,9 @@ def _host():  # type: ignore[no-untyped-def]
     return create_host()
 
 
+_MUCH = 1000  # points or samples
+
+
 def _try(folder: Path) -> object:
     """Do what ``gkd run`` and ``gkd sweep`` do before they train: a batch goes through all."""
     from gkd.sweep.space import spaces
@@ -185,10 +188,21 @@ def _try(folder: Path) -> object:
     file.check_components(host)
     if file.recipe.sweep is not None:
         spaces(file, host)
-    with host.activated():
-        experiment = Experiment(file, host)
-        dry_run(experiment, Devices.of("cpu", 1))
+    try:
+        with host.activated():
+            experiment = Experiment(file, host)
+            dry_run(experiment, Devices.of("cpu", 1))
+    except TooSlow:
+        if not _asks_for_much(file.recipe.dataset.model_dump()):
+            raise
     return None
+
+
+def _asks_for_much(value: object) -> bool:
+    """Whether data are generated in such numbers that they may take long."""
+    parts = value.values() if isinstance(value, dict) else ()
+    much = isinstance(value, int | float) and value > _MUCH
+    return much or any(map(_asks_for_much, parts))
 
 
 _SETTINGS = {
