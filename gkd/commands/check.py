@@ -130,6 +130,19 @@ def _require_kit() -> None:
             ) from None
 
 
+def _meant(target: str) -> str | None:
+    """Say what to name in place of a kind, or of a module that is here and not installed."""
+    if target in KINDS:
+        return f"it is a kind: name a component, {target}:NAME, or a plugin with --kind {target}"
+    module = target.removesuffix(".py").replace("-", "_")
+    if not Path(f"{module}.py").is_file():
+        return None
+    return (
+        f"{module}.py is here: name an object in it, {module}:CLASS, or install its project, "
+        "pip install -e ."
+    )
+
+
 def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
     from gkd.testing import selected
     from gkd.testing.subject import EXAMPLES, kind_of, subject
@@ -145,7 +158,13 @@ def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
             ) from None
         return [subject(kind, component, examples=examples)]
     kinds = {options.kind} if options.kind else set(KINDS)
-    subjects = [one for one in selected(target, examples) if one.kind in kinds]
+    try:
+        found = selected(target, examples)
+    except UnknownNameError as error:
+        if (meant := _meant(target)) is not None:
+            raise UnknownNameError(f"{target!r} is not installed; {meant}") from error
+        raise
+    subjects = [one for one in found if one.kind in kinds]
     if not subjects:
         raise UnknownNameError(f"{target!r} provides no {options.kind}")
     return subjects

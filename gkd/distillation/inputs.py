@@ -212,10 +212,16 @@ def _require_places(
         for place, name in places.items():
             if place not in names:
                 free = [n for n in names if n not in places]
+                whole = (
+                    f"; where {free[0]!r} is the whole batch, say inputs = 'batch'"
+                    if len(names) == len(free) == 1
+                    else ""
+                )
                 raise ParameterError(
                     f"{label}: inputs: no parameter of {shown} takes {name!r}; "
-                    f"{suggestion(place, free)}. A mapping from parameters to attributes says what "
-                    f"goes where, and {{'student': ..., 'teacher': ...}} what each network gets"
+                    f"{suggestion(place, free)}{whole}. A mapping from parameters to attributes "
+                    "says what goes where, and {'student': ..., 'teacher': ...} what each network "
+                    "gets"
                 )
     for p in parameters:
         if p.kind in _BY_NAME and p.default is p.empty and p.name not in places:

@@ -1,7 +1,9 @@
 """Messages about recipes: file and line, what was found, what is expected, the nearest key."""
 
+import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import typing
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -65,8 +67,46 @@ def dotted(path: Sequence[str | int]) -> str:
 def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
     """All that pydantic found, one line each, at the places where a user can correct it."""
     lines = [
-        f"{origins.of(path)}: {dotted(path)}: {sentence}"
+        f"{origins.of(path)}: {dotted(path)}: {_at_home(path, sentence, model)}"
         for path, sentence in mistakes(error, model)
     ]
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return RecipeError("\n".join([*lines[:_SHOWN], *more]))
+
+
+def _at_home(path: Path, sentence: str, model: type[BaseModel]) -> str:
+    """Say of an unknown key in which other table it would be known; else what is said already."""
+    if not sentence.startswith("unknown key"):
+        return sentence
+    *above, key = path
+    names = tuple(name for name in above if isinstance(name, str))
+    homes = [table for table, keys in _tables(model) if key in keys and table != names]
+    if not homes:
+        return sentence
+
+    def strangeness(table: tuple[str, ...]) -> tuple[int, int]:
+        common = next(
+            (i for i, (a, b) in enumerate(zip(table, names, strict=False)) if a != b), None
+        )
+        shared = min(len(table), len(names)) if common is None else common
+        return -shared, len(table)
+
+    home = min(homes, key=strangeness)
+    return f"unknown key; {key!r} is one of {dotted(home) if home else 'the recipe as a whole'}"
+
+
+def _tables(
+    model: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Collection[str]]]:
+    """Yield the path of every table of a model, without indices and own names, and its keys."""
+    yield path, model.model_fields
+    for name, value in model.model_fields.items():
+        for inner in _models(value.annotation):
+            yield from _tables(inner, (*path, name))
+
+
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in typing.get_args(annotation):
+        yield from _models(argument)

@@ -1,6 +1,7 @@
 """The parts of a recipe, built: dataset, models, distillers."""
 
 import copy
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -274,12 +275,17 @@ class Experiment:
     ) -> nn.Module:
         role = role or str(path[-1])
         given = recipe.params
-        sizes = {"in_channels": self.dataset.num_features, "out_channels": self.dataset.num_classes}
+        widths = self.dataset.num_features, self.dataset.num_classes
+        sizes = dict(zip(("in_channels", "out_channels"), widths, strict=True))
         with self.origins.context(*path, "name"):
             accepted = self.host.signature("model", recipe.name).parameters
         with self.origins.context(*path):
             # The widths are the dataset's, unless the recipe gives them or the model has none.
             params = {name: size for name, size in sizes.items() if name in accepted} | given
+            # As data sets call them; a default is left alone, as it may mean something else.
+            for name, size in zip(("num_features", "num_classes"), widths, strict=True):
+                if name in accepted and accepted[name].default is inspect.Parameter.empty:
+                    params.setdefault(name, size)
             set_random_state(derived_seed(seed, "weights", role))
             model: nn.Module = self.host.create("model", recipe.name, **params)
             self._separateness.require(model, recipe.name)

@@ -249,3 +249,21 @@ def test_without_the_libraries_of_the_kit_it_says_how_to_install_them(
         f"error: gkd check needs pytest and hypothesis, and {missing} is not installed; "
         "run: pip install 'gkd[testing]'\n"
     )
+
+
+@pytest.mark.parametrize("target", ["my_loss.py", "my_loss", "my-loss"])
+def test_a_module_that_is_not_installed_is_no_plugin(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_loss.py").write_text("")
+    outcome = run("check", target)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert f"{target!r} is not installed; my_loss.py is here: name an object" in outcome.err
+    assert "my_loss:CLASS" in outcome.err
+
+
+def test_a_kind_is_no_component(run: Run) -> None:
+    outcome = run("check", "loss")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "it is a kind: name a component, loss:NAME, or a plugin with --kind loss" in outcome.err

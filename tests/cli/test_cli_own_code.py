@@ -154,6 +154,22 @@ def test_every_name_may_be_a_place_and_the_student_leaves(run: Run, project: Pat
     assert "finished before" in outcome.out
 
 
+def test_widths_may_have_the_names_that_data_sets_give_them(run: Run, project: Path) -> None:
+    (project / "wide_of_mine.py").write_text(
+        "from torch import nn\n\n\n"
+        "class Wide(nn.Linear):\n"
+        "    inputs = ('x',)\n\n"
+        "    def __init__(self, num_features: int, num_classes: int, bias: bool = True):\n"
+        "        super().__init__(num_features, num_classes, bias)\n\n"
+        "    def forward(self, x):\n"
+        "        return super().forward(x)\n"
+    )
+    student = ("--set", "student.name=wide_of_mine:Wide", "--set", "methods=[]")
+    outcome = run("recipes", "check", project / "own.toml", *student)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "student wide_of_mine:Wide of 15 parameters, 1 epochs" in outcome.rows
+
+
 def test_the_folder_may_be_named(run: Run, project: Path) -> None:
     shutil.move(project / "own_of_mine.py", "own_of_mine.py")
     outcome = run("recipes", "check", project / "own.toml", "--set", f"code={os.getcwd()}")

@@ -76,6 +76,11 @@ def test_the_batch_itself() -> None:
             r"did you mean 'edge_weight'",
         ),
         (("x", "edge_index"), lambda input: None, r"forward\(input\) takes 'x'; available: input"),
+        (
+            ("x", "edge_index"),
+            lambda data: None,
+            r"available: data; where 'data' is the whole batch, say inputs = 'batch'\. A mapping",
+        ),
         (("x",), lambda x, edge_index: None, r"forward\(x, edge_index\) needs 'edge_index'"),
         ({"h": "x"}, lambda x: None, r"no parameter of forward\(x\) takes 'x'; .*available: x"),
         ((), lambda x: None, r"expected names of attributes"),

@@ -127,6 +127,9 @@ def test_shipped_recipes_are_valid(name):
         ('name = "lsp"', 'name = "lsp"\nstudent_params = {a = 1}\nstudent.name = "b"', ["methods.0: student_params are over those of the recipe's student"]),
         ("[teacher.training]\nepochs = 4", "", ["mine.toml:8: teacher", "weights"]),
         ("[[methods]]", '[[methods]]\nname = "lsp"\n[[methods]]', ["2 methods are called 'lsp'"]),
+        ("seeds = [0, 1]", "epochs = 3", ["mine.toml:2: epochs: unknown key; 'epochs' is one of training"]),
+        ('name = "lsp"', 'name = "lsp"\nweight = 3', ["mine.toml:23: methods.0.weight: unknown key; 'weight' is one of methods.terms"]),
+        ("[teacher.training]\n", "[teacher.training]\nseeds = [1]\n", ["teacher.training.seeds: unknown key; 'seeds' is one of the recipe as a whole"]),
         ("[[methods]]", "[methods]", ["mine.toml:21: methods: must be list[table], got {"]),
     ],
 )  # fmt: skip
