@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from gkd.commands.tables import print_table
 from gkd.errors import PluginError
+from gkd.hosting.hookspecs import PROJECT
 from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
+from gkd.hosting.loading import installed_plugins
 from gkd.hosting.parameters import readable_signature
 from gkd.hosting.records import Component, Place, PluginRecord
 
@@ -53,8 +55,10 @@ def show_components(kind: str | None, *, as_json: bool) -> None:
 
 def show_plugins(*, as_json: bool) -> None:
     """Print all plugins: distribution, version, what each provides, state and, if any, cause."""
-    # gkd needs torch itself: its time is not to be charged to the first plugin that imports it.
-    import torch  # noqa: F401
+    # gkd needs torch itself: its time is not to be charged to the first plugin that imports it, as
+    # those of others do. gkd's own wait until a component is asked for.
+    if any(source.distribution != PROJECT for source, _ in installed_plugins()):
+        import torch  # noqa: F401
 
     host: Host = active_host() or quietly(create_host)
     rows = [plugin_row(record) for record in host.plugins]

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -290,6 +291,19 @@ def test_a_process_of_its_own_prints_clean_json(site: Site) -> None:
     states = {row["distribution"]: row["state"] for row in outcome.json}
     assert (states["good-plugin"], states["bad-plugin"]) == ("active", "failed")
     assert "hello from a plugin" in outcome.err
+
+
+def test_a_list_of_plugins_loads_torch_only_beside_those_of_others(site: Site) -> None:
+    program = """
+        import sys
+        from gkd.commands import listing
+        listing.show_plugins(as_json=False)
+        sys.exit("torch" in sys.modules)
+    """
+    assert in_process(site, "-c", dedent(program)).status == 0
+    # They mostly need it, which gkd does, too: that is no time of theirs.
+    site.add("good-plugin", GOOD)
+    assert in_process(site, "-c", dedent(program)).status == 1
 
 
 def test_a_process_of_its_own_tells_why_a_component_is_missing(site: Site) -> None:
