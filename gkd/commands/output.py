@@ -27,15 +27,18 @@ def dispensable_output() -> Iterator[None]:
 def _dispensable(name: str) -> Iterator[None]:
     stream = getattr(sys, name)
     try:
-        descriptor = stream.fileno()
-    except (AttributeError, OSError):  # closed from the beginning, or kept in memory
+        # Others, as of notebooks, may have a file beside what they show.
+        descriptor = stream.fileno() if isinstance(stream, io.TextIOWrapper) else None
+    except OSError:  # kept in memory
+        descriptor = None
+    if descriptor is None:
         yield
         return
     with suppress(OSError):
         stream.flush()
     # Below all buffers, as some write to one of them and not to the stream.
     lasting = io.TextIOWrapper(
-        io.BufferedWriter(_Dispensable(descriptor, "wb", closefd=False)),
+        io.BufferedWriter(_Dispensable(descriptor, told=name == "stdout")),
         stream.encoding,
         stream.errors,
         line_buffering=stream.line_buffering,
@@ -49,7 +52,16 @@ def _dispensable(name: str) -> Iterator[None]:
 
 
 class _Dispensable(io.FileIO):
-    """A file that becomes the null device when it can no longer be written to."""
+    """A file that becomes the null device when it can no longer be written to.
+
+    Args:
+        descriptor: of the file.
+        told: whether it is said on standard error.
+    """
+
+    def __init__(self, descriptor: int, told: bool) -> None:
+        super().__init__(descriptor, "wb", closefd=False)
+        self.told = told
 
     def write(self, data: Any, /) -> int:
         try:
@@ -59,7 +71,7 @@ class _Dispensable(io.FileIO):
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, self.fileno())
             os.close(null)
-            if self.fileno() != sys.stderr.fileno():
+            if self.told:
                 typer.secho("warning: ", fg="yellow", bold=True, nl=False, err=True)
                 typer.echo(f"standard output: {error.strerror}; the run goes on without", err=True)
             return super().write(data)
