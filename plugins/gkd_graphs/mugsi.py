@@ -67,7 +67,8 @@ class MuGSI(AbstractLoss):
 
     Raises:
         ParameterError: in the call, views without features or graph, with different nodes, or of
-            other widths than those built for; a batch without the clusters.
+            other widths than those built for; an edge between two graphs, or a batch without the
+            clusters.
 
     Source:
         The paper's distillation of graphs, clusters and paths, as in the authors' code
@@ -136,6 +137,9 @@ class MuGSI(AbstractLoss):
                 f"mugsi: {edges!r} is not over the {len(ours)} rows of the features"
             )
         pointer = sample_pointer(student.batch, teacher.batch, ours, "mugsi")
+        sample = samples_of(pointer)
+        if bool((sample[edges.source] != sample[edges.target]).any()):
+            raise ParameterError("mugsi: an edge joins nodes of two graphs of the batch")
         value = 0 * ours.sum()
         with torch.autocast(ours.device.type, enabled=False):
             if self.graph:

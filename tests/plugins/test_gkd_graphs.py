@@ -165,5 +165,12 @@ def test_what_is_missing_or_does_not_fit_is_said():
     loss.build(STUDENT, TEACHER)
     with pytest.raises(ParameterError, match="built for features of widths 3 and 4, got 4"):
         loss(TEACHER, TEACHER, step=step)
+    across = View(
+        features=torch.ones(4, 3),
+        graph=Graph(torch.tensor([[0], [3]]), 4),
+        batch=torch.tensor([0, 0, 1, 1]),
+    )
+    with pytest.raises(ParameterError, match="an edge joins nodes of two graphs"):
+        MuGSI(graph=0.0)(across, across, step=Step.of(across))
     with pytest.raises(ParameterError, match="is not over the 12 rows"):
         loss(View(features=STUDENT.features, graph=Graph(EDGES, 13)), TEACHER, step=step)
