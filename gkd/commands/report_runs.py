@@ -9,6 +9,7 @@ from gkd.errors import DataError
 from gkd.report.outputs import json_text, write_files
 from gkd.report.results import Results, pooled_parts, results_of
 from gkd.report.terminal import print_runs
+from gkd.sweep.sweep_directory import SWEEP_FILE
 
 
 def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) -> None:
@@ -22,6 +23,12 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     Raises:
         DataError: One is not a run directory, or a report cannot be written.
     """
+    for directory in run_dirs:
+        if (directory / SWEEP_FILE).is_file():
+            raise DataError(
+                f"{directory} is the folder of a sweep, which has a report of its own; a run of the "
+                f"recipe that it found: gkd run {directory / 'best.toml'}"
+            )
     groups = pooled_parts(run_dirs)
     runs = [results_of(group) for group in groups]
     if out is None:

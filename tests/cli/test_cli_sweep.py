@@ -25,7 +25,7 @@ def test_a_sweep_prints_its_best_and_leaves_a_recipe_that_runs(tmp_path, capsys)
     assert gkd("sweep", "communities", *small, *SPACE, "--out", out) == 2
     assert "add --resume to go on" in capsys.readouterr().err
     assert gkd("report", out) == 2
-    assert "is not a run directory" in capsys.readouterr().err
+    assert f"{out} is the folder of a sweep" in capsys.readouterr().err
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path, capsys, monkeypatch):
