@@ -26,8 +26,8 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     for directory in run_dirs:
         if (directory / SWEEP_FILE).is_file():
             raise DataError(
-                f"{directory} is the folder of a sweep, which has a report of its own; a run of the "
-                f"recipe that it found: gkd run {directory / 'best.toml'}"
+                f"{directory} is the folder of a sweep, which has a report of its own; for a run of "
+                f"the recipe that it found: gkd run {directory / 'best.toml'}"
             )
     groups = pooled_parts(run_dirs)
     runs = [results_of(group) for group in groups]
