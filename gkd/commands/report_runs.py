@@ -26,7 +26,7 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     for directory in run_dirs:
         if (directory / SWEEP_FILE).is_file():
             raise DataError(
-                f"{directory} is the folder of a sweep, which has a report of its own; for a run of "
+                f"{directory} is the folder of a sweep, which has a report of its own; to run "
                 f"the recipe that it found: gkd run {directory / 'best.toml'}"
             )
     groups = pooled_parts(run_dirs)
