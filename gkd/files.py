@@ -84,8 +84,8 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is damaged: {shown(error)}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no object")
-    # What a damaged seal is read as, null included, is no seal that was left out.
-    if _SEAL in value and value.pop(_SEAL) != _digest(value):
+    # A seal that is damaged or in another place, null included, is none that was left out.
+    if f'"{_SEAL}"' in text and value.pop(_SEAL, None) != _digest(value):
         raise DataError(f"{path} is damaged: its content is not what was written")
     return value
 

@@ -1,4 +1,5 @@
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from gkd.files import (
     parse_toml,
     read_sealed_json,
     read_sealed_text,
+    write_sealed_json,
     write_sealed_text,
     write_tensors,
     write_text,
@@ -54,6 +56,14 @@ def test_texts_of_before_are_read(path: Path) -> None:
 @pytest.mark.parametrize("seal", ["null", "NaN", "1e999", "1", '""', "[]"])
 def test_a_seal_that_is_no_checksum_is_damage(tmp_path: Path, seal: str) -> None:
     (tmp_path / "a.json").write_text(f'{{"a": 1, "sha256": {seal}}}')
+    with pytest.raises(DataError, match="not what was written"):
+        read_sealed_json(tmp_path / "a.json")
+
+
+def test_a_seal_within_another_object_is_damage(tmp_path: Path) -> None:
+    write_sealed_json(tmp_path / "a.json", {"b": {"c": 1}})
+    seal = json.loads((tmp_path / "a.json").read_text())["sha256"]
+    (tmp_path / "a.json").write_text(json.dumps({"b": {"sha256": seal}, "c": 1}))
     with pytest.raises(DataError, match="not what was written"):
         read_sealed_json(tmp_path / "a.json")
 
