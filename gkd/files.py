@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # most of what reads and writes files has no tensors
     from torch import Tensor
 
 _SEAL = "sha256"
+_HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # of UTF-16, in JSON
 _LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
 _COMMENT = f"# {_SEAL} "
 
@@ -78,6 +79,8 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         # JSON has no NaN and no infinity: numbers that are none are null.
         text = path.read_text(encoding="utf-8")
         value = json.loads(text, parse_constant=lambda _: None, parse_float=_finite)
+        if _HALF_A_CHARACTER.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # or it could not be written again
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -68,6 +68,15 @@ def test_a_seal_within_another_object_is_damage(tmp_path: Path) -> None:
         read_sealed_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("text", [r'{"a\ud800": 1}', r'{"a": ["\uDFFF"]}'])
+def test_text_that_cannot_be_written_again_is_damage(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match="is damaged"):
+        read_sealed_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text(r'{"a": "\ud83d\ude00"}')
+    assert read_sealed_json(tmp_path / "a.json") == {"a": "😀"}
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 def test_json_has_no_number_that_is_none(tmp_path: Path, number: str) -> None:
     (tmp_path / "a.json").write_text(f'{{"a": [{number}, 1.5]}}')

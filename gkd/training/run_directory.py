@@ -189,8 +189,9 @@ class RunDirectory:
         then, now = (noted.get("data") for noted in (first, environment))
         if None not in (then, now) and then != now:
             raise RecipeError(
-                f"--resume: the data are not those of the run in {self.folder}: they were {then}, "
-                f"and are {now}; bring them back, or start a new run"
+                f"--resume: the data are not those of the run in {self.folder}: by "
+                f"{_ENVIRONMENT} they were {then}, and are {now}; bring them back, or start a "
+                "new run"
             )
         then, now = (noted.get("code") for noted in (first, environment))
         both = (then, now) if isinstance(then, dict) and isinstance(now, dict) else ({}, {})

@@ -15,6 +15,7 @@ from gkd.files import write_json
 
 _LOCK = ".lock"
 _HOLDER = ".lock.json"  # apart: the lock's own file is emptied whenever someone tries it
+_MUCH = 10_000  # characters: more are no holder's
 
 
 @contextmanager
@@ -51,7 +52,8 @@ def locked(folder: Path, waiting: bool = False) -> Iterator[None]:
 
 def _holder(folder: Path) -> str:
     try:
-        holder = json.loads((folder / _HOLDER).read_text(encoding="utf-8"))
+        with (folder / _HOLDER).open(encoding="utf-8") as file:
+            holder = json.loads(file.read(_MUCH))
         process, host, since = (str(holder[key])[:100] for key in ("process", "host", "since"))
         return f": process {process} on {host} trains in it since {since}"
     except (OSError, ValueError, LookupError, TypeError, RecursionError):  # it is just beginning
