@@ -14,13 +14,14 @@ RECIPE = "recipe.toml"
 ENVIRONMENT = "environment.json"
 
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
+FolderName = Annotated[str, Field(max_length=255)]  # longer ones no disk has
 Content = TypeVar("Content", bound=BaseModel)
 
 
 class RunMethod(BaseModel):
     """A method of a run: what it trains, whether it distils, how it is trained otherwise."""
 
-    name: str
+    name: FolderName
     student: JsonValue = None
     terms: list[JsonValue] = []
     training: dict[str, JsonValue] | None = None

@@ -376,6 +376,8 @@ def damage_of(folder: Path) -> str | None:
         found = _checksums(folder)
     except DataError as error:
         return str(error)
+    if not isinstance(noted, dict | None):
+        return f"{folder / SUMMARY} is damaged: its {CHECKSUMS} are no object"
     wrong = [] if noted is None else [name for name in noted if noted[name] != found.get(name)]
     return f"{folder / wrong[0]} is not the file that {SUMMARY} was written with" if wrong else None
 
