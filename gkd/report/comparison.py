@@ -119,7 +119,7 @@ def summary_rows(
             milliseconds_per_sample=time,
             peak_memory_bytes=max(peaks, default=None),
             compression=teacher_size / sizes[0] if comparable else None,
-            speed_up=teacher_time / time if teacher_time and time else None,
+            speed_up=_ratio(teacher_time, time),
             agreement=_mean_of_known(agreements.get(one.key) for one in group),
             calibration_error=_mean_of_known(one.certainty.get(CALIBRATION) for one in group),
         )
@@ -374,6 +374,12 @@ def _by_method(networks: Sequence[Summary]) -> list[list[Summary]]:
 def _metric_by_seed(group: Sequence[Summary], name: str) -> dict[int, float]:
     # A network without the metric must not shrink the group unseen: it makes the mean NaN.
     return {summary.seed: summary.test.get(name, math.nan) for summary in group}
+
+
+def _ratio(one: float | None, other: float) -> float | None:
+    """Return how many times ``other`` is in ``one``; None where no number says so."""
+    ratio = one / other if one and other else math.inf
+    return ratio if math.isfinite(ratio) else None
 
 
 def _mean_of_known(values: Iterable[float | None]) -> float | None:

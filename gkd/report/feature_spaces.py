@@ -16,6 +16,7 @@ from gkd.report.summary import Number
 from gkd.training.run_directory import method_folder
 
 Coordinate = Annotated[float, Field(ge=-1e100, le=1e100)]
+Epoch = Annotated[str, Field(max_length=20)]
 
 
 class FeatureSpace(BaseModel):
@@ -37,8 +38,8 @@ class FeatureSpace(BaseModel):
     node: NonNegativeInt
     tap: str
     pos: list[Annotated[list[Coordinate], Field(min_length=1, max_length=3)]]
-    distances: Annotated[dict[str, list[Coordinate]], Field(min_length=1)]
-    others: dict[str, dict[str, list[Coordinate]]] = {}
+    distances: Annotated[dict[Epoch, list[Coordinate]], Field(min_length=1)]
+    others: dict[str, dict[Epoch, list[Coordinate]]] = {}
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
