@@ -12,10 +12,9 @@ from gkd.eager import eagerly
 from gkd.functional import edge_loops
 from gkd.functional.edge_products import both_ways, check_features, working_dtype
 from gkd.functional.sparse import row_of_each, sparse_product
-from gkd.functional.threads import Share, in_threads, shares
+from gkd.functional.threads import Share, in_threads
 from gkd.graph.graph import Graph, Pairs
 
-_ELEMENTS_PER_SHARE = 2**20  # of fewer, a thread is found later than the work is done
 _CPU_ELEMENTS = 2**19  # compared at a time: 2 MB in float32; with less, calls take longer than work
 _DEVICE_ELEMENTS = 2**26  # enough to keep an accelerator busy
 
@@ -114,7 +113,7 @@ def _add_slopes(
 def _portions(num_edges: int, x: Tensor) -> list[Share]:
     if x.device.type != "cpu":
         return [Share(0, 1)]
-    return shares(num_edges * x.shape[1], _ELEMENTS_PER_SHARE)
+    return edge_loops.edge_shares(num_edges, x)
 
 
 def _chunks(entries: slice, x: Tensor) -> Iterator[slice]:

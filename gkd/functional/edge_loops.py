@@ -85,7 +85,7 @@ def compare(
     for part in _parts(b):
         right = _dense(b, part)
         left = right if a is b else _dense(a, part)
-        in_threads(partial(add, left, right), _shares(len(columns), right))
+        in_threads(partial(add, left, right), edge_shares(len(columns), right))
     return result
 
 
@@ -122,7 +122,7 @@ def slopes(
 
     for matrix in matrices:
         pointer, columns, values = (tensor.contiguous() for tensor in matrix)
-        in_threads(partial(add, pointer, columns, values), _shares(len(columns), dense))
+        in_threads(partial(add, pointer, columns, values), edge_shares(len(columns), dense))
     return result[:, dense.shape[1] - x.shape[1] :]
 
 
@@ -154,8 +154,9 @@ def _dense(x: Tensor, part: slice) -> Tensor:
     return pad(columns, (missing, 0)) if missing > 0 else columns.contiguous()
 
 
-def _shares(num_edges: int, dense: Tensor) -> list[Share]:
-    return shares(num_edges * dense.shape[1], _ELEMENTS_PER_SHARE)
+def edge_shares(num_edges: int, x: Tensor) -> list[Share]:
+    """Return the shares of threads that go through rows of ``x [N, F]`` edge by edge."""
+    return shares(num_edges * x.shape[1], _ELEMENTS_PER_SHARE)
 
 
 def _call(

@@ -133,8 +133,7 @@ def in_small_chunks(monkeypatch, threads: int) -> None:
     """Let the chunks of L1 distances be smaller than a row of the graph."""
     monkeypatch.setattr(edge_l1_distances, "_CPU_ELEMENTS", 7)
     parts = [Share(number, threads) for number in range(threads)]
-    for module in (edge_l1_distances, edge_loops):
-        monkeypatch.setattr(module, "shares", lambda *given: parts)
+    monkeypatch.setattr(edge_loops, "shares", lambda *given: parts)
 
 
 def test_equal_features_give_l1_distances_no_slope():
