@@ -308,14 +308,14 @@ def taps(
 
 @app.command()
 def report(
-    run_dirs: Annotated[list[Path], typer.Argument(help="Run directories, finished or not.")],
+    run_dirs: Annotated[list[Path], typer.Argument(help="Folders of runs, or of results.json.")],
     as_json: Json = False,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for one report over all; else each run gets its own again."),
     ] = None,
 ) -> None:
-    """Write the report of a run again, and print its table; compare several runs."""
+    """Write the report of a run again, print its table; compare runs, pool seeds of one recipe."""
     from gkd.commands.report_runs import report_runs
 
     report_runs(run_dirs, out=out, as_json=as_json)

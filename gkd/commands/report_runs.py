@@ -16,8 +16,10 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     """Write reports, and print one table over all runs; those of one recipe pool their seeds.
 
     Args:
-        run_dirs: Run directories, finished or not.
-        out: Folder for one report over all of them; None writes each run's own in its directory.
+        run_dirs: Run directories, finished or not, or folders in which the ``results.json`` of one
+            is kept.
+        out: Folder for one report over all of them; None writes each run's own in its directory,
+            and nothing beside results that are kept.
         as_json: Print the results as JSON instead.
 
     Raises:
@@ -33,7 +35,7 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     runs = [results_of(group) for group in groups]
     if out is None:
         for group, run in zip(groups, runs, strict=True):
-            for part in group:
+            for part in (one for one in group if not one.kept):
                 _write([run if len(group) == 1 else results_of([part])], part.directory)
     else:
         _write(runs, out)

@@ -35,7 +35,7 @@ def reaching(
     in an earlier one that was as good.
 
     Args:
-        networks: Finished networks.
+        networks: Finished networks; those whose history lacks epochs are left out.
         metric: What they are compared by.
         baselines: By method, the one that trains the same student without terms.
     """
@@ -46,12 +46,12 @@ def reaching(
         pairs = [
             (one, students[baseline, seed])
             for (name, seed), one in students.items()
-            if name == method and (baseline, seed) in students
+            if name == method and (baseline, seed) in students and _is_whole(one)
         ]
         goals = [(one, other.validation.get(metric.name, math.nan)) for one, other in pairs]
         reached = [_first(one, goal, metric) for one, goal in goals]
         when = [each for each in reached if each is not None]
-        if pairs and any(one.history for one, _ in pairs):
+        if pairs:
             found[method] = Reached(
                 epochs=fmean(epochs for epochs, _ in when) if when else None,
                 seconds=fmean(seconds for _, seconds in when) if when else None,
@@ -59,6 +59,12 @@ def reaching(
                 of=len(pairs),
             )
     return found
+
+
+def _is_whole(one: Summary) -> bool:
+    """Whether its history has every epoch: of results that are kept, some have been thinned."""
+    epochs = [row.get("epoch", place) for place, row in enumerate(one.history, start=1)]
+    return bool(epochs) and epochs == [*range(1, 1 + len(epochs))]
 
 
 def _first(one: Summary, goal: float, metric: Metric) -> tuple[int, float] | None:

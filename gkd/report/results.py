@@ -1,43 +1,23 @@
 """Everything a report says about a run, collected from its directory."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from pydantic import (
-    BaseModel,
-    Field,
-    JsonValue,
-)
+from pydantic import BaseModel, Field, JsonValue
 
 from gkd.errors import DataError
-from gkd.evaluation.answers import agreement, read_answers
 from gkd.evaluation.metric import Metric
-from gkd.files import parse_toml
-from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
+from gkd.recipe.model import Recipe
 from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
-from gkd.report.feature_spaces import (
-    FeatureSpaces,
-    RankCorrelations,
-    feature_spaces,
-    rank_correlations,
-)
-from gkd.report.latencies import NetworkLatency, read_latencies, with_latency
+from gkd.report.feature_spaces import FeatureSpaces, RankCorrelations, feature_spaces
+from gkd.report.latencies import NetworkLatency
 from gkd.report.reaching import Reached, reaching
-from gkd.report.run_files import (
-    RECIPE,
-    RunEnvironment,
-    RunRecipe,
-    read_environment,
-    read_recipe_of_run,
-)
+from gkd.report.run_files import RunEnvironment, RunRecipe
+from gkd.report.run_parts import RunPart, read_part
 from gkd.report.significance import LEVEL, fewest_to_decide
-from gkd.report.summary import Summary, name_of, summaries
-from gkd.training.provenance import Provenance, recipe_of
-from gkd.training.run_directory import WEIGHTS, method_folder
+from gkd.report.summary import Summary, name_of
+from gkd.training.run_directory import WEIGHTS
 
 
 class Results(BaseModel):
@@ -47,8 +27,9 @@ class Results(BaseModel):
         title: The recipe's title.
         directory: Name of the run directory.
         recipe: Text of the resolved recipe, which repeats the run.
-        hardware: What it ran on.
-        versions: Versions of what computed it.
+        environments: What it ran on; one for each of several runs that are one.
+        hardware: That of the first.
+        versions: Versions of what computed the first.
         samples: Number of samples of each split; empty for older runs.
         published: What others found, of the recipe.
         protocol: How the numbers came about, as label and text.
@@ -70,6 +51,7 @@ class Results(BaseModel):
     title: str
     directory: str
     recipe: str
+    environments: list[RunEnvironment] = []
     hardware: JsonValue
     versions: dict[str, JsonValue]
     samples: dict[str, int] = {}
@@ -101,11 +83,12 @@ def run_results(directory: Path, seeds: Collection[int] | None = None) -> Result
     """Collect the results of a run, finished or not.
 
     Args:
-        directory: Run directory, as ``gkd run`` writes it.
+        directory: Run directory, as ``gkd run`` writes it, or a folder in which the
+            ``results.json`` of one is kept.
         seeds: Those of the students to look at; None for all.
 
     Raises:
-        DataError: It is not a run directory, or a file in it cannot be read.
+        DataError: It is neither, or a file in it cannot be read.
     """
     return results_of([read_part(directory, seeds)])
 
@@ -115,19 +98,20 @@ def pooled_results(directories: Sequence[Path]) -> list[Results]:
     return [results_of(group) for group in pooled_parts(directories)]
 
 
-def pooled_parts(directories: Sequence[Path]) -> "list[list[Part]]":
+def pooled_parts(directories: Sequence[Path]) -> list[list[RunPart]]:
     """Read several runs, those that differ by their seeds alone together.
 
-    Runs of one recipe on the same data, that share no student, have more seeds together than each
-    has: every student is still compared with the baseline of its own run.
+    Runs of one recipe on the same data, wherever these lie, that share no student, have more seeds
+    together than each has: every student is still compared with the baseline of its own run.
 
     Args:
-        directories: Run directories, as ``gkd run`` writes them.
+        directories: Run directories, as ``gkd run`` writes them, or folders in which the
+            ``results.json`` of one is kept.
 
     Raises:
-        DataError: One is not a run directory, or a file in it cannot be read.
+        DataError: One is neither, or a file in it cannot be read.
     """
-    groups: list[list[Part]] = []
+    groups: list[list[RunPart]] = []
     for part in map(read_part, directories):
         fitting = (group for group in groups if all(part.continues(one) for one in group))
         group = next(fitting, None)
@@ -138,58 +122,7 @@ def pooled_parts(directories: Sequence[Path]) -> "list[list[Part]]":
     return groups
 
 
-@dataclass(frozen=True)
-class Part:
-    """One run directory, whose networks may be pooled with those of others.
-
-    Attributes:
-        directory: of the run.
-        text: of its recipe.
-        recipe: what a report needs of it.
-        environment: what it ran on.
-        methods: their names, the baseline first.
-        networks: the finished ones, the teacher's first, then by method.
-        latencies: how long they take to answer.
-    """
-
-    directory: Path
-    text: str
-    recipe: RunRecipe
-    environment: RunEnvironment
-    methods: list[str]
-    networks: list[Summary]
-    latencies: list[NetworkLatency]
-
-    @property
-    def name(self) -> str:
-        """Name of the directory."""
-        return self.directory.resolve().name
-
-    def continues(self, other: "Part") -> bool:
-        """Whether it is another's recipe on the same data, for other seeds."""
-        mine, theirs = ({**parse_toml(one.text), "seeds": None} for one in (self, other))
-        keys = {one.key for one in other.networks if one.network == "student"}
-        return (
-            mine == theirs
-            and self.environment.data == other.environment.data
-            and not any(one.key in keys for one in self.networks)
-        )
-
-
-def read_part(directory: Path, seeds: Collection[int] | None = None) -> Part:
-    """Read what a report needs of a run directory; see :func:`run_results`."""
-    (text, recipe), environment = _read_recipe(directory), read_environment(directory)
-    names = [method.name for method in recipe.methods]
-    methods = [BASELINE, *(name for name in names if name != BASELINE)]
-    finished = _current_summaries(directory, methods)
-    latencies = read_latencies(directory)
-    finished = [with_latency(one, latencies) for one in finished]
-    if seeds is not None:
-        finished = [one for one in finished if one.network == "teacher" or one.seed in seeds]
-    return Part(directory, text, recipe, environment, methods, finished, latencies)
-
-
-def results_of(parts: Sequence[Part]) -> Results:
+def results_of(parts: Sequence[RunPart]) -> Results:
     """Collect the results of a run, or of several that are one."""
     first = parts[0]
     recipe, methods = first.recipe, first.methods
@@ -203,23 +136,24 @@ def results_of(parts: Sequence[Part]) -> Results:
     missing = [name_of(key) for key in expected if key not in done]
     if recipe.teacher is not None and not any(network == "teacher" for network, _, _ in done):
         missing.insert(0, "teacher")  # of whatever seed: runs have one
-    agreed: dict[tuple[str, str, int], float] = {}
+    environments = [one for part in parts for one in part.environments]
     correlations: RankCorrelations = {}
     for part in parts:
-        agreed |= agreements(part.directory, part.networks)
-        for method, epochs in rank_correlations(part.directory, methods).items():
+        for method, epochs in part.correlations.items():
             for epoch, by_seed in epochs.items():
                 correlations.setdefault(method, {}).setdefault(epoch, {}).update(by_seed)
+    agreed = {key: share for part in parts for key, share in part.agreed.items()}
     spaces = (feature_spaces(part.directory, methods) for part in parts)
     return Results(
         title=recipe.title or first.directory.name,
         directory=", ".join(part.name for part in parts),
         recipe=first.text,
-        hardware=first.environment.hardware,
-        versions=first.environment.versions,
-        samples=first.environment.samples,
+        environments=environments,
+        hardware=environments[0].hardware,
+        versions=environments[0].versions,
+        samples=environments[0].samples,
         published=recipe.published,
-        protocol=_protocol(finished, recipe, [part.environment for part in parts]),
+        protocol=_protocol(finished, recipe, environments),
         primary_metric=primary,
         metrics=list(metrics.values()),
         networks=finished,
@@ -230,20 +164,13 @@ def results_of(parts: Sequence[Part]) -> Results:
         ),
         reached=reaching(finished, metric, baselines),
         rank_correlations=correlations,
-        foreign=[
-            *(
-                sentence
-                for part in parts
-                for sentence in foreign_networks(part.networks, parse_toml(part.text))
-            ),
-            *_differences(parts),
-        ],
+        foreign=[*(one for part in parts for one in part.foreign), *_differences(parts)],
         latencies=first.latencies,
         feature_spaces=next((one for one in spaces if one is not None), None),
     )
 
 
-def _pooled(parts: Sequence[Part]) -> list[Summary]:
+def _pooled(parts: Sequence[RunPart]) -> list[Summary]:
     """All networks by method; of teachers of one seed, which every run trains again, the first."""
     teachers: dict[int, Summary] = {}
     students = []
@@ -257,7 +184,7 @@ def _pooled(parts: Sequence[Part]) -> list[Summary]:
     return [*teachers.values(), *students]
 
 
-def _differences(parts: Sequence[Part]) -> list[str]:
+def _differences(parts: Sequence[RunPart]) -> list[str]:
     """One sentence on each run that is pooled with a first one it is not wholly like."""
     first, found = parts[0], []
     for part in parts[1:]:
@@ -270,58 +197,28 @@ def _differences(parts: Sequence[Part]) -> list[str]:
         unlike = [
             name
             for name in ("versions", "hardware")
-            if getattr(part.environment, name) != getattr(first.environment, name)
+            if _recorded(part, name) != _recorded(first, name)
         ]
         if unlike:
             found.append(f"{part.name} ran on other {' and '.join(unlike)} than {first.name}.")
+        if None in [*_recorded(first, "data"), *_recorded(part, "data")]:
+            found.append(f"Nothing says whether {part.name} and {first.name} had the same data.")
     return found
 
 
-def _teachers(part: Part) -> dict[int, str | None]:
+def _recorded(part: RunPart, name: str) -> list[object]:
+    """Return what a part's environments have under a name, equal ones once."""
+    found: list[object] = []
+    for one in (getattr(environment, name) for environment in part.environments):
+        if one not in found:
+            found.append(one)
+    return found
+
+
+def _teachers(part: RunPart) -> dict[int, str | None]:
     """Checksums of the teachers' weights by seed."""
     teachers = (one for one in part.networks if one.network == "teacher")
     return {one.seed: one.checksums.get(WEIGHTS) for one in teachers}
-
-
-def foreign_networks(networks: Sequence[Summary], recipe: Mapping[str, Any]) -> list[str]:
-    """Return a sentence on each network that another recipe or teacher has made.
-
-    Args:
-        networks: Finished networks in a run's folder.
-        recipe: Content of the run's ``recipe.toml``.
-    """
-    found = []
-    teachers = [one.checksums.get(WEIGHTS) for one in networks if one.network == "teacher"]
-    for one in networks:
-        # Where each seed has its own, which of them is not known here.
-        own = teachers[0] if len(teachers) == 1 and one.network != "teacher" else None
-        here = Provenance(one.method, one.seed, recipe_of(recipe, one.method), own)
-        if (difference := here.difference(one.made_by)) is not None:
-            found.append(f"{name_of(one.key)} {difference}: its numbers may not belong here.")
-    return found
-
-
-def agreements(directory: Path, networks: Iterable[Summary]) -> dict[tuple[str, str, int], float]:
-    """Return the share of the test split on which each student answers as its teacher does.
-
-    Args:
-        directory: Run directory.
-        networks: Its finished networks; of some nobody knows, such as those of older runs.
-
-    Raises:
-        DataError: A file is damaged.
-    """
-    found = {}
-    for one in networks:
-        if one.network == "teacher":
-            continue
-        own = directory / "teacher" / f"seed-{one.seed}"
-        teacher = read_answers(own if own.is_dir() else own.parent)
-        student = read_answers(method_folder(directory, one.method) / f"seed-{one.seed}")
-        share = agreement(student, teacher)
-        if share is not None:
-            found[one.key] = share
-    return found
 
 
 def undecided_methods(directory: Path, seeds: Collection[int]) -> list[str]:
@@ -346,47 +243,6 @@ def seeds_to_decide(recipe: Recipe) -> tuple[int, int]:
     methods = [method.name for method in recipe.methods]
     compared = len(_baselines(RunRecipe.model_validate(recipe.model_dump()), methods))
     return compared, fewest_to_decide(LEVEL / max(compared, 1))
-
-
-def nearest_run(path: Path) -> Path | None:
-    """Find the run directory that was probably meant: around, in or beside a folder."""
-    for parent in path.parents:
-        if (parent / RECIPE).is_file():
-            return parent
-    inside = sorted(path.glob(f"*/{RECIPE}"))
-    if inside:
-        return max(inside, key=lambda file: file.stat().st_mtime).parent
-    beside = {file.parent.name: file.parent for file in path.parent.glob(f"*/{RECIPE}")}
-    close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
-    return beside[close[0]] if close else None
-
-
-def _read_recipe(directory: Path) -> tuple[str, RunRecipe]:
-    try:
-        return read_recipe_of_run(directory)
-    except FileNotFoundError as error:
-        near = nearest_run(directory)
-        hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
-        raise DataError(
-            f"{directory} is not a run directory (it has no {RECIPE}): {hint}"
-        ) from error
-
-
-def _current_summaries(directory: Path, methods: list[str]) -> list[Summary]:
-    """Summaries of a run, the teacher's first, then by method, the baseline under this name."""
-    finished = summaries(directory)
-    if FORMER_BASELINE not in methods:
-        finished = [
-            one.model_copy(update={"method": BASELINE}) if one.method == FORMER_BASELINE else one
-            for one in finished
-        ]
-
-    def position(one: Summary) -> int:
-        if one.network == "teacher":
-            return -1
-        return methods.index(one.method) if one.method in methods else len(methods)
-
-    return sorted(finished, key=lambda one: (position(one), one.key))
 
 
 def _primary_metric(directory: Path, finished: list[Summary]) -> str:

@@ -77,8 +77,17 @@ def read_recipe_of_run(directory: Path) -> tuple[str, RunRecipe]:
     if not path.is_file():
         raise FileNotFoundError(path)
     text = read_sealed_text(path)
+    return text, parse_recipe_of_run(text, path)
+
+
+def parse_recipe_of_run(text: str, path: Path) -> RunRecipe:
+    """Return the content of the text of a recipe, which is in a file.
+
+    Raises:
+        DataError: It is none.
+    """
     try:
-        return text, _validated(RunRecipe, parse_toml(text), path)
+        return validated(RunRecipe, parse_toml(text), path)
     except ValueError as error:
         if isinstance(error, DataError):
             raise
@@ -93,10 +102,15 @@ def read_environment(directory: Path) -> RunEnvironment:
     """
     path = directory / ENVIRONMENT
     content = read_sealed_json(path) if path.is_file() else {}
-    return _validated(RunEnvironment, content, path)
+    return validated(RunEnvironment, content, path)
 
 
-def _validated(kind: type[Content], content: Any, path: Path) -> Content:
+def validated(kind: type[Content], content: Any, path: Path) -> Content:
+    """Return the content of a file as what it should be.
+
+    Raises:
+        DataError: It is not.
+    """
     try:
         return kind.model_validate(content)
     except ValidationError as error:

@@ -1,6 +1,7 @@
 """Readers of what runs write: weights, checkpoints, cache entries, the files of reports."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,13 @@ def _old_run(folder: Path) -> None:
         (folder / place / "feature_space.json").write_text(json.dumps(content))
 
 
+def _write_kept(folder: Path) -> None:
+    """Write the results of a run alone, as they are published."""
+    run = run_results(complete_run(folder / "run"))
+    (folder / "results.json").write_text(json_text([run]), encoding="utf-8")
+    shutil.rmtree(folder / "run")
+
+
 def _write_environment(folder: Path) -> None:
     write_sealed_json(folder / "environment.json", {**ENVIRONMENT, "data": "abc"})
 
@@ -245,6 +253,14 @@ def _write_holder(folder: Path) -> None:
     (folder / ".lock.json").write_text(json.dumps(holder))
 
 
+_NAMES = (
+    "summary.json",
+    "recipe.toml",
+    "feature_space.json",
+    "latency.json",
+    "results.json",
+    "mixes networks",
+)
 _OF_REPORTS = {
     "recipe": "recipe.toml",
     "environment": "environment.json",
@@ -267,7 +283,7 @@ def _of_report(
             TEXT if file.endswith("toml") else JSON,
             read,
             (b"# sha256 " if file.endswith("toml") else b'"sha256"') if sealed else None,
-            ("summary.json", "recipe.toml", "feature_space.json", "latency.json", "mixes networks"),
+            _NAMES,
             share,
         )
         for name, file in _OF_REPORTS.items()
@@ -307,5 +323,6 @@ READERS = [
         b'"checksum"',
     ),
     *_of_report("report-old", _old_run, _report, 1.0),
+    Reader("report-kept", _write_kept, "results.json", JSON, _report, names=_NAMES),
     *_of_report("page", _old_run, _whole_report, 0.02),
 ]

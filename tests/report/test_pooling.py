@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from run_directories import ENVIRONMENT, summary, write_run
 
-from gkd.report.results import pooled_results
+from gkd.commands.report_runs import report_runs
+from gkd.errors import DataError
+from gkd.report.outputs import json_text
+from gkd.report.results import pooled_results, run_results
 
 WEIGHTS = "weights.safetensors"
 
@@ -24,7 +28,7 @@ def with_environment(folder: Path, **changes: object) -> Path:
 
 
 def test_students_are_compared_seed_by_seed_over_the_runs(tmp_path: Path) -> None:
-    runs = [run(tmp_path / f"run-{seed}", seed) for seed in (4, 2)]
+    runs = [with_environment(run(tmp_path / f"run-{seed}", seed), data="abc") for seed in (4, 2)]
     (pooled,) = pooled_results(runs)
     assert pooled.directory == "run-4, run-2"
     assert [row.seeds for row in pooled.rows] == [[2, 4], [2, 4]]
@@ -53,10 +57,10 @@ def test_another_recipe_or_other_data_keep_runs_apart(tmp_path: Path) -> None:
 
 def test_teachers_that_differ_and_other_machines_are_named(tmp_path: Path) -> None:
     first, same, other = (
-        run(tmp_path / name, seed, {"checksums": {WEIGHTS: weights}})
+        with_environment(run(tmp_path / name, seed, {"checksums": {WEIGHTS: weights}}), data="d")
         for seed, (name, weights) in enumerate((("a", "x"), ("b", "x"), ("c", "y")))
     )
-    with_environment(same, versions={"torch": "1"}, hardware=None)
+    with_environment(same, versions={"torch": "1"}, hardware=None, data="d")
     (pooled,) = pooled_results([first, same, other])
     assert len(pooled.rows[0].seeds) == 1  # of the teacher
     told = [one for one in pooled.foreign if "its numbers may not belong" not in one]
@@ -65,3 +69,92 @@ def test_teachers_that_differ_and_other_machines_are_named(tmp_path: Path) -> No
         "c has a teacher other than that of a, whose row is shown; its students are compared with "
         "their own baselines.",
     ]
+
+
+def test_data_may_lie_elsewhere_but_must_not_be_of_another_file(tmp_path: Path) -> None:
+    runs = [with_environment(run(tmp_path / str(seed), seed), data="abc") for seed in range(3)]
+    places = ('root = "/a"\nfile = "/a/x.npz"', 'root = "/b"\nfile = "/b/x.npz"', 'file = "y.npz"')
+    for directory, place in zip(runs, places, strict=True):
+        recipe = directory / "recipe.toml"
+        recipe.write_text(recipe.read_text().replace("[dataset]", f"[dataset]\n{place}"))
+    assert [one.directory for one in pooled_results(runs)] == ["0, 1", "2"]
+
+
+def test_data_of_which_nothing_is_known_are_named(tmp_path: Path) -> None:
+    known = with_environment(run(tmp_path / "a", 0), data="abc")
+    (pooled,) = pooled_results([known, run(tmp_path / "b", 1)])
+    assert "Nothing says whether b and a had the same data." in pooled.foreign
+
+
+def kept(directory: Path, folder: Path, **changes: object) -> Path:
+    """Keep of a run what its report says of it, with changes."""
+    report_runs([directory], out=None, as_json=False)
+    content = json.loads((directory / "results.json").read_text(encoding="utf-8"))
+    folder.mkdir()
+    (folder / "results.json").write_text(json.dumps(content | changes), encoding="utf-8")
+    return folder
+
+
+def test_results_that_are_kept_of_a_run_pool_as_the_run_does(tmp_path: Path) -> None:
+    runs = [with_environment(run(tmp_path / f"run-{seed}", seed), data="d") for seed in range(4)]
+    (expected,) = pooled_results(runs)
+    (tmp_path / "kept").mkdir()
+    first = kept(runs[0], tmp_path / "kept" / "run-0")
+    (found,) = pooled_results([first, *runs[1:]])
+    assert found == expected
+    report_runs([runs[0], runs[1]], out=tmp_path / "both", as_json=False)
+    (found,) = pooled_results([tmp_path / "both", *runs[2:]])
+    assert found.model_copy(update={"directory": expected.directory}) == expected
+
+
+def test_results_that_are_kept_are_shown_and_stay_as_they_are(tmp_path: Path) -> None:
+    directory = run(tmp_path / "run", 0, {"checksums": {}})
+    folder = kept(directory, tmp_path / "kept")
+    before = (folder / "results.json").read_bytes()
+    report_runs([folder], out=None, as_json=False)
+    assert [one.name for one in folder.iterdir()] == ["results.json"]
+    assert (folder / "results.json").read_bytes() == before
+    shown, original = run_results(folder), run_results(directory)
+    assert shown.model_copy(update={"directory": "run"}) == original
+
+
+def test_results_of_before_know_their_only_environment_in_parts(tmp_path: Path) -> None:
+    folder = kept(run(tmp_path / "run", 0), tmp_path / "kept", environments=[])
+    (environment,) = run_results(folder).environments
+    assert environment.hardware == ENVIRONMENT["hardware"]
+    assert environment.versions == ENVIRONMENT["versions"]
+    assert environment.command == ENVIRONMENT["command"]
+    assert environment.data is None
+
+
+def test_a_history_that_lacks_epochs_says_nothing_of_when_a_method_was_as_good(
+    tmp_path: Path,
+) -> None:
+    directory = run(tmp_path / "run", 0)
+    networks = json.loads(json_text([run_results(directory)]))["networks"]
+    for one in networks:
+        one["history"] = one["history"][1:]
+    folder = kept(directory, tmp_path / "kept", networks=networks)
+    assert run_results(directory).reached.keys() == {"baseline", "lsp"}
+    assert run_results(folder).reached == {}
+    other = run(tmp_path / "other", 1)
+    (pooled,) = pooled_results([folder, other])
+    assert [one.of for one in pooled.reached.values()] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is damaged"),
+        ("[]", "is damaged: the whole file"),
+        ("{}", "is damaged: recipe"),
+        ('{"runs": []}', "is of several runs"),
+        ('{"recipe": "a", "networks": []}', "is not TOML"),
+        ('{"recipe": "", "networks": [{"network": "student"}]}', "is damaged: networks.0"),
+    ],
+)
+def test_what_is_no_results_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "results.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"results\.json") as error:
+        run_results(tmp_path)
+    assert told in str(error.value)

@@ -8,7 +8,8 @@ from run_directories import complete_run, summary, write_run
 from gkd.errors import DataError
 from gkd.report import write_report
 from gkd.report.latency_table import latency_table
-from gkd.report.results import nearest_run, run_results
+from gkd.report.results import run_results
+from gkd.report.run_parts import nearest_run
 
 
 @pytest.fixture

@@ -1,0 +1,280 @@
+"""What a report is made of: a run's folder, or the ``results.json`` that was kept of one."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, JsonValue
+
+from gkd.errors import DataError, shown
+from gkd.evaluation.answers import agreement, read_answers
+from gkd.files import parse_toml
+from gkd.recipe.model import BASELINE, FORMER_BASELINE
+from gkd.report.feature_spaces import RankCorrelations, rank_correlations
+from gkd.report.latencies import NetworkLatency, read_latencies, with_latency
+from gkd.report.run_files import (
+    ENVIRONMENT,
+    RECIPE,
+    RunEnvironment,
+    RunRecipe,
+    parse_recipe_of_run,
+    read_environment,
+    read_recipe_of_run,
+    validated,
+)
+from gkd.report.summary import Summary, name_of, summaries
+from gkd.training.provenance import Provenance, recipe_of
+from gkd.training.run_directory import WEIGHTS, method_folder
+
+RESULTS = "results.json"
+
+
+class KeptResults(BaseModel):
+    """What of a ``results.json`` its tables can be made of again.
+
+    Args:
+        recipe: Text of the resolved recipe.
+        environments: One for each run whose networks are in it; older files have the following
+            three instead.
+        hardware: What it ran on.
+        versions: Versions of what computed it.
+        samples: Number of samples of each split.
+        protocol: How the numbers came about, as label and text.
+        networks: The summary of every finished network.
+        latencies: How long networks take to answer.
+        rank_correlations: Of the distances in the students' feature spaces with the teacher's.
+        foreign: Sentences on networks that another recipe or teacher has made.
+    """
+
+    recipe: str
+    environments: list[RunEnvironment] = []
+    hardware: JsonValue = None
+    versions: dict[str, JsonValue] = {}
+    samples: dict[str, int] = {}
+    protocol: dict[str, str] = {}
+    networks: list[Summary]
+    latencies: list[NetworkLatency] = []
+    rank_correlations: RankCorrelations = {}
+    foreign: list[str] = []
+
+    def known_environments(self) -> list[RunEnvironment]:
+        """Return the environments, what is known of them where the file has none."""
+        if self.environments:
+            return self.environments
+        known = RunEnvironment(
+            command=self.protocol.get("command"),
+            hardware=self.hardware,
+            versions=self.versions,
+            samples=self.samples,
+        )
+        return [known]
+
+
+@dataclass(frozen=True)
+class RunPart:
+    """One run, whose networks may be pooled with those of others.
+
+    Attributes:
+        directory: of the run, or of what was kept of it.
+        text: of its recipe.
+        recipe: what a report needs of it.
+        environments: what it ran on; several where results of several runs were kept.
+        methods: their names, the baseline first.
+        networks: the finished ones, the teacher's first, then by method.
+        latencies: how long they take to answer.
+        agreed: the share of the test split on which a student answers as its teacher, by key.
+        correlations: see :func:`~gkd.report.feature_spaces.rank_correlations`.
+        foreign: sentences on networks that another recipe or teacher has made.
+        kept: whether there is no run any more, but what a report has said of it.
+    """
+
+    directory: Path
+    text: str
+    recipe: RunRecipe
+    environments: list[RunEnvironment]
+    methods: list[str]
+    networks: list[Summary]
+    latencies: list[NetworkLatency]
+    agreed: dict[tuple[str, str, int], float]
+    correlations: RankCorrelations
+    foreign: list[str]
+    kept: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the directory."""
+        return self.directory.resolve().name
+
+    def continues(self, other: "RunPart") -> bool:
+        """Whether it is another's recipe, on data that are not known to differ, for other seeds."""
+        keys = {one.key for one in other.networks if one.network == "student"}
+        data = [one.data for part in (self, other) for one in part.environments]
+        known = [one for one in data if one is not None]
+        return (
+            _without_places(self.text) == _without_places(other.text)
+            and all(one == known[0] for one in known)
+            and not any(one.key in keys for one in self.networks)
+        )
+
+
+def read_part(directory: Path, seeds: Collection[int] | None = None) -> RunPart:
+    """Read what a report needs of a run's folder, or of the ``results.json`` kept of one.
+
+    Args:
+        directory: Run directory, or a folder with ``results.json`` and no run.
+        seeds: Those of the students to look at; None for all.
+
+    Raises:
+        DataError: It is neither, or a file in it cannot be read.
+    """
+    file = directory / RESULTS
+    run = (directory / ENVIRONMENT).is_file() or summaries(directory)
+    part = _run(directory) if run or not file.is_file() else _kept(file)
+    if seeds is None:
+        return part
+    networks = [one for one in part.networks if one.network == "teacher" or one.seed in seeds]
+    return replace(part, networks=networks)
+
+
+def _run(directory: Path) -> RunPart:
+    try:
+        text, recipe = read_recipe_of_run(directory)
+    except FileNotFoundError as error:
+        near = nearest_run(directory)
+        hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
+        raise DataError(
+            f"{directory} is not a run directory (it has no {RECIPE}): {hint}"
+        ) from error
+    methods, latencies = _methods(recipe), read_latencies(directory)
+    finished = _in_order(summaries(directory), methods)
+    finished = [with_latency(one, latencies) for one in finished]
+    return RunPart(
+        directory=directory,
+        text=text,
+        recipe=recipe,
+        environments=[read_environment(directory)],
+        methods=methods,
+        networks=finished,
+        latencies=latencies,
+        agreed=agreements(directory, finished),
+        correlations=rank_correlations(directory, methods),
+        foreign=foreign_networks(finished, parse_toml(text)),
+    )
+
+
+def _kept(file: Path) -> RunPart:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file} is damaged: {shown(error)}") from error
+    if isinstance(content, dict) and "runs" in content:
+        raise DataError(
+            f"{file} is of several runs that are not one: give the folder of each, or the results "
+            "that were kept of each alone"
+        )
+    results = validated(KeptResults, content, file)
+    recipe = parse_recipe_of_run(results.recipe, file)
+    methods = _methods(recipe)
+    return RunPart(
+        directory=file.parent,
+        text=results.recipe,
+        recipe=recipe,
+        environments=results.known_environments(),
+        methods=methods,
+        networks=_in_order(results.networks, methods),
+        latencies=results.latencies,
+        agreed={},
+        correlations=results.rank_correlations,
+        foreign=results.foreign,
+        kept=True,
+    )
+
+
+def _methods(recipe: RunRecipe) -> list[str]:
+    """Names of the methods, the baseline first."""
+    return [BASELINE, *(one.name for one in recipe.methods if one.name != BASELINE)]
+
+
+def _in_order(finished: list[Summary], methods: list[str]) -> list[Summary]:
+    """Put the teacher's summaries first, then those of each method, the baseline by this name."""
+    if FORMER_BASELINE not in methods:
+        finished = [
+            one.model_copy(update={"method": BASELINE}) if one.method == FORMER_BASELINE else one
+            for one in finished
+        ]
+
+    def position(one: Summary) -> int:
+        if one.network == "teacher":
+            return -1
+        return methods.index(one.method) if one.method in methods else len(methods)
+
+    return sorted(finished, key=lambda one: (position(one), one.key))
+
+
+def _without_places(text: str) -> dict[str, object]:
+    """Content of a recipe without its seeds, and without the folder that its data lie in."""
+    content = parse_toml(text)
+    dataset = {**content.get("dataset", {})}
+    dataset.pop("root", None)
+    if isinstance(dataset.get("file"), str):
+        dataset["file"] = Path(dataset["file"]).name
+    return {**content, "dataset": dataset, "seeds": None}
+
+
+def agreements(directory: Path, networks: Iterable[Summary]) -> dict[tuple[str, str, int], float]:
+    """Return the share of the test split on which each student answers as its teacher does.
+
+    Args:
+        directory: Run directory.
+        networks: Its finished networks; of some nobody knows, such as those of older runs.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    found = {}
+    for one in networks:
+        if one.network == "teacher":
+            continue
+        own = directory / "teacher" / f"seed-{one.seed}"
+        teacher = read_answers(own if own.is_dir() else own.parent)
+        student = read_answers(method_folder(directory, one.method) / f"seed-{one.seed}")
+        share = agreement(student, teacher)
+        if share is not None:
+            found[one.key] = share
+    return found
+
+
+def foreign_networks(networks: Sequence[Summary], recipe: Mapping[str, Any]) -> list[str]:
+    """Return a sentence on each network that another recipe or teacher has made.
+
+    Args:
+        networks: Finished networks in a run's folder.
+        recipe: Content of the run's ``recipe.toml``.
+    """
+    found = []
+    teachers = [one.checksums.get(WEIGHTS) for one in networks if one.network == "teacher"]
+    for one in networks:
+        # Where each seed has its own, which of them is not known here.
+        own = teachers[0] if len(teachers) == 1 and one.network != "teacher" else None
+        here = Provenance(one.method, one.seed, recipe_of(recipe, one.method), own)
+        if (difference := here.difference(one.made_by)) is not None:
+            found.append(f"{name_of(one.key)} {difference}: its numbers may not belong here.")
+    return found
+
+
+def nearest_run(path: Path) -> Path | None:
+    """Find the run directory that was probably meant: around, in or beside a folder."""
+    for parent in path.parents:
+        if (parent / RECIPE).is_file():
+            return parent
+    inside = sorted(path.glob(f"*/{RECIPE}"))
+    if inside:
+        return max(inside, key=lambda file: file.stat().st_mtime).parent
+    beside = {file.parent.name: file.parent for file in path.parent.glob(f"*/{RECIPE}")}
+    close = get_close_matches(path.name, beside, n=1, cutoff=0.5)
+    return beside[close[0]] if close else None
