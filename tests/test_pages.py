@@ -20,7 +20,15 @@ import gkd
 from gkd.recipe.model import Recipe
 
 DOCS = Path(__file__).parents[1] / "docs"
-FOLLOWED = ("tutorial", "own-model", "own-data", "choose-taps", "choose-weights", "follow-a-run")
+FOLLOWED = (
+    "tutorial",
+    "own-model",
+    "own-data",
+    "own-loop",
+    "choose-taps",
+    "choose-weights",
+    "follow-a-run",
+)
 BLOCK = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 

@@ -1,0 +1,34 @@
+"""What the page about loops of one's own shows does what the page says."""
+
+import re
+from pathlib import Path
+
+import torch
+
+import gkd
+
+PAGE = Path(__file__).parents[1] / "docs" / "own-loop.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_networks_of_a_users_own_are_distilled_as_they_are() -> None:
+    names: dict[str, object] = {}
+    exec(compile(BLOCKS[1], "own-loop.md", "exec"), names)
+    assert set(names["report"].terms) == {"kd", "at"}
+    student, batch = names["mine"].student, names["batch"]
+    assert torch.equal(names["report"].logits, student(batch.x)[1])
+    assert student.hidden.weight.grad.abs().max() > 0
+    weighted = vars(batch) | {"edge_weight": torch.zeros(batch.edge_index.shape[1])}
+    assert not torch.equal(
+        names["mine"](type(batch)(**weighted)).terms["kd"], names["report"].terms["kd"]
+    )
+
+
+def test_peers_and_averages_teach() -> None:
+    names: dict[str, object] = {}
+    for block in (BLOCKS[0], BLOCKS[2]):  # it goes on from the loop
+        exec(compile(block, "own-loop.md", "exec"), names)
+    peers = names["peers"]
+    assert isinstance(peers, gkd.Distiller)
+    assert [term.name for term in peers.terms] == ["kd", "back", "average"]
+    assert all(p.grad is not None for p in peers.parameters())
