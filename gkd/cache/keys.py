@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from gkd.data.batch_nodes import BatchNodes
 from gkd.data.sample import holds_nodes, is_edge_index
-from gkd.errors import DataError, ParameterError
+from gkd.errors import ParameterError
 from gkd.files import checksum
+from gkd.functional.network_input import device_of
 from gkd.graph import Graph
 from gkd.graph.disjoint_union import DisjointUnion
 from gkd.graph.edge_index import edges_of_sparse
@@ -33,8 +33,7 @@ def weights_fingerprint(teacher: nn.Module) -> object:
     tensors = [tensor for _, tensor in _tensors(teacher)]
     places = [(t.data_ptr(), None if t.is_inference() else t._version) for t in tensors]
     sums = [bit_sum(t) for t in tensors]
-    device = tensors[0].device.type if tensors else "cpu"
-    return places, torch.stack(sums).tolist() if sums else [], autocast_dtype(device)
+    return places, torch.stack(sums).tolist() if sums else [], autocast_dtype(teacher)
 
 
 def weights_hash(teacher: nn.Module) -> str:
@@ -43,8 +42,9 @@ def weights_hash(teacher: nn.Module) -> str:
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()
 
 
-def autocast_dtype(device: str) -> torch.dtype | None:
-    """Return what autocast computes in on a kind of device, None where it is off."""
+def autocast_dtype(teacher: nn.Module) -> torch.dtype | None:
+    """Return what autocast computes in where the teacher is, None where it is off."""
+    device = device_of(teacher).type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 
@@ -70,27 +70,6 @@ def component_key(component: object, parameters: Mapping[str, object] | None) ->
 
 
 _names: MutableMapping[object, str] = WeakIdKeyDictionary()
-
-
-def require_named_samples(nodes: BatchNodes) -> Tensor:
-    """Return where the nodes of each sample begin, ``[B + 1]``, if a batch names its samples.
-
-    Raises:
-        DataError: the batch does not say where the nodes of each sample begin.
-        ParameterError: it does not name each of them.
-    """
-    kind, ids, ptr = type(nodes.batch).__name__, nodes.ids, nodes.ptr
-    if ptr is None:
-        raise DataError(
-            f"teacher cache: the batch ({kind}) has no 'ptr', where the nodes of each sample "
-            "begin ([0, N] for a single sample), as gkd.collate makes it beside the samples' 'ids'"
-        )
-    if len(ids) != len(ptr) - 1:
-        raise ParameterError(
-            f"teacher cache: the batch ({kind}) has {len(ptr) - 1} samples and {len(ids)} 'ids'; "
-            "name the samples or pass teacher_cache=None"
-        )
-    return ptr
 
 
 def sample_digests(

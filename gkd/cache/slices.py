@@ -61,6 +61,23 @@ def _changed(view: View, change: Callable[[Tensor], Tensor]) -> View:
     return replace(view, **parts)
 
 
+def agree(kept: View, made: View) -> bool:
+    """Whether what was kept is the same as what is made now, but for rounding."""
+    others = tensors_of(made)
+    for name, ours in tensors_of(kept).items():
+        theirs = others.get(name, ours)
+        if ours.shape != theirs.shape:
+            return False
+        # Means, because a near-tie between neighbours may fall differently in another batch; and no
+        # more digits than outputs have, which targets in double precision are made of.
+        kinds = (ours.dtype, theirs.dtype, torch.float32)
+        digits = max(torch.finfo(kind).eps for kind in kinds)
+        difference = ours.to(theirs.device) - theirs
+        if difference.abs().mean() > digits**0.5 * theirs.abs().mean():
+            return False
+    return True
+
+
 def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
     """Return the view of each sample, in memory of its own.
 
@@ -77,13 +94,18 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
         ParameterError: it cannot be divided among the samples.
     """
     starts = ptr.tolist()
+    num_samples = len(starts) - 1
     # Edges are sorted by target, so those of a sample lie side by side.
     borders = [] if view.graph is None else view.graph.row_pointer[ptr].tolist()
     parts: dict[str, Sequence[Any]] = {}
-    if view.logits is not None:
-        parts["logits"] = _rows(view.logits, starts, f"{place}: logits")
-    if view.features is not None:
-        parts["features"] = _rows(view.features, starts, place)
+    for name, what in (("logits", f"{place}: logits"), ("features", place)):
+        rows = getattr(view, name)
+        if rows is None:
+            continue
+        if len(rows) not in {starts[-1], num_samples}:
+            raise indivisible(what, rows, starts[-1], num_samples)
+        by_node = len(rows) == starts[-1]
+        parts[name] = _pieces(rows, starts if by_node else range(num_samples + 1))
     if view.edge_values is not None:
         num_edges = borders[-1] if borders else None
         if len(view.edge_values) != num_edges:
@@ -97,7 +119,7 @@ def split_view(view: View, ptr: Tensor, place: str) -> list[View]:
             Graph(view.graph.edge_index[:, first:last] - start, end - start)
             for (start, end), (first, last) in zip(pairwise(starts), pairwise(borders), strict=True)
         ]
-    return [View(**{name: p[i] for name, p in parts.items()}) for i in range(len(starts) - 1)]
+    return [View(**{name: p[i] for name, p in parts.items()}) for i in range(num_samples)]
 
 
 def join_views(views: Sequence[View]) -> View:
@@ -119,13 +141,6 @@ def join_views(views: Sequence[View]) -> View:
         if there:
             parts[name] = there[0] if len(there) == 1 else join(there)
     return View(**parts)
-
-
-def _rows(rows: Tensor, starts: list[int], place: str) -> list[Tensor]:
-    samples = len(starts) - 1
-    if len(rows) not in {starts[-1], samples}:
-        raise indivisible(place, rows, starts[-1], samples)
-    return _pieces(rows, starts if len(rows) == starts[-1] else range(samples + 1))
 
 
 def _pieces(rows: Tensor, starts: Sequence[int]) -> list[Tensor]:

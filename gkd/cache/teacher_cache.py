@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
-from gkd.cache.entries import Entry, EntryFiles
-from gkd.cache.keys import (
-    autocast_dtype,
-    require_named_samples,
-    sample_digests,
-    weights_fingerprint,
-    weights_hash,
-)
-from gkd.cache.slices import halve, join_views, move, split_view, take_rows, tensors_of
-from gkd.cache.store import Store
+from gkd.cache.keys import autocast_dtype, sample_digests, weights_fingerprint, weights_hash
+from gkd.cache.slices import agree, halve, join_views, move, split_view, take_rows
+from gkd.cache.store import Entry, EntryFiles, Store
 from gkd.data.batch_nodes import BatchNodes
-from gkd.errors import ParameterError, validated
+from gkd.errors import DataError, ParameterError, validated
+from gkd.functional.network_input import device_of
 from gkd.loss import View
 
 
@@ -51,10 +45,37 @@ class Question:
     run: Callable[[], Mapping[str, View]]
 
     @cached_property
+    def ptr(self) -> Tensor:
+        """Where the nodes of each sample begin, ``[B + 1]``.
+
+        Raises:
+            DataError: the batch does not say it.
+            ParameterError: it does not name each of its samples.
+        """
+        kind, ids, ptr = type(self.nodes.batch).__name__, self.nodes.ids, self.nodes.ptr
+        if ptr is None:
+            raise DataError(
+                f"teacher cache: the batch ({kind}) has no 'ptr', where the nodes of each sample "
+                "begin ([0, N] for a single sample), as gkd.collate makes it beside the samples' "
+                "'ids'"
+            )
+        if len(ids) != len(ptr) - 1:
+            raise ParameterError(
+                f"teacher cache: the batch ({kind}) has {len(ptr) - 1} samples and {len(ids)} "
+                "'ids'; name the samples or pass teacher_cache=None"
+            )
+        return ptr
+
+    @cached_property
     def digests(self) -> list[dict[str, int]]:
         """What tells each sample from others of the same id."""
         edge_index = getattr(self.nodes.batch, "edge_index", None)
-        return sample_digests(self.content, require_named_samples(self.nodes), edge_index)
+        return sample_digests(self.content, self.ptr, edge_index)
+
+    @cached_property
+    def company(self) -> str:
+        """What tells this batch's samples from those of any other batch."""
+        return hashlib.sha256(repr(self.nodes.ids).encode()).hexdigest()
 
 
 class TeacherCache:
@@ -138,66 +159,76 @@ class TeacherCache:
             question: about the batch.
             rows: int64 ``[M]``, nodes to answer for where the batch is one graph; None for all.
         """
-        known = self._look_up(question)
-        if known.complete:
-            return self._join(question, known, rows)
-        views, _ = self._run_and_keep(question, known)
-        return {key: self._answer(view, rows, question.teacher) for key, view in views.items()}
+        store, found = self._look_up(question)
+        if found is None:
+            views, _ = self._run_and_keep(question, store)
+        else:
+            views = self._join(question, store, found)
+        device = device_of(question.teacher)
+        dtype = next(question.teacher.parameters(), torch.empty(0)).dtype if self.half else None
+        # They move when samples are joined and rows are taken: to move the samples of a batch one
+        # by one takes most of a step, and of a graph in a file no more is read than those rows.
+        return {
+            key: move(view if rows is None else take_rows(view, rows), device, dtype)
+            for key, view in views.items()
+        }
 
     def remember(self, question: Question) -> bool:
         """Make sure that a batch is kept; False where there is no room for it.
 
         A sample that was kept stays as it was.
         """
-        known = self._look_up(question)
-        return known.complete or self._run_and_keep(question, known)[1]
+        store, found = self._look_up(question)
+        return found is not None or self._run_and_keep(question, store)[1]
 
     def clear(self) -> None:
         """Drop everything that is kept; files stay."""
         self._stores.clear()
 
-    def _look_up(self, question: Question) -> _Known:
-        teacher, nodes, keys = question.teacher, question.nodes, question.keys
+    def _look_up(self, question: Question) -> tuple[Store, dict[str, list[Entry]] | None]:
+        """Return where a teacher's entries are, and those of a batch if all are there."""
+        teacher = question.teacher
         fingerprint = weights_fingerprint(teacher)
         store = self._stores.get(teacher)
         if store is None or store.fingerprint != fingerprint:
-            store = self._stores[teacher] = self._new_store(teacher, fingerprint)
-        ids, ptr = nodes.ids, require_named_samples(nodes)
-        found = [store.find(*pair, keys) for pair in zip(ids, question.digests, strict=True)]
-        return _Known(store, ids, ptr, found, all(len(f) == len(keys) for f in found))
+            content = []
+            if self.folder is not None:
+                # Hashing all weights takes a while: only files need names that others can find.
+                content = [self.key, weights_hash(teacher), str(autocast_dtype(teacher))]
+                content += ["half"] if self.half else []
+            store = Store(fingerprint, EntryFiles(self.folder, content))
+            self._stores[teacher] = store
+        return store, store.find(question.nodes.ids, question.digests, question.keys)
 
-    def _answer(self, kept: View, rows: Tensor | None, teacher: nn.Module) -> View:
-        """Return what is kept, or some rows of it, where the teacher is and in its precision."""
-        if rows is not None:
-            # Before it moves: of a graph in a file, these alone are read.
-            kept = take_rows(kept, rows)
-        weight = next(teacher.parameters(), torch.empty(0))
-        return move(kept, weight.device, weight.dtype if self.half else None)
-
-    def _join(self, question: Question, known: _Known, rows: Tensor | None) -> dict[str, View]:
+    def _join(
+        self, question: Question, store: Store, found: Mapping[str, Sequence[Entry]]
+    ) -> dict[str, View]:
         """Return the kept entries of a batch; the first in other company only if they are right."""
         self.hits += 1
-        views, unsure = {}, []
-        for key in question.keys:
-            entries = [found[key] for found in known.found]
-            # Joined first: to move the samples of a batch one by one takes most of a step.
-            joined = join_views([entry.view for entry in entries])
-            views[key] = self._answer(joined, rows, question.teacher)
-            # Samples kept together share one tuple: to compare it for each would take their square.
-            companies = {id(entry.company): entry.company for entry in entries}.values()
-            together = all(company == known.ids for company in companies)
-            if not together and key not in known.store.independent:
-                unsure.append(key)
+        views = {key: join_views([each.view for each in entries]) for key, entries in found.items()}
+        unsure = [
+            key
+            for key, entries in found.items()
+            if key not in store.independent
+            and any(entry.company != question.company for entry in entries)
+        ]
         if unsure:
             made = question.run()
             for key in unsure:
-                if not self._agree(views[key], made[key]):
-                    random = not self._agree(made[key], question.run()[key])
-                    raise _unkept(question.label, random)
-            known.store.independent.update(unsure)
+                if not agree(views[key], made[key]):
+                    why = (
+                        "for a sample depend on the other samples in the batch"
+                        if agree(made[key], question.run()[key])
+                        else "are drawn at random, also in evaluation mode"
+                    )
+                    raise ParameterError(
+                        f"teacher cache: the outputs of the {question.label} {why}, so they cannot "
+                        "be kept; pass teacher_cache=None"
+                    )
+            store.independent.update(unsure)
         return views
 
-    def _run_and_keep(self, question: Question, known: _Known) -> tuple[Mapping[str, View], bool]:
+    def _run_and_keep(self, question: Question, store: Store) -> tuple[dict[str, View], bool]:
         """Run the teacher; return its entries, and whether there was room for those of all."""
         self.misses += 1
         views, parts = dict(question.run()), {}
@@ -206,12 +237,9 @@ class TeacherCache:
             place = f"{question.label}: {f'tap {tap!r}' if kind == 'features' else key}"
             if self.half:
                 views[key] = halve(view, place)
-            parts[key] = split_view(views[key], known.ptr, place)
-        complete = True
-        for index, (id, found) in enumerate(zip(known.ids, known.found, strict=True)):
-            new = {key: samples[index] for key, samples in parts.items() if key not in found}
-            room = self.limit_bytes - self.num_bytes
-            complete &= known.store.keep(id, new, known.ids, room)
+            parts[key] = split_view(views[key], question.ptr, place)
+        room = self.limit_bytes - self.num_bytes
+        complete = store.keep(question.nodes.ids, parts, question.company, room)
         if not complete and not self._warned:
             self._warned = True
             disk = "" if self.folder is None else f", and no room on the disk of {self.folder}"
@@ -222,30 +250,6 @@ class TeacherCache:
             )
         return views, complete
 
-    def _agree(self, kept: View, made: View) -> bool:
-        """Whether two views are the same but for rounding."""
-        others = tensors_of(made)
-        for name, ours in tensors_of(kept).items():
-            theirs = others.get(name, ours)
-            if ours.shape != theirs.shape:
-                return False
-            # Means, because a near-tie between neighbours may fall differently in another batch;
-            # and no more digits than outputs have, which targets in double precision are made of.
-            coarsest = torch.float16 if self.half else torch.float32
-            digits = max(torch.finfo(theirs.dtype).eps, torch.finfo(coarsest).eps)
-            if (ours - theirs).abs().mean() > digits**0.5 * theirs.abs().mean():
-                return False
-        return True
-
-    def _new_store(self, teacher: nn.Module, fingerprint: object) -> Store:
-        if self.folder is None:
-            return Store(fingerprint, None)
-        # Hashing all weights takes a while: only files need names that others can find.
-        device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
-        content = [self.key, weights_hash(teacher), str(autocast_dtype(device.type))]
-        content += ["half"] if self.half else []
-        return Store(fingerprint, EntryFiles(self.folder, content))
-
     def __reduce__(self) -> tuple[type[TeacherCache], tuple[int, Path | None, str, bool]]:
         # A copy, a checkpoint or another process starts empty: the tensors can be made again.
         return TeacherCache, (self.limit_bytes, self.folder, self.key, self.half)
@@ -255,25 +259,3 @@ class TeacherCache:
             f"TeacherCache(limit_bytes={self.limit_bytes}, num_bytes={self.num_bytes}, "
             f"num_samples={self.num_samples})"
         )
-
-
-class _Known(NamedTuple):
-    """What is kept of the samples of one batch: ``found`` has the entries of each, by key."""
-
-    store: Store
-    ids: tuple[str, ...]
-    ptr: Tensor
-    found: Sequence[Mapping[str, Entry]]
-    complete: bool
-
-
-def _unkept(label: str, random: bool) -> ParameterError:
-    why = (
-        "are drawn at random, also in evaluation mode"
-        if random
-        else "for a sample depend on the other samples in the batch"
-    )
-    return ParameterError(
-        f"teacher cache: the outputs of the {label} {why}, so they cannot be kept; pass "
-        "teacher_cache=None"
-    )

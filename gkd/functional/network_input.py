@@ -1,4 +1,6 @@
-"""What a network's ``forward`` may take for granted of its input, once it has been checked."""
+"""Where a network computes, and what its ``forward`` may take for granted of its input."""
+
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -7,6 +9,16 @@ from gkd.eager import exported_as
 from gkd.errors import ParameterError
 from gkd.functional.portable import PortableGraph
 from gkd.graph import Graph
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network is: the device of its first parameter or buffer, else the CPU.
+
+    >>> device_of(nn.Linear(3, 2)), device_of(nn.ReLU())
+    (device(type='cpu'), device(type='cpu'))
+    """
+    tensor = next(chain(network.parameters(), network.buffers()), None)
+    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def require_features(network: nn.Module, features: Tensor, width: int, name: str = "x") -> None:

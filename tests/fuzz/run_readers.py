@@ -14,7 +14,7 @@ from reading_law import Reader, plain
 from run_directories import ENVIRONMENT, complete_run
 from torch import nn
 
-from gkd.cache.entries import Entry, EntryFiles
+from gkd.cache.store import Entry, EntryFiles
 from gkd.evaluation.answers import read_answers, write_answers
 from gkd.files import read_sealed_json, write_sealed_json, write_sealed_text
 from gkd.graph import Graph
@@ -142,18 +142,18 @@ def _entries(folder: Path) -> EntryFiles:
 
 
 def _write_entry(folder: Path) -> None:
-    assert _entries(folder).write("a", "features", _DIGEST, Entry(_VIEW, ("a", "b")))
+    assert _entries(folder).write("a", "features", _DIGEST, Entry(_VIEW, "a and b"))
     (path,) = (folder / "cache").iterdir()
     path.rename(folder / "entry")
 
 
 def _read_entry(folder: Path) -> object:
     files = _entries(folder)
-    target = files._place("a", "features")[1]
+    _, target = files._place(folder / "cache", "a", "features")
     target.write_bytes((folder / "entry").read_bytes())
     entry = files.read("a", "features", _DIGEST)
     if entry is None:  # counts as missing
-        entry = Entry(_VIEW, ("a", "b"))
+        entry = Entry(_VIEW, "a and b")
     assert entry.view.graph is not None
     return plain([entry.tensors, entry.view.graph.num_nodes, entry.company])
 
