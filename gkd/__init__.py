@@ -69,13 +69,13 @@ __all__ = [
 if TYPE_CHECKING:
     from gkd.cache import teacher_cache as teacher_cache
     from gkd.data import AbstractDataset, Batch, NeighbourLoader, Sample, collate
+    from gkd.data.task import Task
     from gkd.deployment.student import load_student
     from gkd.distillation import schedule as schedule
     from gkd.distillation import taps as taps
     from gkd.distillation.distiller import Distiller
     from gkd.distillation.row_memory import RowMemory
     from gkd.distillation.step_report import StepReport
-    from gkd.distillation.task import Task
     from gkd.distillation.term import Term
     from gkd.graph import Graph
     from gkd.hosting.hookspecs import StepEvent, hookimpl, lazy_getattr
@@ -102,7 +102,7 @@ else:
         "Step": "gkd.loss",
         "StepEvent": "gkd.hosting.hookspecs",
         "StepReport": "gkd.distillation.step_report",
-        "Task": "gkd.distillation.task",
+        "Task": "gkd.data.task",
         "Term": "gkd.distillation.term",
         "View": "gkd.loss",
         "collate": "gkd.data",

@@ -28,8 +28,8 @@ def evaluate_run(
         GkdError: the folder is no run's, its data are gone, or a file is damaged.
     """
     from gkd.deployment.evaluation import evaluate
+    from gkd.evaluation.formats import metric_heading, metric_value
     from gkd.evaluation.splits import SPLITS
-    from gkd.report.formats import metric_heading, metric_value
 
     if split not in SPLITS:
         raise ParameterError(f"--split {split}: {suggestion(split, SPLITS)}")

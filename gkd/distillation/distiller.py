@@ -45,6 +45,7 @@ from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import AVERAGE, TeacherRun, networks_by_name
 from gkd.distillation.term import Term
 from gkd.errors import ParameterError, UnknownNameError, known_arguments, suggestion
+from gkd.functional.network_input import device_of
 from gkd.loss import View
 
 Compared = tuple[View, dict[str, View]]
@@ -265,7 +266,7 @@ class Distiller(nn.Module):
         Call it after moving the distiller to its device and before making the optimiser. It
         changes neither the student's batch statistics nor adapters that exist, and asks no cache.
         """
-        device = next((p.device.type for p in self.student.parameters()), "cpu")
+        device = device_of(self.student).type
         with ExitStack() as stack:
             for network in (self.student, *self.peers.values()):
                 stack.enter_context(evaluation_mode(network))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gkd.cache.keys import component_key
 from gkd.data.rows import Rows
 from gkd.data.sampled_batch import SampledBatch
+from gkd.data.task import Task
 from gkd.distillation.connector import Connector
 from gkd.distillation.graph_sources import BatchGraph, graph_source
 from gkd.distillation.layout import Layout
@@ -19,7 +20,6 @@ from gkd.distillation.network_outputs import NetworkTaps
 from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.schedule import Weight, weight_from
 from gkd.distillation.taps import Tap, require_tap
-from gkd.distillation.task import Task
 from gkd.distillation.term import Term, term_names
 from gkd.distillation.views import TeacherView, ViewSource, declared_uses
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion

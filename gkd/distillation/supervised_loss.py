@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gkd.data.rows import Rows, require_mask_used
 from gkd.data.sampled_batch import SampledBatch
-from gkd.distillation.task import Task
+from gkd.data.task import Task
 from gkd.errors import DataError
 
 

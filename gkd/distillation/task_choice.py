@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeAlias, cast
 
-from gkd.distillation.task import Task
+from gkd.data.task import Task
 from gkd.errors import ParameterError
 from gkd.hosting.host import create
 

@@ -30,6 +30,7 @@ from gkd.distillation.resolve import (
 from gkd.distillation.taps import switch_to_evaluation
 from gkd.distillation.views import TeacherView
 from gkd.errors import ParameterError, suggestion
+from gkd.functional.network_input import device_of
 from gkd.graph.graph import recall_graph
 from gkd.loss import View
 
@@ -230,7 +231,7 @@ class TeacherRun:
         batch = nodes.batch
         by_node = any(end.by_node for end in ends.values())
         if by_node and isinstance(batch, Batch):  # the whole graph, which stays where it is
-            batch = batch.to(next((p.device for p in self.teacher.parameters()), "cpu"))
+            batch = batch.to(device_of(self.teacher))
         outputs = self._outputs(self._inputs.arguments(batch))
         if self._random:
             raise ParameterError(
@@ -258,7 +259,7 @@ class TeacherRun:
         """Run the teacher; the first time, find out whether it answers at random."""
         if self._random is not None:
             return network_outputs(self.teacher, arguments, self._taps)
-        device = self._device
+        device = device_of(self.teacher)
         before = _random_states(device)
         outputs = network_outputs(self.teacher, arguments, self._taps)
         self._random = False
@@ -281,13 +282,10 @@ class TeacherRun:
     def _precision(self) -> AbstractContextManager[object]:
         if self._autocast is None:
             return nullcontext()
+        device = device_of(self.teacher).type
         if self._autocast is torch.float32:
-            return torch.autocast(self._device.type, enabled=False)
-        return torch.autocast(self._device.type, dtype=self._autocast)
-
-    @property
-    def _device(self) -> torch.device:
-        return next((p.device for p in self.teacher.parameters()), torch.device("cpu"))
+            return torch.autocast(device, enabled=False)
+        return torch.autocast(device, dtype=self._autocast)
 
 
 def _random_states(device: torch.device) -> list[Tensor]:

@@ -2,7 +2,6 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -16,6 +15,7 @@ from gkd.data import collate
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
+from gkd.functional.network_input import device_of
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -70,8 +70,7 @@ def inference_time(
     chosen = [samples[index] for index in range(min(at_most, len(samples)))]
     if not chosen:
         raise ParameterError("there is no sample to measure the inference time with")
-    tensor = next(chain(model.parameters(), model.buffers()), None)
-    device = torch.device("cpu") if tensor is None else tensor.device
+    device = device_of(model)
     starts = range(0, len(chosen), batch_size)
     batches = [collate(chosen[start : start + batch_size]).to(device) for start in starts]
     called_with = NetworkInputs(inputs, model, "network")

@@ -11,6 +11,7 @@ from gkd.distillation.network_outputs import NetworkTaps, network_outputs
 from gkd.distillation.tapped_rows import tapped_rows
 from gkd.distillation.taps import Tap, evaluation_mode, require_tap
 from gkd.errors import DataError, TapError
+from gkd.functional.network_input import device_of
 
 FILE_NAME = "feature_space.json"
 """What a run keeps of these distances, in the folder of each network."""
@@ -55,8 +56,7 @@ def feature_distances(
         raise DataError(f"sample {sample.id!r} has nodes 0 to {count - 1}, not {node}")
     place = Tap.parse(tap)
     require_tap(network, place, "network")
-    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    batch = collate([sample]).to(device)
+    batch = collate([sample]).to(device_of(network))
     taps = NetworkTaps("network", features=[place], partial=True)
     arguments = NetworkInputs(inputs, network, "network").arguments(batch)
     with evaluation_mode(network):

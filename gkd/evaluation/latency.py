@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from itertools import chain
 from time import perf_counter, process_time
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +20,7 @@ from gkd.distillation.logits import declared_logits, logits_of
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
 from gkd.evaluation.cost import wait_for
+from gkd.functional.network_input import device_of
 
 NODE_COUNTS = (1, 10, 1000)
 """Of a request to a network that answers for nodes."""
@@ -117,8 +117,7 @@ def latencies(
 def _kinds(
     network: nn.Module, samples: Sequence[Sample], inputs: Inputs
 ) -> Iterator[tuple[str, Iterator[_Request]]]:
-    tensor = next(chain(network.parameters(), network.buffers()), None)
-    device = torch.device("cpu") if tensor is None else tensor.device
+    device = device_of(network)
     called_with = NetworkInputs(inputs_or(network, inputs), network, "network")
     known = [called_with.arguments(collate([sample]).to(device)) for sample in samples]
 

@@ -18,6 +18,7 @@ from gkd.distillation.task_choice import find_task
 from gkd.errors import GkdError, PluginError, suggestion
 from gkd.evaluation.metric import Metric
 from gkd.evaluation.soft_targets import predictions, predicts, soft_target_metrics
+from gkd.functional.network_input import device_of
 
 
 class Scores:
@@ -144,7 +145,7 @@ class Scores:
             GkdError: logits or labels cannot be scored; names the samples.
         """
         samples = getattr(self.dataset, split) if samples is None else samples
-        device = next(network.parameters()).device
+        device = device_of(network)
         self.reset()
         with evaluation_mode(network):
             for start in range(0, len(samples), self.batch_size):

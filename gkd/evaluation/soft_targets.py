@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassCalibrationError
 
-from gkd.distillation.task import Task
+from gkd.data.task import Task
 
 CONFIDENCE, CALIBRATION = "confidence", "calibration_error"
 UNIFORM = "uniform_confidence"

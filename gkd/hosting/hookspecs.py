@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from gkd.data import AbstractDataset
+    from gkd.data.task import Task
     from gkd.distillation.step_report import StepReport
-    from gkd.distillation.task import Task
     from gkd.graph import Graph
     from gkd.kernel import AbstractKernel
     from gkd.loss import AbstractLoss, AbstractWeigher

@@ -29,7 +29,7 @@ KINDS = {
         Kind("graph", "gkd_graph_builders", "collections.abc:Callable"),
         Kind("model", "gkd_models", "torch.nn:Module"),
         Kind("dataset", "gkd_datasets", "gkd.data:AbstractDataset"),
-        Kind("task", "gkd_tasks", "gkd.distillation.task:Task"),
+        Kind("task", "gkd_tasks", "gkd.data.task:Task"),
         Kind("weigher", "gkd_weighers", "gkd.loss:AbstractWeigher"),
     )
 }

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 from pydantic import BaseModel
 
+from gkd.evaluation.formats import difference, unit
 from gkd.evaluation.metric import Metric
 from gkd.evaluation.soft_targets import CALIBRATION
-from gkd.report.formats import difference, unit
 from gkd.report.significance import (
     ENOUGH_SEEDS,
     LEVEL,

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from gkd.evaluation.formats import mebibytes, significant
 from gkd.recipe.model import BASELINE
 from gkd.recipe.sections import PublishedCost
 from gkd.report.comparison import Row
-from gkd.report.formats import mebibytes, significant
 from gkd.report.results import Results
 from gkd.report.table import NOTHING, Table
 

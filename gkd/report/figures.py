@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from gkd.distillation.gradients import DEAD
-from gkd.report.formats import metric_heading, metric_name
+from gkd.evaluation.formats import metric_heading, metric_name
 from gkd.report.results import Results
 from gkd.report.significance import correlation_interval
 from gkd.report.style import (

@@ -6,10 +6,10 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 import gkd
+from gkd.evaluation.formats import metric_name
 from gkd.report import figures
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import CAPTION, feature_space_figure
-from gkd.report.formats import metric_name
 from gkd.report.latency_table import LATENCY, latency_table
 from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table

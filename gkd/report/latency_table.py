@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gkd.report.formats import significant
+from gkd.evaluation.formats import significant
 from gkd.report.latencies import AGAIN, NetworkLatency, Request
 from gkd.report.table import Table, known
 

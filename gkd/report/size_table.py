@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from gkd.evaluation.formats import duration, mebibytes, significant
 from gkd.report.comparison import Row
-from gkd.report.formats import duration, mebibytes, significant
 from gkd.report.results import Results
 from gkd.report.table import NOTHING, Table, known, method_table
 

@@ -8,11 +8,7 @@ from itertools import chain, repeat
 from statistics import fmean
 from typing import TypeVar
 
-from gkd.evaluation.metric import Metric
-from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, judgement
-from gkd.recipe.model import BASELINE
-from gkd.report.comparison import Comparison, Row
-from gkd.report.formats import (
+from gkd.evaluation.formats import (
     difference,
     duration,
     metric_heading,
@@ -21,6 +17,10 @@ from gkd.report.formats import (
     percent,
     unit,
 )
+from gkd.evaluation.metric import Metric
+from gkd.evaluation.soft_targets import CALIBRATION, CONFIDENCE, UNIFORM, judgement
+from gkd.recipe.model import BASELINE
+from gkd.report.comparison import Comparison, Row
 from gkd.report.published import deviations
 from gkd.report.reaching import Reached
 from gkd.report.results import Results

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gkd.evaluation.formats import metric_heading
 from gkd.recipe.domain import Choices, Domain, label
-from gkd.report.formats import metric_heading
 from gkd.report.style import LEGEND, WIDTH, Style, logarithmic, plain, plain_text, styles_of
 from gkd.sweep.outcome import MethodOutcome, Outcome, TrialRecord
 

@@ -3,9 +3,9 @@
 import shlex
 from pathlib import Path
 
+from gkd.evaluation.formats import difference, duration, metric_heading, metric_value, unit
 from gkd.files import write_json, write_text
 from gkd.recipe.domain import label
-from gkd.report.formats import difference, duration, metric_heading, metric_value, unit
 from gkd.report.html import render
 from gkd.report.outputs import escaped, markdown_table
 from gkd.report.style import svg

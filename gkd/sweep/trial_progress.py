@@ -6,8 +6,8 @@ from statistics import fmean
 
 from optuna.trial import FrozenTrial, TrialState
 
+from gkd.evaluation.formats import metric_value
 from gkd.evaluation.metric import Metric
-from gkd.report.formats import metric_value
 
 
 def best_of(trials: Sequence[FrozenTrial], metric: Metric) -> FrozenTrial | None:

@@ -12,9 +12,9 @@ from torch.nn.modules.module import register_module_forward_hook
 from gkd.data import AbstractDataset, Batch
 from gkd.data.batch_attributes import tensor_attribute
 from gkd.data.rows import Rows
+from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.schedule import Schedule
-from gkd.distillation.task import Task
 from gkd.distillation.task_choice import find_task
 from gkd.errors import DataError
 from gkd.evaluation.splits import SPLITS

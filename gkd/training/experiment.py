@@ -15,10 +15,10 @@ from torch import nn
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
 from gkd.data.rows import ALL, SEEDS
+from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_or
 from gkd.distillation.logits import declared_logits
-from gkd.distillation.task import Task
 from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term

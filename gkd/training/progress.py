@@ -10,8 +10,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import Tensor
 
 from gkd.distillation.gradients import gradient_state
+from gkd.evaluation.formats import metric_name, metric_value
 from gkd.evaluation.metric import Metric
-from gkd.report.formats import metric_name, metric_value
 from gkd.training.lightning_module import DistillationModule
 from gkd.training.run_plan import Standing, clock
 

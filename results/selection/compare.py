@@ -19,12 +19,12 @@ from torch import nn
 
 from gkd.data import collate
 from gkd.distillation.distiller import Distiller
+from gkd.evaluation.formats import difference, metric_name, metric_value
 from gkd.evaluation.metric import Metric
 from gkd.evaluation.scores import Scores
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.recipe.model import SelectionRule, TrainingRecipe
-from gkd.report.formats import difference, metric_name, metric_value
 from gkd.report.significance import confidence_interval
 from gkd.training.data_module import EpochSampler
 from gkd.training.epoch_selection import Selection

@@ -31,10 +31,10 @@ import tomlkit
 import torch
 from rich.console import Console
 
+from gkd.evaluation.formats import difference, metric_heading, metric_value
 from gkd.evaluation.metric import Metric
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
-from gkd.report.formats import difference, metric_heading, metric_value
 from gkd.report.outputs import markdown_table
 from gkd.report.table import Table
 from gkd.sweep.outcome import MethodOutcome, Outcome

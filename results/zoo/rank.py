@@ -16,11 +16,11 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+from gkd.evaluation.formats import difference, metric_heading, metric_value, significant
 from gkd.evaluation.metric import Metric
 from gkd.files import parse_toml
 from gkd.recipe.model import BASELINE
 from gkd.report.comparison import Comparison, Pairs, compare_pairs
-from gkd.report.formats import difference, metric_heading, metric_value, significant
 from gkd.report.outputs import markdown_table
 from gkd.report.table import Table
 

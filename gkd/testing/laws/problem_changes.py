@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import torch
 from torch import Tensor
 
-from gkd.distillation.task import Likelihood
+from gkd.data.task import Likelihood
 from gkd.distillation.task_choice import find_task
 from gkd.graph import Graph
 from gkd.hosting.parameters import signature_of

@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gkd.distillation.task import Likelihood, Task
+from gkd.data.task import Likelihood, Task
 from gkd.errors import DataError
 from gkd.testing.law import law
 from gkd.testing.laws.cases import FULLS, HALVES, InPrecision, in_precision

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gkd.distillation.task import Likelihood
+from gkd.data.task import Likelihood
 
 
 def labels_of(

@@ -8,7 +8,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gkd.distillation.task import Likelihood
+from gkd.data.task import Likelihood
 from gkd.errors import ParameterError, suggestion
 from gkd.loss import Step, View
 from gkd.testing.strategies.graphs import Structure, features, structures

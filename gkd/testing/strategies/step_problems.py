@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gkd.data.batch_attributes import ChangedBatch
-from gkd.distillation.task import Likelihood
+from gkd.data.task import Likelihood
 from gkd.errors import UnknownNameError, suggestion
 from gkd.loss import Step, View
 from gkd.testing.strategies.labels import labels_of

@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from gkd.distillation.task import Task
+from gkd.data.task import Task
 from gkd.testing.strategies.labels import labels_of
 
 
