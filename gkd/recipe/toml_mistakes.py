@@ -6,6 +6,7 @@ _BARE = re.compile(r"[^\s,\[\]{}#=\"'][^,\[\]{}#=\"'\n]*")
 _WORDS = {"true": "true", "false": "false", "yes": "true", "no": "false"}
 _NOTHING = ("none", "null", "nil", "nan")
 _POINT = re.compile(r"[+-]?\.\d[\d_]*")
+_UNCLOSED = re.compile("(Unterminated string)|Expected \"'('')?\"")  # words of the parser
 _LONGEST = 100  # characters of a value
 _COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+")
 
@@ -27,10 +28,10 @@ def described(words: str, text: str) -> tuple[str, str]:
     if found is None:
         return "", words
     what = found[1]
-    lines = text.split("\n")
     if found[2] is None:
-        number = _open_quote(lines)
+        number = _open_quote(what, text)
         return (f":{number}", "a quote is not closed") if number else ("", words)
+    lines = text.split("\n")
     number, column = int(found[2]), int(found[3])
     line = lines[number - 1] if number <= len(lines) else ""
     return f":{number}:{column}", _advice(what, line, column - 1) or what
@@ -86,9 +87,12 @@ def _quoted(text: str) -> str:
     return f'text stands in quotes: "{shown}"'
 
 
-def _open_quote(lines: list[str]) -> int | None:
-    """Return the number of the last line with a quote that has no other."""
-    for number in range(len(lines), 0, -1):
-        if any(lines[number - 1].count(quote) % 2 for quote in ('"', "'")):
-            return number
-    return None
+def _open_quote(what: str, text: str) -> int | None:
+    """Return the number of the line whose quote is open at the end; None where none is."""
+    found = _UNCLOSED.fullmatch(what)
+    if found is None:
+        return None
+    quote = '"""' if found[1] else "'''"
+    # Nothing behind the quotes that begin a text of several lines ends it.
+    begins = text.rfind(quote) if text.count(quote) % 2 else len(text)
+    return 1 + text.count("\n", 0, begins)

@@ -178,6 +178,24 @@ def test_syntax_errors_say_where_and_what_to_write(path, size, expected):
 
 
 @pytest.mark.parametrize(
+    ("end", "expected"),
+    [
+        ("# it's one\nmore = [1, 2", ": not valid TOML: Unclosed array"),
+        ("# it's one\nmore = {a = 1", ": not valid TOML: Unclosed inline table"),
+        ("a = '''x\n# it's one\n", ":28: not valid TOML: a quote is not closed"),
+        ('a = """x"""\nb = """\nit"s\n', ":29: not valid TOML: a quote is not closed"),
+        ('a = """x"""\nb = "x', ":29: not valid TOML: a quote is not closed"),
+        ("a = '''x'''\nb = 'x", ":29: not valid TOML: a quote is not closed"),
+    ],
+)
+def test_what_is_open_at_the_end_is_no_other_quote(path, end, expected):
+    path.write_text(f"{TEXT}\n{end}")
+    with pytest.raises(RecipeError) as caught:
+        read_recipe(path)
+    assert f"mine.toml{expected}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("number", "expected"),
     [
         ("7" * 5000, ["mine.toml:6:8: not valid TOML", "4300 digits"]),
