@@ -18,7 +18,8 @@ def dispensable_output() -> Iterator[None]:
     training, which nobody need look at.
     """
     with ExitStack() as stack:
-        for name in ("stdout", "stderr"):
+        # What is still to be written at the end of standard output may have to be said on the other.
+        for name in ("stderr", "stdout"):
             stack.enter_context(_dispensable(name))
         yield
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import subprocess
 import sys
 
 import pytest
@@ -47,3 +48,25 @@ def test_what_its_reader_has_left_is_said_once(monkeypatch, capsys):
                 print(line, flush=True)
         print("after", flush=True)
     assert capsys.readouterr().err.count("standard output: Broken pipe; the run goes on") == 1
+
+
+def test_what_is_left_at_the_end_has_no_reader_either(tmp_path):
+    done = tmp_path / "done"
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from gkd.commands.output import dispensable_output\n"
+        "sys.stdin.read()\n"
+        "with dispensable_output():\n"
+        "    print('in a buffer until the end')\n"
+        f"Path({str(done)!r}).touch()\n"
+    )
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=writer, stderr=writer
+    )
+    os.close(writer)
+    os.close(reader)
+    process.communicate(b"")
+    assert process.returncode == 0
+    assert done.is_file()

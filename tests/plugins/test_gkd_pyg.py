@@ -251,3 +251,11 @@ def test_a_check_downloads_nothing(tmp_path: Path) -> None:
     with without_downloads(), pytest.raises(ParameterError, match=r"no Planetoid at .*Cora/raw: a"):
         gkd.create("dataset", "pyg", dataset="Planetoid", root=str(tmp_path), name_="Cora")
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize(
+    "name, params", [("FakeDataset", {"num_graphs": 20}), ("pyg_sets:OneGraph", {})]
+)
+def test_a_check_makes_data_that_need_no_download(name: str, params: dict[str, int]) -> None:
+    with without_downloads():
+        assert gkd.create("dataset", "pyg", dataset=name, **params).train
