@@ -19,7 +19,7 @@ from gkd.report.results import Results, pooled_results
 
 HERE = Path(__file__).parent
 FIRST = (1, 2, 5, 10)
-MOST = 60  # epochs that are all kept
+MOST = 25  # epochs that are all kept
 
 
 def main(name: str, runs: Sequence[Path], results: Path = HERE) -> None:

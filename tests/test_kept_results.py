@@ -50,7 +50,7 @@ def test_long_curves_lose_epochs_and_nothing_else_is_lost(keep: ModuleType, tmp_
     assert epochs == [[1, 2, 5, *range(10, 101, 5)]] * 2
     assert kept.rows == whole.rows
     assert kept.comparisons == whole.comparisons
-    short = run(tmp_path / "short", 0, epochs=60)
+    short = run(tmp_path / "short", 0, epochs=25)
     keep.main("short", [short], tmp_path / "results")
     assert run_results(tmp_path / "results" / "short").networks == run_results(short).networks
 

@@ -18,7 +18,7 @@ def dispensable_output() -> Iterator[None]:
     training, which nobody need look at.
     """
     with ExitStack() as stack:
-        # What is still to be written at the end of standard output may have to be said on the other.
+        # What standard output still has to write at its end may have to be said on the other.
         for name in ("stderr", "stdout"):
             stack.enter_context(_dispensable(name))
         yield

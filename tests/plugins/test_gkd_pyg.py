@@ -254,7 +254,7 @@ def test_a_check_downloads_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name, params", [("FakeDataset", {"num_graphs": 20}), ("pyg_sets:OneGraph", {})]
+    ("name", "params"), [("FakeDataset", {"num_graphs": 20}), ("pyg_sets:OneGraph", {})]
 )
 def test_a_check_makes_data_that_need_no_download(name: str, params: dict[str, int]) -> None:
     with without_downloads():
