@@ -9,9 +9,9 @@ import pluggy
 
 from gkd.errors import suggestion
 from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER
+from gkd.hosting.own_code import is_place
 from gkd.hosting.records import Component, Place, PluginRecord, Problem, State, describe
 
-_PATH = re.compile(r"[^\W\d]\w*(\.\w+)*:\w+(\.\w+)*")
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 
 
@@ -124,7 +124,7 @@ def _offer_mistake(hook: str, key: object, offer: object, taken: Collection[str]
         return f"{hook}: {key!r} is offered twice"
     if not _NAME.fullmatch(key):
         return f"{hook}: {key!r} is not a valid name; use letters, digits, '-', '_' and '.'"
-    if isinstance(offer, str) and not _PATH.fullmatch(offer):
+    if isinstance(offer, str) and not is_place(offer):
         return f"{hook}: {key!r} is at {offer!r}, expected 'module:object'"
     if not isinstance(offer, str) and not callable(offer):
         return f"{hook}: {key!r} must be a class or function, it is {type(offer).__name__}"

@@ -71,7 +71,7 @@ def installed_plugins() -> list[tuple[Source, EntryPoint]]:
 def load_plugin(entry: EntryPoint) -> object:
     """Import what ``entry`` names; return the :class:`Problem` if that fails, in whatever way."""
     # What EntryPoint.load does not understand ends there in an AttributeError about None.
-    if not re.fullmatch(r"[^\W\d]\w*(\.\w+)*\s*(:\s*\w+(\.\w+)*)?\s*(\[.*\])?", entry.value):
+    if entry.pattern.match(entry.value) is None:
         cause = f"the entry point {entry.value!r} is not of the form 'module' or 'module:attribute'"
         return Problem(cause, _home(entry))
     try:

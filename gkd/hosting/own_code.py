@@ -90,16 +90,14 @@ def _module(name: str, folder: Path | None) -> Any:
         importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if not f"{name}.".startswith(f"{missing}."):  # what the module itself imports is missing
-            raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
-        raise UnknownNameError(
-            f"there is no module {missing!r}; {_nearest(missing, folder)}"
-        ) from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the panics of native modules included
+        missing = (error.name or name) if isinstance(error, ModuleNotFoundError) else None
+        # It may be another that is missing, which the module imports.
+        if missing is not None and f"{name}.".startswith(f"{missing}."):
+            words = f"there is no module {missing!r}; {_nearest(missing, folder)}"
+            raise UnknownNameError(words) from None
         raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
     if folder is not None and (own := own_file(top, folder)) is not None:
         # Python has one module of a name: another's would pass for it.

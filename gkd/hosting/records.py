@@ -6,7 +6,7 @@ import pkgutil
 import re
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
@@ -218,17 +218,14 @@ def raised_at(error: BaseException) -> Place:
 
     The deepest of all is often inside a library that somebody's code called wrongly.
     """
-    frames = [
-        Place(frame.filename, frame.lineno or 0)
-        for frame in traceback.extract_tb(error.__traceback__)
+    installed = ("<", f"{sysconfig.get_path('stdlib')}{os.sep}")
+    places = [place for place, _ in _lines(error)]
+    own = [
+        place
+        for place in places
+        if not place.file.startswith(installed) and "site-packages" not in place.file
     ]
-    own = [one for one in frames if not _is_installed(one.file)]
-    return [Place(), *frames[-1:], *own][-1]
-
-
-def _is_installed(file: str) -> bool:
-    standard = f"{sysconfig.get_path('stdlib')}{os.sep}"
-    return file.startswith(("<", standard)) or "site-packages" in file
+    return [Place(), *places[-1:], *own][-1]
 
 
 def failure_place(error: BaseException, module: str) -> Place | None:
@@ -239,9 +236,11 @@ def failure_place(error: BaseException, module: str) -> Place | None:
     if isinstance(error, SyntaxError) and error.filename:
         return Place(error.filename, error.lineno or 0)
     root = module.partition(".")[0]
-    own = [
-        Place(frame.f_code.co_filename, line)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == root
-    ]
+    own = [place for place, name in _lines(error) if name.partition(".")[0] == root]
     return own[-1] if own else None
+
+
+def _lines(error: BaseException) -> Iterator[tuple[Place, str]]:
+    """Yield the lines that an error passed through, the deepest last, and the module of each."""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        yield Place(frame.f_code.co_filename, line), str(frame.f_globals.get("__name__"))
