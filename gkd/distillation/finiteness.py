@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gkd.distillation.in_place import tensors_of
 from gkd.errors import NonFiniteError
 from gkd.loss import View
 
@@ -36,7 +37,7 @@ def require_finite(
         id(tensor): tensor
         for _, of_term in views.values()
         for teacher in of_term.values()
-        for tensor in _tensors(teacher).values()
+        for tensor in tensors_of(teacher).values()
     }
     # One read of each tensor and one wait for the device: the usual step ends here. A sum that
     # overflows although all its values are finite is sorted out by the exact look that follows.
@@ -75,16 +76,11 @@ def _finite(tensor: Tensor) -> bool:
     return bool(tensor.isfinite().all())
 
 
-def _tensors(view: View) -> dict[str, Tensor]:
-    named = {"logits": view.logits, "features": view.features, "target": view.edge_values}
-    return {name: tensor for name, tensor in named.items() if tensor is not None}
-
-
 def _sources(side: str, view: View) -> list[str]:
     """Name the tensors of a view that are not finite."""
     return [
         f"the {side}'s {_count(name, tensor)}"
-        for name, tensor in _tensors(view).items()
+        for name, tensor in tensors_of(view).items()
         if not _finite(tensor)
     ]
 

@@ -13,7 +13,7 @@ from gkd.cache.keys import component_key
 from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.taps import Tap
-from gkd.distillation.term import GraphBuilder, GraphChoice
+from gkd.distillation.term import GraphBuilder, GraphChoice, name_and_parameters
 from gkd.errors import ParameterError
 from gkd.graph import Graph
 from gkd.hosting.host import create
@@ -131,10 +131,7 @@ def graph_source(choice: GraphChoice | None) -> GraphSource:
             return TappedGraph(Tap.parse(choice.removeprefix(_TAP_PREFIX)))
         return BatchGraph(choice)
     if isinstance(choice, Mapping):
-        parameters = dict(choice)
-        name = parameters.pop("name", None)
-        if not isinstance(name, str):
-            raise ParameterError(f"graph: a mapping needs the builder's 'name', got {choice!r}")
+        name, parameters = name_and_parameters("graph", "builder", choice)
         builder = create("graph", name, **parameters)
         return BuiltGraph(builder, component_key(builder, parameters))
     if callable(choice):

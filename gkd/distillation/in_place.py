@@ -38,7 +38,8 @@ def unchanged(whose: str, values: Mapping[str, object], who: str) -> Iterator[No
 
 
 def tensors_of(view: View) -> dict[str, Tensor]:
-    """Return the tensors of a view, by name."""
+    """Return the tensors of a view, each once, by what messages call them."""
     named = {"logits": view.logits, "features": view.features, "target": view.edge_values}
-    named |= {f"layer {number}": layer for number, layer in enumerate(view.layers)}
+    # The last of several layers are the features.
+    named |= {f"layer {number}": layer for number, layer in enumerate(view.layers[:-1])}
     return {name: tensor for name, tensor in named.items() if tensor is not None}

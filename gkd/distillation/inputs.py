@@ -11,14 +11,14 @@ from torch import nn
 from torch.utils._pytree import tree_unflatten
 
 from gkd.data.batch_attributes import attribute, tensors, value_of
-from gkd.errors import ParameterError, suggestion
+from gkd.errors import NAMED, ParameterError, suggestion
 
 Inputs: TypeAlias = str | Sequence[str] | Mapping[str, str]
 """How a user says what one network is called with; see :class:`NetworkInputs`."""
 
 WHOLE = "batch"
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-_IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+IN_ORDER = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+"""Parameters that a caller may give by position."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
                 f"{label}: inputs: expected names of attributes such as ('x', 'edge_index'), a "
                 f"mapping from parameters to attributes, or 'batch', got {inputs!r}"
             )
-        parameters = _parameters(network)
+        parameters = forward_parameters(network)
         if not isinstance(inputs, Mapping) and _go_in_order(inputs, parameters):
             self._places = [(None, name) for name in inputs]
-            places = [p.name for p in parameters if p.kind in _IN_ORDER]
+            places = [p.name for p in parameters if p.kind in IN_ORDER]
             self._renamed = {n: p for p, n in zip(places, inputs, strict=False) if p != n}
             return
         named = inputs if isinstance(inputs, Mapping) else {name: name for name in inputs}
@@ -173,7 +173,8 @@ def _is_inputs(inputs: object) -> bool:
     return bool(names) and all(isinstance(n, str) for n in names) and len(set(names)) == len(names)
 
 
-def _parameters(network: nn.Module) -> list[inspect.Parameter]:
+def forward_parameters(network: nn.Module) -> list[inspect.Parameter]:
+    """Return the parameters of a network's ``forward``; one that takes anything if nobody knows."""
     # A compiled module's own forward takes anything, and hands it on.
     inner = getattr(network, "_orig_mod", network)
     try:
@@ -193,9 +194,9 @@ def _exported_in_order(network: nn.Module, parameters: Sequence[inspect.Paramete
 
 def _go_in_order(inputs: Sequence[str], parameters: Sequence[inspect.Parameter]) -> bool:
     """Whether attributes go to parameters in order, as names do not tell."""
-    if {p.name for p in parameters if p.kind in _BY_NAME}.issuperset(inputs):
+    if {p.name for p in parameters if p.kind in NAMED}.issuperset(inputs):
         return False
-    required = [p.name for p in parameters if p.kind in _IN_ORDER and p.default is p.empty]
+    required = [p.name for p in parameters if p.kind in IN_ORDER and p.default is p.empty]
     more = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     # Each place gets its own attribute, or one that no other place is called by.
     return (len(inputs) == len(required) or (more and len(inputs) > len(required))) and all(
@@ -206,7 +207,7 @@ def _go_in_order(inputs: Sequence[str], parameters: Sequence[inspect.Parameter])
 def _require_places(
     places: Mapping[str, str], parameters: Sequence[inspect.Parameter], label: str
 ) -> None:
-    names = [p.name for p in parameters if p.kind in _BY_NAME]
+    names = [p.name for p in parameters if p.kind in NAMED]
     shown = f"forward({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})"
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for place, name in places.items():
@@ -224,5 +225,5 @@ def _require_places(
                     "gets"
                 )
     for p in parameters:
-        if p.kind in _BY_NAME and p.default is p.empty and p.name not in places:
+        if p.kind in NAMED and p.default is p.empty and p.name not in places:
             raise ParameterError(f"{label}: inputs: {shown} needs {p.name!r}, which none gives")

@@ -20,7 +20,7 @@ from gkd.distillation.network_outputs import NetworkTaps
 from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.schedule import Weight, weight_from
 from gkd.distillation.taps import Tap, require_tap
-from gkd.distillation.term import Term, term_names
+from gkd.distillation.term import Term, name_and_parameters, term_names
 from gkd.distillation.views import TeacherView, ViewSource, declared_uses
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
 from gkd.hosting.host import create, current_host
@@ -189,7 +189,7 @@ def _resolved(
     if more:
         raise ParameterError(f"student={term.student!r} names several networks, but one learns")
     teachers = taps_by_network(term.teacher, networks.all, _only_teacher(term, networks))
-    weigher = None if term.weigher is None else _component("weigher", term.weigher, task)
+    weigher = _weigher(term, task)
     rows = Rows.parse(term.rows)
     loss = _loss(term, task, rows, weighed=weigher is not None)
     asks = asked_by(loss)
@@ -321,19 +321,25 @@ def term_context(name: str) -> Iterator[None]:
         raise
 
 
-def _component(kind: str, choice: object, task: str | Task) -> Any:
+def _create(kind: str, name: str, parameters: Mapping[str, object], task: str | Task) -> Any:
     """Return a component that a term names; one that asks for a task gets the distiller's."""
-    if isinstance(choice, str):
-        choice = {"name": choice}
-    if not isinstance(choice, Mapping):
-        return choice
-    parameters = dict(choice)
-    name = parameters.pop("name", None)
-    if not isinstance(name, str):
-        raise ParameterError(f"{kind}: a mapping needs the {kind}'s 'name', got {choice!r}")
+    parameters = dict(parameters)
     if "task" in current_host().signature(kind, name).parameters:
         parameters.setdefault("task", task)
     return create(kind, name, **parameters)
+
+
+def _weigher(term: Term, task: str | Task) -> AbstractWeigher | None:
+    weigher = term.weigher
+    if isinstance(weigher, str):
+        weigher = _create("weigher", weigher, {}, task)
+    elif isinstance(weigher, Mapping):
+        weigher = _create("weigher", *name_and_parameters("weigher", "weigher", weigher), task)
+    if not isinstance(weigher, AbstractWeigher | None):
+        raise ParameterError(
+            f"weigher {weigher!r} is a {type(weigher).__name__}, not a gkd.AbstractWeigher"
+        )
+    return weigher
 
 
 def _loss(term: Term, task: str | Task, rows: Rows, weighed: bool) -> AbstractLoss:
@@ -350,7 +356,7 @@ def _loss(term: Term, task: str | Task, rows: Rows, weighed: bool) -> AbstractLo
         chosen = weighed or rows != Rows()
         if chosen and "per_row" in current_host().signature("loss", loss).parameters:
             parameters.setdefault("per_row", True)
-        loss = _component("loss", {**parameters, "name": loss}, task)
+        loss = _create("loss", loss, parameters, task)
     if not isinstance(loss, AbstractLoss):
         raise ParameterError(
             f"loss {term.loss!r} is a {type(loss).__name__}, not a gkd.AbstractLoss"

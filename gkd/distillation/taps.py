@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,7 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.data.batch_attributes import attribute_names
 from gkd.distillation.in_place import version
-from gkd.distillation.inputs import Inputs, NetworkInputs
+from gkd.distillation.inputs import IN_ORDER, Inputs, NetworkInputs, forward_parameters
 from gkd.errors import TapError
 from gkd.graph import Graph
 
@@ -98,12 +97,7 @@ def arguments_of(
     module: nn.Module, positional: Sequence[object], named: Mapping[str, object]
 ) -> dict[str, object]:
     """Return what a module is called with, by name and by position, as taps call it."""
-    try:
-        parameters = list(inspect.signature(module.forward).parameters.values())
-    except (TypeError, ValueError):  # of compiled code, nobody knows
-        parameters = []
-    in_order = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [parameter.name for parameter in parameters if parameter.kind in in_order]
+    names = [p.name for p in forward_parameters(module) if p.kind in IN_ORDER]
     by_position = {str(position): value for position, value in enumerate(positional)}
     return dict(zip(names, positional, strict=False)) | dict(named) | by_position
 
@@ -378,9 +372,8 @@ def taps(network: nn.Module, batch: object, inputs: Inputs = ("x", "edge_index")
         for path, module in modules:
             pre = module.register_forward_pre_hook(partial(seen.enter, path), with_kwargs=True)
             stack.callback(pre.remove)
-            post = module.register_forward_hook(
-                seen.leave, always_call=True
-            )  # also where one raises
+            # Always called: also where the sub-module raises, and its caller goes on.
+            post = module.register_forward_hook(seen.leave, always_call=True)
             stack.callback(post.remove)
         network(*called.positional, **called.named)
     return [

@@ -167,6 +167,29 @@ def term_names(terms: list[Term]) -> list[str]:
     return names
 
 
+def name_and_parameters(
+    argument: str, noun: str, choice: Mapping[str, object]
+) -> tuple[str, dict[str, object]]:
+    """Return the name and the parameters that a mapping gives of a component.
+
+    Args:
+        argument: of the term, for messages.
+        noun: what messages call the component.
+        choice: the mapping.
+
+    Raises:
+        ParameterError: it has no name.
+
+    >>> name_and_parameters("graph", "builder", {"name": "knn", "k": 3})
+    ('knn', {'k': 3})
+    """
+    parameters = dict(choice)
+    name = parameters.pop("name", None)
+    if not isinstance(name, str):
+        raise ParameterError(f"{argument}: a mapping needs the {noun}'s 'name', got {choice!r}")
+    return name, parameters
+
+
 def require_key(what: str, name: str) -> None:
     """Check that torch can keep a module under ``name``.
 

@@ -58,6 +58,24 @@ def test_a_teacher_that_is_not_finite_stops_a_finite_term() -> None:
         distiller_of(teacher, Output(lambda x: x), term)(batch_of())
 
 
+def test_every_layer_of_a_teacher_is_looked_at() -> None:
+    class Layers(gkd.AbstractLoss):
+        uses = ("features", "layers")
+
+        def forward(self, student: gkd.View, teacher: gkd.View) -> torch.Tensor:
+            pairs = zip(student.layers, teacher.layers, strict=True)
+            return sum((ours - theirs.clamp(-1, 1)).square().mean() for ours, theirs in pairs)
+
+    def network(value: float) -> Output:
+        return Output(lambda x: (with_first(value)(x), x))
+
+    taps = ["inner[0]", "inner[1]"]
+    term = gkd.Term(Layers(), student=taps, teacher=taps)
+    message = r"term 'layers' is finite, but the teacher's layer 0 \[6, 5\] hold 0 nan and 1 inf"
+    with pytest.raises(NonFiniteError, match=message):
+        distiller_of(network(float("inf")), network(0.0), term)(batch_of())
+
+
 def test_logits_of_a_teacher_that_are_not_finite() -> None:
     teacher = Network()
     teacher.layers[1].bias.data[2] = float("nan")

@@ -144,6 +144,12 @@ class TestMistakes:
         with pytest.raises(ParameterError, match=r"one number for all rows; .* per_row = True"):
             distiller_of(Network(), Network(), term)
 
+    def test_a_weigher_that_is_none(self) -> None:
+        with pytest.raises(ParameterError, match=r"weigher 3 is a int, not a gkd.AbstractWeigher"):
+            distiller_of(Network(), Network(), gkd.Term(Each(), weigher=3))
+        with pytest.raises(ParameterError, match=r"weigher: a mapping needs the weigher's 'name'"):
+            distiller_of(Network(), Network(), gkd.Term(Each(), weigher={"k": 1}))
+
     def test_a_weigher_of_other_rows(self) -> None:
         term = gkd.Term(Each(), weigher=Weights(torch.ones(5)))
         with pytest.raises(ParameterError, match=r"weigher gave .*5.*, not a weight for each of 6"):
