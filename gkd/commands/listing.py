@@ -122,7 +122,7 @@ def loss_declarations(factory: Callable[..., Any]) -> dict[str, Any]:
 
     try:
         loss = factory(**next(iter(example_parameters(factory))))
-        asked = asked_by(loss)
+        asked = [name for name in asked_by(loss) if name != "rows"]  # which it can do without
     except (GkdError, TypeError):  # its parameters have no defaults, and it names no example
         return {}
     learned = ["learned"] if type(loss).build is not AbstractLoss.build else []

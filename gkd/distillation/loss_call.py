@@ -9,11 +9,11 @@ from gkd.distillation.taps import describe
 from gkd.errors import ParameterError, suggestion
 from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
 
-_ASKED = ("step", "teachers")  # what a loss may ask for beside two views
+_ASKED = ("step", "teachers", "rows")  # what a loss may ask for beside two views
 
 
 def asked_by(loss: AbstractLoss) -> Collection[str]:
-    """Return what the loss's ``forward`` takes beside two views: ``"step"``, ``"teachers"``.
+    """Return what the loss's ``forward`` takes beside two views, of those that it may ask for.
 
     Raises:
         ParameterError: it needs something that there is not.
@@ -25,7 +25,7 @@ def asked_by(loss: AbstractLoss) -> Collection[str]:
         if not known and parameter.default is parameter.empty:
             raise ParameterError(
                 f"the loss's forward asks for {parameter.name!r}; beside student and teacher it "
-                f"can have {' and '.join(_ASKED)}; {suggestion(parameter.name, _ASKED)}"
+                f"can have {', '.join(_ASKED)}; {suggestion(parameter.name, _ASKED)}"
             )
     return [parameter.name for parameter in named if parameter.name in _ASKED]
 
@@ -36,6 +36,7 @@ def loss_value(
     teachers: Mapping[str, View],
     step: Step | None = None,
     asks: Collection[str] = (),
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Return what a loss gives: a scalar, or ``[N]`` where it has a value per row.
 
@@ -45,12 +46,14 @@ def loss_value(
         teachers: views of what it is compared with, by name; the first is the teacher.
         step: None where the loss does not ask for it.
         asks: what the loss asks for, see :func:`asked_by`.
+        rows: whose values are looked at, int64 ``[M]``, ascending; None for all.
 
     Raises:
         ParameterError: it gave something else than it declares, or cannot compare views of two
             floating types.
     """
-    offered, teacher = {"step": step, "teachers": teachers}, next(iter(teachers.values()))
+    offered: Mapping[str, object] = {"step": step, "teachers": teachers, "rows": rows}
+    teacher = next(iter(teachers.values()))
     try:
         value: Tensor = loss(
             student=student, teacher=teacher, **{name: offered[name] for name in asks}

@@ -63,7 +63,7 @@ class ResolvedTerm:
         name: key in reports, different from every other term's.
         weight: in the total.
         loss: that compares.
-        asks: what the loss asks for beside two views: ``"step"``, ``"teachers"``.
+        asks: what the loss asks for beside two views: ``"step"``, ``"teachers"``, ``"rows"``.
         student: name of the network that learns from it, ``"student"`` unless others are trained.
         student_view: where its view of that network comes from.
         teacher_views: where its views of the networks it compares with come from, by their names.
@@ -137,7 +137,8 @@ class ResolvedTerm:
             step = None if step is None else step.rows(rows)
         if self.connector is not None:
             student = self.connector(student, teachers)
-        value = loss_value(self.loss, student, teachers, step, self.asks)
+        counted = rows if self.loss.per_row else None
+        value = loss_value(self.loss, student, teachers, step, self.asks, counted)
         if not self.loss.per_row:
             return value
         if self.weigher is not None:

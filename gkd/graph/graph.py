@@ -25,6 +25,8 @@ from gkd.graph.edge_index import (
 # Tensors made under inference_mode could not be saved for a backward pass later on.
 _usable_in_training = torch.inference_mode(mode=False)
 
+_IN_EDGES_KEPT = 2  # as of terms on a mask and on the other rows
+
 
 class Transpose(NamedTuple):
     """The same edges in compressed rows by source.
@@ -61,6 +63,43 @@ class Pairs(NamedTuple):
     def per_edge(self, values: Tensor) -> Tensor:
         """Return the value of each edge's pair, ``[E]``, given those of the pairs."""
         return values if self.position is None else values.index_select(0, self.position)
+
+
+class InEdges(NamedTuple):
+    """The edges into some nodes of a graph: all that losses of these nodes look at.
+
+    Attributes:
+        graph: those edges alone, over the nodes that are kept.
+        nodes: int64 ``[M]``, ascending, the nodes that are kept, numbered as they lie here; None
+            where all are, under their own numbers.
+        positions: int64 ``[E']``, of the edges in ``edge_index`` of the whole graph; None for all.
+        num_nodes: N, of the whole graph.
+    """
+
+    graph: Graph
+    nodes: Tensor | None
+    positions: Tensor | None
+    num_nodes: int
+
+    def of_nodes(self, values: Tensor) -> Tensor:
+        """Return the rows of the nodes that are kept, given those of all, ``[N, ...]``."""
+        if self.nodes is None:
+            return values
+        if len(values) != self.num_nodes:
+            raise ParameterError(
+                f"expected a row for each of {self.num_nodes} nodes, got {list(values.shape)}"
+            )
+        return values.index_select(0, self.nodes)
+
+    def of_edges(self, values: Tensor) -> Tensor:
+        """Return the values of these edges, given those of all, ``[E, ...]``."""
+        return values if self.positions is None else values.index_select(0, self.positions)
+
+    def to_all(self, values: Tensor) -> Tensor:
+        """Return ``[N]``, given a value for each node that is kept; 0 for the others."""
+        if self.nodes is None:
+            return values
+        return values.new_zeros(self.num_nodes).index_copy(0, self.nodes, values)
 
 
 class Graph:
@@ -301,6 +340,56 @@ class Graph:
         edges = (ends >= 0).all(0).nonzero().squeeze(1)
         # Ascending numbers leave the order of the edges as it is.
         return Graph._from_ordered(ends.index_select(1, edges), len(nodes)), edges
+
+    @eagerly
+    @_usable_in_training
+    def in_edges(self, nodes: Tensor | None) -> InEdges:
+        """Return the edges into some nodes, with the nodes at either end.
+
+        Where these are less than half of all, they are numbered anew, so that what is computed for
+        each node is not computed for the rest. The last results are kept: a mask of the training
+        rows is the same in every step.
+
+        Args:
+            nodes: int64 ``[M]``, ascending; None for all.
+
+        >>> graph = Graph(torch.tensor([[4, 5, 1], [0, 4, 2]]), num_nodes=6)
+        >>> part = graph.in_edges(torch.tensor([4]))
+        >>> part.graph.edge_index.tolist(), part.nodes.tolist(), part.positions.tolist()
+        ([[1], [0]], [4, 5], [2])
+        """
+        if nodes is None or len(nodes) == self.num_nodes:
+            return InEdges(self, None, None, self.num_nodes)
+        nodes = nodes.to(self.device)
+        for known, part in self._recent_in_edges:
+            if torch.equal(known, nodes):
+                return part
+        first, last = self.row_pointer[:-1][nodes], self.row_pointer[1:][nodes]
+        ends = (last - first).cumsum(0)
+        count = int(ends[-1]) if len(ends) else 0
+        shifts = (last - ends).repeat_interleave(last - first, output_size=count)
+        positions = torch.arange(count, device=self.device) + shifts
+        edge_index = self.edge_index.index_select(1, positions)
+        met = torch.zeros(self.num_nodes, dtype=torch.bool, device=self.device)
+        met[nodes] = True
+        met[edge_index[0]] = True
+        kept: Tensor | None = met.nonzero().squeeze(1)
+        assert kept is not None
+        if 2 * len(kept) < self.num_nodes:
+            number = torch.empty(self.num_nodes, dtype=torch.int64, device=self.device)
+            number[kept] = torch.arange(len(kept), device=self.device)
+            # Ascending numbers leave the order of the edges as it is.
+            graph = Graph._from_ordered(number[edge_index], len(kept))
+        else:  # to gather nearly all features would cost more than to pass over the rest
+            graph, kept = Graph._from_ordered(edge_index, self.num_nodes), None
+        part = InEdges(graph, kept, positions, self.num_nodes)
+        self._recent_in_edges[_IN_EDGES_KEPT - 1 :] = []
+        self._recent_in_edges.insert(0, (nodes.clone(), part))
+        return part
+
+    @cached_property
+    def _recent_in_edges(self) -> list[tuple[Tensor, InEdges]]:
+        return []
 
     def to(self, device: torch.device | str) -> Graph:
         """Return the graph on ``device``: itself when it is already there."""

@@ -131,7 +131,9 @@ class KRD(AbstractLoss):
         self.changes = RowMemory(width=2)
         self.register_buffer("exponent", torch.tensor(power))
 
-    def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
+    def forward(
+        self, student: View, teacher: View, *, step: Step, rows: Tensor | None = None
+    ) -> Tensor:
         """Return the value of each node, ``[N]``."""
         ours, theirs = paired_logits(
             student.require_logits("krd"), teacher.require_logits("krd"), "krd"
@@ -139,15 +141,21 @@ class KRD(AbstractLoss):
         graph = student.require_graph("krd")
         if graph.num_nodes != len(ours):
             raise ParameterError(f"krd: {graph!r} is not over the {len(ours)} rows of the logits")
-        weights = (graph.source != graph.target).to(ours.dtype)
+        # The mean is over the pairs of all seeds, whichever of their rows are asked for.
+        part = graph.in_edges(step.seeds)
+        weights = (part.graph.source != part.graph.target).to(ours.dtype)
         delta = self._delta(theirs, step)
         if step.epoch >= self.warmup:
             if self.training and torch.is_grad_enabled():
                 self._follow(delta, ours.argmax(dim=1) == theirs.argmax(dim=1))
             weights = weights * self._drawn(delta, graph, step)
-        s, t = ours / self.temperature, theirs / self.temperature
-        value = categorical_divergence(s, t) + neighbour_divergence(s, t, weights, graph)
-        return mean_over_pairs(value, 1 + segment_sum(weights, graph.row_pointer), step.seeds)
+        pairs = part.to_all(1 + segment_sum(weights, part.graph.row_pointer))
+        if step.seeds is None:
+            part = graph.in_edges(rows)
+            weights = part.of_edges(weights)
+        s, t = (part.of_nodes(z) / self.temperature for z in (ours, theirs))
+        value = categorical_divergence(s, t) + neighbour_divergence(s, t, weights, part.graph)
+        return mean_over_pairs(part.to_all(value), pairs, step.seeds)
 
     def _delta(self, teacher: Tensor, step: Step) -> Tensor:
         """Change of the entropy of each row, relative to the largest that is known, ``[N]``."""
@@ -187,12 +195,13 @@ class KRD(AbstractLoss):
         return (entropy(noisy) - entropy(teacher)).abs()
 
     def _drawn(self, delta: Tensor, graph: Graph, step: Step) -> Tensor:
-        """1 for the edges from nodes that are drawn, 0 for others, ``[E]``."""
-        probability = 1 - delta.pow(self.exponent)
-        keys = step.require_keys("krd")
-        names = mixed_names(keys[graph.target], keys[graph.source])
-        draws = uniform_draws(names, 1, _seed(step))[:, 0]
-        return (draws < probability[graph.source]).to(delta.dtype)
+        """1 for the edges into seeds from nodes that are drawn, 0 for others, ``[E]``."""
+        part = graph.in_edges(step.seeds)
+        source, target = part.graph.edge_index
+        probability = 1 - part.of_nodes(delta).pow(self.exponent)
+        keys = part.of_nodes(step.require_keys("krd"))
+        draws = uniform_draws(mixed_names(keys[target], keys[source]), 1, _seed(step))[:, 0]
+        return (draws < probability[source]).to(delta.dtype)
 
     def _follow(self, delta: Tensor, agrees: Tensor) -> None:
         """Move the exponent towards that of the student's agreement with the teacher."""

@@ -167,16 +167,24 @@ class LSP(AbstractLoss):
         self.samples_apart = self.kernel.pairwise
 
     @eagerly
-    def forward(self, student: View, teacher: View) -> Tensor:
+    def forward(self, student: View, teacher: View, *, rows: Tensor | None = None) -> Tensor:
         """Return the loss, a scalar (per row ``[N]``) without gradient to the teacher.
 
         Args:
             student: features and graph.
             teacher: features and graph, or what :meth:`target` made of them.
+            rows: that count, int64 ``[M]``, ascending; None for all. Per row, those of the others
+                may be 0, and edges into them cost nothing.
         """
-        return self.compare(student, teacher)
+        return self.compare(student, teacher, rows=rows)
 
-    def compare(self, student: View, teacher: View, log_weights: Tensor | None = None) -> Tensor:
+    def compare(
+        self,
+        student: View,
+        teacher: View,
+        log_weights: Tensor | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
         """Return the loss where edges may have weights beside the kernel's.
 
         Args:
@@ -184,37 +192,48 @@ class LSP(AbstractLoss):
             teacher: features and graph, or what :meth:`target` made of them.
             log_weights: added to the similarities of both networks, ``[E]``, in the order of the
                 edges of the one graph that both have.
+            rows: as of the loss.
         """
         features, graph = student.require_features("lsp"), student.require_graph("lsp")
-        if teacher.edge_values is None:
+        known = teacher.edge_values
+        if known is None:
             # On dynamic graphs (section 3.5) each network has neighbours of its own. A structure
             # on one of the two graphs would not see whom the other network holds near.
-            graph = within_hops(graph.union(teacher.require_graph("lsp")), self.hops)
-            log_teacher = self._log_teacher(teacher.require_features("lsp"), graph, log_weights)
-        elif graph == teacher.graph:
-            log_teacher = teacher.edge_values
-        else:  # a softmax over other neighbours is another softmax: nothing can be looked up
+            graph = graph.union(teacher.require_graph("lsp"))
+            graph = within_hops(graph, self.hops, self.suffices(rows))
+        elif graph != teacher.graph:
+            # A softmax over other neighbours is another softmax: nothing can be looked up.
             raise ParameterError(
                 f"lsp: a precomputed structure on {teacher.graph} serves that graph only, got "
                 f"{graph}; pass the teacher's features, then both are compared on the union"
             )
+        # A kernel that takes a scale from the data takes it from all edges.
+        part = graph.in_edges(rows if self.per_row and self.kernel.pairwise else None)
+        weights = None if log_weights is None else part.of_edges(log_weights)
+        if known is None:
+            theirs = part.of_nodes(teacher.require_features("lsp"))
+            log_teacher = self._log_teacher(theirs, part.graph, weights)
+        else:
+            log_teacher = part.of_edges(known)
         # The student's logits only: the divergence takes the softmax itself, in log space, and has
         # its gradient ready when the value is.
-        scaled = features if self.log_scale is None else features * self.log_scale.exp()
-        logits = self.kernel(scaled, graph)
-        if log_weights is not None:
-            logits = logits + log_weights
+        ours = part.of_nodes(features)
+        logits = self.kernel(
+            ours if self.log_scale is None else ours * self.log_scale.exp(), part.graph
+        )
+        if weights is not None:
+            logits = logits + weights
         divergence = structure_divergence(
             logits,
             log_teacher,
-            graph.row_pointer,
+            part.graph.row_pointer,
             first="logits" if self.direction == "student-teacher" else "other",
         )
         # Nodes without in-edges count, too: the weight of a term must not depend on how many
         # there are.
         count = graph.num_nodes if self.reduction == "node-mean" else graph.num_edges
         if self.per_row:
-            value = divergence * (graph.num_nodes / max(count, 1))
+            value = part.to_all(divergence) * (graph.num_nodes / max(count, 1))
         else:
             value = divergence.sum() / max(count, 1)
         return value.to(torch.promote_types(features.dtype, torch.float32))
@@ -246,6 +265,12 @@ class LSP(AbstractLoss):
         if log_weights is not None:
             logits = logits + log_weights
         return segment_log_softmax(logits, graph.row_pointer)
+
+    def suffices(self, rows: Tensor | None) -> Tensor | None:
+        """Return the rows without whose edges there is no value of ``rows``; None for all."""
+        # A mean over edges counts all of them, and a scale from the data is that of all.
+        alone = self.per_row and self.kernel.pairwise and self.reduction == "node-mean"
+        return rows if alone else None
 
     def extra_repr(self) -> str:
         """Return the settings for ``print(loss)``."""

@@ -63,11 +63,15 @@ class LSPWalks(AbstractLoss):
         self.least_at_equality = self.lsp.least_at_equality
         self.samples_apart = self.lsp.samples_apart
 
-    def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
+    def forward(
+        self, student: View, teacher: View, *, step: Step, rows: Tensor | None = None
+    ) -> Tensor:
         """Return the loss, a scalar (per row ``[N]``) without gradient to the teacher."""
         graph = student.require_graph("lsp-walks").union(teacher.require_graph("lsp-walks"))
-        met = met_on_walks(graph, self.walks, self.length, step.generator)
-        value: Tensor = self.lsp(replace(student, graph=met), replace(teacher, graph=met))
+        needed = self.lsp.suffices(rows)
+        met = met_on_walks(graph, self.walks, self.length, step.generator, needed)
+        views = (replace(view, graph=met) for view in (student, teacher))
+        value: Tensor = self.lsp(*views, rows=rows)
         return value
 
     def extra_repr(self) -> str:

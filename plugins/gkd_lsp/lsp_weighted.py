@@ -71,7 +71,9 @@ class LSPWeighted(AbstractLoss):
         if self.lsp.hops > 1:
             raise ParameterError(f"lsp-weighted: hops={self.lsp.hops}, but weights are of edges")
 
-    def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
+    def forward(
+        self, student: View, teacher: View, *, step: Step, rows: Tensor | None = None
+    ) -> Tensor:
         """Return the value of each node, ``[N]``, without gradient to the teacher."""
         graph = student.require_graph("lsp-weighted").union(teacher.require_graph("lsp-weighted"))
         weights = self._weights(step, graph)
@@ -80,7 +82,7 @@ class LSPWeighted(AbstractLoss):
         if len(there) < len(weights):
             graph = Graph(graph.edge_index[:, there], graph.num_nodes)
         student, teacher = replace(student, graph=graph), replace(teacher, graph=graph)
-        return self.lsp.compare(student, teacher, weights[there].log())
+        return self.lsp.compare(student, teacher, weights[there].log(), rows)
 
     def _weights(self, step: Step, graph: Graph) -> Tensor:
         """Weights of the edges of the graph, ``[E]``."""

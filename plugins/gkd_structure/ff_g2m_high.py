@@ -86,17 +86,26 @@ class FFG2MHigh(AbstractLoss):
         self.temperature = temperature
         self.edge_logits = EdgeLogits("ff-g2m-high", task)
 
-    def forward(self, student: View, teacher: View, *, step: Step | None = None) -> Tensor:
+    def forward(
+        self,
+        student: View,
+        teacher: View,
+        *,
+        step: Step | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
         """Return the value of each node, ``[N]``."""
         ours, theirs, graph = self.edge_logits.of(student, teacher)
+        part = graph.in_edges(rows)
         # Side by side, so that one pass over the edges has the ends of both.
-        both = torch.cat([ours, theirs], dim=1) / self.temperature
-        values = EdgePairs(both, graph).compared(_divergence)
+        both = torch.cat([part.of_nodes(ours), part.of_nodes(theirs)], dim=1) / self.temperature
+        values = EdgePairs(both, part.graph).compared(_divergence)
+        sums = part.to_all(segment_sum(values, part.graph.row_pointer))
         # A node differs nowhere from itself: self-loops are 0, and are not counted.
         pairs = graph.row_pointer.diff()
         pairs[graph.target[graph.self_loops]] -= 1  # each edge is there once
         seeds = None if step is None else step.seeds
-        return mean_over_pairs(segment_sum(values, graph.row_pointer), pairs, seeds)
+        return mean_over_pairs(sums, pairs, seeds)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""

@@ -83,14 +83,23 @@ class FFG2MLow(AbstractLoss):
         self.temperature = temperature
         self.edge_logits = EdgeLogits("ff-g2m-low", task)
 
-    def forward(self, student: View, teacher: View, *, step: Step | None = None) -> Tensor:
+    def forward(
+        self,
+        student: View,
+        teacher: View,
+        *,
+        step: Step | None = None,
+        rows: Tensor | None = None,
+    ) -> Tensor:
         """Return the value of each node, ``[N]``."""
         ours, theirs, graph = self.edge_logits.of(student, teacher)
-        graph = graph.with_self_loops()
-        s, t = ours / self.temperature, theirs / self.temperature
-        sums = neighbour_divergence(s, t, ours.new_ones(graph.num_edges), graph)
-        seeds = None if step is None else step.seeds
-        return mean_over_pairs(sums, graph.row_pointer.diff(), seeds)
+        part = graph.in_edges(rows)
+        looped = part.graph.with_self_loops()
+        s, t = (part.of_nodes(z) / self.temperature for z in (ours, theirs))
+        sums = part.to_all(neighbour_divergence(s, t, ours.new_ones(looped.num_edges), looped))
+        pairs = graph.row_pointer.diff() + 1
+        pairs[graph.target[graph.self_loops]] -= 1  # an edge from itself is that pair
+        return mean_over_pairs(sums, pairs, None if step is None else step.seeds)
 
     def extra_repr(self) -> str:
         """Hyper-parameters, for ``print``."""

@@ -125,39 +125,62 @@ class HGMD(AbstractLoss):
         self.temperature, self.epochs, self.warmup = temperature, epochs, warmup
         self.edge_logits = EdgeLogits("hgmd", task)
 
-    def forward(self, student: View, teacher: View, *, step: Step) -> Tensor:
+    def forward(
+        self, student: View, teacher: View, *, step: Step, rows: Tensor | None = None
+    ) -> Tensor:
         """Return the value of each node, ``[N]``."""
         ours, theirs, graph = self.edge_logits.of(student, teacher)
         keys, device = step.require_keys("hgmd"), step.generator.device
         seed = int(torch.randint(2**62, (1,), generator=step.generator, device=device))
-        drawn = (graph.source != graph.target).to(ours.dtype)
+        # The mean is over the pairs of all seeds, whichever of their rows are asked for.
+        part = graph.in_edges(step.seeds)
+        source, target = part.graph.edge_index
+        drawn = (source != target).to(ours.dtype)
         likely = torch.ones_like(drawn)
         if step.epoch >= self.warmup:
-            likely = self._likely(ours.detach(), theirs, graph, step.epoch)
-            draws = uniform_draws(mixed_names(keys[graph.target], keys[graph.source]), 1, seed)
+            likely = self._likely(ours.detach(), theirs, graph, step.epoch, step.seeds)
+            names = part.of_nodes(keys)
+            draws = uniform_draws(mixed_names(names[target], names[source]), 1, seed)
             drawn = drawn * (draws[:, 0] < likely)
-        s, t = ours / self.temperature, theirs / self.temperature
-        pairs = 1 + segment_sum(drawn, graph.row_pointer)
+        pairs = part.to_all(1 + segment_sum(drawn, part.graph.row_pointer))
+        weights = drawn * likely
         if self.scheme == "mixup":
             shares = np.random.default_rng(seed).beta(self.beta, self.beta, graph.num_edges)
-            weights = drawn * likely * torch.from_numpy(shares).to(drawn)
-            value = _mixed_divergence(s, t, drawn, weights, graph)
+            weights = weights * part.of_edges(torch.from_numpy(shares).to(drawn))
+        if step.seeds is None:
+            part = graph.in_edges(rows)
+            drawn, weights = part.of_edges(drawn), part.of_edges(weights)
+        s, t = (part.of_nodes(z) / self.temperature for z in (ours, theirs))
+        if self.scheme == "mixup":
+            value = _mixed_divergence(s, t, drawn, weights, part.graph)
         else:
-            own = torch.ones_like(pairs)
+            own = s.new_ones(len(s))
             if self.scheme == "weight":
-                near = EdgePairs(theirs.softmax(dim=1), graph).cosine().to(drawn) * likely * drawn
-                own = pairs / (1 + segment_sum(near, graph.row_pointer))
-                drawn = near * own[graph.target]
-            value = neighbour_divergence(s, t, drawn, graph)
+                likely = part.of_nodes(theirs).softmax(dim=1)
+                near = EdgePairs(likely, part.graph).cosine().to(drawn) * weights
+                total = 1 + segment_sum(near, part.graph.row_pointer)
+                own = part.of_nodes(pairs) / total
+                drawn = near * own[part.graph.target]
+            value = neighbour_divergence(s, t, drawn, part.graph)
             value = value + own * categorical_divergence(s, t)
-        return mean_over_pairs(value, pairs, step.seeds)
+        return mean_over_pairs(part.to_all(value), pairs, step.seeds)
 
-    def _likely(self, student: Tensor, teacher: Tensor, graph: Graph, epoch: int) -> Tensor:
-        """Probability that an edge is drawn, ``[E]``."""
+    def _likely(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        graph: Graph,
+        epoch: int,
+        seeds: Tensor | None = None,
+    ) -> Tensor:
+        """Probability that an edge is drawn, of the edges into seeds, ``[E']``."""
+        part = graph.in_edges(seeds)
+        source, target = part.graph.edge_index
         alpha = self.alpha * 100 ** -min(epoch / (self.epochs - 1), 1)
-        ours, theirs = _relative_entropy(student), _relative_entropy(teacher)
-        hardness = (theirs * ours).sqrt()[graph.target] / theirs[graph.source]
-        near = EdgePairs(teacher.softmax(dim=1), graph).cosine().to(student)
+        # In units of the largest entropy of all nodes.
+        ours, theirs = (part.of_nodes(_relative_entropy(z)) for z in (student, teacher))
+        hardness = (theirs * ours).sqrt()[target] / theirs[source]
+        near = EdgePairs(part.of_nodes(teacher).softmax(dim=1), part.graph).cosine().to(student)
         return -torch.expm1(-alpha * near * hardness)
 
     def extra_repr(self) -> str:

@@ -112,7 +112,7 @@ class MSKD(AbstractLoss):
                 f"mskd: {loss} learns something for one teacher, which would not serve the others; "
                 "give each teacher a term of its own"
             )
-        self._asks_step = "step" in inspect.signature(self.loss.forward).parameters
+        self._asks = inspect.signature(self.loss.forward).parameters.keys() & {"step", "rows"}
         self.uses = tuple(dict.fromkeys([*self.loss.uses, "logits"]))
         self.likelihoods = self.loss.likelihoods
         self.without_gradient = () if "logits" in self.loss.uses else ("logits",)
@@ -127,9 +127,11 @@ class MSKD(AbstractLoss):
         *,
         teachers: Mapping[str, View],
         step: Step | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """Return the weighted mean over nodes; 0 where there are none. Per row ``[N]``."""
-        asked = {"step": step} if self._asks_step else {}
+        offered = {"step": step, "rows": rows if self.per_row else None}
+        asked = {name: offered[name] for name in self._asks}
         values = torch.stack([self.loss(student, view, **asked) for view in teachers.values()])
         weights = self._weights(student, teachers)
         if weights.shape != values.shape:

@@ -205,6 +205,16 @@ class OutOfOrder(Norms):
         return gap.sort(descending=True).values
 
 
+class MeanOfRows(Norms):
+    """A value per row, which is relative to the rows that count."""
+
+    per_row = True
+
+    def forward(self, student, teacher, *, rows=None):
+        gap = (self.sums(student) - self.sums(teacher).detach()).square()
+        return gap / (1 + (gap if rows is None else gap[rows]).mean())
+
+
 class SumOverRows(Norms):
     """A mean, but a sum where rows are weighed."""
 
@@ -386,6 +396,7 @@ BROKEN = {
     "works-in-two-processes": [GlobalSetting],
     "values-go-with-their-rows": [OutOfOrder],
     "all-rows-make-the-loss": [SumOverRows],
+    "rows-that-count-are-as-among-all": [MeanOfRows],
     "labels-of-other-rows-play-no-part": [ReadsAllLabels],
     "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain],
     "least-at-equality": [Repelled],

@@ -35,6 +35,7 @@ NAMES = {
         "works-in-two-processes",
         "values-go-with-their-rows",
         "all-rows-make-the-loss",
+        "rows-that-count-are-as-among-all",
         "labels-of-other-rows-play-no-part",
         "draws-from-the-step-alone",
         "least-at-equality",

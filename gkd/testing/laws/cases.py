@@ -48,6 +48,19 @@ class Relabelled(Generic[Problem]):
 
 
 @dataclass(frozen=True)
+class Chosen(Generic[Problem]):
+    """A problem, and the rows of it that count.
+
+    Attributes:
+        problem: over some nodes.
+        rows: int64 ``[M]``, ascending.
+    """
+
+    problem: Problem
+    rows: Tensor
+
+
+@dataclass(frozen=True)
 class Lacking(Generic[Problem]):
     """A problem whose views, or whose step, lack a part.
 

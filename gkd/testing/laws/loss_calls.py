@@ -49,18 +49,20 @@ def value_of(loss: AbstractLoss, problem: LossProblem, seed: int = 0) -> Tensor:
         return values_of(loss, problem, seed).mean()
 
 
-def values_of(loss: AbstractLoss, problem: LossProblem, seed: int | None = 0) -> Tensor:
+def values_of(
+    loss: AbstractLoss, problem: LossProblem, seed: int | None = 0, rows: Tensor | None = None
+) -> Tensor:
     """Return what the loss gives, and let it keep what it keeps of the step.
 
     Args:
         loss: under test.
         problem: what it is called with.
         seed: of what it draws elsewhere than from the step; None leaves the state as it is.
+        rows: whose values are looked at; None for all.
     """
+    step, asks = problem.new_step(), asked_by(loss)
     with nullcontext() if seed is None else fixed_seed(seed):
-        return loss_value(
-            loss, problem.student, problem.teachers, problem.new_step(), asked_by(loss)
-        )
+        return loss_value(loss, problem.student, problem.teachers, step, asks, rows)
 
 
 @contextmanager

@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from torch import Tensor
 
 from gkd.distillation.loss_call import asked_by
 from gkd.hosting.parameters import signature_of
 from gkd.testing.law import law, unless_declared
-from gkd.testing.laws.cases import Relabelled, node_relabellings
+from gkd.testing.laws.cases import Chosen, Relabelled, node_relabellings
 from gkd.testing.laws.loss_calls import (
     buffers_kept,
     build_loss,
@@ -19,9 +20,9 @@ from gkd.testing.laws.loss_calls import (
     value_of,
     values_of,
 )
-from gkd.testing.laws.problem_changes import in_order, nodes_of, with_other_labels
+from gkd.testing.laws.problem_changes import in_order, nodes_of, with_leaves, with_other_labels
 from gkd.testing.laws.requirements import require, require_close
-from gkd.testing.strategies.loss_problems import LossProblem
+from gkd.testing.strategies.loss_problems import LossProblem, parts
 from gkd.testing.subject import Subject, fixed_seed
 
 
@@ -60,6 +61,44 @@ def all_rows_make_the_loss(subject: Subject, problem: LossProblem) -> None:
         )
     )
     require_close(rows, whole, "the mean of its values with per_row = True")
+
+
+@st.composite
+def _chosen_rows(draw: st.DrawFn, subject: Subject) -> Chosen[LossProblem]:
+    problem = draw(problems(subject).filter(lambda problem: problem.student.num_rows > 0))
+    rows = draw(st.sets(st.integers(0, problem.student.num_rows - 1), min_size=1))
+    return Chosen(problem, torch.tensor(sorted(rows)))
+
+
+def _for_all_rows(subject: Subject) -> str:
+    if "rows" not in asked_by(subject.specimen):
+        return "it does not ask for the rows that count"
+    return unless_declared("per_row")(subject) and _without_choice(subject)
+
+
+@law(
+    "loss",
+    problems=_chosen_rows,
+    exemption=_for_all_rows,
+)
+def rows_that_count_are_as_among_all(subject: Subject, case: Chosen[LossProblem]) -> None:
+    """To leave out the work for rows that nobody looks at changes nothing at those that count."""
+    if not _without_choice(subject):
+        subject = replace(subject, params={**subject.params, "per_row": True})
+    loss = build_loss(subject, case.problem)
+    found = []
+    for rows in (None, case.rows):
+        problem = with_leaves(case.problem)
+        with buffers_kept(loss):
+            values = values_of(loss, problem, rows=rows)[case.rows]
+        # Not their sum alone, in which what was confused may cancel.
+        torch.autograd.backward((values * torch.arange(1, len(values) + 1)).sum())
+        leaves = parts(problem.student).values()
+        found.append((values, [leaf.grad for leaf in leaves if leaf.grad is not None]))
+    (expected, slopes), (values, others) = found
+    require_close(values, expected, "with the rows that count alone")
+    for slope, other in zip(slopes, others, strict=True):
+        require_close(other, slope, "the gradient with the rows that count alone")
 
 
 def _without_step(subject: Subject) -> str:
