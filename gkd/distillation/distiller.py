@@ -261,8 +261,9 @@ class Distiller(nn.Module):
         )
 
     def prepare(self, batch: object) -> Self:
-        """Create the adapters that terms learn, from the shapes of ``batch``; return the distiller.
+        """Create the adapters that terms learn, from a batch; return the distiller.
 
+        What is made of values, and not of shapes alone, follows from the rows that its term takes.
         Call it after moving the distiller to its device and before making the optimiser. It
         changes neither the student's batch statistics nor adapters that exist, and asks no cache.
         """
@@ -280,7 +281,7 @@ class Distiller(nn.Module):
             for term in sorted(self.terms, key=lambda term: term.name):
                 if term.name in self._unbuilt:
                     with term_context(term.name):
-                        term.build(*views[term.name])
+                        term.build(*views[term.name], batch)
         self._unbuilt = set()
         return self
 

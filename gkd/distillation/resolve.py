@@ -89,8 +89,20 @@ class ResolvedTerm:
         unmade = self.connector is not None and self.connector.map is None
         return unmade or type(self.loss).build is not AbstractLoss.build
 
-    def build(self, student: View, teachers: Mapping[str, View]) -> None:
-        """Make what it learns from the views of the first batch, on their device."""
+    def build(self, student: View, teachers: Mapping[str, View], batch: object) -> None:
+        """Make what it learns from the first batch, on its device, of the rows that count.
+
+        Where none does, as in a sampled batch without a labelled row, it is made of all.
+
+        Args:
+            student: view of what learns.
+            teachers: views of what it is compared with, by name.
+            batch: that has the rows.
+        """
+        rows = self.rows.of(batch, student.num_rows)
+        if rows is not None and len(rows):
+            student = student.rows(rows)
+            teachers = {name: view.rows(rows) for name, view in teachers.items()}
         if self.connector is not None:
             self.connector.build(student, teachers)
             student = self.connector(student, teachers)

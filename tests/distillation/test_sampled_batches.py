@@ -353,3 +353,72 @@ def test_krd_measures_noise_and_no_missing_neighbours() -> None:
     changes = made.losses["krd"].changes.values
     assert len(changes) > SEEDS
     assert changes[:, 1].max() < 1e-5
+
+
+TAPS = {"student": "layers.0", "teacher": "layers.0"}
+
+
+def prepared(term: gkd.Term, batch: gkd.Batch) -> gkd.Distiller:
+    made = gkd.Distiller(
+        network("sage", 8, seed=1), network("sage", 4, seed=2), [term],
+        task="single-label", inputs=("x", "edge_index"), mask="all",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return made.prepare(batch)
+
+
+class Built(gkd.AbstractLoss):
+    """Notes what it was built from."""
+
+    uses = ("features",)
+
+    def __init__(self, per_row: bool) -> None:
+        super().__init__()
+        self.per_row, self.seen = per_row, []
+
+    def build(self, student: gkd.View, teacher: gkd.View) -> None:
+        self.seen += [student.features, teacher.features]
+
+    def forward(self, student: gkd.View, teacher: gkd.View) -> torch.Tensor:
+        gap = (student.features - teacher.features[:, : student.features.shape[1]]).square().mean(1)
+        return gap if self.per_row else gap.mean()
+
+
+@pytest.mark.parametrize("per_row", [True, False])
+@pytest.mark.parametrize("rows", ["all", "seeds", "train_mask", "~train_mask"])
+def test_learned_parts_are_made_from_the_rows_that_count(per_row: bool, rows: str) -> None:
+    batch = batch_of(["all", "all"])
+    made = prepared(gkd.Term(Built(per_row), rows=rows, name="t", **TAPS), batch)
+    every = made.outputs("teacher", batch).features
+    mask = {"train_mask": batch.train_mask, "~train_mask": ~batch.train_mask}
+    taken = mask.get(rows, torch.ones(batch.num_nodes, dtype=torch.bool)).clone()
+    taken[SEEDS:] = False
+    assert batch.num_nodes > SEEDS
+    (features,) = every.values()
+    torch.testing.assert_close(made.losses["t"].seen[1], features[taken])
+    assert len(made.losses["t"].seen[0]) == int(taken.sum())
+
+
+def test_codes_and_scales_are_those_of_the_seeds() -> None:
+    batch = batch_of(["all", "all"])
+    codes = gkd.Term("vqgraph", params={"codes": 6, "iterations": 0}, **TAPS)
+    made = prepared(codes, batch)
+    views = [
+        gkd.View(features=next(iter(made.outputs(name, batch).features.values()))[:SEEDS])
+        for name in ("student", "teacher")
+    ]
+    known = {tuple(row) for row in views[1].features.tolist()}
+    assert {tuple(row) for row in made.losses["vqgraph"].codebook.tolist()} <= known
+    found = prepared(gkd.Term("crd", params={"width": 4}, **TAPS), batch).losses["crd"]
+    crd = gkd.create("loss", "crd", width=4)
+    torch.manual_seed(0)
+    crd.build(*views)
+    torch.testing.assert_close(found.log_scales, crd.log_scales)
+
+
+def test_without_a_row_that_counts_parts_are_made_of_all() -> None:
+    none = torch.zeros(NODES, dtype=torch.bool)
+    sample = gkd.Sample(id="a", train_mask=none, **dict(_without(graph(), "train_mask").items()))
+    batch = batch_of(["all"], sample)
+    made = prepared(gkd.Term(Built(True), rows="train_mask", name="t", **TAPS), batch)
+    assert len(made.losses["t"].seen[0]) == batch.num_nodes

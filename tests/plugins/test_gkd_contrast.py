@@ -202,7 +202,9 @@ def test_through_a_distiller_a_resumed_one_goes_on_exactly():
     def distiller():
         torch.manual_seed(3)
         term = gkd.Term("crd", params={"width": 5, "negatives": 7}, rows="m", **SAME_TAPS)
-        return distiller_of(Network(width=7), Network(), term)
+        batch = batch_of()
+        batch.m = torch.arange(6) != 2
+        return distiller_of(Network(width=7), Network(), term).prepare(batch)
 
     def train(distiller, steps):
         for epoch in steps:
@@ -219,12 +221,12 @@ def test_through_a_distiller_a_resumed_one_goes_on_exactly():
                         parameter -= 0.1 * parameter.grad
         return report.total.item()
 
-    whole = distiller().prepare(batch_of())
+    whole = distiller()
     expected = train(whole, range(4))
-    cut = distiller().prepare(batch_of())
+    cut = distiller()
     train(cut, range(2))
     saved = copy.deepcopy(cut.state_dict())
-    resumed = distiller().prepare(batch_of())
+    resumed = distiller()
     resumed.load_state_dict(saved)
     assert train(resumed, range(2, 4)) == expected
     for name, tensor in whole.state_dict().items():
