@@ -12,13 +12,14 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
+from gkd.commands.usage import UsageError, explained
 from gkd.errors import GkdError, printable
 from gkd.recipe.shipped import reproductions
 
 app = typer.Typer(
     name="gkd",
     help="Distil graph neural networks.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -62,23 +63,26 @@ Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-m
 
 
 def _print_version(wanted: bool) -> None:
-    if wanted:
-        from gkd import __version__
+    from gkd import __version__
 
+    if wanted:
         typer.echo(f"gkd {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version", callback=_print_version, is_eager=True, help="Print its version."
         ),
     ] = False,
 ) -> None:
     """Distil graph neural networks."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -121,16 +125,14 @@ app.add_typer(recipes, name="recipes")
 @recipes.callback(invoke_without_command=True)
 def list_recipes(context: typer.Context, as_json: Json = False) -> None:
     """List the recipes that come with gkd; show one, to be copied and changed; check any."""
-    from gkd.commands import recipes
-
     if context.invoked_subcommand is None:
+        from gkd.commands import recipes
+
         recipes.list_recipes(as_json=as_json)
 
 
 @recipes.command("show")
-def show_recipe(
-    name: Annotated[str, typer.Argument(help="Of a recipe that comes with gkd.")],
-) -> None:
+def show_recipe(name: Annotated[str, typer.Argument(help="Of a shipped recipe.")]) -> None:
     """Print a recipe, to be changed: gkd recipes show communities > mine.toml."""
     from gkd.commands import recipes
 
@@ -450,9 +452,8 @@ def check(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on ``arguments`` (default: the process's own).
 
-    A :class:`gkd.errors.GkdError`, or an error of the system, is one message on stderr and exit
-    status 2; Ctrl-C exits 130.
-    What the output's encoding lacks is written as a question mark.
+    A :class:`gkd.errors.GkdError`, an error of the system, or what no command takes, is one message
+    on stderr and exit status 2; Ctrl-C exits 130. What the output's encoding lacks is written as ?.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -460,15 +461,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
-            app(args=arguments)
+            sys.exit(app(args=arguments, prog_name="gkd", standalone_mode=False) or 0)
     except GkdError as error:
         _fail(str(error), *getattr(error, "__notes__", ()))
     except OSError as error:  # such as of a path that no system takes
         _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except UsageError as error:
+        _fail(explained(error, sys.argv[1:] if arguments is None else arguments))
     except Exception as error:
-        # What a constructor raises is the mistake of whoever wrote it, or of what it was given.
         from gkd.hosting.records import CREATING, raised_at
 
+        # What a constructor raises is the mistake of whoever wrote it, or of what it was given.
         notes = getattr(error, "__notes__", ())
         if not any(note.startswith(CREATING) for note in notes):
             raise

@@ -24,6 +24,7 @@ FOLLOWED = (
     "tutorial",
     "own-model",
     "own-data",
+    "own-loss",
     "own-loop",
     "choose-taps",
     "choose-weights",

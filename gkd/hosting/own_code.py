@@ -53,7 +53,7 @@ def own_component(kind: str, place: str, folder: Path | None = None) -> Componen
         base = "with __call__" if kind == "graph" else f"derived from {wanted.__name__}"
         raise ParameterError(
             f"{place} is {_described(found)}, no {kind}: expected a class {base}, or a function "
-            f"annotated to return one; {suggestion(path, own)}"
+            f"annotated to return one; {suggestion(path, own) if own else f'{name} has none'}"
         )
     return Component(kind, place, found, Source(name, "", name, place))
 

@@ -109,13 +109,20 @@ class RecipeFile:
         return replace(self, recipe=Recipe.model_validate(data), origins=origins)
 
     def _needs_root(self, host: "Host") -> bool:
-        """Whether the data set has a parameter ``root`` without default that nothing gives."""
+        """Whether the data set has a parameter ``root`` without default that nothing gives.
+
+        One that needs it with some of its parameters alone says so by a method ``needs_root``.
+        """
         dataset = self.recipe.dataset
         if "root" in dataset.params:
             return False
         try:
+            factory = host.component("dataset", dataset.name).factory
+            if hasattr(factory, "needs_root"):
+                with host.activated():
+                    return bool(factory.needs_root(**dataset.params))
             root = host.signature("dataset", dataset.name).parameters.get("root")
-        except GkdError:  # what is wrong with a component is said when it is made
+        except (GkdError, TypeError):  # what is wrong with a component is said when it is made
             return False
         return root is not None and root.default is root.empty
 
@@ -195,6 +202,11 @@ def resolved_toml(recipe: Recipe) -> str:
 def _source(name_or_path: str | Path) -> tuple[Traversable, Path | None]:
     """Return a recipe's file, and the folder that it is in where it is somebody's own."""
     path = Path(name_or_path)
+    if path.suffix == ".py":
+        raise RecipeError(
+            f"{path} is Python: expected a recipe, a TOML file, in which name = '{path.stem}:CLASS'"
+            f" takes a class from it; gkd check {path.stem}:CLASS checks one by itself"
+        )
     if path.is_file():
         return path, path.absolute().parent
     for file in recipe_files():

@@ -80,7 +80,7 @@ def _at_home(path: Path, sentence: str, model: type[BaseModel]) -> str:
         return sentence
     *above, key = path
     names = tuple(name for name in above if isinstance(name, str))
-    homes = [table for table, keys in _tables(model) if key in keys and table != names]
+    homes = [table for table, keys in tables(model) if key in keys and table != names]
     if not homes:
         return sentence
 
@@ -95,14 +95,14 @@ def _at_home(path: Path, sentence: str, model: type[BaseModel]) -> str:
     return f"unknown key; {key!r} is one of {dotted(home) if home else 'the recipe as a whole'}"
 
 
-def _tables(
+def tables(
     model: type[BaseModel], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Collection[str]]]:
     """Yield the path of every table of a model, without indices and own names, and its keys."""
     yield path, model.model_fields
     for name, value in model.model_fields.items():
         for inner in _models(value.annotation):
-            yield from _tables(inner, (*path, name))
+            yield from tables(inner, (*path, name))
 
 
 def _models(annotation: object) -> Iterator[type[BaseModel]]:

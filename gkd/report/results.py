@@ -11,6 +11,7 @@ from gkd.recipe.model import Recipe
 from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.feature_spaces import FeatureSpaces, RankCorrelations, feature_spaces
+from gkd.report.formats import metric_name
 from gkd.report.latencies import NetworkLatency
 from gkd.report.reaching import Reached, reaching
 from gkd.report.run_files import RunEnvironment, RunRecipe
@@ -317,9 +318,12 @@ def _protocol(
 
 
 def _selected(one: Summary) -> str:
+    """Return which epoch was kept, the metric called as in tables."""
     words = str(one.selection)
     # Summaries of before name split and metric alone.
-    return f"the epoch with the best {words}" if words.startswith("validation ") else words
+    words = f"the epoch with the best {words}" if words.startswith("validation ") else words
+    rule, split, metric = words.rpartition(" validation ")
+    return f"{rule}{split}{metric_name(metric)}" if split else words
 
 
 def _listing(values: Iterable[object]) -> str:

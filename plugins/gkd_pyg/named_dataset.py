@@ -13,6 +13,7 @@ from torch import Tensor
 from gkd import AbstractDataset, DataError, ParameterError, Sample
 from gkd.data.downloads import may_download
 from gkd.errors import suggestion
+from gkd.hosting.host import import_own
 from gkd_pyg.by_name import class_of, made, own_graphs, without_network
 from gkd_pyg.node_types import Types
 
@@ -48,6 +49,8 @@ class PyGDataset(AbstractDataset):
         edges: types of edges among them, ``"paper__cites__paper"``, one or several; by default the
             only one. Edges that join two types of nodes are no graph: a transform of the class
             (``AddMetaPaths``) makes others of them.
+        root: folder of the class's files, where it has some; in a recipe by default that of the
+            variable ``GKD_DATA``.
         **parameters: of the class.
 
     Raises:
@@ -77,6 +80,15 @@ class PyGDataset(AbstractDataset):
             (raw / f"EXAMPLE_{name}.txt").write_text(text, encoding="utf-8")
         return ({"dataset": "TUDataset", "root": folder, "name": "EXAMPLE", "folds": 3},)
 
+    @staticmethod
+    def needs_root(dataset: str = "", **parameters: Any) -> bool:
+        """Whether a class keeps files in a folder of which it does not know."""
+        if ":" in dataset and not inspect.isclass(import_own(dataset)):
+            return False
+        cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
+        root = inspect.signature(cls).parameters.get("root")
+        return root is not None and root.default is root.empty
+
     def __init__(
         self,
         dataset: str,
@@ -85,9 +97,11 @@ class PyGDataset(AbstractDataset):
         target: str = "y",
         nodes: str | None = None,
         edges: str | Sequence[str] | None = None,
+        root: Path | None = None,
         **parameters: Any,
     ) -> None:
         given = {name.removesuffix("_"): value for name, value in parameters.items()}
+        given |= {} if root is None else {"root": str(root)}
         self._name, self._target, self._folds = dataset.rpartition(":")[2], target, folds
         self._types = Types(nodes, (edges,) if isinstance(edges, str) else edges)
         self._per_seed, first = split == "seed", 0 if split == "seed" else split

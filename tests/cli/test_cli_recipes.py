@@ -162,6 +162,38 @@ def test_the_root_of_data_is_that_of_the_environment_where_nothing_else_gives_on
     assert "error: GKD_DATA=elsewhere: dataset: there is no folder" in outcome.err
 
 
+def test_python_is_no_recipe(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "nets.py"
+    file.write_text("import torch\n")
+    outcome = run("recipes", "check", file)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "nets.py is Python: expected a recipe, a TOML file, in which name = 'nets:CLASS'" in (
+        outcome.err
+    )
+
+
+def test_the_root_of_the_environment_is_that_of_pytorch_geometric_too(
+    run: Run, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GKD_DATA", raising=False)
+    planetoid = (mine, "--set", "dataset={name='pyg', dataset='Planetoid', name_='Cora'}")
+    outcome = run("recipes", "check", *planetoid)
+    assert outcome.status == 2
+    assert "dataset.root is missing" in outcome.err
+
+    monkeypatch.setenv("GKD_DATA", "data")
+    outcome = run("recipes", "check", *planetoid)
+    assert f"there is no Planetoid at {tmp_path / 'data' / 'Cora' / 'raw'}" in outcome.err
+    # What keeps no files is given no folder, and a folder of its own stands above.
+    outcome = run("recipes", "check", mine, "--set", "dataset={name='pyg', dataset='KarateClub'}")
+    assert "root" not in outcome.err
+    outcome = run("recipes", "check", *planetoid, "--set", "dataset.root=other")
+    assert f"there is no Planetoid at {tmp_path / 'other' / 'Cora' / 'raw'}" in outcome.err
+    outcome = run("recipes", "check", mine, "--set", "dataset={name='pyg', dataset='Planetiod'}")
+    assert "did you mean 'Planetoid'" in outcome.err
+
+
 def test_how_many_seeds_can_decide_is_said(run: Run, mine: Path) -> None:
     def row(max_seeds: int) -> str:
         rows = run("recipes", "check", mine, "--set", f"max_seeds={max_seeds}").rows

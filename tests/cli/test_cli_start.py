@@ -40,7 +40,7 @@ def test_help_and_version_load_nothing_heavy(arguments):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("rnu",), "No such command"),
+        (("rnu",), "no such command"),
         (("run", "dmeo"), "did you mean 'demo'"),
         (("demo", "--set", "training.epohcs=3"), "did you mean 'epochs'"),
         (("demo", "--set", "training.epochs"), "expected KEY=VALUE"),

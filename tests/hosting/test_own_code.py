@@ -106,6 +106,7 @@ def test_names_are_used_inside_other_components(host: Host) -> None:
             "derived from Module, or a function annotated to return one; available: Near, Net, "
             "lying, made",
         ),
+        ("task", "models_of_mine:Net", "a function annotated to return one; models_of_mine has no"),
         ("loss", "models_of_mine:Net", "no loss: expected a class derived from AbstractLoss"),
         (
             "graph",

@@ -28,7 +28,7 @@ def test_a_complete_run_misses_nothing(run_dir: Path) -> None:
 
 def test_the_protocol_says_how_the_numbers_came_about(run_dir: Path) -> None:
     protocol = run_results(run_dir).protocol
-    assert protocol["selection"].startswith("the epoch with the best validation micro_f1;")
+    assert protocol["selection"].startswith("the epoch with the best validation micro F1;")
     assert protocol["epochs"] == "teacher 4, student 4"
     assert protocol["seeds"] == "0, 1, 2"
     assert protocol["device"] == "1 × cpu, precision 32-true"

@@ -230,5 +230,5 @@ def test_teacher_and_students_may_be_selected_by_different_rules(tmp_path: Path)
     teacher = summary("teacher", 0, 0.9, selection="the last epoch", primary_metric="micro_f1")
     run = run_results(write_run(tmp_path / "run", [teacher, summary("baseline", 0, 0.9)]))
     assert run.protocol["selection"].startswith(
-        "of the teacher the last epoch, of the student the epoch with the best validation micro_f1;"
+        "of the teacher the last epoch, of the student the epoch with the best validation micro F1;"
     )
