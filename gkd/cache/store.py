@@ -110,7 +110,6 @@ class EntryFiles:
             parts: dict[str, Any] = dict(tensors)
             edges = parts.pop("edge_index", None)
             parts["graph"] = None if edges is None else Graph(edges, about["num_nodes"])
-            # A list of the samples, in an older file, counts as other company.
             entry = Entry(View(**parts), about["company"])
         except (DataError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
@@ -130,7 +129,7 @@ class Store:
         independent: keys of which entries made in other company have been compared.
 
     Args:
-        fingerprint: of the teacher's weights, in this process.
+        fingerprint: of the teacher's weights and of its call, in this process.
         files: where entries go that memory has no room for.
     """
 

@@ -31,6 +31,7 @@ class Question:
     Args:
         teacher: the network, in evaluation mode.
         label: what messages call it.
+        call: what it is called with, and where its logits are; the same in any process.
         keys: names of all entries that are kept of a sample, the same for every batch.
         nodes: of the batch, which has ``ids`` and ``ptr``.
         content: all of the batch that entries follow from, by name.
@@ -39,6 +40,7 @@ class Question:
 
     teacher: nn.Module
     label: str
+    call: str
     keys: Sequence[str]
     nodes: BatchNodes
     content: Mapping[str, object]
@@ -84,8 +86,8 @@ class TeacherCache:
     Kept are the teacher's logits and tapped outputs; or, where a loss makes a target of them
     that depends on the sample and nothing else, the target in their place, which is often much
     smaller. A batch whose samples are all known is answered by putting these together; otherwise
-    the teacher runs on the whole batch. What was kept is dropped when the teacher's weights change.
-    One cache may serve several distillers.
+    the teacher runs on the whole batch. What was kept is dropped when the teacher's weights change,
+    or what it is called with. One cache may serve several distillers.
 
     Batches need ``ids`` (a name per sample, different for different samples, also across splits)
     and ``ptr`` (``int64 [B + 1]``, where each sample's nodes begin), as :func:`gkd.collate` and
@@ -96,9 +98,10 @@ class TeacherCache:
         limit_bytes: memory for what is kept, on the teacher's device; 0 for files alone, which are
             mapped into memory, so that of one large graph no more is read than a batch needs.
         folder: for files with what memory has no room for. They are named after the content of
-            the teacher's weights, the sample, its tap and its loss, so that other processes and
-            later ones find them; several at once may use one folder. Without a folder, a warning
-            says how many samples are kept; the others go to the teacher in every epoch.
+            the teacher's weights, what it is called with, the sample, its tap and its loss, so that
+            other processes and later ones find them; several at once may use one folder. Without a
+            folder, a warning says how many samples are kept; the others go to the teacher in every
+            epoch.
         key: what else the files depend on: the code of teacher and losses, if it changes while
             the folder is in use.
         half: keep numbers in half precision (float16): half the room, three digits.
@@ -188,14 +191,14 @@ class TeacherCache:
     def _look_up(self, question: Question) -> tuple[Store, dict[str, list[Entry]] | None]:
         """Return where a teacher's entries are, and those of a batch if all are there."""
         teacher = question.teacher
-        fingerprint = weights_fingerprint(teacher)
+        fingerprint = weights_fingerprint(teacher), question.call
         store = self._stores.get(teacher)
         if store is None or store.fingerprint != fingerprint:
             content = []
             if self.folder is not None:
                 # Hashing all weights takes a while: only files need names that others can find.
-                content = [self.key, weights_hash(teacher), str(autocast_dtype(teacher))]
-                content += ["half"] if self.half else []
+                content = [self.key, weights_hash(teacher), question.call]
+                content += [str(autocast_dtype(teacher)), *(["half"] if self.half else [])]
             store = Store(fingerprint, EntryFiles(self.folder, content))
             self._stores[teacher] = store
         return store, store.find(question.nodes.ids, question.digests, question.keys)

@@ -89,6 +89,11 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         self._optional = {p.name for p in parameters if p.default is not p.empty}
         self._exported = _exported_in_order(network, parameters)
 
+    def __str__(self) -> str:
+        """Return which attribute goes where, such as ``x=x, adj=adj_t``; ``batch`` for all."""
+        places = [name if place is None else f"{place}={name}" for place, name in self._places]
+        return WHOLE if self._whole else ", ".join(places)
+
     @property
     def attributes(self) -> tuple[str, ...]:
         """Attributes of a batch that the network is called with; empty for the batch itself."""

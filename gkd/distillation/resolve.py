@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -204,7 +203,7 @@ def _resolved(
     teachers = taps_by_network(term.teacher, networks.all, _only_teacher(term, networks))
     weigher = _weigher(term, task)
     rows = Rows.parse(term.rows)
-    loss = _loss(term, task, rows, weighed=weigher is not None)
+    loss, parameters = _loss(term, task, rows, weighed=weigher is not None)
     asks = asked_by(loss)
     uses = {*(declared_uses(loss) or ()), *(() if weigher is None else weigher.uses)}
     own = _view_source(term, "student", networks, uses, *student)
@@ -221,7 +220,7 @@ def _resolved(
     # Of some rows, a target must be made anew, unless each row has a value of its own. A weigher
     # may look at what the loss needs no more.
     keeps = len(theirs) == 1 and (loss.per_row or rows == Rows()) and weigher is None
-    target = _target_key(term, loss, own, *theirs.values()) if keeps else None
+    target = _target_key(loss, parameters, own, *theirs.values()) if keeps else None
     if connector is not None and len(own.feature_taps) != 1:
         raise ParameterError("a connector maps the features of one tap: name one for the student")
     return ResolvedTerm(
@@ -334,20 +333,21 @@ def term_context(name: str) -> Iterator[None]:
         raise
 
 
-def _create(kind: str, name: str, parameters: Mapping[str, object], task: str | Task) -> Any:
-    """Return a component that a term names; one that asks for a task gets the distiller's."""
-    parameters = dict(parameters)
-    if "task" in current_host().signature(kind, name).parameters:
-        parameters.setdefault("task", task)
-    return create(kind, name, **parameters)
+def _parameters(
+    kind: str, name: str, given: Mapping[str, object], defaults: Mapping[str, object]
+) -> dict[str, object]:
+    """Return what a component that a term names is made with: defaults, where it asks for them."""
+    asked = current_host().signature(kind, name).parameters
+    return {key: value for key, value in defaults.items() if key in asked} | dict(given)
 
 
 def _weigher(term: Term, task: str | Task) -> AbstractWeigher | None:
     weigher = term.weigher
     if isinstance(weigher, str):
-        weigher = _create("weigher", weigher, {}, task)
-    elif isinstance(weigher, Mapping):
-        weigher = _create("weigher", *name_and_parameters("weigher", "weigher", weigher), task)
+        weigher = {"name": weigher}
+    if isinstance(weigher, Mapping):
+        name, given = name_and_parameters("weigher", "weigher", weigher)
+        weigher = create("weigher", name, **_parameters("weigher", name, given, {"task": task}))
     if not isinstance(weigher, AbstractWeigher | None):
         raise ParameterError(
             f"weigher {weigher!r} is a {type(weigher).__name__}, not a gkd.AbstractWeigher"
@@ -355,21 +355,22 @@ def _weigher(term: Term, task: str | Task) -> AbstractWeigher | None:
     return weigher
 
 
-def _loss(term: Term, task: str | Task, rows: Rows, weighed: bool) -> AbstractLoss:
+def _loss(
+    term: Term, task: str | Task, rows: Rows, weighed: bool
+) -> tuple[AbstractLoss, dict[str, object] | None]:
     """Return the term's loss, with a value per row where rows are chosen or weighed.
 
-    So a node's value is what it is among all nodes, such as its structure over all neighbours.
+    So a node's value is what it is among all nodes, such as its structure over all neighbours. The
+    parameters that it was made with are returned as well, None where the user made it.
 
     Raises:
         ParameterError: its rows should be weighed, but it has no value per row.
     """
-    loss = term.loss
+    loss, parameters = term.loss, None
     if isinstance(loss, str):
-        parameters = dict(term.params)
-        chosen = weighed or rows != Rows()
-        if chosen and "per_row" in current_host().signature("loss", loss).parameters:
-            parameters.setdefault("per_row", True)
-        loss = _create("loss", loss, parameters, task)
+        per_row = {"per_row": True} if weighed or rows != Rows() else {}
+        parameters = _parameters("loss", loss, term.params, {"task": task, **per_row})
+        loss = create("loss", loss, **parameters)
     if not isinstance(loss, AbstractLoss):
         raise ParameterError(
             f"loss {term.loss!r} is a {type(loss).__name__}, not a gkd.AbstractLoss"
@@ -379,18 +380,21 @@ def _loss(term: Term, task: str | Task, rows: Rows, weighed: bool) -> AbstractLo
             "weigher: this loss gives one number for all rows; one that has a value per row "
             "declares per_row = True"
         )
-    return loss
+    return loss, parameters
 
 
 def _target_key(
-    term: Term, loss: AbstractLoss, student: ViewSource, teacher: ViewSource
+    loss: AbstractLoss,
+    parameters: Mapping[str, object] | None,
+    student: ViewSource,
+    teacher: ViewSource,
 ) -> str | None:
     """Name the loss's target among cache entries; None where it makes none that can be kept."""
     makes_one = loss.target_per_sample and type(loss).target is not AbstractLoss.target
     # A target serves the graph it lies on, and of these only the batch's is known beforehand.
     if not makes_one or teacher.graph != student.graph or not isinstance(teacher.graph, BatchGraph):
         return None
-    key = component_key(loss, term.params if isinstance(term.loss, str) else None)
+    key = component_key(loss, parameters)
     taps = ",".join(map(str, teacher.feature_taps))
     layout = "" if teacher.layout is None else f" as {teacher.layout}"
     return f"target:{taps or None}{layout}:{teacher.graph.name}:{key}"

@@ -205,7 +205,8 @@ class TeacherRun:
         keys = [*dict.fromkeys(key for end in ends.values() for key in end.cache_keys)]
         content = self._content(nodes, arguments, ends)
         run = partial(self._run, nodes, ends)
-        return Question(self.teacher, self.label, keys, nodes, content, run)
+        call = f"({self._inputs}){self._taps.logits}"
+        return Question(self.teacher, self.label, call, keys, nodes, content, run)
 
     def _content(
         self, nodes: BatchNodes, arguments: Arguments, ends: Mapping[str, TeacherView]

@@ -219,6 +219,31 @@ def test_one_cache_serves_students_with_different_taps() -> None:
     assert (cache.num_samples, cache.misses, cache.hits) == (2, 2, 1)
 
 
+@pytest.mark.parametrize("in_files", [False, True])
+@pytest.mark.parametrize(
+    "other", [{"inputs": {"teacher": {"x": "x2"}}}, {"logits": {"teacher": "[1]"}}], ids=str
+)
+def test_one_cache_tells_what_a_teacher_is_called_with(tmp_path, in_files: bool, other) -> None:
+    class Pair(Network):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            logits = super().forward(x)
+            return logits, -logits
+
+    def made(**options) -> gkd.Distiller:
+        options = {"inputs": {}, "logits": {"teacher": "[0]"}} | options
+        options["inputs"] = {"student": ["x"], "teacher": ["x"]} | options["inputs"]
+        files = TeacherCache(0, tmp_path) if in_files else cache
+        return cached(teacher, files, gkd.Term(Recorder()), **options)
+
+    teacher, cache, data = Pair(7), TeacherCache(), batch("ab")
+    data = SimpleNamespace(x=data.x, x2=data.x + 1, y=data.y, ptr=data.ptr, ids=data.ids)
+    first, second = made(), made(**other)
+    for distiller in (first, second, first):
+        (plain,) = (made(**options) for options in ([{}, other][distiller is second],))
+        plain.teacher_cache = None
+        assert torch.equal(seen(distiller, data).logits, seen(plain, data).logits)
+
+
 def test_several_teachers_do_not_mix() -> None:
     teachers = {"tissue": Counting(4), "organ": Counting(7)}
     terms = [gkd.Term(Recorder(), teacher=f"{name}:layers.0", name=name) for name in teachers]

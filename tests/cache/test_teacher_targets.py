@@ -1,5 +1,7 @@
 """Targets: what a cached teacher comes down to where the loss needs no more of it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from distiller_problems import Recorder, distiller_of
@@ -274,3 +276,41 @@ def test_a_weigher_sees_what_the_teacher_said(weigher: str | None) -> None:
         expected = without(batch(names)).terms["norms"]
         torch.testing.assert_close(with_cache(batch(names)).terms["norms"], expected)
     assert with_cache.teacher_cache.hits == 2
+
+
+class OfTask(gkd.AbstractLoss):
+    """A loss whose target depends on the distiller's task, which it asks for."""
+
+    target_per_sample = True
+
+    def __init__(self, task: str | gkd.Task) -> None:
+        super().__init__()
+        self.scale = 1.0 if task == "single-label" else 2.0
+
+    def target(self, teacher: gkd.View) -> gkd.View:
+        return gkd.View(features=self.scale * teacher.require_features("of-task"))
+
+    def forward(self, student: gkd.View, teacher: gkd.View) -> Tensor:
+        made = teacher if teacher.logits is None else self.target(teacher)
+        return made.require_features("of-task").abs().sum()
+
+
+def test_targets_for_two_tasks_do_not_mix() -> None:
+    plugin = type("Plugin", (), {"gkd_losses": gkd.hookimpl(lambda self: {"of-task": OfTask})})()
+    host, (teacher, student) = gkd.create_host(), networks()
+    host.register(plugin)
+    data, cache = batch("ab"), TeacherCache()
+    data = SimpleNamespace(
+        x=data.x, edge_index=data.edge_index, ptr=data.ptr, batch=data.batch, ids=data.ids,
+        y=data.y, labels=torch.nn.functional.one_hot(data.y, 3).float(),
+    )  # fmt: skip
+
+    def value(task: str, cache: TeacherCache | None) -> Tensor:
+        target = "y" if task == "single-label" else "labels"
+        options = {"inputs": ["x", "edge_index"], "target": target, "teacher_cache": cache}
+        term = gkd.Term("of-task", **TAPS)
+        return distiller_of(teacher, student, term, task=task, **options)(data).terms["of-task"]
+
+    with host.activated():
+        for task in ("single-label", "multi-label"):
+            torch.testing.assert_close(value(task, cache), value(task, None))
