@@ -61,6 +61,12 @@ class Host:
         self._loading = False
         self._discovered = False
         self._registered: list[tuple[object, str, str]] = []
+        self._made: dict[tuple[str, str], Component] = {}
+
+    @property
+    def made(self) -> tuple[Component, ...]:
+        """All components that were made so far, each once."""
+        return tuple(self._made.values())
 
     @property
     def plugins(self) -> tuple[PluginRecord, ...]:
@@ -266,6 +272,7 @@ class Host:
                 bind_parameters(component.factory, parameters, owner, trust=False)
             error.add_note(f"{CREATING} {component}")
             raise
+        self._made[component.kind, component.qualified] = component
         expected = kind_named(component.kind).product
         if not isinstance(product, expected):
             raise PluginError(

@@ -313,6 +313,8 @@ def _protocol(
     if any(place.device is not None for place in places):
         where = dict.fromkeys(f"{place.devices} × {place.device or '?'}" for place in places)
         protocol["device"] = f"{', then '.join(where)}, precision {recipe.precision}"
+    if changed := dict.fromkeys(words for place in places for words in place.changed_code):
+        protocol["code"] = f"changed while the run was resumed: {'; '.join(changed)}"
     commands = [one.command for one in environments if one.command is not None]
     return protocol | ({"command": "; ".join(commands)} if commands else {})
 

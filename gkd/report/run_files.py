@@ -47,10 +47,11 @@ class RunRecipe(BaseModel):
 
 
 class Place(BaseModel):
-    """What a run, or a part of it, was computed on."""
+    """What a run, or a part of it, was computed on, and which code was another than before."""
 
     device: str | None = None
     devices: int = 1
+    changed_code: list[str] = []
 
 
 class RunEnvironment(Place):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import gkd
+from gkd.hosting.code_checksums import code_checksums
 from gkd.hosting.host import Host
 from gkd.hosting.own_code import own_checksums
 from gkd.training.devices import Devices
@@ -36,7 +37,7 @@ def environment(
     """Command, versions, hardware, seeds: the content of ``environment.json``.
 
     Args:
-        host: whose plugins are listed.
+        host: whose plugins are listed, and of whose components it says what their code is.
         devices: what is computed on.
         seeds: of the run.
         threads: of torch in each process that computes; by default those of this one.
@@ -63,6 +64,7 @@ def environment(
         },
         "plugins": [str(record) for record in host.plugins],
         "code": {} if host.code is None else own_checksums(host.code),
+        "plugin_code": code_checksums(host.made, host.code),
     }
 
 

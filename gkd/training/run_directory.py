@@ -23,6 +23,7 @@ from gkd.files import (
     write_sealed_json,
     write_sealed_text,
 )
+from gkd.hosting.code_checksums import changed_code
 from gkd.recipe.file import resolved_toml
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 
@@ -174,7 +175,7 @@ class RunDirectory:
 
         Returns:
             What to tell: the note of the first environment cannot be read, and is put aside; or
-            modules of somebody's own are no longer what they were.
+            the code of components is no longer what it was.
 
         Raises:
             RecipeError: the run's data were others.
@@ -193,17 +194,18 @@ class RunDirectory:
                 f"{_ENVIRONMENT} they were {then}, and are {now}; bring them back, or start a "
                 "new run"
             )
-        then, now = (noted.get("code") for noted in (first, environment))
-        both = (then, now) if isinstance(then, dict) and isinstance(now, dict) else ({}, {})
-        if changed := [
-            name for name in both[1] if both[0].get(name, "") not in ("", both[1][name])
-        ]:
+        if changed := _changed_code(first, environment):
             told = (
-                f"warning: {', '.join(changed)} changed since the run began; networks that are "
-                "finished were made by the code of before"
+                f"warning: changed since the run began: {'; '.join(changed)}; networks that are "
+                "finished, and epochs that are over, were made by the code of before, and the rest "
+                "will be by that of now: bring it back, or start a new run, unless it makes no "
+                "difference to them"
             )
+        # The checksums of all files again would say no more.
+        again = {**environment, "changed_code": changed}
+        again.pop("plugin_code", None)
         self.remove_partial_files()
-        write_sealed_json(path, {**first, "resumed": [*first.get("resumed", []), environment]})
+        write_sealed_json(path, {**first, "resumed": [*first.get("resumed", []), again]})
         return told
 
     def check_visible(self) -> None:
@@ -261,6 +263,18 @@ class RunDirectory:
                 f"resume with `gkd {self.command} {path} --out {self.folder} --resume`, or start "
                 f"a new {self.command}"
             )
+
+
+def _changed_code(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in words which code is not that of an environment; older ones say less of it."""
+    words: list[str] = []
+    before, after = then.get("code"), now.get("code")
+    if isinstance(before, dict) and isinstance(after, dict):
+        words += [name for name in after if before.get(name, "") not in ("", after[name])]
+    before, after = then.get("plugin_code"), now.get("plugin_code")
+    if isinstance(before, dict) and isinstance(after, dict):
+        words += changed_code(before, after)
+    return words
 
 
 def _remove(table: Any, path: tuple[str, ...]) -> None:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 import gkd
 from gkd.errors import RecipeError
-from gkd.files import read_sealed_text
+from gkd.files import read_sealed_json, read_sealed_text, write_sealed_json
+from gkd.report.results import run_results
 from gkd.training.run_directory import new_folders, newest_folder
 
 STEPS_PER_EPOCH = 3
@@ -350,6 +351,31 @@ def test_every_resumption_is_noted(opened, begun, tmp_path):
     environment = json.loads((tmp_path / "run" / "environment.json").read_text())
     assert environment["command"] == "gkd"
     assert len(environment["resumed"]) == 2
+
+
+def test_code_that_has_changed_is_named(opened, begun, train_once, tmp_path):
+    noted = read_sealed_json(train_once().directory.folder / "environment.json")["plugin_code"]
+    name = "gkd/distillation/loss_call.py"
+    assert name in noted["gkd"]
+    assert "tiny_plugin.py" in noted["local"]
+    noted["gkd"][name] = noted["local"]["tiny_plugin.py"] = "another"
+    path = tmp_path / "run" / "environment.json"
+    write_sealed_json(path, {"command": "gkd", "plugin_code": noted})
+    heard = Console(file=StringIO(), width=400)
+    opened(resume=True, console=heard).train()
+    words = f"gkd ({name}); local (tiny_plugin.py)"
+    assert f"warning: changed since the run began: {words}; networks" in heard.file.getvalue()
+    (again,) = read_sealed_json(path)["resumed"]
+    assert "; ".join(again["changed_code"]) == words
+    protocol = run_results(tmp_path / "run").protocol
+    assert protocol["code"] == f"changed while the run was resumed: {words}"
+
+
+def test_a_run_from_before_code_was_noted_is_resumed(opened, begun, tmp_path):
+    heard = Console(file=StringIO(), width=400)
+    opened(resume=True, console=heard).train()
+    assert "changed since" not in heard.file.getvalue()
+    assert "code" not in run_results(tmp_path / "run").protocol
 
 
 def test_damaged_runs_are_explained(opened, begun, tmp_path):

@@ -1,0 +1,66 @@
+"""What the code of components is: checksums of the files that it was imported from."""
+
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from gkd.hosting.own_code import is_place, own_file
+from gkd.hosting.records import Component
+
+_NAMED = 3  # files of a distribution, in a message
+
+Checksums = Mapping[str, Mapping[str, str]]
+"""Of each distribution, checksums of its files by their names."""
+
+
+def code_checksums(components: Iterable[Component], own: Path | None) -> dict[str, dict[str, str]]:
+    """Return the checksums of gkd's code, and of the packages that components come from.
+
+    A file counts where it was imported, or is the source in C of a module that was.
+
+    Args:
+        components: that are used.
+        own: folder of modules of one's own, which have checksums of their own; None for none.
+    """
+    owners = {"gkd": "gkd"}
+    for component in components:
+        source, home = component.source, getattr(component.factory, "__module__", None) or ""
+        for place in (source.value, home):
+            top = place.partition(":")[0].partition(".")[0]
+            if top and (own is None or own_file(top, own) is None):
+                owners.setdefault(top, top if is_place(component.name) else source.distribution)
+    found: dict[str, dict[str, str]] = {}
+    for name, module in sorted(sys.modules.items()):
+        top = name.partition(".")[0]
+        if top not in owners or not (file := getattr(module, "__file__", None)):
+            continue
+        # Names begin with that of the package, wherever it is.
+        depth = name.count(".") + (1 if hasattr(module, "__path__") else 0)
+        for path in (Path(file), Path(file).with_suffix(".c")):
+            with suppress(OSError):
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+                short = Path(*path.parts[-depth - 1 :]).as_posix()
+                found.setdefault(owners[top], {})[short] = digest
+    return found
+
+
+def changed_code(then: Checksums, now: Checksums) -> list[str]:
+    """Return in words which files are not what they were, by distribution.
+
+    Those that only one of the two has say nothing: what is imported when may be another.
+
+    >>> changed_code({"mine": {"mine/loss.py": "1"}}, {"mine": {"mine/loss.py": "2"}})
+    ['mine (mine/loss.py)']
+    """
+    words = []
+    for distribution, files in now.items():
+        before = then.get(distribution)
+        if not isinstance(before, Mapping):  # another component, or a file of before
+            continue
+        changed = [file for file in files if before.get(file, files[file]) != files[file]]
+        more = len(changed) - _NAMED
+        named = ", ".join(changed[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        words += [f"{distribution} ({named})"] if changed else []
+    return words
