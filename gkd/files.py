@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # most of what reads and writes files has no tensors
 _SEAL = "sha256"
 _HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # of UTF-16, in JSON
 _LONG_NUMBER = re.compile(r"\d[\d_]{4300,}")
+_CHECKSUM = re.compile(r"[0-9a-fA-F]{64}")
 _COMMENT = f"# {_SEAL} "
 
 
@@ -87,8 +88,10 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} is damaged: {shown(error)}") from error
     if not isinstance(value, dict):
         raise DataError(f"{path} is damaged: it holds no object")
-    # A seal that is damaged or in another place, null included, is none that was left out.
-    if f'"{_SEAL}"' in text and value.pop(_SEAL, None) != _digest(value):
+    # A seal that is damaged, of another name or in another place, null included, is none that was
+    # left out. No file has anything else of its form in its outermost object.
+    sealed = f'"{_SEAL}"' in text or any(map(_is_checksum, value.values()))
+    if sealed and value.pop(_SEAL, None) != _digest(value):
         raise DataError(f"{path} is damaged: its content is not what was written")
     return value
 
@@ -195,6 +198,10 @@ def checksum(tensors: Mapping[str, "Tensor"]) -> str:
 
 def _digest(value: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _is_checksum(value: object) -> bool:
+    return isinstance(value, str) and _CHECKSUM.fullmatch(value) is not None
 
 
 def _sync(path: Path) -> None:

@@ -60,6 +60,15 @@ def test_a_seal_that_is_no_checksum_is_damage(tmp_path: Path, seal: str) -> None
         read_sealed_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("name", ["sha25&", "SHA256", "", "\\u0000", "a"])
+def test_a_seal_whose_name_is_damaged_is_damage(tmp_path: Path, name: str) -> None:
+    write_sealed_json(tmp_path / "a.json", {"a": 1})
+    text = (tmp_path / "a.json").read_text()
+    (tmp_path / "a.json").write_text(text.replace("sha256", name).replace("1,", "2,"))
+    with pytest.raises(DataError, match=r"a.json is damaged: its content is not what was written"):
+        read_sealed_json(tmp_path / "a.json")
+
+
 def test_a_seal_within_another_object_is_damage(tmp_path: Path) -> None:
     write_sealed_json(tmp_path / "a.json", {"b": {"c": 1}})
     seal = json.loads((tmp_path / "a.json").read_text())["sha256"]

@@ -372,13 +372,14 @@ def is_finished(folder: Path) -> bool:
 def damage_of(folder: Path) -> str | None:
     """Return what is wrong with the files of a finished network, None where nothing is."""
     try:
-        noted = read_sealed_json(folder / SUMMARY).get(CHECKSUMS)  # older ones have none
-        found = _checksums(folder)
+        summary, found = read_sealed_json(folder / SUMMARY), _checksums(folder)
     except DataError as error:
         return str(error)
-    if not isinstance(noted, dict | None):
-        return f"{folder / SUMMARY} is damaged: its {CHECKSUMS} are no object"
-    wrong = [] if noted is None else [name for name in noted if noted[name] != found.get(name)]
+    for key in (CHECKSUMS, MADE_BY):  # older ones have none
+        if not isinstance(summary.get(key, {}), dict):
+            return f"{folder / SUMMARY} is damaged: its {key!r} is no object"
+    noted = summary.get(CHECKSUMS, {})
+    wrong = [name for name in noted if noted[name] != found.get(name)]
     return f"{folder / wrong[0]} is not the file that {SUMMARY} was written with" if wrong else None
 
 

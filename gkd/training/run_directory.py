@@ -183,6 +183,8 @@ class RunDirectory:
         path = self.folder / _ENVIRONMENT
         try:
             first, told = read_sealed_json(path), None
+            if not isinstance(first.get("resumed", []), list):
+                raise DataError(f"{path} is damaged: its 'resumed' is no list")
         except DataError as error:
             first, told = {}, f"{error}; that the data are the same cannot be checked"
             if path.exists():

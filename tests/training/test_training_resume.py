@@ -9,11 +9,13 @@ import tiny_plugin
 import torch
 from rich.console import Console
 from safetensors.torch import load_file
+from torch import nn
 
 import gkd
 from gkd.errors import RecipeError
 from gkd.files import read_sealed_json, read_sealed_text, write_sealed_json
 from gkd.report.results import run_results
+from gkd.training.network_training import damage_of, write_finished
 from gkd.training.run_directory import new_folders, newest_folder
 
 STEPS_PER_EPOCH = 3
@@ -390,6 +392,18 @@ def test_a_damaged_note_of_the_environment_is_put_aside(opened, begun, tmp_path)
     opened(resume=True, console=heard).train()
     assert "environment.json is damaged" in heard.file.getvalue()
     assert (tmp_path / "run" / "damaged-environment.json").read_text() == "{"
+
+
+@pytest.mark.parametrize("key", ["checksums", "made_by"])
+@pytest.mark.parametrize("value", [None, 3])
+def test_a_summary_of_before_checksums_may_be_damaged_within(key, value, tmp_path):
+    write_finished(tmp_path, nn.Linear(1, 1), None, {"seed": 0})
+    summary = tmp_path / "summary.json"
+    content = read_sealed_json(summary)
+    summary.write_text(json.dumps(content))
+    assert damage_of(tmp_path) is None
+    summary.write_text(json.dumps(content | {key: value}))
+    assert damage_of(tmp_path) == f"{summary} is damaged: its {key!r} is no object"
 
 
 def test_mistakes_leave_no_folder(opened, tmp_path):
