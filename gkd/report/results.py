@@ -6,12 +6,12 @@ from pathlib import Path
 from pydantic import BaseModel, Field, JsonValue
 
 from gkd.errors import DataError
+from gkd.evaluation.formats import metric_name
 from gkd.evaluation.metric import Metric
 from gkd.recipe.model import Recipe
 from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.feature_spaces import FeatureSpaces, RankCorrelations, feature_spaces
-from gkd.report.formats import metric_name
 from gkd.report.latencies import NetworkLatency
 from gkd.report.reaching import Reached, reaching
 from gkd.report.run_files import RunEnvironment, RunRecipe
