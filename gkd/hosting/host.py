@@ -179,7 +179,9 @@ class Host:
         known = self.components(kind)
         if not isinstance(name, str):
             raise ParameterError(f"the name of a {kind} is a string, got {name!r}")
-        found = [component for component in known.values() if component.is_called(name)]
+        # In the order in which plugins were found, which is not that of the listing.
+        usable = (component for record in self._records for component in record.usable)
+        found = [c for c in usable if c.kind == kind and c.is_called(name)]
         if len(found) > 1:
             owners = " and ".join(component.source.release for component in found)
             either = " or ".join(repr(component.qualified) for component in found)
