@@ -183,7 +183,7 @@ def _library() -> ctypes.CDLL | None:
     source = resources.files(__package__).joinpath("edge_loops.c").read_text(encoding="utf-8")
     try:
         folder, key = _folder(), _key(source, compiler)
-        return ctypes.CDLL(str(_kept(folder, key) or _compile(compiler, source, folder, key)))
+        return _kept(folder, key) or _compile(compiler, source, folder, key)
     except (OSError, subprocess.SubprocessError) as error:
         # What a compiler has to say stands in what it wrote.
         said = getattr(error, "stderr", None) or error
@@ -208,8 +208,12 @@ def _folder() -> Path:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             status = folder.stat()
             own = status.st_uid == os.getuid() and not status.st_mode & 0o022
-            if own and os.access(folder, os.W_OK):
+            if own:
                 return folder
+    return _temporary_folder()
+
+
+def _temporary_folder() -> Path:
     made = tempfile.TemporaryDirectory(prefix="gkd-")
     atexit.register(made.cleanup)
     return Path(made.name)
@@ -221,12 +225,13 @@ def _named(folder: Path, key: str, library: Path) -> Path:
     return folder / f"edge-loops-{key}-{checksum}.so"
 
 
-def _kept(folder: Path, key: str) -> Path | None:
+def _kept(folder: Path, key: str) -> ctypes.CDLL | None:
     """Return what was compiled before, if it is as it was then."""
     for path in folder.glob(f"edge-loops-{key}-*.so"):
-        if path == _named(folder, key, path):
-            return path
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may remove it, or nobody may
+            if path == _named(folder, key, path):
+                return ctypes.CDLL(str(path))
+            path.unlink()
     return None
 
 
@@ -241,16 +246,19 @@ def _key(source: str, compiler: list[str]) -> str:
     ).stdout
     # Code for one processor need not run on another that shares the folder.
     processor = platform.machine() + torch.backends.cpu.get_cpu_capability()
-    try:
+    lines: list[str] = []
+    with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor += next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    except OSError:
-        processor += platform.processor() + platform.node()
+    can = next((line for line in lines if line.startswith(("flags", "Features"))), None)
+    # Where the system does not say what it can do, each machine has its own.
+    processor += platform.processor() + platform.node() if can is None else can
     content = "\n".join([source, version, processor, *compiler[1:], *_FLAGS])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _compile(compiler: list[str], source: str, folder: Path, key: str) -> Path:
+def _compile(compiler: list[str], source: str, folder: Path, key: str) -> ctypes.CDLL:
+    if not os.access(folder, os.W_OK):
+        folder = _temporary_folder()
     logger.info("compiling the loops over edges into %s, once", folder)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder) as made:
@@ -275,7 +283,8 @@ def _compile(compiler: list[str], source: str, folder: Path, key: str) -> Path:
                     raise
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command, stderr=said)
+        loaded = ctypes.CDLL(str(library))  # what cannot be loaded is not kept
         # Whole or not at all, also where two processes compile at once.
-        path = library.replace(_named(folder, key, library))
+        library.replace(_named(folder, key, library))
     logger.info("compiled in %.1f s", time.monotonic() - begin)
-    return path
+    return loaded

@@ -1,6 +1,7 @@
 """Compiled loops: when they are made, where they are kept, and what follows when they fail."""
 
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -71,6 +72,56 @@ def test_a_compiler_that_fails_is_one_warning_with_what_it_said(tmp_path, monkey
     assert record.levelno == logging.WARNING
     assert "not compiled, and take twice as long or longer (out of order); GKD_" in record.message
     assert not list((tmp_path / "cache" / "gkd").iterdir())
+
+
+def test_what_a_compiler_made_and_cannot_be_loaded_is_not_kept(tmp_path, monkeypatch, caplog):
+    script = 'test "$1" = --version || { for last; do :; done; echo no library > "$last"; }'
+    monkeypatch.setenv("CC", compiler(tmp_path, script))
+    assert distance() is None
+    (record,) = caplog.records
+    assert "not compiled" in record.message
+    assert not list((tmp_path / "cache" / "gkd").iterdir())
+
+
+def test_a_library_that_another_process_removes_meanwhile_is_compiled_again(tmp_path, monkeypatch):
+    if distance() is None:
+        pytest.skip("there is no compiler of C here")
+    folder = tmp_path / "cache" / "gkd"
+    (folder / "edge-loops-key-0.so").symlink_to(folder / "gone")
+    monkeypatch.setattr(edge_loops, "_key", lambda *given: "key")
+    edge_loops._library.cache_clear()
+    assert distance().tolist() == [6.0]
+
+
+def test_a_folder_that_is_read_only_is_read(tmp_path, monkeypatch):
+    if distance() is None:
+        pytest.skip("there is no compiler of C here")
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(edge_loops.tempfile, "TemporaryDirectory", None)  # nothing is made
+    edge_loops._library.cache_clear()
+    assert distance().tolist() == [6.0]
+
+
+def test_what_is_not_in_a_folder_that_is_read_only_is_compiled_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+    if distance() is None:
+        pytest.skip("there is no compiler of C here")
+    assert not list((tmp_path / "cache" / "gkd").iterdir())
+
+
+@pytest.mark.parametrize("information", ["cpu : POWER9", "isa : rv64imafdcv", None])
+def test_machines_that_do_not_say_what_they_can_do_share_nothing(monkeypatch, information):
+    def read_text(path: Path, **given: str) -> str:
+        if information is None:
+            raise FileNotFoundError
+        return information
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    keys = set()
+    for node in ("one", "other"):
+        monkeypatch.setattr("platform.node", lambda node=node: node)
+        keys.add(edge_loops._key("", ["true"]))
+    assert len(keys) == 2
 
 
 def test_a_compiler_that_takes_long_is_told_of_and_then_given_up(tmp_path, monkeypatch, caplog):
