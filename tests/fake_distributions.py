@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
@@ -78,18 +79,26 @@ class Site:
         return records[0]
 
 
+@contextmanager
+def importing_from(folder: Path) -> Iterator[Site]:
+    """Have a folder on the import path; its modules are forgotten afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("GKD_PLUGINS", raising=False)
+        patch.delenv("GKD_STRICT_PLUGINS", raising=False)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.syspath_prepend(folder)
+        before = set(sys.modules)
+        yield Site(folder)
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+                del sys.modules[name]
+    importlib.invalidate_caches()
+
+
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """An empty folder on the import path; its modules are forgotten afterwards."""
-    monkeypatch.delenv("GKD_PLUGINS", raising=False)
-    monkeypatch.delenv("GKD_STRICT_PLUGINS", raising=False)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+def site(tmp_path: Path) -> Iterator[Site]:
+    """An empty folder on the import path."""
     folder = tmp_path / "site"
     folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    before = set(sys.modules)
-    yield Site(folder)
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
-            del sys.modules[name]
-    importlib.invalidate_caches()
+    with importing_from(folder) as found:
+        yield found

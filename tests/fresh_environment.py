@@ -45,6 +45,12 @@ class Environment:
         """Folder of its programs."""
         return self.folder / ("Scripts" if os.name == "nt" else "bin")
 
+    @property
+    def packages(self) -> Path:
+        """Folder of what is installed in it alone."""
+        base = str(self.folder)
+        return Path(sysconfig.get_path("purelib", "venv", {"base": base, "platbase": base}))
+
     def install(self, *projects: Path) -> None:
         """Install projects, not in editable form: nothing of theirs is on the path but this."""
         pip = (sys.executable, "-m", "pip", "--python", self.scripts / "python", "install")
@@ -91,11 +97,9 @@ def fresh_environment(folder: Path) -> Environment:
     """Make an environment in which gkd and its requirements are there, and no plugin of others."""
     venv.create(folder, with_pip=False, symlinks=os.name != "nt")
     environment = Environment(folder)
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    packages = environment.run(environment.scripts / "python", "-c", where).strip()
     # Not the mere path: editable installs are found by the .pth files of that folder.
     line = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
-    (Path(packages) / "requirements.pth").write_text(line, encoding="utf-8")
+    (environment.packages / "requirements.pth").write_text(line, encoding="utf-8")
     for program, target in PROGRAMS.items():
         module, _, function = target.partition(":")
         text = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n"

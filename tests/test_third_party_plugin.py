@@ -1,10 +1,17 @@
-"""``examples/third_party_plugin`` beside gkd in an environment of its own: found, used, checked."""
+"""``examples/third_party_plugin`` beside gkd in an environment of its own: found, used, checked.
+
+A process of that environment finds it and runs its tests. What takes long there, as torch and
+Lightning are imported anew, runs here, by what is installed there.
+"""
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from command_line import Run
+from fake_distributions import Site, importing_from
 from fresh_environment import Environment, environment
 
 __all__ = ["environment"]
@@ -31,18 +38,25 @@ def project(environment: Environment, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+@pytest.fixture
+def site(environment: Environment, project: Path) -> Iterator[Site]:
+    """Where the example is installed."""
+    with importing_from(environment.packages) as found:
+        yield found
+
+
 def test_its_plugin_is_found(environment: Environment, project: Path) -> None:
     (row,) = (r for r in environment.json("plugins") if r["distribution"] == "gkd-global")
     assert (row["state"], row["provides"]) == ("active", {"loss": ["gcrd", "gsp"]})
     assert row["import_seconds"] > 0
 
 
-def test_its_losses_distil_by_a_recipe(environment: Environment, project: Path) -> None:
+def test_its_losses_distil_by_a_recipe(run: Run, project: Path) -> None:
     settings = [word for setting in SMALL for word in ("--set", setting)]
     out = project / "runs" / "small"
-    gkd = environment.scripts / "gkd"
-    printed = environment.run(gkd, "run", project / "gcrd.toml", "--out", out, *settings)
-    assert "gcrd" in printed
+    outcome = run("run", project / "gcrd.toml", "--out", out, *settings)
+    assert outcome.status == 0, outcome.err
+    assert "gcrd" in outcome.out
     networks = json.loads((out / "results.json").read_text(encoding="utf-8"))["networks"]
     by_method = {network["method"]: network for network in networks}
     assert set(by_method) == {"teacher", "baseline", "gcrd", "gsp"}
@@ -57,10 +71,8 @@ def test_it_passes_the_laws_and_its_own_tests(environment: Environment, project:
     assert environment.passed(project / "tests") > 60
 
 
-def test_the_check_of_the_installed_plugin_is_green(
-    environment: Environment, project: Path
-) -> None:
-    found = environment.json("check", "gkd-global", "--examples", "1")
+def test_the_check_of_the_installed_plugin_is_green(run: Run) -> None:
+    found = run("check", "gkd-global", "--examples", "1", "--json").json
     names = [report["name"] for report in found["reports"]]
     assert found["passed"]
     # By distribution, as gkd has losses of these names, too.

@@ -1,11 +1,13 @@
 """A generated project of every kind installs and passes its own tests, as it is."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from command_line import Run
+from fake_distributions import Site, importing_from
 from fresh_environment import Environment, environment
 
 from gkd import testing
@@ -26,6 +28,13 @@ def projects(environment: Environment, tmp_path_factory: pytest.TempPathFactory)
     return folders
 
 
+@pytest.fixture
+def site(environment: Environment, projects: Mapping[str, Path]) -> Iterator[Site]:
+    """Where the projects are installed."""
+    with importing_from(environment.packages) as found:
+        yield found
+
+
 def test_they_pass_their_own_tests(environment: Environment, projects: Mapping[str, Path]) -> None:
     results = environment.folder / "results.xml"
     folders = [folder / "tests" for folder in projects.values()]
@@ -39,10 +48,8 @@ def test_they_pass_their_own_tests(environment: Environment, projects: Mapping[s
         assert ran[f"test_gkd_fresh_{kind}"] >= len(testing.laws(kind)) + 4
 
 
-def test_they_are_found_once_installed(
-    environment: Environment, projects: Mapping[str, Path]
-) -> None:
-    rows = environment.json("components")
+def test_they_are_found_once_installed(run: Run, projects: Mapping[str, Path]) -> None:
+    rows = run("components", "--json").json
     found = {(row["kind"], row["qualified"]): row for row in rows}
     for kind, folder in projects.items():
         row = found[kind, f"{folder.name}:fresh-{kind}"]
