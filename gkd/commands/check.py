@@ -1,6 +1,7 @@
 """What ``gkd check`` does: the laws of a kind, over components that are installed or not."""
 
 import importlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -135,7 +136,7 @@ def _meant(target: str) -> str | None:
     if target in KINDS:
         return f"it is a kind: name a component, {target}:NAME, or a plugin with --kind {target}"
     module = target.removesuffix(".py").replace("-", "_")
-    if not Path(f"{module}.py").is_file():
+    if not os.path.isfile(f"{module}.py"):  # unlike a Path, not an error for too long a name
         return None
     return (
         f"{module}.py is here: name an object in it, {module}:CLASS, or install its project, "

@@ -144,4 +144,6 @@ def _window(weight: Any, epochs: int) -> str:
     if not isinstance(schedule, Window):
         return ""
     first, last = schedule.from_epoch + 1, min(schedule.until_epoch or epochs, epochs)
+    if first > last:
+        return " in no epoch"
     return "" if (first, last) == (1, epochs) else f" in epochs {first} to {last}"

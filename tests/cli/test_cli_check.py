@@ -267,3 +267,9 @@ def test_a_kind_is_no_component(run: Run) -> None:
     outcome = run("check", "loss")
     assert (outcome.status, outcome.out) == (2, "")
     assert "it is a kind: name a component, loss:NAME, or a plugin with --kind loss" in outcome.err
+
+
+def test_a_name_too_long_for_a_file_is_unknown(run: Run) -> None:
+    outcome = run("check", "a" * 300)
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "File name too long" not in outcome.err

@@ -215,5 +215,6 @@ def test_the_epochs_of_a_term_are_those_that_a_run_counts(run: Run, mine: Path) 
     assert methods("from_epoch = 2, until_epoch = 30") == (
         "methods logits (kd in epochs 3 to 10), baseline"
     )
+    assert methods("from_epoch = 10") == "methods logits (kd in no epoch), baseline"
     assert methods("until_epoch = 4") == "methods logits (kd in epochs 1 to 4), baseline"
     assert methods("from_epoch = 0") == "methods logits (kd), baseline"
