@@ -69,13 +69,14 @@ class _EdgeSquaredDistance(torch.autograd.Function):
         (features,) = ctx.saved_tensors
         x, graph = features.to(working_dtype(features)), ctx.graph
         weights = grad.to(x.dtype)
-        result = edge_loops.slopes("l2", x, both_ways(weights, graph))
-        if result is not None:
-            return result.to(features.dtype), None
         if len(graph.self_loops):
             weights = weights.index_fill(0, graph.self_loops, 0)
+        matrices = both_ways(weights, graph)
+        result = edge_loops.slopes("l2", x, matrices)
+        if result is not None:
+            return result.to(features.dtype), None
         total = None
-        for row_pointer, columns, values in both_ways(weights, graph):
+        for row_pointer, columns, values in matrices:
             total = sparse_product(row_pointer, columns, values, x, plus=total)
             # (V - D) x in place of a sum over differences, which would be as wide as the features
             # for each edge.

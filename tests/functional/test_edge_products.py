@@ -205,6 +205,15 @@ def test_round_off_parts_no_node_from_itself():
     assert (features.grad == 0).all()
 
 
+def test_a_self_loop_has_no_gradient_whatever_is_made_of_its_distance():
+    graph, features = GRAPHS["symmetric"], normal(5, 3)
+    distances = edge_squared_distance(features, graph)
+    others = distances[distances > 0].sqrt().sum()
+    (expected,) = torch.autograd.grad(others, features, retain_graph=True)
+    (found,) = torch.autograd.grad(distances.sqrt().sum(), features)  # its slope is infinite at 0
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_symmetric_graph_takes_one_product_where_others_take_two():
     matrices = {name: both_ways(torch.ones(g.num_edges), g) for name, g in GRAPHS.items()}
     assert len(matrices["symmetric"]) == 1
