@@ -21,6 +21,8 @@ PYTEST := $(BIN)/python -m pytest --numprocesses=$(PYTEST_WORKERS) \
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data)
 export GKD_DATA ?= $(SHARED_DATA)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Else every process that tests start compiles gkd anew, and pytest every test.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-portable docs fuzz reliability lint types tests clean
