@@ -135,8 +135,11 @@ def _meant(target: str) -> str | None:
     """Say what to name in place of a kind, or of a module that is here and not installed."""
     if target in KINDS:
         return f"it is a kind: name a component, {target}:NAME, or a plugin with --kind {target}"
+    # Unlike a Path, os.path makes no error of too long a name.
+    if os.path.isfile(f"{target}/pyproject.toml"):
+        return f"its project is in the folder {target}: pip install -e {target}"
     module = target.removesuffix(".py").replace("-", "_")
-    if not os.path.isfile(f"{module}.py"):  # unlike a Path, not an error for too long a name
+    if not os.path.isfile(f"{module}.py"):
         return None
     return (
         f"{module}.py is here: name an object in it, {module}:CLASS, or install its project, "

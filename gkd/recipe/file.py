@@ -209,6 +209,11 @@ def _source(name_or_path: str | Path) -> tuple[Traversable, Path | None]:
         )
     if path.is_file():
         return path, path.absolute().parent
+    if (path / "recipe.toml").is_file():
+        raise RecipeError(
+            f"{path} is the folder of a run; its recipe is {path / 'recipe.toml'}, and "
+            f"`gkd run {path / 'recipe.toml'} --out {path} --resume` goes on with it"
+        )
     for file in recipe_files():
         if file.name == f"{name_or_path}.toml":
             return file, None

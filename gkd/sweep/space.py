@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from gkd.errors import GkdError, RecipeError, suggestion
+from gkd.errors import GkdError, RecipeError, nearest, suggestion
 from gkd.hosting.host import Host
 from gkd.hosting.parameters import accepts
 from gkd.recipe.domain import Choices, Domain, Range, domain_from, label
@@ -237,7 +237,9 @@ def _require_known(place: str, parts: Sequence[str], fixed: Mapping[str, str]) -
     if len(parts) == 2 and parts[1] in fixed:
         raise RecipeError(f"{place}: {key} cannot be swept: {fixed[parts[1]]}")
     if len(parts) != 2 or parts[1] not in known:
-        near = suggestion(key, [f"{parts[0]}.{name}" for name in known])
+        known_keys = [f"{parts[0]}.{name}" for name in known]
+        meant = nearest(".".join(parts[1:]), known)
+        near = suggestion(f"{parts[0]}.{meant}" if meant else key, known_keys)
         raise RecipeError(f"{place}: unknown key {key!r}; {near}")
 
 

@@ -260,10 +260,11 @@ class RunDirectory:
                 whole.pop(key, None)
         if changes := _changes(then, now):
             listing = "\n".join(f"  {change}" for change in changes)
+            seeds = "; `gkd report` joins runs that differ by their seeds"
             raise RecipeError(
                 f"--resume: the recipe is not that of the run in {self.folder}:\n{listing}\n"
                 f"resume with `gkd {self.command} {path} --out {self.folder} --resume`, or start "
-                f"a new {self.command}"
+                f"a new {self.command}{seeds if then.get('seeds') != now.get('seeds') else ''}"
             )
 
 
@@ -293,7 +294,8 @@ def _changes(then: Any, now: Any, path: str = "") -> list[str]:
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(then, now, strict=True))]
     else:
-        return [] if _same(then, now) else [f"{path} was {then!r}, is {now!r}"]
+        before, after = ("not given" if one is None else repr(one) for one in (then, now))
+        return [] if _same(then, now) else [f"{path} was {before}, is {after}"]
     return [line for key, a, b in pairs for line in _changes(a, b, f"{path}.{key}".lstrip("."))]
 
 

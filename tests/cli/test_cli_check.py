@@ -273,3 +273,13 @@ def test_a_name_too_long_for_a_file_is_unknown(run: Run) -> None:
     outcome = run("check", "a" * 300)
     assert (outcome.status, outcome.out) == (2, "")
     assert "File name too long" not in outcome.err
+
+
+def test_a_project_that_is_not_installed_is_no_plugin(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("new-plugin", "gkd-soft").status == 0
+    outcome = run("check", "gkd-soft")
+    assert (outcome.status, outcome.out) == (2, "")
+    assert "its project is in the folder gkd-soft: pip install -e gkd-soft" in outcome.err

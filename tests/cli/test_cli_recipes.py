@@ -172,6 +172,15 @@ def test_python_is_no_recipe(run: Run, tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_of_a_run_is_no_recipe(run: Run, mine: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "done"
+    folder.mkdir()
+    (folder / "recipe.toml").write_text(mine.read_text())
+    outcome = run("run", folder, "--resume")
+    assert outcome.status == 2
+    assert f"`gkd run {folder / 'recipe.toml'} --out {folder} --resume` goes on" in outcome.err
+
+
 def test_the_root_of_the_environment_is_that_of_pytorch_geometric_too(
     run: Run, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

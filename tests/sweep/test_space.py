@@ -127,6 +127,10 @@ def test_the_teachers_parameters_are_those_of_the_only_method_that_has_it(tmp_pa
     ("line", "words"),
     [
         ('training.lerning_rate = "1..2"', "own.toml:18: unknown key 'training.lerning_rate'; did"),
+        (
+            'training.lr = "1..2"',
+            "unknown key 'training.lr'; did you mean 'training.learning_rate'?",
+        ),
         ('"methods.lps.terms.0.weight" = "1..2"', "own.toml:18: no method 'lps'; did you mean 'ls"),
         ('"methods.lsp.terms.0.wieght" = "1..2"', "unknown key; did you mean 'weight'?"),
         ('"methods.lsp.terms.3.weight" = "1..2"', "no element '3' in methods.1.terms"),

@@ -306,13 +306,16 @@ def test_a_changed_recipe_is_refused(opened, begun):
         opened("training.epochs=6", "methods.mapped.terms.0.weight=1", resume=True)
     assert "training.epochs was 5, is 6" in str(caught.value)
     assert "methods.1.terms.0.weight was 2.0, is 1" in str(caught.value)
+    assert "gkd report" not in str(caught.value)
+    with pytest.raises(RecipeError, match="`gkd report` joins runs that differ by their seeds"):
+        opened("seeds=[7, 8]", resume=True)
 
 
 def test_added_methods_and_keys_are_changes(opened, begun, recipe_path):
     recipe_path.write_text(recipe_path.read_text() + '[[methods]]\nname = "more"\n')
     with pytest.raises(RecipeError, match=r"methods was .* is "):
         opened("training.gradient_clipping=1.0", resume=True)
-    with pytest.raises(RecipeError, match=r"gradient_clipping was None, is 1\.0"):
+    with pytest.raises(RecipeError, match=r"gradient_clipping was not given, is 1\.0"):
         opened("training.gradient_clipping=1.0", resume=True)
 
 
