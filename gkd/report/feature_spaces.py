@@ -16,7 +16,8 @@ from gkd.report.summary import Number
 from gkd.training.run_directory import method_folder
 
 Coordinate = Annotated[float, Field(ge=-1e100, le=1e100)]
-Epoch = Annotated[str, Field(max_length=20)]
+_TRAINED = "trained"
+Epoch = Annotated[str, Field(pattern=f"^({_TRAINED}|[0-9]{{1,18}})$")]
 
 
 class FeatureSpace(BaseModel):
@@ -91,7 +92,7 @@ def rank_correlations(directory: Path, methods: Sequence[str]) -> RankCorrelatio
         targets |= {name: next(iter(one.values())) for name, one in spaces.teacher.others.items()}
         for method, view in spaces.students.items():
             views = {view.sample: view.distances, **view.others}
-            for epoch in filter(str.isdecimal, view.distances):
+            for epoch in view.distances:
                 values = [
                     rank_correlation(at[epoch], targets[sample])
                     for sample, at in views.items()
@@ -128,11 +129,11 @@ def _by_seed(directory: Path, methods: Sequence[str]) -> Iterator[FeatureSpaces]
     for folder in folders:
         # Where each seed has data of its own, it has a teacher of its own, too.
         own = directory / "teacher" / folder
-        teacher = _feature_space((own if own.is_dir() else own.parent) / FEATURE_SPACE)
+        teacher = _feature_space((own if own.is_dir() else own.parent) / FEATURE_SPACE, True)
         if teacher is None:
             continue
         found = {
-            name: _feature_space(method_folder(directory, name) / folder / FEATURE_SPACE)
+            name: _feature_space(method_folder(directory, name) / folder / FEATURE_SPACE, False)
             for name in methods
         }
         yield FeatureSpaces(
@@ -142,11 +143,16 @@ def _by_seed(directory: Path, methods: Sequence[str]) -> Iterator[FeatureSpaces]
         )
 
 
-def _feature_space(path: Path) -> FeatureSpace | None:
+def _feature_space(path: Path, trained: bool) -> FeatureSpace | None:
+    """Return what a file holds, of a network that is trained or after several epochs."""
     if not path.is_file():
         return None
     try:
-        return FeatureSpace.model_validate(read_sealed_json(path))
+        view = FeatureSpace.model_validate(read_sealed_json(path))
+        whole = [*view.distances] == [_TRAINED] if trained else _TRAINED not in view.distances
+        if not whole:
+            raise DataError(f"{path}: distances are of {', '.join(view.distances)}")
+        return view
     except (DataError, ValidationError) as error:
         raise DataError(
             f"{path} is damaged; delete its folder, and the network is trained again"

@@ -73,7 +73,8 @@ def test_a_cloud_fits_its_frame_and_ends_with_the_marked_point(folder: Path) -> 
     view = {"sample": "big", "node": 700, "tap": "layers.2"}
     for path in folder.rglob("feature_space.json"):
         pos = [[3.0 * number, 0.0, 1.0] for number in range(1000)]
-        distances = {"10": [float(number) for number in range(1000)]}
+        epoch = "trained" if path.parent.name == "teacher" else "10"
+        distances = {epoch: [float(number) for number in range(1000)]}
         path.write_text(json.dumps(view | {"pos": pos, "distances": distances}))
     cloud = turning_clouds(run_results(folder))[0]
     assert 500 <= len(cloud.points) <= 513
