@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from gkd.data.batch import Batch
 from gkd.data.batch_attributes import node_and_edge_types, tensors
 from gkd.data.batch_nodes import BatchNodes
+from gkd.data.loader_workers import end_quietly
 from gkd.data.rows import Rows
 from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.data.sampled_batch import SampledBatch, extents_of
@@ -94,6 +95,7 @@ class NeighbourLoader(DataLoader[SampledBatch]):
             batch_size=None,  # the sampler makes whole batches
             sampler=self._seeds,
             num_workers=num_workers,
+            worker_init_fn=end_quietly,
             collate_fn=_as_it_is,
             generator=torch.Generator(),  # so that the global one does not depend on loaders
         )

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gkd.data import AbstractDataset, NeighbourLoader, Sample, collate
+from gkd.data.loader_workers import end_quietly
 from gkd.data.shared_batch import SharedBatch
 from gkd.errors import ParameterError
 from gkd.recipe.training import TrainingRecipe
@@ -53,7 +54,7 @@ class DataModule(LightningDataModule):
             drop_last=training.drop_last,
             collate_fn=collate if processes == 1 else shared,
             num_workers=training.workers,
-            worker_init_fn=partial(_seed_worker, sampler),
+            worker_init_fn=partial(_begin_worker, sampler),
             # A loader draws a seed for its workers; from a generator of its own, so that the
             # global random state does not depend on how often a loader was started.
             generator=torch.Generator(),
@@ -102,7 +103,8 @@ def neighbour_loader(
     )
 
 
-def _seed_worker(sampler: "EpochSampler", worker: int) -> None:
+def _begin_worker(sampler: "EpochSampler", worker: int) -> None:
+    end_quietly(worker)
     # Workers start anew in every epoch, after the sampler and the data set were told of it.
     set_random_state(derived_seed(sampler.seed, "worker", sampler.epoch, worker))
 
