@@ -110,10 +110,8 @@ def _by_words(words: str, context: Any, arguments: Sequence[str]) -> str:
         alone = f"; {context.command_path} alone: {context.command.help}" if context.parent else ""
         return f"no such command {unknown[1]!r}: {suggestion(unknown[1], commands)}{alone}"
     if extra := re.search(r"extra arguments?(?:\(s\))? \((.*)\)$", words):
-        given, options = (
-            extra[1].split(),
-            [name for one in context.command.params for name in one.opts],
-        )
+        given = extra[1].split()
+        options = [name for one in context.command.params for name in one.opts]
         if "--seed" in options and all(one.isdigit() for one in given):
             seeds = _seeds([*_values(["--seed"], arguments), *given])
             return f"{extra[1]} follows no option: each seed has its own, {seeds}"
