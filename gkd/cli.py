@@ -63,9 +63,9 @@ Precision = Annotated[str | None, typer.Option(help="32-true, bf16-mixed or 16-m
 
 
 def _print_version(wanted: bool) -> None:
-    from gkd import __version__
-
     if wanted:
+        from gkd import __version__
+
         typer.echo(f"gkd {__version__}")
         raise typer.Exit
 

@@ -1,26 +1,19 @@
 """What is kept of runs in the folder of results."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from programs import program
 from run_directories import ENVIRONMENT, summary, write_run
 
 from gkd.report.results import pooled_results, run_results
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
 def keep() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("keep", ROOT / "results" / "keep.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("results/keep.py")
 
 
 def run(folder: Path, seed: int, epochs: int = 100) -> Path:

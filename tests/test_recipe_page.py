@@ -3,30 +3,17 @@
 The page of components is written while the site is built.
 """
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
+from programs import program
 from pydantic import BaseModel
 
 import gkd
 from gkd.hosting.kinds import KINDS
 
-GENERATOR = Path(__file__).parents[1] / "docs" / "generate" / "recipe_keys.py"
+GENERATOR = "docs/generate/recipe_keys.py"
 
-
-def generator(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"generate_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-keys = generator(GENERATOR)
-components = generator(GENERATOR.with_name("components.py"))
+keys = program(GENERATOR)
+components = program("docs/generate/components.py")
 
 
 def test_the_page_of_components_has_all_but_losses_with_their_parameters() -> None:

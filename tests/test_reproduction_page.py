@@ -1,25 +1,17 @@
 """The page that is written from the folders of results."""
 
-import importlib.util
 import json
 import shutil
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from programs import ROOT, program
 
 
 @pytest.fixture(scope="module")
 def generator() -> ModuleType:
-    place = ROOT / "results" / "reproduction.py"
-    spec = importlib.util.spec_from_file_location("reproduction", place)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("results/reproduction.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,15 @@
 """``docs/zoo.md`` is what its generator writes, and every shipped loss says what the page needs."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from programs import program
 
 import gkd
 from gkd.commands.listing import loss_declarations
 from gkd.hosting.host import current_host
 
-GENERATOR = Path(__file__).parents[1] / "docs" / "generate" / "zoo.py"
+GENERATOR = "docs/generate/zoo.py"
 
-spec = importlib.util.spec_from_file_location("generate_zoo", GENERATOR)
-assert spec is not None
-assert spec.loader is not None
-zoo = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(zoo)
+zoo = program(GENERATOR)
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -1,12 +1,10 @@
 """The ranking of a run whose methods a sweep has tuned."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
+from programs import program
 
-PLACE = Path(__file__).parents[1] / "results" / "zoo" / "rank.py"
 RECIPE = """
 [teacher]
 name = "gat"
@@ -29,10 +27,7 @@ BASE = {"0": 0.5, "1": 0.51, "2": 0.52}
 
 @pytest.fixture(scope="module")
 def rank():
-    spec = importlib.util.spec_from_file_location("rank", PLACE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("results/zoo/rank.py")
 
 
 @pytest.fixture
