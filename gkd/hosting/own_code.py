@@ -1,6 +1,5 @@
 """Components of one's own by the place of their code: ``module:Object``, without packaging."""
 
-import hashlib
 import importlib
 import inspect
 import pkgutil
@@ -8,7 +7,6 @@ import re
 import sys
 import typing
 from collections.abc import Iterator
-from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -130,19 +128,6 @@ def own_modules(value: Any, folder: Path) -> Iterator[str]:
         top = value.partition(":")[0].partition(".")[0]
         if own_file(top, folder) is not None:
             yield top
-
-
-def own_checksums(folder: Path) -> dict[str, str]:
-    """Return a hash of the file of every module of a folder that is imported, by its name."""
-    found = {}
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        top = name.partition(".")[0]
-        # Not all that is below: an environment may be, with everything that is installed.
-        if file and Path(file).is_relative_to(folder) and own_file(top, folder) is not None:
-            with suppress(OSError):
-                found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
-    return found
 
 
 def _nearest(missing: str, folder: Path | None) -> str:

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 import gkd
-from gkd.hosting.code_checksums import code_checksums
 from gkd.hosting.host import Host
-from gkd.hosting.own_code import own_checksums
+from gkd.training.code_checksums import code_checksums, own_checksums
 from gkd.training.devices import Devices
 
 _LIBRARIES = ("torch", "lightning", "torchmetrics", "numpy", "pydantic", "pluggy", "safetensors")

@@ -23,9 +23,9 @@ from gkd.files import (
     write_sealed_json,
     write_sealed_text,
 )
-from gkd.hosting.code_checksums import changed_code
 from gkd.recipe.file import resolved_toml
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
+from gkd.training.code_checksums import changed_code
 
 RUNS = Path("runs")
 """Parent of the folders of runs that were not given one."""

@@ -1,4 +1,4 @@
-"""What the code of components is: checksums of the files that it was imported from."""
+"""What the code of a run is: checksums of the files that it was imported from."""
 
 import hashlib
 import sys
@@ -22,7 +22,7 @@ def code_checksums(components: Iterable[Component], own: Path | None) -> dict[st
 
     Args:
         components: that are used.
-        own: folder of modules of one's own, which have checksums of their own; None for none.
+        own: folder of modules of one's own, which :func:`own_checksums` is for; None for none.
     """
     owners = {"gkd": "gkd"}
     for component in components:
@@ -43,6 +43,19 @@ def code_checksums(components: Iterable[Component], own: Path | None) -> dict[st
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
                 short = Path(*path.parts[-depth - 1 :]).as_posix()
                 found.setdefault(owners[top], {})[short] = digest
+    return found
+
+
+def own_checksums(folder: Path) -> dict[str, str]:
+    """Return a hash of the file of every module of a folder that is imported, by its name."""
+    found = {}
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        top = name.partition(".")[0]
+        # Not all that is below: an environment may be, with everything that is installed.
+        if file and Path(file).is_relative_to(folder) and own_file(top, folder) is not None:
+            with suppress(OSError):
+                found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
     return found
 
 

@@ -7,8 +7,8 @@ import pytest
 from fake_distributions import GOOD, LOSS, Site
 
 import gkd
-from gkd.hosting.code_checksums import changed_code, code_checksums
 from gkd.hosting.host import create_host
+from gkd.training.code_checksums import changed_code, code_checksums
 
 PACKAGE = """
     from gkd import hookimpl
