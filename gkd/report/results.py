@@ -290,7 +290,7 @@ def _protocol(
         else "where several methods are tested, Holm's correction bounds"
     )
     protocol = {
-        "dataset": str(recipe.dataset.get("name", "unknown")),
+        "dataset": recipe.data,
         "epochs": ", ".join(epochs),
         "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),

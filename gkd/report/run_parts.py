@@ -24,6 +24,7 @@ from gkd.report.run_files import (
     read_environment,
     read_recipe_of_run,
     validated,
+    without_place,
 )
 from gkd.report.summary import Summary, name_of, summaries
 from gkd.training.provenance import Provenance, recipe_of
@@ -219,11 +220,7 @@ def _in_order(finished: list[Summary], methods: list[str]) -> list[Summary]:
 def _without_places(text: str) -> dict[str, object]:
     """Content of a recipe without its seeds, and without the folder that its data lie in."""
     content = parse_toml(text)
-    dataset = {**content.get("dataset", {})}
-    dataset.pop("root", None)
-    if isinstance(dataset.get("file"), str):
-        dataset["file"] = Path(dataset["file"]).name
-    return {**content, "dataset": dataset, "seeds": None}
+    return {**content, "dataset": without_place(content.get("dataset", {})), "seeds": None}
 
 
 def agreements(directory: Path, networks: Iterable[Summary]) -> dict[tuple[str, str, int], float]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,8 @@ def _of_torch(path: Path) -> Mapping[str, Tensor]:
             warnings.simplefilter("ignore")  # of TorchScript, which is refused
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file, anything
+        if (program := _program(path)) is not None:
+            raise DataError(f"weights {program}") from error
         raise DataError(
             f"weights {path} cannot be read as tensors alone, which run no code: they are damaged, "
             "or hold a whole module; write torch.save(module.state_dict(), …) "
@@ -190,6 +193,8 @@ def load_tensors(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
 
 def _other_format(path: Path) -> str | None:
     """Say what a file is that is no safetensors file, and what to do, where that is known."""
+    if (program := _program(path)) is not None:
+        return program
     try:
         with path.open("rb") as file:
             head = file.read(64)
@@ -205,6 +210,26 @@ def _other_format(path: Path) -> str | None:
     if head.startswith(b"\x89HDF"):
         return f"{path} is an HDF5 file; weights are safetensors files, or of torch.save"
     return None
+
+
+def _program(path: Path) -> str | None:
+    """Say of an exported program what it is, and what is expected in its place."""
+    by = "onnxruntime" if path.suffix == ".onnx" and path.is_file() else None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception:  # of a damaged file, anything
+        names = []
+    for name in names:
+        _, _, inside = name.partition("/")
+        if inside == "archive_format":
+            by = "torch.export.load"
+        elif inside.startswith("code/"):
+            by = "torch.jit.load"
+    return by and (
+        f"{path} is a program, which {by} runs, and weights are expected here, such as those that "
+        "gkd export made it of: a run's folder, or weights.safetensors in it"
+    )
 
 
 def _other_names(given: list[str], own: list[str]) -> str | None:

@@ -36,6 +36,26 @@ def test_the_protocol_says_how_the_numbers_came_about(run_dir: Path) -> None:
     assert "training of their own" not in protocol
 
 
+def test_the_protocol_says_which_data_it_was_without_where_they_lay(run_dir: Path) -> None:
+    recipe = run_dir / "recipe.toml"
+    text = recipe.read_text()
+    assert run_results(run_dir).protocol["dataset"] == "communities"
+    parameters = (
+        'name = "pyg"\ndataset = "TUDataset"\nname_ = "PROTEINS"\nfolds = 10\nroot = "/data"\n'
+        f'file = "here/cora.npz"\nextra = "/data/extra.csv"\nmany = {list(range(100))}\n'
+    )
+    recipe.write_text(text.replace('name = "communities"\n', parameters))
+    written = run_results(run_dir).protocol["dataset"]
+    assert written.startswith(
+        "pyg: dataset = TUDataset, name_ = PROTEINS, folds = 10, file = cora.npz, "
+        "extra = extra.csv, many = [0, 1, 2, "
+    )
+    assert len(written) < 200
+    write_report(run_dir)
+    for name in ("table.md", "report.html"):
+        assert "pyg: dataset = TUDataset, name" in (run_dir / name).read_text()
+
+
 def test_the_time_of_a_network_is_that_measured_beside_the_others(run_dir: Path) -> None:
     rows = {row.method: row for row in run_results(run_dir).rows}
     assert {name: row.milliseconds_per_sample for name, row in rows.items()} == {

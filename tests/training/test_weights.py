@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gkd.errors import DataError
-from gkd.training.weights import load_weights, read_weights
+from gkd.training.weights import load_weights, read_network, read_weights
 
 
 def network() -> nn.Module:
@@ -54,6 +54,23 @@ def test_other_files_of_torch_are_explained(tmp_path: Path, content: object, wor
     assert words in refusal(path)
 
 
+@pytest.mark.parametrize("kind", ["a.pt2", "renamed.pt", "a.onnx"])
+def test_exported_programs_are_told_from_weights(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    if path.suffix == ".onnx":
+        path.write_bytes(b"\x08\n\x12\x07pytorch\x1a\n2.13.0+cpu:")
+    else:
+        program = torch.export.export(network(), (torch.zeros(2, 3),))
+        with path.open("wb") as file:
+            torch.export.save(program, file)
+    by = "onnxruntime" if path.suffix == ".onnx" else "torch.export.load"
+    for read in (read_network, lambda path: load_weights(network(), path)):
+        with pytest.raises(DataError) as caught:
+            read(path)
+        assert f"{path} is a program, which {by} runs" in str(caught.value)
+        assert "gkd export made it of: a run's folder, or weights.safetensors" in str(caught.value)
+
+
 def test_torchscript_and_damage_are_explained(tmp_path: Path) -> None:
     path = tmp_path / "t.pt"
     torch.save(network().state_dict(), path)
@@ -62,7 +79,7 @@ def test_torchscript_and_damage_are_explained(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.jit.save(torch.jit.script(network()), path)
-    assert "or hold a whole module" in refusal(path)
+    assert "is a program, which torch.jit.load runs" in refusal(path)
 
 
 @pytest.mark.parametrize(
