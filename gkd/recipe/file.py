@@ -169,7 +169,7 @@ def read_recipe(
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
-        raise explain(error, Recipe, origins) from error
+        raise explain(error, Recipe, origins, data) from error
     return RecipeFile(source.name.removesuffix(".toml"), recipe, origins, folder)
 
 

@@ -6,6 +6,7 @@ import typing
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -64,25 +65,65 @@ def dotted(path: Sequence[str | int]) -> str:
     return ".".join(str(part)[:_LONGEST] for part in path) or "recipe"
 
 
-def explain(error: ValidationError, model: type[BaseModel], origins: Origins) -> RecipeError:
-    """All that pydantic found, one line each, at the places where a user can correct it."""
+def written(data: Any, at: Path = ()) -> Iterator[tuple[Path, Path, Mapping[str, Any]]]:
+    """Yield every table in ``data``, with its path as it is and as a person writes it.
+
+    >>> [path for _, path, _ in written({"methods": [{"name": "lsp", "terms": [{"weight": 1}]}]})]
+    [(), ('methods', 'lsp'), ('methods', 'lsp', 'terms', 0)]
+    """
+    waiting: list[tuple[Path, Path, Any]] = [(at, at, data)]
+    while waiting:
+        place, path, value = waiting.pop(0)
+        if isinstance(value, Mapping):
+            yield place, path, value
+            waiting += [((*place, key), (*path, key), inner) for key, inner in value.items()]
+        elif isinstance(value, list):
+            for number, item in enumerate(value):
+                name = item.get("name", number) if isinstance(item, Mapping) else number
+                waiting.append(((*place, number), (*path, name), item))
+
+
+def whole_keys(data: Any, key: str, at: Path = ()) -> list[str]:
+    """Return where the tables inside ``data`` have a key, as it is written in a setting.
+
+    Args:
+        data: table or list to look into.
+        key: to look for.
+        at: path of ``data``.
+
+    >>> whole_keys({"methods": [{"name": "lsp", "terms": [{"weight": 1}]}]}, "weight")
+    ['methods.lsp.terms.0.weight']
+    """
+    inside = ((path, table) for _, path, table in written(data, at) if table is not data)
+    return [dotted((*path, key)) for path, table in inside if key in table]
+
+
+def explain(
+    error: ValidationError, model: type[BaseModel], origins: Origins, data: Mapping[str, Any]
+) -> RecipeError:
+    """All that pydantic found in ``data``, one line each, where a user can correct it."""
     lines = [
-        f"{origins.of(path)}: {dotted(path)}: {_at_home(path, sentence, model)}"
+        f"{origins.of(path)}: {dotted(path)}: {_at_home(path, sentence, model, data)}"
         for path, sentence in mistakes(error, model)
     ]
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return RecipeError("\n".join([*lines[:_SHOWN], *more]))
 
 
-def _at_home(path: Path, sentence: str, model: type[BaseModel]) -> str:
+def _at_home(path: Path, sentence: str, model: type[BaseModel], data: Mapping[str, Any]) -> str:
     """Say of an unknown key in which other table it would be known; else what is said already."""
     if not sentence.startswith("unknown key"):
         return sentence
-    *above, key = path
-    names = tuple(name for name in above if isinstance(name, str))
+    above, key = path[:-1], path[-1]
+    names = _names(above)
     homes = [table for table, keys in tables(model) if key in keys and table != names]
     if not homes:
-        return sentence
+        own, table = next((path, table) for place, path, table in written(data) if place == above)
+        if whole := whole_keys(table, str(key), own):
+            return f"unknown key; did you mean {whole[0]}?"
+        if "params" not in dict(tables(model)).get(names, ()) or "did you mean" in sentence:
+            return sentence
+        return f"{sentence}; if the component takes it: {dotted((*own, 'params', key))}"
 
     def strangeness(table: tuple[str, ...]) -> tuple[int, int]:
         common = next(
@@ -92,7 +133,18 @@ def _at_home(path: Path, sentence: str, model: type[BaseModel]) -> str:
         return -shared, len(table)
 
     home = min(homes, key=strangeness)
-    return f"unknown key; {key!r} is one of {dotted(home) if home else 'the recipe as a whole'}"
+    words = f"unknown key; {key!r} is one of {dotted(home) if home else 'the recipe as a whole'}"
+    # Of tables in a list the first, unless the key stands in one of them already.
+    for place, names_there, _ in written(data):
+        apart = next(((a, b) for a, b in zip(place, above, strict=False) if a != b), ("", ""))
+        if _names(place) == home and place != home and isinstance(apart[0], str):
+            return f"{words}; did you mean {dotted((*names_there, key))}?"
+    return words
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    """Path of a table without the numbers of elements in lists."""
+    return tuple(name for name in path if isinstance(name, str))
 
 
 def tables(

@@ -8,7 +8,7 @@ from typing import Any
 
 from gkd.errors import RecipeError, shown, suggestion
 from gkd.recipe.lines import Path
-from gkd.recipe.origins import dotted
+from gkd.recipe.origins import dotted, whole_keys
 
 _LONGEST = 200  # characters of a setting, in messages
 _INDEX = re.compile(r"\d{1,9}", re.ASCII)
@@ -86,10 +86,12 @@ class Setting:
         }
         if part in named:
             return named[part]
-        known = [*map(str, range(len(place))), *named]
-        raise RecipeError(
-            f"{self.words}: no element {shown(part)} in {dotted(taken)}; {suggestion(part, known)}"
-        )
+        where = self.path[: len(taken)]
+        if whole := whole_keys(place, part, at=where):
+            hint = f"did you mean {whole[0]}?"
+        else:
+            hint = suggestion(part, [*map(str, range(len(place))), *named])
+        raise RecipeError(f"{self.words}: no element {shown(part)} in {dotted(where)}; {hint}")
 
 
 def apply_settings(settings: Iterable[Setting], data: dict[str, Any]) -> dict[Path, str]:

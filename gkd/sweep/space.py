@@ -15,7 +15,7 @@ from gkd.hosting.parameters import accepts
 from gkd.recipe.domain import Choices, Domain, Range, domain_from, label
 from gkd.recipe.file import RecipeFile
 from gkd.recipe.model import MethodRecipe, Recipe, component_names
-from gkd.recipe.origins import explain
+from gkd.recipe.origins import explain, whole_keys
 from gkd.recipe.settings import Setting, apply_settings
 from gkd.recipe.training import TrainingRecipe
 
@@ -153,7 +153,7 @@ def spaces(file: RecipeFile, host: Host) -> list[Space]:
         elif parts[0] == "methods" and len(parts) > 2:
             methods, rest = [_method(recipe, parts[1], place)], parts[2:]
         else:
-            _refuse(place, parts)
+            _refuse(place, parts, recipe)
         for method in methods:
             dimension = Dimension(
                 key,
@@ -190,7 +190,7 @@ def with_values(file: RecipeFile, values: Values, *, sweep: bool = False) -> Rec
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
-        explained = explain(error, Recipe, origins)
+        explained = explain(error, Recipe, origins, data)
         words = paths.values()
         if any(one in str(explained) for one in words):
             raise explained from error
@@ -243,13 +243,16 @@ def _require_known(place: str, parts: Sequence[str], fixed: Mapping[str, str]) -
         raise RecipeError(f"{place}: unknown key {key!r}; {near}")
 
 
-def _refuse(place: str, parts: Sequence[str]) -> None:
+def _refuse(place: str, parts: Sequence[str], recipe: Recipe) -> None:
     key, first = ".".join(parts), parts[0]
     if first in _FIXED:
         raise RecipeError(f"{place}: {key} cannot be swept: {_FIXED[first]}")
     if first == "methods":
         raise RecipeError(f"{place}: {key} is not one value; name one, methods.NAME.terms.0.weight")
-    near = suggestion(first, ["methods", *_TRAINING, "student", "teacher"])
+    tables = ["methods", *_TRAINING, "student", "teacher"]
+    whole = whole_keys(recipe.model_dump(include={*tables}, exclude_none=True), parts[-1])
+    like = max(whole, key=lambda one: len({*parts} & {*one.split(".")}), default=None)
+    near = f"did you mean {like}?" if like else suggestion(first, tables)
     raise RecipeError(f"{place}: unknown key {key!r}; {near}")
 
 
