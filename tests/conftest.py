@@ -1,6 +1,7 @@
 """What every test shares: the place of the real data, commands, hypothesis profiles."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,10 @@ __all__ = ["data_root", "run", "site"]
 if "OMP_NUM_THREADS" not in os.environ:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+
+
+# No power fails in a test, and a run waits for the disk some fifty times, a millisecond each.
+os.fsync = lambda fd: None
 
 
 def pytest_report_header() -> str:
@@ -74,3 +79,11 @@ def data_root() -> Path:
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def quick_latency(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let runs ask their networks three times each where they ask fifty times otherwise."""
+    from gkd.evaluation.latency import latencies  # not above: most tests do without torchmetrics
+
+    monkeypatch.setattr("gkd.training.latency_file.latencies", partial(latencies, rounds=3))

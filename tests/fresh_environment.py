@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import warm_python
 
 # pip reads its options from these, in whatever command a user types.
 OFFLINE = {
@@ -22,7 +24,7 @@ OFFLINE = {
     "PIP_QUIET": "1",
 }
 
-# As their installers would leave them in the environment.
+# Much as their installers would leave them in the environment.
 PROGRAMS = {
     "gkd": "gkd.cli:main",
     "pip": "pip._internal.cli.main:main",
@@ -80,8 +82,8 @@ class Environment:
 
     def passed(self, *arguments: str | Path) -> int:
         """Run pytest in it, warnings being errors; return how many tests passed: none failed."""
-        pytest_command = (self.scripts / "python", "-m", "pytest", "-q", "-W", "error")
-        printed = self.run(*pytest_command, "-p", "no:cacheprovider", *arguments)
+        options = ("-q", "-W", "error", "-p", "no:cacheprovider")
+        printed = self.run(self.scripts / "pytest", *options, *arguments)
         (passed,) = re.findall(r"(\d+) passed", printed.splitlines()[-1])
         return int(passed)
 
@@ -100,12 +102,18 @@ def fresh_environment(folder: Path) -> Environment:
     # Not the mere path: editable installs are found by the .pth files of that folder.
     line = f"import site; site.addsitedir({sysconfig.get_path('purelib')!r})\n"
     (environment.packages / "requirements.pth").write_text(line, encoding="utf-8")
+    entries = folder / "entries"
+    entries.mkdir()
     for program, target in PROGRAMS.items():
         module, _, function = target.partition(":")
         text = f"import sys\nfrom {module} import {function}\nsys.exit({function}())\n"
-        file = environment.scripts / program
-        file.write_text(f"#!{environment.scripts / 'python'}\n{text}", encoding="utf-8")
-        file.chmod(0o755)
+        file = entries / program
+        file.write_text(text, encoding="utf-8")
+        python = environment.scripts / "python"
+        words = [str(python)] if program == "pip" else warm_python(python)
+        script = environment.scripts / program
+        script.write_text(f'#!/bin/sh\nexec {shlex.join([*words, str(file)])} "$@"\n')
+        script.chmod(0o755)
     return environment
 
 

@@ -86,12 +86,12 @@ class Setting:
         }
         if part in named:
             return named[part]
-        where = self.path[: len(taken)]
-        if whole := whole_keys(place, part, at=where):
+        written = self.path[: len(taken)]
+        if whole := whole_keys(place, part, at=written):
             hint = f"did you mean {whole[0]}?"
         else:
             hint = suggestion(part, [*map(str, range(len(place))), *named])
-        raise RecipeError(f"{self.words}: no element {shown(part)} in {dotted(where)}; {hint}")
+        raise RecipeError(f"{self.words}: no element {shown(part)} in {dotted(written)}; {hint}")
 
 
 def apply_settings(settings: Iterable[Setting], data: dict[str, Any]) -> dict[Path, str]:

@@ -23,4 +23,8 @@ def set_random_state(seed: int) -> None:
     """Seed Python, NumPy and torch on every device."""
     random.seed(seed)
     numpy.random.seed(seed % 2**32)  # noqa: NPY002  the global state is what others' code draws from
-    torch.manual_seed(seed)
+    if torch.accelerator.current_accelerator() is None:
+        # As torch.manual_seed does, which formats a stack trace for each kind of device there is.
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from distiller_problems import Network, Recorder, batch_of, distiller_of
+from warm_python import warm_python
 
 import gkd
 from gkd.cache.teacher_cache import TeacherCache
@@ -289,7 +289,7 @@ for _ in range(20):
 
 def test_two_processes_share_a_folder(tmp_path: Path) -> None:
     own, shared = Path(__file__).parents[:2]
-    command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(own), str(shared)]
+    command = [*warm_python(), "-c", PROGRAM, str(tmp_path), str(own), str(shared)]
     processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for process in processes:
         assert process.communicate(timeout=300)[1] == ""

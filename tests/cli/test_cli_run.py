@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 from long_tests import LONG
+from warm_python import warm_python
 
 from gkd.cli import main
 from gkd.recipe.shipped import reproductions
 from gkd.training.failures import FailedNetworks, ProcessDied
 from gkd.training.recipe_run import Run
+
+pytestmark = pytest.mark.usefixtures("quick_latency")
 
 SMALL = (
     "dataset.train_graphs=2",
@@ -146,8 +149,8 @@ def test_a_run_goes_on_when_nobody_takes_its_output(tmp_path, end):
     if end == "disk" and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "gkd", "run", "communities", "--out", str(out)]
-    command += [*SMALL_SETTINGS]
+    command = [*warm_python(), "-m", "gkd", "run", "communities", "--out", str(out)]
+    command += SMALL_SETTINGS
     with Path("/dev/full").open("w") if end == "disk" else nullcontext(subprocess.PIPE) as place:
         process = subprocess.Popen(
             command,
@@ -185,16 +188,9 @@ def test_a_run_goes_on_when_nobody_takes_its_output(tmp_path, end):
 )
 def test_a_real_interrupt_leaves_a_resumable_run(tmp_path, number, code, word, more):
     out = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "gkd",
-        "run",
-        "communities",
-        "--out",
-        str(out),
-        *SMALL_SETTINGS,
-    ]
+    # Below a client there are no processes to look for.
+    command = [sys.executable] if more else warm_python()
+    command = [*command, "-m", "gkd", "run", "communities", "--out", str(out), *SMALL_SETTINGS]
     command += ["--set", "training.epochs=100000", *more]
     path = os.pathsep.join(filter(None, sys.path))
     process = subprocess.Popen(

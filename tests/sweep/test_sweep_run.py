@@ -21,6 +21,8 @@ from gkd.training.failures import FailedNetworks
 from gkd.training.process_pool import ProcessPool
 from gkd.training.recipe_run import open_run
 
+pytestmark = pytest.mark.usefixtures("quick_latency")
+
 
 def found(outcome):
     """All that a sweep found but how long it took."""

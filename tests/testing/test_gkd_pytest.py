@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fake_distributions import Site
+from warm_python import warm_python
 
 from gkd.hosting import host as hosts
 
@@ -45,11 +46,13 @@ def session(
     return run
 
 
-def run_elsewhere(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_elsewhere(
+    folder: Path, *arguments: str, python: Sequence[str] = (sys.executable,)
+) -> subprocess.CompletedProcess[str]:
     """Run Python in a process of its own, which imports from ``folder`` first."""
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
-        [sys.executable, *arguments],
+        [*python, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -60,8 +63,9 @@ def run_elsewhere(folder: Path, *arguments: str) -> subprocess.CompletedProcess[
 
 
 def test_components_are_checked_where_there_are_no_files(tmp_path):
-    arguments = ("--gkd", "kernel:rbf", "--gkd", "graph:radius", "--gkd-examples=2")
-    done = run_elsewhere(tmp_path, "-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments)
+    command = ("-m", "pytest", "-v", "-p", "no:cacheprovider", "--gkd-examples=2")
+    names = ("--gkd", "kernel:rbf", "--gkd", "graph:radius")
+    done = run_elsewhere(tmp_path, *command, *names, python=warm_python())
     assert done.returncode == 0, done.stdout + done.stderr
     assert "kernel:rbf::symmetric PASSED" in done.stdout
     assert "graph:radius(radius=1.0)::translation-invariant PASSED" in done.stdout

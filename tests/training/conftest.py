@@ -17,6 +17,11 @@ from gkd.training.recipe_run import Run, open_run
 ONE_CPU = Devices("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _quick(quick_latency: None) -> None:
+    """What runs measure is no matter here."""
+
+
 @pytest.fixture
 def plugin() -> TinyPlugin:
     return TinyPlugin()
