@@ -84,5 +84,6 @@ def test_it_carries_recipes_templates_and_the_marker_of_types(
     folder = Path(_run(installed / "python", "-c", package, cwd=tmp_path).strip())
     recipes = {path.name for path in (ROOT / "gkd" / "recipes").rglob("*.toml")}
     assert {path.name for path in (folder / "recipes").rglob("*.toml")} == recipes
-    for file in ("py.typed", "report/page.html", "report/style.css", "functional/edge_loops.c"):
+    loops = "functional/edge_loops.c", "functional/attention_loops.c"
+    for file in ("py.typed", "report/page.html", "report/style.css", *loops):
         assert (folder / file).is_file()

@@ -41,6 +41,8 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "gat-teacher": partial(Layer, 1024, 256, 4, goal=Goal(speed=4.5)),
     "gat-first": partial(Layer, 50, 256, 4, goal=Goal()),
     "gat-classes": partial(Layer, 136, 1000, 2, concat=False, goal=Goal()),
+    "gat-one-head": partial(Layer, 256, 256, 1, goal=Goal()),
+    "gat-8-heads": partial(Layer, 256, 32, 8, goal=Goal()),
     "gat-heads": partial(Layer, 256, 8, 32, seed=4, goal=Goal()),
     "dgcnn-training": partial(Network, training=True, goal=Goal(speed=4)),
     "dgcnn-inference": partial(Network, training=False, goal=Goal(speed=5)),

@@ -10,11 +10,10 @@ from torch.nn.functional import leaky_relu
 from gkd.eager import eagerly, exported_as
 from gkd.errors import ParameterError
 from gkd.functional import portable
+from gkd.functional.attention_loops import BEARABLE, attend, attend_back
 from gkd.functional.segments import segment_max
 from gkd.functional.sparse import row_sums, sampled_product, sparse_product
 from gkd.graph import Graph
-
-_BEARABLE = 30.0  # exp(-30) is 1e-13, far from the least number of float32
 
 
 @exported_as(portable.neighbour_attention)
@@ -107,10 +106,85 @@ def _peaks(
     """Return for each node what no score of its in-edges exceeds, nor all are far below."""
     if scores.device.type == "cpu" and len(source_scores):  # elsewhere to ask means to wait
         low, high = torch.aminmax(source_scores)
-        if float(high - low) * max(1, slope) < _BEARABLE:  # N numbers tell it, rather than E
+        if float(high - low) * max(1, slope) < BEARABLE:  # N numbers tell it, rather than E
             return leaky_relu(target_scores + high, slope)
     # LeakyReLU is monotone, so the peak is found before it, on what lies there already.
     return leaky_relu(segment_max(scores, graph.row_pointer), slope)
+
+
+def _head_by_head(
+    features: Tensor,
+    source_scores: Tensor,
+    target_scores: Tensor,
+    graph: Graph,
+    slope: float,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    # Each head's scores side by side: they are gathered along edges, head by head.
+    source_scores = source_scores.t().contiguous()
+    target_scores = target_scores.t().contiguous()
+    result = features.new_empty(features.shape)
+    log_totals = torch.empty_like(target_scores)
+    # One head at a time: what has a number for each edge exists for one head only.
+    for head in range(features.shape[1]):
+        scores = _edge_scores(source_scores[head], target_scores[head], graph)
+        peak = _peaks(scores, source_scores[head], target_scores[head], graph, slope)
+        weights = leaky_relu(scores, slope).sub_(peak.index_select(0, graph.target)).exp_()
+        total = row_sums(graph.row_pointer, graph.source, weights, graph.num_nodes)
+        total.masked_fill_(total == 0, 1)  # without edges there is nothing to divide
+        # All that the backward pass needs to make the weights again: α = exp(score - this).
+        torch.add(peak, total.log(), out=log_totals[head])
+        if mask is not None:
+            weights.mul_(mask[:, head])
+        # Divided at N nodes rather than E edges: the weights of a row have one total.
+        # Of rows that lie together: those of one head of many are far apart.
+        own = features[:, head].contiguous()
+        summed = sparse_product(graph.row_pointer, graph.source, weights, own)
+        torch.div(summed, total[:, None], out=result[:, head])
+    return result, log_totals.t()
+
+
+def _head_by_head_back(
+    grad: Tensor,
+    features: Tensor,
+    source_scores: Tensor,
+    target_scores: Tensor,
+    log_totals: Tensor,
+    graph: Graph,
+    slope: float,
+    mask: Tensor | None,
+    of_features: bool,
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    source_scores = source_scores.t().contiguous()
+    target_scores, log_totals = target_scores.t().contiguous(), log_totals.t().contiguous()
+    by_source, targets, permutation = graph.transpose
+    grad_features = torch.empty_like(features) if of_features else None
+    grad_source, grad_target = torch.empty_like(source_scores), torch.empty_like(target_scores)
+    for head in range(features.shape[1]):
+        scores = _edge_scores(source_scores[head], target_scores[head], graph)
+        weights = leaky_relu(scores, slope)
+        weights.sub_(log_totals[head].index_select(0, graph.target)).exp_()
+        factors = None if mask is None else mask[:, head]
+        received = grad[:, head].contiguous()
+        if grad_features is not None:
+            sent = weights if factors is None else weights * factors
+            grad_features[:, head] = sparse_product(
+                by_source, targets, sent.index_select(0, permutation), received
+            )
+        grad_scores = sampled_product(graph.row_pointer, graph.source, received, features[:, head])
+        if factors is not None:
+            grad_scores.mul_(factors)
+        # Through the softmax: α (g - Σ α g), the sum over the edges of the row.
+        grad_scores.mul_(weights)
+        mean = row_sums(graph.row_pointer, graph.source, grad_scores, graph.num_nodes)
+        grad_scores.sub_(weights.mul_(mean.index_select(0, graph.target)))
+        grad_scores = torch.ops.aten.leaky_relu_backward(grad_scores, scores, slope, False)
+        # Summed as segments in either order of the edges: an index-add would meet the same
+        # node again and again, and on accelerators in another order every time.
+        grad_target[head] = row_sums(graph.row_pointer, graph.source, grad_scores, graph.num_nodes)
+        permuted = grad_scores.index_select(0, permutation)
+        grad_source[head] = row_sums(by_source, targets, permuted, graph.num_nodes)
+    return grad_features, grad_source.t(), grad_target.t()
 
 
 class _NeighbourAttention(torch.autograd.Function):
@@ -124,29 +198,10 @@ class _NeighbourAttention(torch.autograd.Function):
         slope: float,
         mask: Tensor | None,
     ) -> Tensor:
-        # Each head's scores side by side: they are gathered along edges, head by head.
-        source_scores = source_scores.t().contiguous()
-        target_scores = target_scores.t().contiguous()
-        result = features.new_empty(features.shape)
-        log_totals = torch.empty_like(target_scores)
-        # One head at a time: what has a number for each edge exists for one head only.
-        for head in range(features.shape[1]):
-            scores = _edge_scores(source_scores[head], target_scores[head], graph)
-            peak = _peaks(scores, source_scores[head], target_scores[head], graph, slope)
-            weights = leaky_relu(scores, slope).sub_(peak.index_select(0, graph.target)).exp_()
-            total = row_sums(graph.row_pointer, graph.source, weights, graph.num_nodes)
-            total.masked_fill_(total == 0, 1)  # without edges there is nothing to divide
-            # All that the backward pass needs to make the weights again: α = exp(score - this).
-            torch.add(peak, total.log(), out=log_totals[head])
-            if mask is not None:
-                weights.mul_(mask[:, head])
-            # Divided at N nodes rather than E edges: the weights of a row have one total.
-            # Of rows that lie together: those of one head of many are far apart.
-            own = features[:, head].contiguous()
-            summed = sparse_product(graph.row_pointer, graph.source, weights, own)
-            torch.div(summed, total[:, None], out=result[:, head])
-        ctx.save_for_backward(features, source_scores, target_scores, log_totals, mask)
         ctx.graph, ctx.slope = graph, slope
+        arguments = features, source_scores, target_scores, graph, slope, mask
+        result, log_totals = attend(*arguments) or _head_by_head(*arguments)
+        ctx.save_for_backward(features, source_scores, target_scores, log_totals, mask)
         return result
 
     @staticmethod
@@ -154,35 +209,8 @@ class _NeighbourAttention(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         features, source_scores, target_scores, log_totals, mask = ctx.saved_tensors
         graph: Graph = ctx.graph
-        by_source, targets, permutation = graph.transpose
-        grad_features = torch.empty_like(features) if ctx.needs_input_grad[0] else None
-        grad_source, grad_target = torch.empty_like(source_scores), torch.empty_like(target_scores)
-        for head in range(features.shape[1]):
-            scores = _edge_scores(source_scores[head], target_scores[head], graph)
-            weights = leaky_relu(scores, ctx.slope)
-            weights.sub_(log_totals[head].index_select(0, graph.target)).exp_()
-            factors = None if mask is None else mask[:, head]
-            received = grad[:, head].contiguous()
-            if grad_features is not None:
-                sent = weights if factors is None else weights * factors
-                grad_features[:, head] = sparse_product(
-                    by_source, targets, sent.index_select(0, permutation), received
-                )
-            grad_scores = sampled_product(
-                graph.row_pointer, graph.source, received, features[:, head]
-            )
-            if factors is not None:
-                grad_scores.mul_(factors)
-            # Through the softmax: α (g - Σ α g), the sum over the edges of the row.
-            grad_scores.mul_(weights)
-            mean = row_sums(graph.row_pointer, graph.source, grad_scores, graph.num_nodes)
-            grad_scores.sub_(weights.mul_(mean.index_select(0, graph.target)))
-            grad_scores = torch.ops.aten.leaky_relu_backward(grad_scores, scores, ctx.slope, False)
-            # Summed as segments in either order of the edges: an index-add would meet the same
-            # node again and again, and on accelerators in another order every time.
-            grad_target[head] = row_sums(
-                graph.row_pointer, graph.source, grad_scores, graph.num_nodes
-            )
-            permuted = grad_scores.index_select(0, permutation)
-            grad_source[head] = row_sums(by_source, targets, permuted, graph.num_nodes)
-        return grad_features, grad_source.t(), grad_target.t(), None, None, None
+        arguments = features, source_scores, target_scores, log_totals, graph, ctx.slope, mask
+        gradients = attend_back(grad, *arguments, ctx.needs_input_grad[0])
+        if gradients is None:
+            gradients = _head_by_head_back(grad, *arguments, ctx.needs_input_grad[0])
+        return *gradients, None, None, None

@@ -69,10 +69,9 @@ def compare(
     Returns:
         None where there is no compiled loop.
     """
-    library = _library_for(a)
-    if library is None:
+    loop = loop_for(f"compare_{by}", a)
+    if loop is None:
         return None
-    loop = getattr(library, f"compare_{by}_{_NAMES[a.dtype]}")
     pointer, columns = row_pointer.contiguous(), columns.contiguous()
     result = a.new_zeros(len(columns))
 
@@ -80,7 +79,7 @@ def compare(
         edges = share.of(len(columns))
         row = int(torch.searchsorted(pointer, edges.start, right=True)) - 1
         numbers = row, edges.start, edges.stop, right.shape[1]
-        _call(loop, [left, right, pointer, columns], numbers, result)
+        loop(left, right, pointer, columns, *numbers, result)
 
     for part in _parts(b):
         right = _dense(b, part)
@@ -106,19 +105,15 @@ def slopes(
     Returns:
         None where there is no compiled loop.
     """
-    library = _library_for(x)
-    if library is None:
+    loop = loop_for(f"slopes_{by}", x)
+    if loop is None:
         return None
-    loop = getattr(library, f"slopes_{by}_{_NAMES[x.dtype]}")
     dense = _dense(x, slice(0, x.shape[1]))
     result = torch.zeros_like(dense)
 
     def add(pointer: Tensor, columns: Tensor, values: Tensor, share: Share) -> None:
-        # Rows that begin within the share: none belongs to two threads.
-        entries = share.of(len(columns))
-        rows = torch.searchsorted(pointer, pointer.new_tensor([entries.start, entries.stop]))
-        numbers = int(rows[0]), *pointer[rows].tolist(), dense.shape[1]
-        _call(loop, [dense, pointer, columns, values], numbers, result)
+        numbers = *rows_within(share, pointer, len(columns)), dense.shape[1]
+        loop(dense, pointer, columns, values, *numbers, result)
 
     for matrix in matrices:
         pointer, columns, values = (tensor.contiguous() for tensor in matrix)
@@ -159,31 +154,58 @@ def edge_shares(num_edges: int, x: Tensor) -> list[Share]:
     return shares(num_edges * x.shape[1], _ELEMENTS_PER_SHARE)
 
 
-def _call(
-    loop: Callable[..., None], given: Sequence[Tensor], numbers: Sequence[int], out: Tensor
-) -> None:
-    loop(
-        *(ctypes.c_void_p(tensor.data_ptr()) for tensor in given),
-        *map(ctypes.c_int64, numbers),
-        ctypes.c_void_p(out.data_ptr()),
-    )
+def rows_within(share: Share, row_pointer: Tensor, num_edges: int) -> tuple[int, int, int]:
+    """Return the first row of a share, its first edge, and the edge that ends the last.
+
+    They are the rows that begin within the share of the edges: none belongs to two threads.
+    """
+    edges = share.of(num_edges)
+    rows = torch.searchsorted(row_pointer, row_pointer.new_tensor([edges.start, edges.stop]))
+    first, last = row_pointer[rows].tolist()
+    return int(rows[0]), first, last
 
 
-def _library_for(x: Tensor) -> ctypes.CDLL | None:
+def loop_for(name: str, x: Tensor, source: str = "edge_loops") -> Callable[..., None] | None:
+    """Return a compiled loop for tensors like ``x``, None where there is none.
+
+    It is called with tensors, which it may write to, and numbers; None is no tensor.
+    """
+    library = _library_for(x, source)
+    if library is None:
+        return None
+    function = getattr(library, f"{name}_{_NAMES[x.dtype]}")
+
+    def loop(*arguments: Tensor | int | float | None) -> None:
+        function(*map(_argument, arguments))
+
+    return loop
+
+
+def _argument(
+    value: Tensor | int | float | None,
+) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_double:
+    if isinstance(value, int):
+        return ctypes.c_int64(value)
+    if isinstance(value, float):
+        return ctypes.c_double(value)
+    return ctypes.c_void_p(None if value is None else value.data_ptr())
+
+
+def _library_for(x: Tensor, source: str = "edge_loops") -> ctypes.CDLL | None:
     if x.device.type != "cpu" or x.dtype not in _NAMES or os.environ.get(SWITCH) == "0":
         return None
-    return _library()
+    return _library(source)
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def _library(name: str = "edge_loops") -> ctypes.CDLL | None:
     compiler = os.environ.get("CC", "").split() or ["cc"]  # it may be ccache with a compiler
     if shutil.which(compiler[0]) is None or os.name != "posix":
         return None
-    source = resources.files(__package__).joinpath("edge_loops.c").read_text(encoding="utf-8")
+    source = resources.files(__package__).joinpath(f"{name}.c").read_text(encoding="utf-8")
     try:
-        folder, key = _folder(), _key(source, compiler)
-        return _kept(folder, key) or _compile(compiler, source, folder, key)
+        folder, key = _folder(), f"{name.replace('_', '-')}-{_key(source, compiler)}"
+        return _kept(folder, key) or _compile(compiler, name, source, folder, key)
     except (OSError, subprocess.SubprocessError) as error:
         # What a compiler has to say stands in what it wrote.
         said = getattr(error, "stderr", None) or error
@@ -222,12 +244,12 @@ def _temporary_folder() -> Path:
 def _named(folder: Path, key: str, library: Path) -> Path:
     """Return where a library is kept: its name has its checksum."""
     checksum = hashlib.sha256(library.read_bytes()).hexdigest()[:16]
-    return folder / f"edge-loops-{key}-{checksum}.so"
+    return folder / f"{key}-{checksum}.so"
 
 
 def _kept(folder: Path, key: str) -> ctypes.CDLL | None:
     """Return what was compiled before, if it is as it was then."""
-    for path in folder.glob(f"edge-loops-{key}-*.so"):
+    for path in folder.glob(f"{key}-*.so"):
         with suppress(OSError):  # another process may remove it, or nobody may
             if path == _named(folder, key, path):
                 return ctypes.CDLL(str(path))
@@ -256,13 +278,13 @@ def _key(source: str, compiler: list[str]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def _compile(compiler: list[str], source: str, folder: Path, key: str) -> ctypes.CDLL:
+def _compile(compiler: list[str], name: str, source: str, folder: Path, key: str) -> ctypes.CDLL:
     if not os.access(folder, os.W_OK):
         folder = _temporary_folder()
     logger.info("compiling the loops over edges into %s, once", folder)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder) as made:
-        code, library = Path(made, "edge_loops.c"), Path(made, "edge_loops.so")
+        code, library = Path(made, f"{name}.c"), Path(made, f"{name}.so")
         code.write_text(source, encoding="utf-8")
         command = [*compiler, *_FLAGS, str(code), "-o", str(library)]
         with subprocess.Popen(

@@ -8,9 +8,21 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from gkd.errors import ParameterError
-from gkd.functional import sparse
+from gkd.functional import attention_loops, edge_loops, sparse
 from gkd.functional.attention import neighbour_attention
+from gkd.functional.threads import Share
 from gkd.graph import Graph
+
+
+@pytest.fixture(params=["compiled loops", "head by head"], autouse=True)
+def way(request, monkeypatch) -> str:
+    """All heads at once in compiled loops, and one after another without them."""
+    if request.param == "compiled loops":
+        if edge_loops._library("attention_loops") is None:
+            pytest.skip("there is no compiler of C here")
+        monkeypatch.setattr(attention_loops, "_pays", lambda features: True)
+    monkeypatch.setenv(edge_loops.SWITCH, "1" if request.param == "compiled loops" else "0")
+    return str(request.param)
 
 
 def reference(
@@ -151,6 +163,115 @@ def test_half_precision_is_computed_in_float32(dtype):
     )
     out.sum().backward()
     assert features.grad.dtype == dtype
+
+
+def many(nodes: int, heads: int, width: int, dtype: torch.dtype) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(heads * width)
+    shapes = (nodes, heads, width), (nodes, heads), (nodes, heads)
+    return [
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+        for shape in shapes
+    ]
+
+
+def star_and_others(nodes: int) -> Graph:
+    """Node 0 with an edge from every node, itself included, some others, the last without any."""
+    generator = torch.Generator().manual_seed(nodes)
+    ends = torch.randint(nodes - 1, (2, 3 * nodes), generator=generator)
+    star = torch.stack([torch.arange(nodes), torch.zeros(nodes, dtype=torch.int64)])
+    return Graph(torch.cat([star, ends], dim=1), nodes)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dropped", [False, True])
+@pytest.mark.parametrize(
+    ("heads", "width"), [(1, 1), (3, 8), (4, 9), (8, 17), (9, 2), (20, 7), (32, 8)]
+)
+def test_many_heads_are_as_right_as_one(heads, width, dropped, dtype):
+    graph = star_and_others(150)  # more edges into a node than are taken at a time
+    inputs = many(150, heads, width, dtype)
+    generator = torch.Generator().manual_seed(0)
+    mask = 2.0 * (torch.rand(graph.num_edges, heads, generator=generator) < 0.5).double()
+    mask = mask if dropped else torch.ones_like(mask)
+    cotangent = torch.randn(150, heads, width, generator=generator, dtype=torch.float64)
+
+    out = neighbour_attention(*inputs, graph, 0.2, mask.to(dtype) if dropped else None)
+    found = [out, *torch.autograd.grad(out, inputs, cotangent.to(dtype))]
+    exact = [tensor.detach().double().requires_grad_() for tensor in inputs]
+    out = reference(*exact, graph, 0.2, mask)
+    expected = [out, *torch.autograd.grad(out, exact, cotangent)]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == dtype
+        off = (ours.double() - theirs).abs().max() / theirs.abs().max()
+        assert off < 30 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 3.0])
+def test_its_gradients_are_those_of_finite_differences(slope):
+    graph = Graph(torch.tensor([[0, 1, 2, 3, 3, 0], [1, 1, 1, 0, 3, 2]]), 5)
+    inputs = many(5, 9, 2, torch.float64)
+    mask = torch.rand(graph.num_edges, 9, generator=torch.Generator().manual_seed(0)).double()
+    assert torch.autograd.gradcheck(
+        lambda *given: neighbour_attention(*given, graph, slope, mask), inputs
+    )
+
+
+def test_only_what_is_asked_for_is_computed():
+    graph = star_and_others(20)
+    inputs = many(20, 9, 2, torch.float64)
+    expected = torch.autograd.grad(neighbour_attention(*inputs, graph).sum(), inputs)[1]
+    inputs[0].requires_grad_(False)
+    (found,) = torch.autograd.grad(neighbour_attention(*inputs, graph).sum(), inputs[1])
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("where", ["features", "source", "target", "cotangent"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_not_finite_goes_the_same_ways(value, where, monkeypatch):
+    def results() -> list[Tensor]:
+        *inputs, cotangent = given = *many(30, 8, 2, torch.float64), torch.ones(30, 8, 2).double()
+        with torch.no_grad():
+            given[["features", "source", "target", "cotangent"].index(where)][3, 2] = value
+        out = neighbour_attention(*inputs, star_and_others(30))
+        return [out, *torch.autograd.grad(out, inputs, cotangent)]
+
+    found = results()
+    monkeypatch.setenv(edge_loops.SWITCH, "0")
+    for ours, expected in zip(found, results(), strict=True):
+        assert torch.equal(ours.isfinite(), expected.isfinite())
+        torch.testing.assert_close(ours[ours.isfinite()], expected[expected.isfinite()])
+
+
+def test_bits_depend_on_no_number_of_threads(monkeypatch):
+    graph = star_and_others(150)
+
+    def results() -> list[Tensor]:
+        inputs = many(150, 8, 5, torch.float32)
+        out = neighbour_attention(*inputs, graph)
+        return [out, *torch.autograd.grad(out.square().sum(), inputs)]
+
+    expected = results()
+    parts = [Share(number, 3) for number in range(3)]
+    monkeypatch.setattr(attention_loops, "edge_shares", lambda *given: parts)
+    assert all(torch.equal(*pair) for pair in zip(results(), expected, strict=True))
+
+
+def test_a_node_with_very_many_in_edges_loses_no_digits():
+    nodes = 2**17
+    star = torch.stack([torch.arange(nodes), torch.zeros(nodes, dtype=torch.int64)])
+    features = (torch.arange(nodes) / nodes)[:, None, None].expand(-1, 8, 1)
+    scores = torch.zeros(nodes, 8, requires_grad=True)
+    out = neighbour_attention(features, scores, scores, Graph(star, nodes))
+    torch.testing.assert_close(out[0], torch.full((8, 1), 0.5), rtol=1e-4, atol=0)
+    out[0].sum().backward()
+    slopes = 0.2 * (features[:, :, 0] - 0.5) / nodes  # 0 has the slope of what is below it
+    torch.testing.assert_close(scores.grad[1:], slopes[1:], rtol=1e-3, atol=1e-8)
+
+
+def test_many_narrow_heads_are_taken_at_once_and_few_or_wide_ones_are_not(monkeypatch):
+    monkeypatch.undo()
+    for heads, width, at_once in [(32, 8, True), (8, 32, True), (1, 256, False), (4, 256, False)]:
+        assert attention_loops._pays(torch.empty(1, heads, width)) == at_once
 
 
 def test_an_infinite_score_shows_up_as_nan():
