@@ -13,12 +13,16 @@
 #define VECTORS 8 /* channels at a time, whose sums stay in registers */
 #define EDGES 64  /* of a row at a time: what they have for all heads is kept for a while */
 #define AHEAD 8   /* edges: how far the rows to come are asked of memory beforehand */
-#define LINE 64    /* bytes of memory that come together */
+#define LINE 64   /* bytes of memory that come together */
 #define INLINE static inline __attribute__((always_inline))
 
 /* What a node has for each head: its score; two factors of weights, for scores of edges above zero and
    for others; at targets in the backward pass, a mean. */
 enum part { SCORE, ABOVE, BELOW, MEAN, PARTS };
+
+/* What the backward pass sums for each head of a node: with w the weights of edges, d the gradients of
+   these less the mean, l the slopes of the scores: w d, l w d and l w. */
+enum sum { ALL, SLOPED, SLOPES, SUMS };
 
 #define T float
 #define BITS int32_t
@@ -176,9 +180,9 @@ void NAMED(attend)(const T *x, const T *sources, const T *targets, const T *mask
   }
 }
 
-/* Its backward pass, for each row at one end of the edges. With w the weights, d the products of a row
-   of `own` with those of x at the other ends, l the slopes of the scores: sums += w (d - mean),
-   l w (d - mean) and l w, one after another. Unless there is no place for it, result += w x. */
+/* Its backward pass, for each row at one end of the edges: the gradient of a weight is the product of
+   a row of `own` with that of x at the other end. Unless there is no place for it, result += weights
+   times x. */
 void NAMED(attend_back)(const T *own, const T *x, const T *rows, const T *ends, const T *mask,
                         const int64_t *order, const int64_t *pointer, const int64_t *columns,
                         int64_t heads, int64_t channels, int64_t r, int64_t first, int64_t last,
@@ -192,7 +196,7 @@ void NAMED(attend_back)(const T *own, const T *x, const T *rows, const T *ends, 
       NAMED(drop)(edges, mask, order, heads, dots);
       for (int64_t head = 0; head < packed; head += LANES) {
         const T *row = rows + r * PARTS * packed + head;
-        T *sum = sums + r * 3 * packed + head;
+        T *sum = sums + r * SUMS * packed + head;
         VECTOR all = {0}, sloped = {0}, slopes = {0}, weight;
         for (int64_t e = first; e < until; e++) {
           const T *column = ends + columns[e] * PARTS * packed + head;
@@ -205,9 +209,9 @@ void NAMED(attend_back)(const T *own, const T *x, const T *rows, const T *ends, 
           sloped += NAMED(either)(above, part, part * (T)below);
           slopes += NAMED(either)(above, weight, weight * (T)below);
         }
-        NAMED(add)(sum, all);
-        NAMED(add)(sum + packed, sloped);
-        NAMED(add)(sum + 2 * packed, slopes);
+        NAMED(add)(sum + ALL * packed, all);
+        NAMED(add)(sum + SLOPED * packed, sloped);
+        NAMED(add)(sum + SLOPES * packed, slopes);
       }
       if (!result) continue;
       NAMED(drop)(edges, mask, order, heads, weights);

@@ -60,7 +60,8 @@ def attend(
     ends = _ends(source_scores, target_scores, highest, slope, peaks)
     x, mask = _packed(features), None if mask is None else mask.contiguous()
     pointer, columns = graph.row_pointer.contiguous(), graph.source.contiguous()
-    totals, sums = torch.zeros_like(x[:, :, 0]).flatten(1), torch.zeros_like(x)
+    totals = x.new_zeros(len(x), x.shape[1] * x.shape[3])
+    sums = torch.zeros_like(x)
 
     def add(share: Share) -> None:
         given = x, *ends, mask, pointer, columns
@@ -149,7 +150,7 @@ def _pays(features: Tensor) -> bool:
 def _highest(source_scores: Tensor, slope: float) -> Tensor | None:
     """Return the highest score of the sources for each head, if no other is too far below."""
     low, high = torch.aminmax(source_scores, dim=0)
-    apart = float((high - low).detach().max()) * max(1, slope)
+    apart = float((high - low).max()) * max(1, slope)
     return high if apart < BEARABLE else None  # nor where one is not a number
 
 
@@ -177,7 +178,7 @@ def _filled(x: Tensor) -> Tensor:
 def _packed(x: Tensor) -> Tensor:
     """Return ``x [N, H, F]`` in packs of the heads that a vector has, ``[N, packs, F, lanes]``."""
     missing = _missing(x.shape[1], x)
-    x = pad(x.detach(), (0, 0, 0, missing)) if missing else x.detach()
+    x = pad(x, (0, 0, 0, missing)) if missing else x
     return x.view(len(x), -1, _lanes(x), x.shape[2]).transpose(2, 3).contiguous()
 
 

@@ -124,6 +124,16 @@ def test_machines_that_do_not_say_what_they_can_do_share_nothing(monkeypatch, in
     assert len(keys) == 2
 
 
+@pytest.mark.parametrize("name", ["flags\t\t: fpu avx2", "Features\t: fp asimd"])
+def test_only_processors_that_can_do_the_same_share_a_library(monkeypatch, name):
+    def key(information: str) -> str:
+        monkeypatch.setattr(Path, "read_text", lambda path, **given: information)
+        return edge_loops._key("", ["true"])
+
+    assert key(f"processor\t: 0\n{name}\nMHz : 1") == key(f"processor\t: 0\n{name}\nMHz : 2")
+    assert key(f"{name}") != key(f"{name} avx512f")
+
+
 def test_a_compiler_that_takes_long_is_told_of_and_then_given_up(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("CC", compiler(tmp_path, 'test "$1" = --version || exec sleep 60'))
     monkeypatch.setattr(edge_loops, "_PATIENCE", 0.05)
