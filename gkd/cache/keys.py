@@ -81,9 +81,10 @@ def sample_digests(
     on any device, for any order of its edges.
 
     Args:
-        inputs: tensors by name; sparse matrices, as of :func:`edges_of_sparse`. A name that ends in
-            ``edge_index`` has edges, or a graph of just these, other numbers of nodes columns, a
-            name that begins with ``edge`` a row per edge, any other a row per node or sample.
+        inputs: tensors by name, None for what is not there; sparse matrices, as of
+            :func:`edges_of_sparse`. A name that ends in ``edge_index`` has edges, or a graph of
+            just these, other numbers of nodes columns, a name that begins with ``edge`` a row per
+            edge, any other a row per node or sample.
         ptr: int64 ``[B + 1]``, where each sample's nodes begin.
         edge_index: int64 ``[2, E]``, the edges that rows per edge belong to.
 
@@ -103,6 +104,9 @@ def sample_digests(
     columns = {NODES: sizes}
     for name, value in inputs.items():
         if name in _PLACES:
+            continue
+        if value is None:
+            columns[name] = torch.zeros_like(sizes)
             continue
         known = _numbers_of_parts(value, sizes) if isinstance(value, Graph) else None
         if known is None:

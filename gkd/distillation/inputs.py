@@ -28,7 +28,7 @@ class Arguments:
     Attributes:
         positional: values in order.
         named: values by parameter.
-        content: what they hold of the batch, by attribute.
+        content: what they hold of the batch, by attribute; None where it has nothing.
     """
 
     positional: tuple[object, ...]
@@ -108,9 +108,12 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         """
         if self._whole:
             return Arguments((batch,), {}, tensors(batch))
-        positional, named, content = [], {}, {}
+        positional: list[object] = []
+        named: dict[str, object] = {}
+        content: dict[str, object] = {}
         for parameter, name in self._places:
             if parameter in self._optional and value_of(batch, name) is None:
+                content[name] = None
                 continue
             value = content[name] = attribute(batch, name, "inputs")
             if parameter is None:

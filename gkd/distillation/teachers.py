@@ -205,7 +205,8 @@ class TeacherRun:
         keys = [*dict.fromkeys(key for end in ends.values() for key in end.cache_keys)]
         content = self._content(nodes, arguments, ends)
         run = partial(self._run, nodes, ends)
-        call = f"({self._inputs}){self._taps.logits}"
+        # A batch that is handed over whole may hold more another time.
+        call = f"({self._inputs} of {', '.join(arguments.content)}){self._taps.logits}"
         return Question(self.teacher, self.label, call, keys, nodes, content, run)
 
     def _content(
@@ -217,7 +218,7 @@ class TeacherRun:
             if end.target is not None and isinstance(end.graph, BatchGraph):
                 with term_context(term):
                     edges = nodes.edges(end.graph.name, end.graph.required)
-                if edges is not None and end.graph.name not in content:
+                if end.graph.name not in content:
                     content[f"{end.graph.name}: edge_index"] = edges
         for name, value in content.items():
             if is_edge_index(name) and isinstance(value, Tensor) and nodes.number is not None:

@@ -140,6 +140,42 @@ def test_augmented_data_is_an_error(augment) -> None:
         distiller(data)
 
 
+class Weighted(Counting):
+    """A network that edges may give weights to."""
+
+    def forward(self, x: torch.Tensor, edge_weight: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(x if edge_weight is None else x * edge_weight.sum())
+
+
+def weighted(names: str) -> gkd.Batch:
+    parts = {name: vars(batch_of(SIZES[name], seed=ord(name))) for name in names}
+    weights = {
+        name: torch.full((part["edge_index"].shape[1],), 2.0) for name, part in parts.items()
+    }
+    samples = [gkd.Sample(id=n, edge_weight=weights[n], **part) for n, part in parts.items()]
+    return gkd.collate(samples)
+
+
+@pytest.mark.parametrize(("first", "then"), [(batch, weighted), (weighted, batch)])
+def test_an_input_that_comes_or_goes_is_a_change(first, then) -> None:
+    inputs = {"student": ["x"], "teacher": ["x", "edge_weight"]}
+    distiller = cached(Weighted(7), None, inputs=inputs)
+    distiller(first("ac"))
+    with pytest.raises(DataError, match="sample 'a' has changed since"):
+        distiller(then("a"))
+
+
+def test_a_batch_that_is_handed_over_whole_may_hold_more() -> None:
+    class Whole(Weighted):
+        def forward(self, data: gkd.Batch) -> torch.Tensor:
+            return super().forward(data.x, getattr(data, "edge_weight", None))
+
+    distiller = cached(Whole(7), None, inputs={"student": ["x"], "teacher": "batch"})
+    distiller(batch("ac"))
+    view = seen(distiller, weighted("ac"))
+    assert torch.equal(view.logits, distiller.teachers["teacher"](weighted("ac")))
+
+
 def test_edges_belong_to_their_samples_in_any_company_and_order() -> None:
     inputs = {"student": ["x"], "teacher": ["x", "edge_index", "edge_weight", "batch"]}
     distiller = cached(None, None, inputs=inputs)
