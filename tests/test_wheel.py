@@ -84,6 +84,6 @@ def test_it_carries_recipes_templates_and_the_marker_of_types(
     folder = Path(_run(installed / "python", "-c", package, cwd=tmp_path).strip())
     recipes = {path.name for path in (ROOT / "gkd" / "recipes").rglob("*.toml")}
     assert {path.name for path in (folder / "recipes").rglob("*.toml")} == recipes
-    loops = "functional/edge_loops.c", "functional/attention_loops.c"
+    loops = [f"functional/{name}_loops.c" for name in ("edge", "attention", "selection")]
     for file in ("py.typed", "report/page.html", "report/style.css", *loops):
         assert (folder / file).is_file()

@@ -210,8 +210,8 @@ def _library(name: str = "edge_loops") -> ctypes.CDLL | None:
         # What a compiler has to say stands in what it wrote.
         said = getattr(error, "stderr", None) or error
         logger.warning(
-            "the loops over edges are not compiled, and take twice as long or longer (%s); %s=0 in "
-            "the environment leaves them out",
+            "the loops in C are not compiled, and take twice as long or longer (%s); %s=0 in the "
+            "environment leaves them out",
             str(said).strip()[:500],
             SWITCH,
         )
@@ -281,7 +281,7 @@ def _key(source: str, compiler: list[str]) -> str:
 def _compile(compiler: list[str], name: str, source: str, folder: Path, key: str) -> ctypes.CDLL:
     if not os.access(folder, os.W_OK):
         folder = _temporary_folder()
-    logger.info("compiling the loops over edges into %s, once", folder)
+    logger.info("compiling the loops in C into %s, once", folder)
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder) as made:
         code, library = Path(made, f"{name}.c"), Path(made, f"{name}.so")
@@ -294,7 +294,7 @@ def _compile(compiler: list[str], name: str, source: str, folder: Path, key: str
                 _, said = process.communicate(timeout=_PATIENCE)
             except subprocess.TimeoutExpired:
                 logger.warning(
-                    "still compiling the loops over edges, once for this machine; "
+                    "still compiling the loops in C, once for this machine; "
                     "%s=0 in the environment leaves that out",
                     SWITCH,
                 )

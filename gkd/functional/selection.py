@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from gkd.functional.distance_tiles import Tile, centre_clouds
+from gkd.functional.edge_loops import loop_for
 
 _GROUPS_PER_NEIGHBOUR = 4  # at most
+_LEAST_GROUPS = 16  # fill the vector of the compiled loops
 _LEAST_MEMBERS = 8  # of a group; shorter rows are better divided as they are
 
 
@@ -93,10 +95,11 @@ def nearest(tile: Tile, k: int) -> Selection:
     if tile.squares.device.type != "cpu":
         return _by_topk(tile, k)
     # On CPU topk alone would take two thirds of the time of a search.
-    groups = 2 ** int(math.log2(_GROUPS_PER_NEIGHBOUR * k))  # of whole vector registers
+    # Whole vector registers of them.
+    groups = max(_LEAST_GROUPS, 2 ** int(math.log2(_GROUPS_PER_NEIGHBOUR * k)))
     if tile.squares.shape[2] < _LEAST_MEMBERS * groups:
         return _by_partition(tile, k)
-    return _by_bounds(tile, k, groups)
+    return _by_loops(tile, k, groups) or _by_bounds(tile, k, groups)
 
 
 def _by_topk(tile: Tile, k: int) -> Selection:
@@ -139,6 +142,24 @@ def _by_bounds(tile: Tile, k: int, groups: int) -> Selection:
     candidates[np.arange(count.max()) < count[:, None]] = value
     limit = np.partition(candidates, k - 1, axis=1)[:, k - 1] + slack
     return _selection(tile, place[value <= np.repeat(limit, count)], limit, k)
+
+
+def _by_loops(tile: Tile, k: int, groups: int) -> Selection | None:
+    """Do what :func:`_by_bounds` does in half of its time; None where there is no compiled loop."""
+    bound = loop_for("bound", tile.squares, "selection_loops")
+    choose = loop_for("choose", tile.squares, "selection_loops")
+    if bound is None or choose is None:
+        return None
+    squares, shape = tile.squares, tile.norms.shape
+    count, size = shape.numel(), squares.shape[2]
+    kth, limit = squares.new_empty(2, *shape)
+    bound(squares, count, size, k, groups, squares.new_empty(groups), kth)
+    slack = tile.slack(kth)
+    columns = torch.zeros(*shape, k, dtype=torch.int64)
+    certain = torch.empty(shape, dtype=torch.bool)
+    values, places = squares.new_empty(size + _LEAST_GROUPS), columns.new_empty(size)
+    choose(squares, count, size, k, kth + slack, slack, values, places, columns, certain, limit)
+    return Selection(columns, certain, limit)
 
 
 def _slack(tile: Tile, squares: np.ndarray) -> np.ndarray:

@@ -27,14 +27,14 @@ def fastest(features: Tensor, sizes: Sequence[int]) -> Backend:
     """Return the way that was measured to be the fastest of those that can be used here.
 
     Every further channel about doubles the cells of a tree that can hold a neighbour. On one core
-    torch-cluster's is faster than tiles from 512 points on in 2 channels, 1024 in 3, 2048 in 4,
-    8192 in 6, where the points fill the space (``gkd bench knn-tree-2 knn-tree-3 knn-tree-4
-    knn-tree-6``), and earlier on surfaces; scipy's from about twice as many on. Of 32,768 points it
-    is the faster of the two, as it searches for neighbouring points one after another.
+    trees are faster than tiles from 1024 points on in 2 channels, 2048 in 3, 4096 in 4, 16,384 in
+    6, where the points fill the space (``gkd bench knn-tree-* knn-scipy-*``); from half as many on
+    surfaces, and where there is no compiler of C. torch-cluster's is faster than scipy's but of
+    32,768 points on, as that searches for neighbouring points one after another.
     """
     # Tiles take time in proportion to the points of a cloud, a tree hardly more for a larger one.
     own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
-    least = 2.0 ** (7 + features.shape[1])
+    least = 2.0 ** (8 + features.shape[1])
     if features.device.type != "cpu" or own_cloud < least or not features.shape[1]:
         return nearest_neighbours
     scipy = not isinstance(find_scipy(), Exception)
@@ -44,7 +44,7 @@ def fastest(features: Tensor, sizes: Sequence[int]) -> Backend:
         return cluster_neighbours
     if not scipy:
         _say_what_would_help()
-    return tree_neighbours if scipy and own_cloud >= 2 * least else nearest_neighbours
+    return tree_neighbours if scipy else nearest_neighbours
 
 
 @cache

@@ -10,10 +10,21 @@ from neighbour_reference import SIZES, assert_nearest, points, squared_distances
 from gkd import Graph
 from gkd.functional import distance_tiles as tiles
 from gkd.functional import selection
+from gkd.functional.edge_loops import SWITCH
 from gkd.functional.neighbours import nearest_neighbours
 from gkd.functional.threads import Share
 
+
+def by_loops(tile: tiles.Tile, k: int) -> selection.Selection:
+    """Choose in compiled loops."""
+    found = selection._by_loops(tile, k, groups=16)
+    if found is None:
+        pytest.skip("there is no compiler of C here")
+    return found
+
+
 SELECTIONS = {
+    "compiled loops": by_loops,
     "bounds": partial(selection._by_bounds, groups=16),
     "partition": selection._by_partition,
     "accelerators": selection._by_topk,
@@ -34,10 +45,35 @@ def test_all_selections_choose_alike(
         assert (values[..., 0] == -torch.inf).all()
 
 
-@pytest.mark.parametrize(("size", "other"), [(90, "_by_bounds"), (300, "_by_partition")])
-def test_long_rows_are_bounded_first(
-    size: int, other: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("size", "k", "groups"), [(128, 1, 16), (131, 5, 16), (301, 16, 32)])
+def test_compiled_loops_choose_the_very_same(
+    size: int, k: int, groups: int, dtype: torch.dtype
 ) -> None:
+    sizes = [size - 3, size, size]
+    x = points(3, sizes).to(dtype)
+    x[20:40] = x[20]
+    clouds = [tiles.Cloud(sum(sizes[:number]), each) for number, each in enumerate(sizes)]
+    uncertain = 0
+    for tile in tiles.distance_tiles(x, clouds, Share(0, 1)):
+        found = selection._by_loops(tile, k, groups)
+        if found is None:
+            pytest.skip("there is no compiler of C here")
+        expected = selection._by_bounds(tile, k, groups)
+        # Numbers are only moved, and the same two are added.
+        assert torch.equal(found.certain, expected.certain)
+        assert torch.equal(found.limit, expected.limit)
+        assert torch.equal(found.columns[found.certain], expected.columns[found.certain])
+        uncertain += int((~found.certain).sum())
+    assert (uncertain >= 20) == (k > 1)  # the points that coincide
+
+
+@pytest.mark.parametrize("compiled", ["1", "0"])
+@pytest.mark.parametrize(("size", "other"), [(120, "_by_bounds"), (300, "_by_partition")])
+def test_long_rows_are_bounded_first(
+    size: int, other: str, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SWITCH, compiled)
     monkeypatch.delattr(selection, other)
     x = points(3, [size])
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, [size], 4)), x, [size], 4, 1e-9)
