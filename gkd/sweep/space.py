@@ -250,9 +250,11 @@ def _refuse(place: str, parts: Sequence[str], recipe: Recipe) -> None:
     if first == "methods":
         raise RecipeError(f"{place}: {key} is not one value; name one, methods.NAME.terms.0.weight")
     tables = ["methods", *_TRAINING, "student", "teacher"]
-    whole = whole_keys(recipe.model_dump(include={*tables}, exclude_none=True), parts[-1])
-    like = max(whole, key=lambda one: len({*parts} & {*one.split(".")}), default=None)
-    near = f"did you mean {like}?" if like else suggestion(first, tables)
+    near = suggestion(first, tables)
+    if nearest(first, tables) is None:  # a key without its table
+        whole = whole_keys(recipe.model_dump(include={*tables}, exclude_none=True), parts[-1])
+        like = max(whole, key=lambda one: len({*parts} & {*one.split(".")}), default=None)
+        near = f"did you mean {like}?" if like else near
     raise RecipeError(f"{place}: unknown key {key!r}; {near}")
 
 

@@ -141,7 +141,7 @@ def test_the_teachers_parameters_are_those_of_the_only_method_that_has_it(tmp_pa
         ('"methods.lsp.terms.0.wieght" = "1..2"', "unknown key; did you mean 'weight'?"),
         ('"methods.lsp.terms.3.weight" = "1..2"', "no element '3' in methods.lsp.terms"),
         ('"methods.lsp" = "1..2"', "methods.lsp is not one value"),
-        ('"methods.baseline.terms.0.weight" = "1..2"', "no element '0' in methods.2.terms"),
+        ('"methods.baseline.terms.0.weight" = "1..2"', "no element '0' in methods.baseline.terms"),
         ('"training.learning_rate" = "-1..2"', "own.toml:18: training.learning_rate = -1"),
         ('"training.learning_rate" = "2..1"', "own.toml:18: sweep.space.training.learning_rate: "),
         ('"training.optimiser" = ["adam", "sdg"]', "did you mean 'sgd'?"),
