@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gkd.errors import DataError, suggestion
-from gkd.graph.edge_index import as_plain
+from gkd.graph.edge_index import as_plain, transposed
 
 _OWN_NAMES = frozenset({"id", "ids", "num_nodes", "num_graphs", "batch", "ptr", "extents"})
 _METHODS = frozenset({"keys", "items", "to", "pin_memory", "split"})  # would hide a tensor
@@ -154,7 +154,11 @@ def _check_nodes(id: str, name: str, nodes: Tensor, num_nodes: int) -> None:
     if nodes.dtype != torch.int64 or not fits:
         raise DataError(
             f"sample {id!r}: {name} must be int64 {form}, not {nodes.dtype} {list(nodes.shape)}"
-            + ("" if is_edge_index(name) else ", as its name says that it holds numbers of nodes")
+            + (
+                transposed(name, nodes.shape)
+                if is_edge_index(name)
+                else ", as its name says that it holds numbers of nodes"
+            )
         )
     # A node that does not exist would read beyond the features, or count from their end.
     if nodes.numel() and (int(nodes.min()) < 0 or int(nodes.max()) >= num_nodes):

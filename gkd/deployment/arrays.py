@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gkd.data.archive import Archive
 from gkd.errors import DataError, ParameterError, suggestion
+from gkd.graph.edge_index import transposed
 from gkd.training.model_record import EDGES, NODES, Array, ModelRecord
 
 
@@ -85,6 +86,7 @@ def read_arrays(path: Path, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
             raise DataError(
                 f"{archive.where(name)} must be {array.dtype} [{shape}], got {values.dtype} "
                 f"{list(values.shape)}"
+                + (transposed(name, values.shape) if array.shape == [2, EDGES] else "")
             )
         # Torch knows neither the other order of bytes nor numbers of more than eight of them.
         wide = values.dtype.itemsize > 8

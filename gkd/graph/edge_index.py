@@ -1,5 +1,7 @@
 """Validation and order of edge lists, int64 ``[2, E]``: row 0 the sources, row 1 the targets."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,10 @@ def check_edge_index(edge_index: object, num_nodes: object) -> None:
         got = edge_index.dtype if isinstance(edge_index, Tensor) else type(edge_index).__name__
         raise ParameterError(f"edge_index must be an int64 tensor of shape [2, E], got {got}")
     if edge_index.dim() != 2 or edge_index.shape[0] != 2:
-        raise ParameterError(f"edge_index must have shape [2, E], got {list(edge_index.shape)}")
+        raise ParameterError(
+            f"edge_index must have shape [2, E], got {list(edge_index.shape)}"
+            f"{transposed('edge_index', edge_index.shape)}"
+        )
     if isinstance(num_nodes, bool) or not isinstance(num_nodes, int) or num_nodes < 0:
         raise ParameterError(f"num_nodes must be a non-negative integer, got {num_nodes!r}")
     if not edge_index.shape[1]:
@@ -29,6 +34,16 @@ def check_edge_index(edge_index: object, num_nodes: object) -> None:
         f"edge_index[{row}, {column}] is {edge_index[row, column].item()}, but a graph of "
         f"{num_nodes} nodes has {allowed}"
     )
+
+
+def transposed(name: str, shape: Sequence[int]) -> str:
+    """Say of edges ``[E, 2]`` that they are transposed; nothing of any others.
+
+    >>> transposed("edge_index", [30, 2])
+    ': it is transposed, give edge_index.T'
+    """
+    turned = len(shape) == 2 and shape[1] == 2 != shape[0]
+    return f": it is transposed, give {name}.T" if turned else ""
 
 
 def as_plain(tensor: Tensor) -> Tensor:

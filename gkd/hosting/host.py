@@ -189,7 +189,7 @@ class Host:
         if not found and self.is_own(name):
             self._require_imports(name)
             try:
-                return own_component(kind, name, self.code)
+                return own_component(kind, name, self.code, lambda: self._taker(known, name))
             except UnknownNameError:
                 # There is no such module: it may be a distribution that is meant.
                 if not get_close_matches(name, [c.qualified for c in known.values()]):
@@ -197,9 +197,23 @@ class Host:
         if not found:
             _, colon, short = name.rpartition(":")
             choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
-            message = f"no {kind} is called {name!r}; {suggestion(name, choices)}"
+            near = self._taker(known, name) or suggestion(name, choices)
+            message = f"no {kind} is called {name!r}; {near}"
             raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
         return found[0]
+
+    def _taker(self, known: Mapping[str, Component], name: str) -> str:
+        """Name the component with a parameter for what is called so; ``""`` where none has one.
+
+        A component says so by a static method ``parameter_for``.
+        """
+        with self.activated():
+            for taker, component in known.items():
+                parameter_for = getattr(component.factory, "parameter_for", None)
+                parameter = None if parameter_for is None else parameter_for(name)
+                if parameter is not None:
+                    return f'did you mean name = "{taker}", {parameter} = "{name}"?'
+        return ""
 
     def _require_imports(self, place: str) -> None:
         if not self.imports:

@@ -6,7 +6,7 @@ import pkgutil
 import re
 import sys
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ def is_place(name: object) -> bool:
     return isinstance(name, str) and _PLACE.fullmatch(name) is not None
 
 
-def own_component(kind: str, place: str, folder: Path | None = None) -> Component:
+def own_component(
+    kind: str, place: str, folder: Path | None = None, meant: Callable[[], str] = str
+) -> Component:
     """Return what ``module:Object`` names as a component: a class, or a function that makes one.
 
     What is made of it has to show, so that nothing else is ever called: the class is one of the
@@ -38,6 +40,8 @@ def own_component(kind: str, place: str, folder: Path | None = None) -> Componen
         kind: of component.
         place: of the object.
         folder: in which the module is looked for before all others.
+        meant: called where it is of another kind, for words that name what takes it; ``""`` where
+            nothing is known to.
 
     Raises:
         UnknownNameError: there is no such module; the message names the nearest.
@@ -49,9 +53,10 @@ def own_component(kind: str, place: str, folder: Path | None = None) -> Componen
         own = [key for key, value in _own_names(sys.modules[name]) if _makes(kind, value)]
         wanted = kind_named(kind).product
         base = "with __call__" if kind == "graph" else f"derived from {wanted.__name__}"
+        near = meant() or (suggestion(path, own) if own else f"{name} has none")
         raise ParameterError(
             f"{place} is {_described(found)}, no {kind}: expected a class {base}, or a function "
-            f"annotated to return one; {suggestion(path, own) if own else f'{name} has none'}"
+            f"annotated to return one; {near}"
         )
     return Component(kind, place, found, Source(name, "", name, place))
 

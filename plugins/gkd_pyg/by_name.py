@@ -70,6 +70,27 @@ def own_graphs(name: str) -> list[Any] | None:
     return [found] if isinstance(found, BaseData) else list(found)
 
 
+def may_name_graphs(name: str) -> bool:
+    """Whether a name is that of graphs, or of a class or a function of which they may be made."""
+    if ":" not in name and not name[:1].isupper():  # no class: nothing is imported to find out
+        return False
+    try:
+        from torch_geometric import datasets
+        from torch_geometric.data import Dataset
+        from torch_geometric.data.data import BaseData
+    except ImportError:
+        return False
+    if ":" not in name:
+        return _is_a(getattr(datasets, name, None), Dataset)
+    found = import_own(name)
+    if inspect.isclass(found):
+        return issubclass(found, Dataset)
+    if not inspect.isfunction(found):
+        return _are_graphs(found, BaseData)
+    returned = inspect.signature(found).return_annotation
+    return returned is inspect.Signature.empty or "Data" in str(returned)
+
+
 def _are_graphs(value: Any, base: type) -> bool:
     several = isinstance(value, list | tuple) and bool(value)
     return isinstance(value, base) or (several and all(isinstance(one, base) for one in value))

@@ -14,7 +14,7 @@ from gkd import AbstractDataset, DataError, ParameterError, Sample
 from gkd.data.downloads import may_download
 from gkd.errors import suggestion
 from gkd.hosting.host import import_own
-from gkd_pyg.by_name import class_of, made, own_graphs, without_network
+from gkd_pyg.by_name import class_of, made, may_name_graphs, own_graphs, without_network
 from gkd_pyg.node_types import Types
 
 _MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
@@ -88,6 +88,11 @@ class PyGDataset(AbstractDataset):
         cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
         root = inspect.signature(cls).parameters.get("root")
         return root is not None and root.default is root.empty
+
+    @staticmethod
+    def parameter_for(name: str) -> str | None:
+        """Name the parameter that takes graphs, their class, or what may return them."""
+        return "dataset" if may_name_graphs(name) else None
 
     def __init__(
         self,

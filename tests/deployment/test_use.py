@@ -92,6 +92,10 @@ def test_numbers_of_every_type_are_read(
         ({"x": None, "x_": np.ones((6, 32))}, "no array 'x'; did you mean 'x_'"),
         ({"x": np.ones((6, 31))}, "x must be float32 [6 nodes, 32], got float64 [6, 31]"),
         ({"edge_index": np.ones((2, 2))}, "edge_index must be int64 [2, 2 edges], got float64"),
+        (
+            {"edge_index": np.ones((9, 2), int)},
+            "got int64 [9, 2]: it is transposed, give edge_index.T",
+        ),
         ({"edge_index": np.ones(2)}, "edge_index.npy must have 2 axes"),
         ({"edge_index": np.array([[0], [6]])}, "edge_index has nodes outside of 0 to 5"),
         ({"x": np.full((6, 32), np.nan)}, "x.npy holds NaN"),

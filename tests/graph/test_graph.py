@@ -19,7 +19,7 @@ EDGES = torch.tensor([[2, 0, 1, 0], [0, 1, 0, 1]])
     [
         (EDGES.int(), 3, "int64 tensor of shape \\[2, E\\], got torch.int32"),
         ([[0], [1]], 2, "got list"),
-        (EDGES.t(), 3, "got \\[4, 2\\]"),
+        (EDGES.t(), 3, "got \\[4, 2\\]: it is transposed, give edge_index.T"),
         (EDGES[0], 3, "got \\[4\\]"),
         (EDGES, 2, "edge_index\\[0, 0\\] is 2, but a graph of 2 nodes has the nodes 0 to 1"),
         (torch.tensor([[0, 0], [1, -1]]), 2, "edge_index\\[1, 1\\] is -1"),

@@ -247,6 +247,22 @@ def test_what_makes_no_graphs_is_one_error(name, params, words):
         data_set(name, **params)
 
 
+@pytest.mark.parametrize(
+    "name", ["pyg_sets:masked", "pyg_sets:GRAPHS", "pyg_sets:partly_known", "Planetoid"]
+)
+def test_graphs_that_are_named_as_a_data_set_are_told_where_they_are(name: str) -> None:
+    with pytest.raises(gkd.GkdError) as caught:
+        gkd.create("dataset", name)
+    assert str(caught.value).endswith(f'; did you mean name = "pyg", dataset = "{name}"?')
+
+
+@pytest.mark.parametrize("name", ["pyg_sets:no_graph", "pyg_sets:Mine", "planetoid"])
+def test_what_are_no_graphs_are_not_sent_there(name: str) -> None:
+    with pytest.raises(gkd.GkdError) as caught:
+        gkd.create("dataset", name)
+    assert "dataset = " not in str(caught.value)
+
+
 def test_a_check_downloads_nothing(tmp_path: Path) -> None:
     with without_downloads(), pytest.raises(ParameterError, match=r"no Planetoid at .*Cora/raw: a"):
         gkd.create("dataset", "pyg", dataset="Planetoid", root=str(tmp_path), name_="Cora")
