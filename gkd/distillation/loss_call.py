@@ -2,14 +2,22 @@
 
 import inspect
 from collections.abc import Collection, Mapping
+from dataclasses import fields
 
 from torch import Tensor
 
 from gkd.distillation.taps import describe
-from gkd.errors import ParameterError, suggestion
+from gkd.errors import ParameterError, nearest
+from gkd.hosting.records import raised_at
 from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
 
 _ASKED = ("step", "teachers", "rows")  # what a loss may ask for beside two views
+
+_REMEDIES = {  # of what a view lacks; without features there is no graph of them
+    "features": "name a tap of each network, student = … and teacher = …, or compare logits",
+    "graph": "the batch needs an edge_index, or the term a graph",
+    "logits": 'name them in the loss\'s uses = ("logits",)',
+}
 
 
 def asked_by(loss: AbstractLoss) -> Collection[str]:
@@ -23,9 +31,11 @@ def asked_by(loss: AbstractLoss) -> Collection[str]:
     for parameter in named:
         known = parameter.name in ("student", "teacher", *_ASKED)
         if not known and parameter.default is parameter.empty:
+            near = nearest(parameter.name, _ASKED)
             raise ParameterError(
-                f"the loss's forward asks for {parameter.name!r}; beside student and teacher it "
-                f"can have {', '.join(_ASKED)}; {suggestion(parameter.name, _ASKED)}"
+                f"the loss's forward asks for {parameter.name!r}: it is called with two views, "
+                f"forward(self, student, teacher), and beside them it can have {', '.join(_ASKED)}"
+                + (f"; did you mean {near!r}?" if near else "")
             )
     return [parameter.name for parameter in named if parameter.name in _ASKED]
 
@@ -49,8 +59,8 @@ def loss_value(
         rows: whose values are looked at, int64 ``[M]``, ascending; None for all.
 
     Raises:
-        ParameterError: it gave something else than it declares, or cannot compare views of two
-            floating types.
+        ParameterError: it gave something else than it declares, cannot compare views of two
+            floating types, or took a view for a tensor.
     """
     offered: Mapping[str, object] = {"step": step, "teachers": teachers, "rows": rows}
     teacher = next(iter(teachers.values()))
@@ -66,6 +76,13 @@ def loss_value(
             f"the loss cannot compare {', '.join(ours)} of the student with {', '.join(theirs)} of "
             "the teacher: give both networks one type, such as by teacher.float()"
         ) from error
+    except (AttributeError, TypeError) as error:
+        if (mistake := _mistaken_view(error, student, teacher)) is None:
+            raise
+        place = raised_at(error)
+        where = f" [{place}]" if place.file else ""
+        words = f"{type(error).__name__}: {error}"
+        raise ParameterError(f"the loss raised {words}{where}: {mistake}") from error
     shape = [student.num_rows] if loss.per_row else []
     if list(getattr(value, "shape", [None])) != shape:
         expected = (
@@ -75,6 +92,21 @@ def loss_value(
         )
         raise ParameterError(f"the loss gave {describe(value)}, not {expected}")
     return value
+
+
+def _mistaken_view(error: AttributeError | TypeError, student: View, teacher: View) -> str | None:
+    """Say what an error has to do with the views that a loss was given; None where nothing."""
+    if "View" in str(error):
+        asked = error.name if isinstance(error, AttributeError) and error.name else ""
+        near = nearest(asked, (field.name for field in fields(View)))
+        return "its forward is given a view of each network, and no tensor: " + (
+            f"did you mean {near!r}?" if near else "student.features, or student.logits"
+        )
+    for name, remedy in _REMEDIES.items():
+        lacks = getattr(student, name) is None or getattr(teacher, name) is None
+        if lacks and "NoneType" in str(error):
+            return f"the views of this term have no {name}: {remedy}"
+    return None
 
 
 def _floating_types(view: View) -> list[str]:

@@ -175,7 +175,7 @@ def test_a_loss_that_asks_for_something_else() -> None:
         def forward(self, student, teacher, *, steps):
             return student.logits.sum()
 
-    message = "asks for 'steps'; beside student and teacher .* did you mean 'step'"
+    message = "asks for 'steps': it is called with two views, .* did you mean 'step'"
     with pytest.raises(ParameterError, match=message):
         distiller_of(Network(), Network(), gkd.Term(Wrong()))
 
@@ -208,3 +208,39 @@ def test_logits_come_with_the_batchs_graph_where_a_loss_says_so() -> None:
     del batch.edge_index
     with pytest.raises(DataError, match=r"graph: the batch .* has no 'edge_index'"):
         distiller_of(Network(), Network(), gkd.Term(loss))(batch)
+
+
+class Given(gkd.AbstractLoss):
+    """Does with the views what a test wants."""
+
+    def __init__(self, compare) -> None:
+        super().__init__()
+        self.compare = compare
+
+    def forward(self, student: gkd.View, teacher: gkd.View) -> Tensor:
+        return self.compare(student, teacher)
+
+
+@pytest.mark.parametrize(
+    ("compare", "words"),
+    [
+        (lambda s, t: (s - t).square().mean(), "no tensor: student.features, or student.logits"),
+        (lambda s, t: nn.functional.mse_loss(s, t), "'size' [{file}:"),
+        (lambda s, t: torch.cdist(s, t).mean(), "given a view of each network, and no tensor"),
+        (lambda s, t: s[0].mean(), "given a view of each network, and no tensor"),
+        (lambda s, t: s.fetaures.mean(), "'fetaures' [{file}:"),
+        (lambda s, t: s.fetaures.mean(), "did you mean 'features'?"),
+        (lambda s, t: (s.features - t.features).mean(), "no features: name a tap of each network"),
+    ],
+)
+def test_views_that_are_taken_for_tensors_are_told_so(compare, words: str) -> None:
+    distiller = distiller_of(Network(), Network(), gkd.Term(Given(compare)))
+    with pytest.raises(ParameterError, match="term 'given': the loss raised ") as caught:
+        distiller(batch_of())
+    assert words.format(file=__file__) in str(caught.value)
+
+
+def test_other_mistakes_of_a_loss_are_left_to_python() -> None:
+    loss = Given(lambda student, teacher: student.logits.no_such_thing)
+    with pytest.raises(AttributeError, match="'Tensor' object has no attribute"):
+        distiller_of(Network(), Network(), gkd.Term(loss))(batch_of())
