@@ -1,5 +1,6 @@
 """The recipes that come with gkd, by name: without what it takes to read them."""
 
+import re
 from collections.abc import Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -52,10 +53,13 @@ def reproduction(name: str) -> str:
     Raises:
         UnknownNameError: none is, or it cannot.
     """
-    if name not in reproductions():
-        hint = suggestion(name, reproductions())
-        raise UnknownNameError(f"{name!r} cannot be reproduced by a recipe: {hint}")
-    return name
+    known = reproductions()
+    if name in known:
+        return name
+    parts = re.fullmatch(r"([a-z]*)[^a-z0-9]*(\d+)", name.lower())  # "2", "tab2", "Fig. 4"
+    meant = [one for one in known if parts and one[-1:] == parts[2] and one.startswith(parts[1])]
+    hint = f"did you mean {' or '.join(meant)}?" if meant else suggestion(name, known)
+    raise UnknownNameError(f"{name!r} cannot be reproduced by a recipe: {hint}")
 
 
 def _toml_files(folder: Traversable) -> list[Traversable]:

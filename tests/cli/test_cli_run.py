@@ -260,6 +260,10 @@ def is_running(pid: int) -> bool:
         (("run", "communities", "--set", "student.params.heads=[2]"), "number of heads"),
         (("reproduce", "tabel2"), "did you mean 'table2'"),
         (("reproduce", "communities"), "cannot be reproduced"),
+        (("reproduce", "tab2"), "did you mean table2?"),
+        (("reproduce", "Fig. 4"), "did you mean figure4?"),
+        (("reproduce", "1"), "did you mean figure1 or table1?"),
+        (("reproduce", "7"), "available: figure1,"),
         (("taps", "dmo"), "did you mean 'demo'"),
     ],
 )
