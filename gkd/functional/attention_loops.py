@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, pad
 
-from gkd.functional.edge_loops import edge_shares, loop_for, rows_within
+from gkd.functional.compiled_loops import loop_for
+from gkd.functional.edge_loops import edge_shares, rows_within
 from gkd.functional.threads import Share, in_threads
 from gkd.graph import Graph
 
@@ -134,7 +135,7 @@ def attend_back(
 def _loop(name: str, features: Tensor) -> Callable[..., None] | None:
     if not features.numel() or not _pays(features):
         return None
-    return loop_for(name, features, "attention_loops")
+    return loop_for("attention_loops", name, features)
 
 
 def _pays(features: Tensor) -> bool:

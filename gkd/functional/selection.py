@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gkd.functional.compiled_loops import loop_for
 from gkd.functional.distance_tiles import Tile, centre_clouds
-from gkd.functional.edge_loops import loop_for
 
 _GROUPS_PER_NEIGHBOUR = 4  # at most
 _LEAST_GROUPS = 16  # fill the vector of the compiled loops
@@ -146,8 +146,8 @@ def _by_bounds(tile: Tile, k: int, groups: int) -> Selection:
 
 def _by_loops(tile: Tile, k: int, groups: int) -> Selection | None:
     """Do what :func:`_by_bounds` does in half of its time; None where there is no compiled loop."""
-    bound = loop_for("bound", tile.squares, "selection_loops")
-    choose = loop_for("choose", tile.squares, "selection_loops")
+    bound = loop_for("selection_loops", "bound", tile.squares)
+    choose = loop_for("selection_loops", "choose", tile.squares)
     if bound is None or choose is None:
         return None
     squares, shape = tile.squares, tile.norms.shape

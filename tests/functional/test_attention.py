@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from gkd.errors import ParameterError
-from gkd.functional import attention_loops, edge_loops, sparse
+from gkd.functional import attention_loops, compiled_loops, sparse
 from gkd.functional.attention import neighbour_attention
 from gkd.functional.threads import Share
 from gkd.graph import Graph
@@ -18,10 +18,10 @@ from gkd.graph import Graph
 def way(request, monkeypatch) -> str:
     """All heads at once in compiled loops, and one after another without them."""
     if request.param == "compiled loops":
-        if edge_loops._library("attention_loops") is None:
+        if compiled_loops._library("attention_loops") is None:
             pytest.skip("there is no compiler of C here")
         monkeypatch.setattr(attention_loops, "_pays", lambda features: True)
-    monkeypatch.setenv(edge_loops.SWITCH, "1" if request.param == "compiled loops" else "0")
+    monkeypatch.setenv(compiled_loops.SWITCH, "1" if request.param == "compiled loops" else "0")
     return str(request.param)
 
 
@@ -236,7 +236,7 @@ def test_what_is_not_finite_goes_the_same_ways(value, where, monkeypatch):
         return [out, *torch.autograd.grad(out, inputs, cotangent)]
 
     found = results()
-    monkeypatch.setenv(edge_loops.SWITCH, "0")
+    monkeypatch.setenv(compiled_loops.SWITCH, "0")
     for ours, expected in zip(found, results(), strict=True):
         assert torch.equal(ours.isfinite(), expected.isfinite())
         torch.testing.assert_close(ours[ours.isfinite()], expected[expected.isfinite()])

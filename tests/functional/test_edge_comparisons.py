@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gkd.functional import edge_loops
+from gkd.functional import compiled_loops, edge_loops
 from gkd.functional.edge_loops import compare, rounding, slopes
 from gkd.functional.threads import Share
 
@@ -32,7 +32,7 @@ def rows_and_columns(num_rows: int) -> tuple[torch.Tensor, torch.Tensor, torch.T
 @pytest.fixture
 def compiled() -> None:
     """A machine with a compiler."""
-    if edge_loops._library() is None:
+    if compiled_loops._library("edge_loops") is None:
         pytest.skip("there is no compiler of C here")
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from gkd import Graph, ParameterError
-from gkd.functional import edge_l1_distances, edge_loops, row_blocks, sparse
+from gkd.functional import compiled_loops, edge_l1_distances, edge_loops, row_blocks, sparse
 from gkd.functional.edge_distances import edge_squared_distance
 from gkd.functional.edge_l1_distances import edge_l1_distance
 from gkd.functional.edge_products import both_ways, edge_dot, neighbour_sum
@@ -24,9 +24,9 @@ HEADS = pytest.mark.parametrize("heads", [(), (2,)], ids=["one", "heads"])
 @pytest.fixture(params=["compiled loops", "sparse products", "chunks"], autouse=True)
 def way(request, monkeypatch) -> str:
     """Products in compiled loops, by those of torch, and in chunks where torch has none."""
-    if request.param == "compiled loops" and edge_loops._library() is None:
+    if request.param == "compiled loops" and compiled_loops._library("edge_loops") is None:
         pytest.skip("there is no compiler of C here")
-    monkeypatch.setenv(edge_loops.SWITCH, "1" if request.param == "compiled loops" else "0")
+    monkeypatch.setenv(compiled_loops.SWITCH, "1" if request.param == "compiled loops" else "0")
     if request.param == "chunks":
         monkeypatch.setattr(sparse, "has_sparse_products", lambda device_type: False)
         monkeypatch.setattr(sparse, "_CHUNK_ELEMENTS", 7)

@@ -10,7 +10,7 @@ from neighbour_reference import SIZES, assert_nearest, points, squared_distances
 from gkd import Graph
 from gkd.functional import distance_tiles as tiles
 from gkd.functional import selection
-from gkd.functional.edge_loops import SWITCH
+from gkd.functional.compiled_loops import SWITCH
 from gkd.functional.neighbours import nearest_neighbours
 from gkd.functional.threads import Share
 

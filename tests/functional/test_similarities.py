@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gkd import Graph, ParameterError
-from gkd.functional import edge_loops
+from gkd.functional import compiled_loops
 from gkd.functional.similarities import EdgePairs
 
 GRAPH = Graph(torch.tensor([[1, 2, 0, 3, 3], [0, 0, 1, 2, 3]]), 4)
@@ -35,8 +35,8 @@ def test_centring_avoids_float64_where_it_suffices():
 
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_share_of_the_distance_needs_no_float64_where_loops_are_compiled(compiled, monkeypatch):
-    monkeypatch.setenv(edge_loops.SWITCH, "1" if compiled else "0")
-    if compiled and edge_loops._library() is None:
+    monkeypatch.setenv(compiled_loops.SWITCH, "1" if compiled else "0")
+    if compiled and compiled_loops._library("edge_loops") is None:
         pytest.skip("there is no compiler of C here")
     # Neighbours are near one another, all of them far from their mean.
     generator = torch.Generator().manual_seed(0)

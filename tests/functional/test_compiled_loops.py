@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gkd.functional import edge_loops
+from gkd.functional import compiled_loops
 from gkd.functional.edge_loops import compare, rounding, slopes
 
 X = torch.tensor([[0.0, 1.0], [2.0, -3.0]])
@@ -19,10 +19,10 @@ EDGE = torch.tensor([0, 1, 1]), torch.tensor([1])
 def _anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A user whose cache folder is empty."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(edge_loops.SWITCH, raising=False)
-    edge_loops._library.cache_clear()
+    monkeypatch.delenv(compiled_loops.SWITCH, raising=False)
+    compiled_loops._library.cache_clear()
     yield
-    edge_loops._library.cache_clear()
+    compiled_loops._library.cache_clear()
 
 
 def compiler(folder: Path, script: str) -> str:
@@ -46,8 +46,8 @@ def test_they_are_compiled_once_into_a_folder_of_the_user_alone(tmp_path, monkey
     (library,) = folder.iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert "compiled in" in caplog.text
-    edge_loops._library.cache_clear()
-    monkeypatch.setattr(edge_loops, "_compile", None)  # another process finds them
+    compiled_loops._library.cache_clear()
+    monkeypatch.setattr(compiled_loops, "_compile", None)  # another process finds them
     assert distance() is not None
     assert list(folder.iterdir()) == [library]
 
@@ -88,8 +88,8 @@ def test_a_library_that_another_process_removes_meanwhile_is_compiled_again(tmp_
         pytest.skip("there is no compiler of C here")
     folder = tmp_path / "cache" / "gkd"
     (folder / "edge-loops-key-0.so").symlink_to(folder / "gone")
-    monkeypatch.setattr(edge_loops, "_key", lambda *given: "key")
-    edge_loops._library.cache_clear()
+    monkeypatch.setattr(compiled_loops, "_key", lambda *given: "key")
+    compiled_loops._library.cache_clear()
     assert distance().tolist() == [6.0]
 
 
@@ -97,8 +97,8 @@ def test_a_folder_that_is_read_only_is_read(tmp_path, monkeypatch):
     if distance() is None:
         pytest.skip("there is no compiler of C here")
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK)
-    monkeypatch.setattr(edge_loops.tempfile, "TemporaryDirectory", None)  # nothing is made
-    edge_loops._library.cache_clear()
+    monkeypatch.setattr(compiled_loops.tempfile, "TemporaryDirectory", None)  # nothing is made
+    compiled_loops._library.cache_clear()
     assert distance().tolist() == [6.0]
 
 
@@ -120,7 +120,7 @@ def test_machines_that_do_not_say_what_they_can_do_share_nothing(monkeypatch, in
     keys = set()
     for node in ("one", "other"):
         monkeypatch.setattr("platform.node", lambda node=node: node)
-        keys.add(edge_loops._key("", ["true"]))
+        keys.add(compiled_loops._key("", ["true"]))
     assert len(keys) == 2
 
 
@@ -128,7 +128,7 @@ def test_machines_that_do_not_say_what_they_can_do_share_nothing(monkeypatch, in
 def test_only_processors_that_can_do_the_same_share_a_library(monkeypatch, name):
     def key(information: str) -> str:
         monkeypatch.setattr(Path, "read_text", lambda path, **given: information)
-        return edge_loops._key("", ["true"])
+        return compiled_loops._key("", ["true"])
 
     assert key(f"processor\t: 0\n{name}\nMHz : 1") == key(f"processor\t: 0\n{name}\nMHz : 2")
     assert key(f"{name}") != key(f"{name} avx512f")
@@ -136,9 +136,9 @@ def test_only_processors_that_can_do_the_same_share_a_library(monkeypatch, name)
 
 def test_a_compiler_that_takes_long_is_told_of_and_then_given_up(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("CC", compiler(tmp_path, 'test "$1" = --version || exec sleep 60'))
-    monkeypatch.setattr(edge_loops, "_PATIENCE", 0.05)
-    monkeypatch.setattr(edge_loops, "_SECONDS", 0.2)
-    monkeypatch.setattr(edge_loops, "_key", lambda *given: "key")
+    monkeypatch.setattr(compiled_loops, "_PATIENCE", 0.05)
+    monkeypatch.setattr(compiled_loops, "_SECONDS", 0.2)
+    monkeypatch.setattr(compiled_loops, "_key", lambda *given: "key")
 
     assert distance() is None
     told, gave_up = caplog.records
@@ -150,9 +150,9 @@ def test_a_folder_that_others_may_write_to_is_not_trusted(tmp_path):
     folder = tmp_path / "cache" / "gkd"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
-    assert edge_loops._folder() != folder
+    assert compiled_loops._folder() != folder
     folder.chmod(0o700)
-    assert edge_loops._folder() == folder
+    assert compiled_loops._folder() == folder
 
 
 def test_what_was_kept_and_then_damaged_is_compiled_again(tmp_path):
@@ -160,7 +160,7 @@ def test_what_was_kept_and_then_damaged_is_compiled_again(tmp_path):
         pytest.skip("there is no compiler of C here")
     (library,) = (tmp_path / "cache" / "gkd").iterdir()
     whole = library.read_bytes()
-    edge_loops._library.cache_clear()
+    compiled_loops._library.cache_clear()
     library.unlink()  # not written over, as this process has it in memory
     library.write_bytes(whole[: len(whole) // 2])
     assert distance().tolist() == [6.0]
@@ -174,7 +174,7 @@ def test_nothing_is_kept_in_the_working_directory(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", "" if place.startswith("~") else place)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
-    assert edge_loops._folder().is_absolute()
+    assert compiled_loops._folder().is_absolute()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,11 +184,11 @@ def test_a_compiler_may_be_named_with_arguments(tmp_path, monkeypatch):
     called = tmp_path / "called"
     script = f'test "$1" = --through && shift && echo called > {called} && exec cc "$@"'
     monkeypatch.setenv("CC", f"{compiler(tmp_path, script)} --through")
-    edge_loops._library.cache_clear()
+    compiled_loops._library.cache_clear()
     assert distance().tolist() == [6.0]
     assert called.is_file()
     monkeypatch.setenv("CC", "")  # as if there were none
-    edge_loops._library.cache_clear()
+    compiled_loops._library.cache_clear()
     assert distance().tolist() == [6.0]
 
 
