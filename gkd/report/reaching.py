@@ -63,7 +63,7 @@ def reaching(
 
 def _is_whole(one: Summary) -> bool:
     """Whether its history has every epoch: of results that are kept, some have been thinned."""
-    epochs = [row.get("epoch", place) for place, row in enumerate(one.history, start=1)]
+    epochs = [row["epoch"] for row in one.history]
     return bool(epochs) and epochs == [*range(1, 1 + len(epochs))]
 
 

@@ -49,6 +49,16 @@ Number = Annotated[
 ]
 
 
+def _in_order(history: list[dict[str, float]]) -> list[dict[str, float]]:
+    epochs = [row.get("epoch") for row in history]
+    before = 0.0
+    for place, epoch in enumerate(epochs):
+        if epoch is None or not epoch.is_integer() or epoch <= before:
+            raise ValueError(f"epochs must be whole numbers that grow, [{place}] has {epoch}")
+        before = epoch
+    return history
+
+
 class Summary(BaseModel):
     """One trained network, as its ``summary.json`` has it; further keys are kept.
 
@@ -100,7 +110,7 @@ class Summary(BaseModel):
     training_seconds: Seconds | None = None
     seconds_per_epoch: Seconds | None = None
     peak_memory_bytes: Count | None = None
-    history: list[dict[str, Number]] = []
+    history: Annotated[list[dict[str, Number]], AfterValidator(_in_order)] = []
     certainty: dict[str, Number] = {}
     made_by: dict[str, JsonValue] = {}
     checksums: dict[str, str] = {}

@@ -47,6 +47,22 @@ def test_a_mistyped_value_is_named(tmp_path: Path) -> None:
         read_summary(written(tmp_path / "other", []))
 
 
+@pytest.mark.parametrize(
+    ("epochs", "words"),
+    [
+        ([1, 3, 3], r"\[2\] has 3\.0"),
+        ([1, None], r"\[1\] has nan"),
+        ([1.5], r"\[0\] has 1\.5"),
+        ([1, "missing"], r"\[1\] has None"),
+    ],
+)
+def test_epochs_without_an_order_are_damage(tmp_path: Path, epochs: list, words: str) -> None:
+    history = [{} if epoch == "missing" else {"epoch": epoch} for epoch in epochs]
+    content = summary("lsp", 0, 0.5) | {"history": history}
+    with pytest.raises(DataError, match=f"history: epochs must be whole numbers .* {words}"):
+        read_summary(written(tmp_path, content))
+
+
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "summary.json"
     path.write_text('{"network": "stu', encoding="utf-8")
