@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter, process_time
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from gkd.data import collate
+from gkd.data import Batch, collate
 from gkd.data.neighbour_loader import NeighbourLoader
 from gkd.data.sample import Sample, is_edge_index
 from gkd.distillation.inputs import Arguments, Inputs, NetworkInputs, inputs_or
@@ -89,10 +90,12 @@ def latencies(
     modules = list(networks.values())
     taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
     with torch.inference_mode(), precision():
+        # Shared by all networks: one sample may be a graph of a million nodes.
+        batches = [collate([sample]).to(device_of(modules[0])) for sample in chosen]
         kinds = [
             (name, kind, requests)
             for name, network in networks.items()
-            for kind, requests in _kinds(network, chosen, inputs)
+            for kind, requests in _kinds(network, batches, chosen[-1], inputs)
         ]
         begun = clock()
         with evaluation_mode(nn.ModuleList(modules)):
@@ -106,6 +109,7 @@ def latencies(
                     if number:  # what is prepared with the first request is not its time
                         spent = clock() - wall, process_time() - cpu
                         taken.setdefault((name, kind), []).append(spent)
+                    del request  # a copy of a whole graph, before there is another
     found: dict[str, dict[str, Latency]] = {name: {} for name in networks}
     for name, kind, _ in kinds:
         walls, cpus = 1000 * np.array(taken[name, kind]).T
@@ -115,11 +119,12 @@ def latencies(
 
 
 def _kinds(
-    network: nn.Module, samples: Sequence[Sample], inputs: Inputs
+    network: nn.Module, batches: Sequence[Batch], sample: Sample, inputs: Inputs
 ) -> Iterator[tuple[str, Iterator[_Request]]]:
+    """Yield the kinds of requests; ``sample`` is what the last of the batches is made of."""
     device = device_of(network)
     called_with = NetworkInputs(inputs_or(network, inputs), network, "network")
-    known = [called_with.arguments(collate([sample]).to(device)) for sample in samples]
+    known = [called_with.arguments(batch) for batch in batches]
 
     def answer(arguments: Arguments) -> Tensor:
         returned = network(*arguments.positional, **arguments.named)
@@ -132,21 +137,22 @@ def _kinds(
     def again() -> Iterator[_Request]:
         while True:
             for arguments in known:
-                yield lambda arguments=arguments: timed(arguments)  # type: ignore[misc]
+                yield partial(timed, arguments)
 
     def first() -> Iterator[_Request]:
         while True:
             for arguments in known:
                 # Of new tensors nobody remembers anything, as of a graph never seen.
-                new = Arguments(*tree_map(_copy, (arguments.positional, arguments.named, {})))
-                yield lambda new=new: timed(new)  # type: ignore[misc]
+                yield partial(
+                    timed,
+                    Arguments(*tree_map(_copy, (arguments.positional, arguments.named, {}))),
+                )
 
     with evaluation_mode(network):
         for arguments in known:
             logits = answer(arguments)
         yield FIRST, first()
         yield AGAIN, again()
-        sample = samples[-1]
         if "edge_index" not in sample or logits.shape[:1] != (sample.num_nodes,):
             return
         fetch = _fetching(sample, called_with, device, answer, logits)

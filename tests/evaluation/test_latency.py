@@ -1,6 +1,7 @@
 """Times of requests: who is asked what, in which order; the clock is ours."""
 
 from itertools import count
+from weakref import ref
 
 import pytest
 import torch
@@ -182,3 +183,20 @@ def test_the_precision_is_that_of_the_run(graph):
 def test_without_samples_or_rounds_there_is_no_time(graph, samples, rounds):
     with pytest.raises(ParameterError, match="samples and at least one round"):
         latencies({"a": Witness()}, [graph] * samples, ("x", "edge_index"), rounds=rounds)
+
+
+def test_graphs_of_requests_are_there_one_at_a_time(graph) -> None:
+    given: list[ref[Tensor]] = []
+
+    class Large(Perceptron):
+        inputs = ("x", "edge_index")
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            others = {id(one()) for one in given} - {id(None), id(edge_index)}
+            assert len(others) <= 1  # that of all requests for a graph that was seen
+            if len(x) == graph.num_nodes:
+                given.append(ref(edge_index))
+            return super().forward(x)
+
+    latencies({"one": Large(), "other": Large()}, [graph], Large.inputs, rounds=3)
+    assert len(given) > 10
