@@ -165,7 +165,8 @@ def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
     try:
         found = selected(target, examples)
     except UnknownNameError as error:
-        if (meant := _meant(target)) is not None:
+        there = any(record.source.is_called(target) for record in current_host().plugins)
+        if not there and (meant := _meant(target)) is not None:
             raise UnknownNameError(f"{target!r} is not installed; {meant}") from error
         raise
     subjects = [one for one in found if one.kind in kinds]

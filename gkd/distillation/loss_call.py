@@ -26,7 +26,7 @@ def asked_by(loss: AbstractLoss) -> Collection[str]:
     Raises:
         ParameterError: it needs something that there is not.
     """
-    parameters = inspect.signature(loss.forward).parameters.values()
+    parameters = list(inspect.signature(loss.forward).parameters.values())
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     for parameter in named:
         known = parameter.name in ("student", "teacher", *_ASKED)
@@ -36,6 +36,13 @@ def asked_by(loss: AbstractLoss) -> Collection[str]:
                 f"the loss's forward asks for {parameter.name!r}: it is called with two views, "
                 f"forward(self, student, teacher), and beside them it can have {', '.join(_ASKED)}"
                 + (f"; did you mean {near!r}?" if near else "")
+            )
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for name in ("student", "teacher"):
+        if not open_ended and name not in [parameter.name for parameter in named]:
+            raise ParameterError(
+                f"the loss's forward has no parameter {name!r}: it is called with two views, "
+                "forward(self, student, teacher)"
             )
     return [parameter.name for parameter in named if parameter.name in _ASKED]
 
@@ -84,7 +91,7 @@ def loss_value(
         words = f"{type(error).__name__}: {error}"
         raise ParameterError(f"the loss raised {words}{where}: {mistake}") from error
     shape = [student.num_rows] if loss.per_row else []
-    if list(getattr(value, "shape", [None])) != shape:
+    if not isinstance(value, Tensor) or list(value.shape) != shape:
         expected = (
             f"a value for each of {student.num_rows} rows, as per_row = True declares"
             if shape

@@ -191,4 +191,15 @@ def declared_uses(loss: AbstractLoss) -> tuple[str, ...] | None:
     """
     kinds = type(loss).__mro__
     declared = any("uses" in vars(kind) for kind in kinds[: kinds.index(AbstractLoss)])
-    return tuple(loss.uses) if declared else None
+    return parts_used(loss) if declared else None
+
+
+def parts_used(loss: AbstractLoss) -> tuple[str, ...]:
+    """Return the parts of a view that a loss needs.
+
+    Raises:
+        ParameterError: it names one by a string, whose letters would be parts.
+    """
+    if isinstance(loss.uses, str):
+        raise ParameterError(f"uses is a tuple of parts of a view: ({loss.uses!r},)")
+    return tuple(loss.uses)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 import pluggy
 
 from gkd.errors import suggestion
-from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER
+from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER, Kind
 from gkd.hosting.own_code import is_place
 from gkd.hosting.records import Component, Place, PluginRecord, Problem, State, describe
 
@@ -109,15 +109,16 @@ def _collect(name: str, hook: pluggy.HookImpl, record: PluginRecord) -> None:
         module = getattr(hook.function, "__module__", None) or ""
         record.problems.append(Problem.of(error, module, name, place))
         return
-    kind = next(kind.name for kind in KINDS.values() if kind.hook == name)
+    kind = next(kind for kind in KINDS.values() if kind.hook == name)
     for key, offer in items:
-        if mistake := _offer_mistake(name, key, offer, record.provides.get(kind, ())):
+        if mistake := _offer_mistake(kind, key, offer, record.provides.get(kind.name, ())):
             record.report(mistake, place)
         if isinstance(key, str):
-            record.components.append(Component(kind, key, offer, record.source))
+            record.components.append(Component(kind.name, key, offer, record.source))
 
 
-def _offer_mistake(hook: str, key: object, offer: object, taken: Collection[str]) -> str:
+def _offer_mistake(kind: Kind, key: object, offer: object, taken: Collection[str]) -> str:
+    hook = kind.hook
     if not isinstance(key, str):
         return f"{hook} must return names as strings, one is {type(key).__name__}"
     if key in taken:
@@ -128,4 +129,8 @@ def _offer_mistake(hook: str, key: object, offer: object, taken: Collection[str]
         return f"{hook}: {key!r} is at {offer!r}, expected 'module:object'"
     if not isinstance(offer, str) and not callable(offer):
         return f"{hook}: {key!r} must be a class or function, it is {type(offer).__name__}"
+    product = kind.product_path.rpartition(":")[2]  # by its name: it need not be imported
+    if any(base.__name__ == product for base in type(offer).__mro__):
+        made = type(offer).__name__
+        return f"{hook}: {key!r} is made already; offer its class, {made}, or a function"
     return ""

@@ -229,13 +229,18 @@ def test_wrong_input_exits_with_2(run: Run, arguments: list[str], message: str) 
     assert message in outcome.err
 
 
-def test_a_plugin_that_cannot_be_used_tells_why(site: Site, run: Run) -> None:
+def test_a_plugin_that_cannot_be_used_tells_why(
+    site: Site, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad_plugin.py").write_text("")  # in the folder of its project, as its author is
     file = site.add("bad-plugin", "import no_such_library")
     outcome = run("check", "bad-plugin")
     assert outcome.status == 2
     assert f"it needs the module 'no_such_library', which is not installed [{file}:1]" in (
         outcome.err
     )
+    assert "is not installed; bad_plugin.py is here" not in outcome.err
 
 
 @pytest.mark.parametrize("missing", ["pytest", "hypothesis"])

@@ -244,3 +244,27 @@ def test_other_mistakes_of_a_loss_are_left_to_python() -> None:
     loss = Given(lambda student, teacher: student.logits.no_such_thing)
     with pytest.raises(AttributeError, match="'Tensor' object has no attribute"):
         distiller_of(Network(), Network(), gkd.Term(loss))(batch_of())
+
+
+def test_a_loss_is_called_with_both_views_by_name() -> None:
+    class Alone(gkd.AbstractLoss):
+        def forward(self, student: gkd.View) -> Tensor:
+            return student.logits.mean()
+
+    with pytest.raises(ParameterError, match="forward has no parameter 'teacher': it is called"):
+        distiller_of(Network(), Network(), gkd.Term(Alone()))
+
+
+def test_a_number_of_numpy_is_no_tensor() -> None:
+    loss = Given(lambda student, teacher: student.logits.detach().numpy().mean())
+    with pytest.raises(ParameterError, match="the loss gave a float32, not a scalar tensor"):
+        distiller_of(Network(), Network(), gkd.Term(loss))(batch_of())
+
+
+def test_a_string_of_parts_is_told_to_be_a_tuple() -> None:
+    class Spelt(Given):
+        uses = "logits"
+
+    loss = Spelt(lambda student, teacher: student.logits.mean())
+    with pytest.raises(ParameterError, match=r"uses is a tuple of parts of a view: \('logits',\)"):
+        distiller_of(Network(), Network(), gkd.Term(loss))

@@ -96,6 +96,14 @@ BROKEN = {
         "gkd_graph_builders: 'knn' must be a class or function, it is int",
         "@hookimpl",
     ),
+    "factory is a component": Broken(
+        HOOK
+        + "from gkd import AbstractLoss\n"
+        + "class Mine(AbstractLoss):\n    def forward(self, student, teacher): ...\n"
+        + "@hookimpl\ndef gkd_losses(): return {'mine': Mine()}",
+        "gkd_losses: 'mine' is made already; offer its class, Mine, or a function",
+        "@hookimpl",
+    ),
     "mark forgotten": Broken(
         "def gkd_losses(): return {}", "gkd_losses is not marked with @gkd.hookimpl", "def gkd_"
     ),

@@ -81,13 +81,18 @@ def is_explained(missing: str, call: Callable[[], object]) -> bool:
     """
     try:
         call()
-    except GkdError as error:
-        require(missing in str(error), f"without {missing} the message does not name it: {error}")
-        return True
     except Exception as error:
+        # The engine has words for what a loss does not explain; called by itself it has none.
+        cause = error.__cause__
+        unexplained = cause if isinstance(cause, AttributeError | TypeError) else error
+        if isinstance(unexplained, GkdError):
+            require(
+                missing in str(error), f"without {missing} the message does not name it: {error}"
+            )
+            return True
         where = "Step" if missing == "labels" else "View"
         raise AssertionError(
-            f"without {missing} it raises {type(error).__name__} ({error}); "
+            f"without {missing} it raises {type(unexplained).__name__} ({unexplained}); "
             f"{where}.require_{missing} explains it"
         ) from error
     return False

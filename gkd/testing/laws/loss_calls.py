@@ -9,6 +9,7 @@ from hypothesis.strategies import SearchStrategy
 from torch import Tensor, nn
 
 from gkd.distillation.loss_call import asked_by, loss_value
+from gkd.distillation.views import parts_used
 from gkd.graph import Graph
 from gkd.loss import AbstractLoss
 from gkd.testing.laws.problem_changes import generic_graph, likelihood_of, problem_on
@@ -24,7 +25,7 @@ def problems(
     options = {"different_widths": loss.different_widths, **options}
     return subject.problems(
         loss_problems,
-        tuple(loss.uses if uses is None else uses),
+        parts_used(loss) if uses is None else tuple(uses),
         asks=tuple(asked_by(loss)),
         likelihood=likelihood_of(subject),
         **options,
@@ -94,7 +95,7 @@ def problem_for(
     ours, theirs = widths
     return problem_on(
         graph,
-        loss.uses,
+        parts_used(loss),
         asked_by(loss),
         random,
         widths=(ours, theirs if loss.different_widths else ours),
