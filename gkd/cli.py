@@ -366,8 +366,9 @@ def predict(
 def export(
     run: RunFolder,
     form: Annotated[
-        str, typer.Option("--format", help="torch-export, onnx or safetensors.")
-    ] = "torch-export",
+        str | None,
+        typer.Option("--format", help="torch-export, onnx or safetensors; by default as --out is."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="File to write; by default student.pt2, .onnx, …, here.")
     ] = None,

@@ -1,8 +1,11 @@
 """What the page about loops of one's own shows does what the page says."""
 
 import re
+import warnings
 from pathlib import Path
 
+import onnxruntime
+import pytest
 import torch
 
 import gkd
@@ -32,3 +35,18 @@ def test_peers_and_averages_teach() -> None:
     assert isinstance(peers, gkd.Distiller)
     assert [term.name for term in peers.terms] == ["kd", "back", "average"]
     assert all(p.grad is not None for p in peers.parameters())
+
+
+def test_the_student_leaves_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    (leaving,) = (block for block in BLOCKS if "torch.onnx.export" in block)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's exporter, about itself
+        for block in (BLOCKS[0], leaving):
+            exec(compile(block, "own-loop.md", "exec"), names)
+    session = onnxruntime.InferenceSession("student.onnx")
+    x, edge_index = torch.randn(9, 32), torch.randint(9, (2, 20))
+    (logits,) = session.run(None, {"x": x.numpy(), "edge_index": edge_index.numpy()})
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(logits), names["student"](x, edge_index))

@@ -73,7 +73,7 @@ def predict_by_run(
 
 def export_from_run(
     source: Path,
-    form: str,
+    form: str | None,
     out: Path | None,
     method: str | None,
     seed: int | None,
@@ -81,9 +81,21 @@ def export_from_run(
 ) -> None:
     """Write a network as a program that runs elsewhere.
 
+    Args:
+        source: a run's folder, or a network's weights.
+        form: of the program; by default that which the file's name says.
+        out: the file; by default ``student`` with the form's suffix.
+        method: whose student.
+        seed: of its training.
+        code: folder of the model's module.
+
     Raises:
         GkdError: it cannot be exported, or the file cannot be written.
     """
+    said = {suffix: name for name, suffix in SUFFIXES.items()}.get(out.suffix if out else "")
+    form = form or said or next(iter(SUFFIXES))
+    if form in SUFFIXES and said not in (None, form):
+        raise ParameterError(f"{out} is called as {said} is, and --format says {form}")
     if form not in SUFFIXES:
         raise ParameterError(f"--format {form}: {suggestion(form, SUFFIXES)}")
     weights = find_weights(source, method, seed)

@@ -102,7 +102,7 @@ def export_network(weights: Path, form: Format, out: Path, code: Path | None = N
     called = ByName(network, record, tuple(arrays)).eval()
     program = _traced(called, record, arrays)
     with _quiet():
-        write_atomically(out, lambda partial: _WRITERS[form](program, tuple(arrays), partial))
+        write_atomically(out, lambda partial: _WRITERS[form](program, arrays, partial))
     what = f"{record.model}: the program in {form}"
     try:
         with _quiet():
@@ -176,17 +176,29 @@ def _largest_error(called: nn.Module, run: Run, arrays: Mapping[str, Array], few
 
 
 def _write_program(
-    program: torch.export.ExportedProgram, names: tuple[str, ...], path: Path
+    program: torch.export.ExportedProgram, arrays: Mapping[str, Array], path: Path
 ) -> None:
     with path.open("wb") as file:
         torch.export.save(program, file)
 
 
-def _write_onnx(program: torch.export.ExportedProgram, names: tuple[str, ...], path: Path) -> None:
+def _write_onnx(
+    program: torch.export.ExportedProgram, arrays: Mapping[str, Array], path: Path
+) -> None:
     _require("onnx", "onnxscript", "onnxruntime")
+    axes = tuple(
+        {axis: size for axis, size in enumerate(array.shape) if isinstance(size, str)}
+        for array in arrays.values()
+    )
     try:
         made = torch.onnx.export(
-            program, (), input_names=list(names), output_names=[OUTPUT], dynamo=True, verbose=False
+            program,
+            (),
+            input_names=list(arrays),
+            output_names=[OUTPUT],
+            dynamic_shapes=(axes,),  # what the free axes are called
+            dynamo=True,
+            verbose=False,
         )
     except Exception as error:
         raise ExportError(f"ONNX has no form of this network: {_first_line(error)}") from error
@@ -218,7 +230,9 @@ def _run_onnx(path: Path) -> Run:
     return run
 
 
-_WRITERS: Mapping[str, Callable[[torch.export.ExportedProgram, tuple[str, ...], Path], None]] = {
+_WRITERS: Mapping[
+    str, Callable[[torch.export.ExportedProgram, Mapping[str, Array], Path], None]
+] = {
     "torch-export": _write_program,
     "onnx": _write_onnx,
 }

@@ -202,8 +202,8 @@ def _other_format(path: Path) -> str | None:
         return None
     if head.startswith(_OF_TORCH):
         return (
-            f"{path} is a file of torch.save, and a safetensors file is expected here; a "
-            "teacher's weights may be of either kind"
+            f"{path} is a file of torch.save, and a safetensors file is expected here, as a run "
+            "leaves it: that says what network it is of; a teacher's weights may be of either kind"
         )
     if head.startswith(b"version https://git-lfs"):
         return f"{path} is a pointer of Git LFS to the weights: fetch them with git lfs pull"

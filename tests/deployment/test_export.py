@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
 import torch
 from pydantic_core import to_jsonable_python
@@ -91,7 +92,10 @@ def test_a_program_of_torch_equals_the_network(name: str, tmp_path: Path) -> Non
 
 def test_a_program_of_onnx_equals_the_network(tmp_path: Path) -> None:
     # The other one that is tried is GAT's, of the page that shows how students are used.
-    exported = export_network(weights_of(tmp_path, "dgcnn"), "onnx", tmp_path / "student.onnx")
+    out = tmp_path / "student.onnx"
+    exported = export_network(weights_of(tmp_path, "dgcnn"), "onnx", out)
+    session = onnxruntime.InferenceSession(str(out))
+    assert [one.shape[0] for one in session.get_inputs()] == ["nodes"] * len(exported.inputs)
     assert exported.largest_error is not None
     assert exported.largest_error <= TOLERANCE
 

@@ -118,6 +118,10 @@ def test_data_of_another_form_are_one_error(
     ("arguments", "words"),
     [
         (("export", "RUN", "--method", "kd", "--format", "onx"), "did you mean 'onnx'"),
+        (
+            ("export", "RUN", "--method", "kd", "--format", "onnx", "--out", "a.pt2"),
+            "a.pt2 is called as torch-export is, and --format says onnx",
+        ),
         (("export", "RUN"), "choose one of"),
         (("export", "RUN", "--method", "kd", "--out", "RUN"), "already there"),
         (("evaluate", "RUN", "--split", "tset"), "did you mean 'test'"),
@@ -132,6 +136,12 @@ def test_mistakes_are_one_line(
     assert (outcome.status, outcome.out) == (2, "")
     assert words in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_the_name_of_the_file_says_the_format(run: Run, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "student.safetensors"
+    outcome = run("export", finished, "--method", "kd", "--out", out)
+    assert outcome.out.startswith(f"{out}: safetensors, of ")
 
 
 def test_predictions_are_written_to_known_kinds_of_files(
