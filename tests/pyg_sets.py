@@ -26,6 +26,19 @@ def no_graph() -> int:
     return 3
 
 
+def featureless() -> Data:
+    found = masked()
+    del found.x
+    found.num_nodes = 12
+    return found
+
+
+def one_feature() -> Data:
+    found = masked()
+    found.x = found.x[:, 0]
+    return found
+
+
 def partly_known() -> list[Data]:
     """Graphs with labels of their own, some of which nobody knows: in the first graph, too."""
     unknown = float("nan")

@@ -1,6 +1,6 @@
 """What ``gkd recipes`` does: list those that come with gkd, print one, check one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gkd.errors import PluginError
@@ -100,10 +100,15 @@ def check_recipe(recipe: str, settings: Sequence[str], device: str) -> None:
 def _findings(experiment: "Experiment") -> Iterator[str]:
     """Yield a line about each part of a recipe that was tried."""
     from gkd.evaluation.splits import SPLITS
+    from gkd.recipe.data_words import data_words
 
     recipe, dataset, seeds = experiment.recipe, experiment.dataset, experiment.recipe.seeds
     sizes = ", ".join(f"{len(getattr(dataset, split))} {split}" for split in SPLITS)
-    yield f"  dataset   {recipe.dataset.name}: samples: {sizes}"
+    yield f"  dataset   {data_words(recipe.dataset.model_dump())}"
+    yield f"  samples   {sizes}"
+    task = dataset.task.get("name") if isinstance(dataset.task, Mapping) else dataset.task
+    task = task if isinstance(task, str) else type(task).__name__
+    yield f"  task      {task}: {dataset.num_features} features in, {dataset.num_classes} out"
     if "root" in recipe.dataset.params:
         yield f"  root      {recipe.dataset.params['root']}"
     teachers = 0

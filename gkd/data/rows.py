@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gkd.data.batch_attributes import attribute, attribute_names, tensor_attribute, value_of
 from gkd.data.sampled_batch import SampledBatch
-from gkd.errors import DataError, ParameterError
+from gkd.errors import DataError, ParameterError, shown
 
 ALL = "all"
 SEEDS = "seeds"
@@ -49,9 +49,9 @@ class Rows:
         match = _ROWS.fullmatch(text) if isinstance(text, str) else None
         if match is None or (match["complement"] and match["name"] == ALL):
             raise ParameterError(
-                f"{text!r} names no rows: expected a mask of the batch such as 'train_mask', "
-                "'train_mask[0]' for the first of several splits, '~train_mask' for the other "
-                "rows, 'seeds' for those of a sampled batch, or 'all'"
+                f"{shown(text, 60)} names no rows: expected a mask of the batch such as "
+                "'train_mask', 'train_mask[0]' for the first of several splits, '~train_mask' for "
+                "the other rows, 'seeds' for those of a sampled batch, or 'all'"
             )
         split = None if match["split"] is None else int(match["split"])
         return cls(match["name"], split, bool(match["complement"]))

@@ -23,8 +23,9 @@ def require_arrays(record: ModelRecord) -> Mapping[str, Array]:
     """
     if not record.arrays:
         raise ParameterError(
-            f"{record.model} is called with a whole batch, and not with arrays by name: it can be "
-            "loaded by gkd.load_student, and called from Python"
+            f"{record.model} is called with a whole batch, so that nobody knows which arrays it "
+            "needs: train it with a forward that names them, forward(self, x, edge_index), or call "
+            "it from Python, by gkd.load_student"
         )
     return record.arrays
 

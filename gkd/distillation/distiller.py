@@ -252,7 +252,8 @@ class Distiller(nn.Module):
             parts, weights = [*parts, learned], weights | found
         total = sum(parts[1:], parts[0])
         task_weight = weights.pop(TASK)
-        require_finite(tasks, terms, views, total, logits, self.epoch)
+        given = {name for each in self._inputs.values() for name in each.attributes}
+        require_finite(tasks, terms, views, total, logits, self.epoch, batch, given)
         task = tasks.pop(STUDENT)
         if torch.is_grad_enabled():
             self._moment = replace(self._moment, number=self._moment.number + 1)

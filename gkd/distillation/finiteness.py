@@ -1,10 +1,11 @@
 """NaN and infinity, found and traced to what they were computed from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
+from gkd.data.batch_attributes import value_of
 from gkd.distillation.in_place import tensors_of
 from gkd.errors import NonFiniteError
 from gkd.loss import View
@@ -17,6 +18,8 @@ def require_finite(
     total: Tensor,
     logits: Mapping[str, Tensor],
     epoch: int,
+    batch: object,
+    inputs: Iterable[str],
 ) -> None:
     """Check one step's losses and the teachers' outputs.
 
@@ -27,6 +30,8 @@ def require_finite(
         total: weighted sum of the losses.
         logits: of these networks.
         epoch: for the message.
+        batch: that the networks ran on.
+        inputs: its attributes that they were called with.
 
     Raises:
         NonFiniteError: NaN or infinity; the message names the losses concerned and what they
@@ -69,6 +74,13 @@ def require_finite(
     if not faults and not _finite(total):
         faults = [f"the total is {total.item()}, though every loss in it is finite"]
     if faults:
+        given = {name: value_of(batch, name) for name in sorted(inputs)}
+        spoilt = [
+            f"the batch's {_count(name, value)}"
+            for name, value in given.items()
+            if isinstance(value, Tensor) and value.is_floating_point() and not _finite(value)
+        ]
+        faults = [*spoilt, *faults]
         raise NonFiniteError(f"not finite at epoch {epoch}: {'; '.join(faults)}")
 
 

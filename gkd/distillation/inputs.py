@@ -71,6 +71,16 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         self._label = label
         self._exported: list[str] = []
         if self._whole:
+            required = [
+                p.name
+                for p in forward_parameters(network)
+                if p.default is p.empty and p.kind in IN_ORDER
+            ]
+            if len(required) > 1:
+                raise ParameterError(
+                    f"{label}: inputs = 'batch' hands over the whole batch, and its forward takes "
+                    f"{', '.join(required)}: name attributes of the batch, ('x', 'edge_index')"
+                )
             return
         if not _is_inputs(inputs):
             raise ParameterError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -93,9 +94,10 @@ class Term:
 
     def __post_init__(self) -> None:
         if not isinstance(self.loss, str | AbstractLoss):
+            made = inspect.isclass(self.loss) and issubclass(self.loss, AbstractLoss)
+            got = f"the class {self.loss.__name__}: make one" if made else type(self.loss).__name__
             raise ParameterError(
-                "term: loss must be the name of a loss or a gkd.AbstractLoss, "
-                f"got {type(self.loss).__name__}"
+                f"term: loss must be the name of a loss or a gkd.AbstractLoss, got {got}"
             )
         if self.params and not isinstance(self.loss, str):
             raise ParameterError(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, JsonValue
 from gkd.errors import DataError
 from gkd.evaluation.formats import metric_name
 from gkd.evaluation.metric import Metric
+from gkd.recipe.data_words import data_words
 from gkd.recipe.model import Recipe
 from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
@@ -290,7 +291,7 @@ def _protocol(
         else "where several methods are tested, Holm's correction bounds"
     )
     protocol = {
-        "dataset": recipe.data,
+        "dataset": data_words(recipe.dataset),
         "epochs": ", ".join(epochs),
         "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),

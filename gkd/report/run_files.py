@@ -1,6 +1,5 @@
 """What a report needs of a run's recipe and environment, whichever version wrote them."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,8 +16,6 @@ ENVIRONMENT = "environment.json"
 Seed = Annotated[int, Field(ge=0, lt=2**64)]
 FolderName = Annotated[str, Field(max_length=255)]  # longer ones no disk has
 Content = TypeVar("Content", bound=BaseModel)
-
-_LONGEST_VALUE = 60  # characters of a parameter of the data, such as a list
 
 
 class RunMethod(BaseModel):
@@ -48,17 +45,6 @@ class RunRecipe(BaseModel):
     def _rename(cls, methods: Any) -> Any:
         return with_current_names(methods) if isinstance(methods, list) else methods
 
-    @property
-    def data(self) -> str:
-        """Which data it names, in words: ``tudataset: name = PROTEINS``."""
-        given = without_place(self.dataset)
-        name = str(given.pop("name", "unknown"))
-        words = (
-            f"{key} = {value if isinstance(value, str) else shown(value, _LONGEST_VALUE)}"
-            for key, value in given.items()
-        )
-        return ": ".join(filter(None, (name, ", ".join(words))))
-
 
 class Place(BaseModel):
     """What a run, or a part of it, was computed on, and which code was another than before."""
@@ -79,17 +65,6 @@ class RunEnvironment(Place):
     samples: dict[str, int] = {}
     data: JsonValue = None
     resumed: list[Place] = []
-
-
-def without_place(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe's ``[dataset]`` without the folders in which its data lie on a machine."""
-    return {
-        key: Path(value).name
-        if isinstance(value, str) and (key == "file" or Path(value).is_absolute())
-        else value
-        for key, value in dataset.items()
-        if key != "root"
-    }
 
 
 def read_recipe_of_run(directory: Path) -> tuple[str, RunRecipe]:

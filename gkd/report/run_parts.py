@@ -12,6 +12,7 @@ from pydantic import BaseModel, JsonValue
 from gkd.errors import DataError, shown
 from gkd.evaluation.answers import agreement, read_answers
 from gkd.files import parse_toml
+from gkd.recipe.data_words import without_place
 from gkd.recipe.model import BASELINE, FORMER_BASELINE
 from gkd.report.feature_spaces import RankCorrelations, rank_correlations
 from gkd.report.latencies import NetworkLatency, read_latencies, with_latency
@@ -24,7 +25,6 @@ from gkd.report.run_files import (
     read_environment,
     read_recipe_of_run,
     validated,
-    without_place,
 )
 from gkd.report.summary import Summary, name_of, summaries
 from gkd.training.provenance import Provenance, recipe_of

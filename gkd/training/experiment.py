@@ -22,7 +22,7 @@ from gkd.distillation.logits import declared_logits
 from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
 from gkd.distillation.term import Term
-from gkd.errors import DataError, ParameterError
+from gkd.errors import NAMED, DataError, ParameterError
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.hosting.host import Host
@@ -286,6 +286,19 @@ class Experiment:
             for name, size in zip(("num_features", "num_classes"), widths, strict=True):
                 if name in accepted and accepted[name].default is inspect.Parameter.empty:
                     params.setdefault(name, size)
+            lacking = [
+                name
+                for name, parameter in accepted.items()
+                if parameter.kind in NAMED
+                and parameter.default is parameter.empty
+                and name not in params
+            ]
+            if lacking and params.keys() <= accepted.keys():
+                raise ParameterError(
+                    f"model {recipe.name!r} needs {', '.join(lacking)}: give them in params; those "
+                    "called in_channels and out_channels get the numbers of features and outputs "
+                    f"of the data, here {widths[0]} and {widths[1]}"
+                )
             set_random_state(derived_seed(seed, "weights", role))
             model: nn.Module = self.host.create("model", recipe.name, **params)
             self._separateness.require(model, recipe.name)

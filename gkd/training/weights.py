@@ -187,7 +187,7 @@ def load_tensors(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> N
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        why = _other_names(list(state), list(own)) or shown(error, 500)
+        why = _other_names(list(state), list(own)) or _other_shapes(state, own) or shown(error, 500)
         raise DataError(f"weights {path} are of another model: {why}") from error
 
 
@@ -252,3 +252,14 @@ def _other_names(given: list[str], own: list[str]) -> str | None:
         if names
     ]
     return "; ".join(parts)
+
+
+def _other_shapes(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str | None:
+    """Say which weights have another shape than the model's; None where none has."""
+    other = [
+        f"{name[:_SHOWN]} is {list(tensor.shape)}, the model's {list(own[name].shape)}"
+        for name, tensor in state.items()
+        if name in own and tensor.shape != own[name].shape
+    ]
+    more = [f"and {len(other) - _MOST} more"] if len(other) > _MOST else []
+    return "; ".join([*other[:_MOST], *more]) or None

@@ -181,11 +181,17 @@ class PyGDataset(AbstractDataset):
         """Say what the task is, and how wide inputs and outputs are."""
         samples = [*self.train, *self.validation, *self.test]
         sample, labels = samples[0], [one.y for one in samples]
+        feature = next((name for name in ("x", "pos") if name in sample), None)
+        if feature is None or getattr(sample, feature).ndim < 2:
+            found = "neither x nor pos" if feature is None else f"{feature} without columns"
+            raise DataError(
+                f"{self._name} has {found}: expected features of its nodes, [nodes, features]; a "
+                "transform of the class makes some (Constant, OneHotDegree)"
+            )
         # One graph may have as many nodes as labels, and one label any value: all of them tell.
         whole = any(len(one.y) != one.num_nodes for one in samples)
         binary = all(bool(((y == 0) | (y == 1) | y.isnan()).all()) for y in labels)
-        self.num_features = sample.x.shape[1] if "x" in sample else sample.pos.shape[1]
-        feature = "x" if "x" in sample else "pos"
+        self.num_features = getattr(sample, feature).shape[1]
         edges = ("edge_index",) if "edge_index" in sample else ()
         self.inputs = (feature, *edges, *(("batch",) if whole else ()))
         if labels[0].ndim == 1 or not (binary or labels[0].is_floating_point()):

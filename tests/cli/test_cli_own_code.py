@@ -170,6 +170,22 @@ def test_widths_may_have_the_names_that_data_sets_give_them(run: Run, project: P
     assert "student wide_of_mine:Wide of 15 parameters, 1 epochs" in outcome.rows
 
 
+def test_widths_of_other_names_are_asked_for(run: Run, project: Path) -> None:
+    (project / "odd_of_mine.py").write_text(
+        "from torch import nn\n\n\n"
+        "class Odd(nn.Linear):\n"
+        "    def __init__(self, nfeat, nclass):\n"
+        "        super().__init__(nfeat, nclass)\n"
+    )
+    outcome = run("recipes", "check", project / "own.toml", "--set", "student.name=odd_of_mine:Odd")
+    assert outcome.status == 2
+    assert (
+        "student: model 'odd_of_mine:Odd' needs nfeat, nclass: give them in params; those called "
+        "in_channels and out_channels get the numbers of features and outputs of the data, here 4 "
+        "and 3"
+    ) in outcome.err
+
+
 def test_the_folder_may_be_named(run: Run, project: Path) -> None:
     shutil.move(project / "own_of_mine.py", "own_of_mine.py")
     outcome = run("recipes", "check", project / "own.toml", "--set", f"code={os.getcwd()}")

@@ -76,7 +76,11 @@ def test_what_is_right_is_said(run: Run, mine: Path) -> None:
     outcome = run("recipes", "check", mine)
     assert (outcome.status, outcome.err) == (0, "")
     assert outcome.rows[0] == f"{mine} can be run: its networks took their first batches"
-    assert "dataset communities: samples: 2 train, 1 validation, 1 test" in outcome.rows
+    (dataset,) = (row for row in outcome.rows if row.startswith("dataset"))
+    assert dataset.startswith("dataset communities: ")
+    assert "nodes = 30" in dataset
+    assert "samples 2 train, 1 validation, 1 test" in outcome.rows
+    assert "task multi-label: 32 features in, 40 out" in outcome.rows
     (teacher,) = (row for row in outcome.rows if row.startswith("teacher"))
     assert teacher.endswith("parameters, 3 epochs")
     assert "methods logits (kd), baseline" in outcome.rows

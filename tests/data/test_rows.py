@@ -75,3 +75,9 @@ def test_other_forms_are_refused(text: object) -> None:
 def test_what_does_not_fit_the_batch(text: str, attributes: dict, message: str) -> None:
     with pytest.raises(DataError, match=message):
         taken(text, 3, **attributes)
+
+
+def test_a_mask_itself_is_no_name_of_one() -> None:
+    with pytest.raises(ParameterError, match="names no rows: expected a mask") as caught:
+        Rows.parse(torch.ones(500, dtype=torch.bool))
+    assert len(str(caught.value)) < 400

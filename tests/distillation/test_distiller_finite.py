@@ -118,3 +118,11 @@ def test_large_but_finite_features_pass() -> None:
 def test_a_term_without_weight_stops_nothing() -> None:
     term = gkd.Term(Broken(float("nan")), weight=0.0)
     assert distiller_of(Network(), Network(), term)(batch_of()).total.isfinite()
+
+
+def test_an_input_that_is_not_finite_is_named_first() -> None:
+    batch = batch_of()
+    batch.x = with_first(float("nan"))(batch.x)
+    message = r"^not finite at epoch 0: the batch's x \[6, 5\] hold 1 nan and 0 infinite values; "
+    with pytest.raises(NonFiniteError, match=message):
+        distiller_of(Network(), Network(), gkd.Term(Squared()))(batch)

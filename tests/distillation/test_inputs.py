@@ -192,3 +192,10 @@ def test_a_loss_that_cannot_compare_two_types_names_them() -> None:
         distiller(batch)
     expected = "term 'nst': the loss cannot compare torch.float32 of the student with torch.float64"
     assert expected in str(caught.value)
+
+
+def test_a_network_that_takes_several_things_is_not_handed_the_batch() -> None:
+    message = "student: inputs = 'batch' hands over the whole batch, and its forward takes x, edges"
+    with pytest.raises(ParameterError, match=message):
+        NetworkInputs("batch", Taking(lambda x, edges, more=None: None), "student")
+    assert arguments("batch", lambda data, more=None: None, x=1)[1] == {}

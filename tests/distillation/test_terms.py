@@ -32,6 +32,7 @@ def test_unusable_names_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"loss": Squared}, "AbstractLoss, got the class Squared: make one"),
         ({"loss": 3}, "loss must be the name of a loss or a gkd.AbstractLoss, got int"),
         ({"loss": torch.nn.MSELoss()}, "got MSELoss"),
         ({"loss": Squared(), "params": {"p": 2}}, "params are for a loss given by name"),

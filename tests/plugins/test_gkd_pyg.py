@@ -239,11 +239,13 @@ def test_a_list_of_graphs_is_folded():
             {},
             r"pyg_sets:no_graph\(\) returns int: expected a graph of PyTorch Geometric",
         ),
+        ("featureless", {}, "featureless has neither x nor pos: expected features of its nodes"),
+        ("one_feature", {}, "one_feature has x without columns: expected features of its nodes"),
         ("graph", {}, r"pyg_sets:graph\(\) raised TypeError: "),
     ],
 )
 def test_what_makes_no_graphs_is_one_error(name, params, words):
-    with pytest.raises(ParameterError, match=words):
+    with pytest.raises((ParameterError, DataError), match=words):
         data_set(name, **params)
 
 

@@ -120,7 +120,7 @@ def test_weights_of_another_network_are_summed_up(tmp_path: Path) -> None:
     )
     assert "500 of the file's it has not (layers.0.weight" in message
     save_file(nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).state_dict(), path)
-    assert "size mismatch" in refusal(path)
+    assert "of another model: 0.weight is [4, 5], the model's [4, 3]" in refusal(path)
 
 
 @pytest.mark.parametrize(
