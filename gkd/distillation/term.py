@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -93,9 +92,11 @@ class Term:
     connector: str | nn.Module | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.loss, str | AbstractLoss):
-            made = inspect.isclass(self.loss) and issubclass(self.loss, AbstractLoss)
-            got = f"the class {self.loss.__name__}: make one" if made else type(self.loss).__name__
+        loss: object = self.loss
+        if not isinstance(loss, str | AbstractLoss):
+            got = type(loss).__name__
+            if isinstance(loss, type):
+                got = f"the class {loss.__name__}: make one"
             raise ParameterError(
                 f"term: loss must be the name of a loss or a gkd.AbstractLoss, got {got}"
             )

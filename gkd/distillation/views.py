@@ -200,6 +200,7 @@ def parts_used(loss: AbstractLoss) -> tuple[str, ...]:
     Raises:
         ParameterError: it names one by a string, whose letters would be parts.
     """
-    if isinstance(loss.uses, str):
-        raise ParameterError(f"uses is a tuple of parts of a view: ({loss.uses!r},)")
+    uses: object = loss.uses
+    if isinstance(uses, str):
+        raise ParameterError(f"uses is a tuple of parts of a view: ({uses!r},)")
     return tuple(loss.uses)
