@@ -152,8 +152,12 @@ def _own_names(module: Any) -> Iterator[tuple[str, Any]]:
         return
     top = module.__name__.partition(".")[0]
     for name, value in vars(module).items():
-        home = getattr(value, "__module__", None) or ""
-        if not name.startswith("_") and home.partition(".")[0] == top:
+        if name.startswith("_") or inspect.ismodule(value):
+            continue
+        # What is neither, such as a graph, was made here, whatever its class is of.
+        defined = inspect.isclass(value) or inspect.isroutine(value)
+        home = getattr(value, "__module__", None) or "" if defined else top
+        if home.partition(".")[0] == top:
             yield name, value
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import gkd
 from gkd.hosting.host import Host, create_host
-from gkd.hosting.own_code import own_modules
+from gkd.hosting.own_code import imported, own_modules
 from gkd.training.code_checksums import own_checksums
 
 MODELS = """
@@ -171,6 +171,18 @@ def test_components_of_plugins_come_first(tmp_path: Path) -> None:
     assert isinstance(host.create("model", "mine:net"), nn.Identity)
     with pytest.raises(gkd.UnknownNameError, match="did you mean 'mine:net'"):
         host.create("model", "mine:nte")
+
+
+def test_objects_of_a_module_are_among_its_names(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "graphs_of_mine.py").write_text(
+        "import sys\nfrom pathlib import Path\nring = Path()\n"
+    )
+    with pytest.raises(
+        gkd.ParameterError, match=r"graphs_of_mine has no 'rign'; did you mean 'ring'\?"
+    ):
+        imported("graphs_of_mine:rign", tmp_path)
+    with pytest.raises(gkd.ParameterError, match=r"graphs_of_mine has no 'x'; available: ring$"):
+        imported("graphs_of_mine:x", tmp_path)
 
 
 def test_what_is_imported_is_known_by_its_content(host: Host, tmp_path: Path) -> None:
