@@ -51,14 +51,15 @@ def warm_python(python: str | Path = sys.executable) -> list[str]:
 
     The server is this process's, and ends with it.
     """
-    if not hasattr(os, "fork"):
+    if sys.platform != "linux":  # elsewhere a process that has loaded torch had better not fork
         return [str(python)]
     return [sys.executable, "-IS", __file__, "run", _server(), str(python)]
 
 
 @cache
 def _server() -> str:
-    folder = TemporaryDirectory(prefix="gkd-warm-")
+    # Not below a long TMPDIR: the path of a socket has 107 characters at most.
+    folder = TemporaryDirectory(prefix="gkd-warm-", dir="/tmp")
     place = str(Path(folder.name, "socket"))
     server = subprocess.Popen([sys.executable, __file__, "serve", place], stdin=subprocess.PIPE)
     atexit.register(folder.cleanup)
