@@ -22,7 +22,7 @@ from gkd.distillation.inputs import NetworkInputs
 from gkd.distillation.logits import logits_of
 from gkd.errors import GkdError, ParameterError
 from gkd.files import write_atomically
-from gkd.training.model_record import Array, ModelRecord
+from gkd.training.model_record import NODES, Array, ModelRecord
 
 Format: TypeAlias = Literal["torch-export", "onnx", "safetensors"]
 SUFFIXES: Mapping[str, str] = {
@@ -63,18 +63,33 @@ class Exported:
 
 
 class ByName(nn.Module):
-    """A network that is called with its inputs in order, and gives its logits alone."""
+    """A network that is called with its inputs in order, and gives its logits alone.
+
+    One that insists on a batch vector, ``forward(self, x, edge_index, batch)``, gets that of one
+    graph: zeros, and None while it is exported, as PyTorch Geometric has it.
+    """
 
     def __init__(self, network: nn.Module, record: ModelRecord, names: Sequence[str]) -> None:
         super().__init__()
         self.network, self.names, self.place = network, tuple(names), record.logits
         self._inputs = NetworkInputs(record.inputs, network, record.model)
+        of_nodes = [name for name, array in record.arrays.items() if array.shape[:1] == [NODES]]
+        asks = "batch" in self._inputs.required and "batch" not in self.names
+        self._counted = self.names.index(of_nodes[0]) if asks and of_nodes else None
 
     def forward(self, *values: Tensor) -> Tensor:
         """Return the logits."""
         batch = SimpleNamespace(**dict(zip(self.names, values, strict=True)))
+        one_graph = None
+        if self._counted is not None:
+            nodes = values[self._counted]
+            batch.batch = one_graph = nodes.new_zeros(nodes.shape[0], dtype=torch.int64)
         arguments = self._inputs.arguments(batch)
-        returned = self.network(*arguments.positional, **arguments.named)
+        positional, named = list(arguments.positional), dict(arguments.named)
+        if one_graph is not None and torch.compiler.is_exporting():  # how many graphs is no number
+            positional = [None if value is one_graph else value for value in positional]
+            named = {name: None if v is one_graph else v for name, v in named.items()}
+        returned = self.network(*positional, **named)
         return logits_of(returned, self.place, "network")
 
 

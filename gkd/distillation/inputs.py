@@ -109,6 +109,11 @@ edge_weight=None) takes 'edge_attr'; did you mean 'edge_weight'? ...
         """Attributes of a batch that the network is called with; empty for the batch itself."""
         return tuple(name for _, name in self._places)
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Those of :attr:`attributes` that no parameter's default stands in for."""
+        return tuple(name for place, name in self._places if place not in self._optional)
+
     def arguments(self, batch: object) -> Arguments:
         """Return what the network is called with for ``batch``.
 

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 import torch
 from pydantic_core import to_jsonable_python
 from torch import nn
+from torch_geometric.nn import global_mean_pool
 
 import gkd
 from gkd.deployment.export import _RUNNERS, TOLERANCE, ByName, ExportError, export_network
+from gkd.deployment.prediction import predict
 from gkd.errors import ParameterError
 from gkd.training.model_record import Array, ModelRecord
 from gkd.training.weights import write_weights
@@ -129,13 +132,30 @@ class Rounds(nn.Module):
 
 @pytest.fixture
 def of_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def make(network: nn.Module, arrays: Mapping[str, Array]) -> Path:
-        record = ModelRecord(model="mine", inputs=["x"], arrays=dict(arrays))
+    def make(network: nn.Module, arrays: Mapping[str, Array], *more: str) -> Path:
+        record = ModelRecord(model="mine", inputs=["x", *more], arrays=dict(arrays))
         monkeypatch.setattr("gkd.hosting.host.Host.create", lambda host, kind, name: network)
         write_weights(tmp_path / "weights.safetensors", network, record)
         return tmp_path / "weights.safetensors"
 
     return make
+
+
+class Pools(nn.Module):
+    """Insists on a batch vector, as PyTorch Geometric's examples do."""
+
+    def forward(self, x: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+        return global_mean_pool(x, batch)
+
+
+def test_a_network_that_insists_on_a_batch_vector_gets_one_graph(
+    of_module: Any, tmp_path: Path
+) -> None:
+    weights = of_module(Pools(), {"x": X}, "batch")
+    out = tmp_path / "student.pt2"
+    assert export_network(weights, "torch-export", out).largest_error == pytest.approx(0, abs=1e-6)
+    np.savez(tmp_path / "sample.npz", x=np.ones((4, 5)))
+    assert predict(weights, tmp_path / "sample.npz")["outputs"].tolist() == [[1.0] * 5]
 
 
 @pytest.mark.parametrize(
