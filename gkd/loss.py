@@ -118,8 +118,9 @@ class View:
         """Return the graph; :class:`ParameterError` naming ``loss`` when there is none."""
         if self.graph is None:
             raise ParameterError(
-                f"{loss} compares edges, but a view without a graph was given; "
-                "the batch needs an edge_index, or the term a graph"
+                f"{loss} compares edges, but a view without a graph was given, of {self.num_rows} "
+                "rows; the batch needs an edge_index, whose nodes these rows are, or the term a "
+                "graph"
             )
         return self.graph
 

@@ -78,7 +78,8 @@ def networks_by_name(
             )
         if not isinstance(module, nn.Module):
             raise ParameterError(
-                f"teacher {name!r}: expected a module, got {type(module).__name__}"
+                f"teacher {name!r}: expected a module, got {type(module).__name__}; weights, such "
+                "as a state dict, are loaded into a module first"
             )
         _require_separate(name, module, student)
     for name in [trained] if isinstance(trained, str) else trained:

@@ -154,6 +154,8 @@ class TestTeacher:
             distiller_of(lambda x: x, Network())
         with pytest.raises(ParameterError, match="teacher 'a': expected a module, got function"):
             distiller_of({"a": lambda x: x}, Network())
+        with pytest.raises(ParameterError, match="got Tensor; weights, such as a state dict, are"):
+            distiller_of(Network().state_dict(), Network())
 
 
 class TestPairs:

@@ -62,6 +62,12 @@ def test_pooled_features_have_no_graph_by_default() -> None:
     assert graphs(None, pooled(), pooled()) == [None, None]
 
 
+def test_a_loss_of_edges_says_how_many_rows_have_no_graph() -> None:
+    term = gkd.Term("lsp", **TAPS)
+    with pytest.raises(ParameterError, match=r"of 2 rows; .* edge_index, whose nodes these rows"):
+        distiller_of(pooled(), pooled(), term)(batch_of())
+
+
 def test_an_attribute_of_the_batch() -> None:
     batch = batch_of()
     batch.mesh = EDGES
