@@ -63,7 +63,7 @@ _OTHER_WORDS = """
     learning_rate: lr; batch_size: bs; weight_decay: wd, l2; epochs: maxepochs, nepochs, numepochs
     gradient_clipping: clip, clipgradnorm, gradclip, gradientclipval, maxnorm; workers: numworkers
     schedule: scheduler, lrscheduler; validate_every: checkvaleverynepoch, evalevery
-    seeds: randomseed; weights: checkpoint, ckpt, pretrained, statedict
+    seeds: randomseed; labels: y; weights: checkpoint, ckpt, pretrained, statedict
     weight: alpha, coefficient, lambda, lossweight; temperature: tau, temp
     name: arch, architecture, model, type; params: args, kwargs, options, parameters
     hidden_channels: hidden, hiddendim, hiddensize; num_layers: depth, layers, nlayers

@@ -7,7 +7,7 @@ from dataclasses import fields
 from torch import Tensor
 
 from gkd.distillation.taps import describe
-from gkd.errors import ParameterError, nearest
+from gkd.errors import ParameterError, nearest, suggestion
 from gkd.hosting.records import raised_at
 from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
 
@@ -103,6 +103,9 @@ def loss_value(
 
 def _mistaken_view(error: AttributeError | TypeError, student: View, teacher: View) -> str | None:
     """Say what an error has to do with the views that a loss was given; None where nothing."""
+    if isinstance(error, AttributeError) and isinstance(error.obj, Step):
+        known = [field.name for field in fields(Step) if not field.name.startswith("_")]
+        return f"of a step: {suggestion(error.name or '', known)}"
     if "View" in str(error):
         asked = error.name if isinstance(error, AttributeError) and error.name else ""
         near = nearest(asked, (field.name for field in fields(View)))

@@ -97,6 +97,12 @@ def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]
     for epoch in sorted({*heaviest.values()} or {0}):
         distiller.epoch = epoch
         report = distiller(batch)
+        notes += [
+            f"the loss of the term {name!r} has no gradient, so that it teaches nothing: it is a "
+            "constant, detached, or computed under no_grad"
+            for name, value in report.terms.items()
+            if heaviest[name] == epoch and not value.requires_grad
+        ]
         if report.task_weight == 0:
             continue
         for name, share in report.gradient_shares().items():
@@ -107,6 +113,22 @@ def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]
                     "student will not learn beside it"
                 )
     return notes
+
+
+def late_parameters(distiller: Distiller, known: Sequence[nn.Parameter]) -> list[str]:
+    """Name the terms that have made parameters after the optimiser's were collected.
+
+    Args:
+        distiller: that has taken a batch.
+        known: its parameters before.
+    """
+    ids = {id(parameter) for parameter in known}
+    return [
+        f"the loss of the term {name!r} makes parameters while it runs, which no optimiser knows "
+        "and nothing trains: it should make them in build(self, student, teacher)"
+        for name, loss in distiller.losses.items()
+        if any(id(parameter) not in ids for parameter in loss.parameters())
+    ]
 
 
 @dataclass

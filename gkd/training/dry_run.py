@@ -14,7 +14,7 @@ from gkd.hosting.records import raised_at
 from gkd.recipe.training import TrainingRecipe
 from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices
-from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms
+from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms, late_parameters
 from gkd.training.experiment import Experiment
 from gkd.training.repeatability import hidden_state, require_repeatable
 from gkd.training.sampling import counts_sampled_edges, looks_further, require_sampling
@@ -148,8 +148,10 @@ class _DryRun:
             distiller.to(self.device)
             with self.trying(_FIRST, "methods", index), self.graphs.watched(first):
                 experiment.prepare(distiller, seed, first)
+                known = list(distiller.parameters())
                 self.notes += hidden_state(distiller, first)
                 found = doubtful_terms(distiller, first, training.epochs)
+                found += late_parameters(distiller, known)
                 found += looks_further(distiller, experiment, training, self.device)
                 found += counts_sampled_edges(distiller, training)
             self.notes += [f"{method.name}: {note}" for note in found]

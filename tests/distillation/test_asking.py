@@ -240,6 +240,15 @@ def test_views_that_are_taken_for_tensors_are_told_so(compare, words: str) -> No
     assert words.format(file=__file__) in str(caught.value)
 
 
+def test_what_a_step_has_not_is_told_what_it_has() -> None:
+    class OfLabels(gkd.AbstractLoss):
+        def forward(self, student: gkd.View, teacher: gkd.View, *, step: gkd.Step) -> Tensor:
+            return nn.functional.cross_entropy(student.logits, step.y)
+
+    with pytest.raises(ParameterError, match="of a step: did you mean 'labels'"):
+        distiller_of(Network(), Network(), gkd.Term(OfLabels()))(batch_of())
+
+
 def test_other_mistakes_of_a_loss_are_left_to_python() -> None:
     loss = Given(lambda student, teacher: student.logits.no_such_thing)
     with pytest.raises(AttributeError, match="'Tensor' object has no attribute"):

@@ -47,6 +47,25 @@ def test_terms_that_never_count(said):
     assert said(late) == ["mapped: the term 'mapped' has no weight in any of 2 epochs"]
 
 
+def test_a_loss_without_a_gradient_teaches_nothing(said, monkeypatch):
+    monkeypatch.setattr(
+        Mapped, "forward", lambda self, student, teacher: student.logits.detach().mean()
+    )
+    (line,) = said()
+    assert line.startswith("mapped: the loss of the term 'mapped' has no gradient, so that it")
+
+
+def test_parameters_that_a_loss_makes_while_it_runs_are_not_trained(said, monkeypatch):
+    def forward(self, student, teacher):
+        if not hasattr(self, "late"):
+            self.late = nn.Linear(student.logits.shape[1], 1)
+        return self.late(student.logits).square().mean()
+
+    monkeypatch.setattr(Mapped, "forward", forward)
+    (line,) = said()
+    assert line.startswith("mapped: the loss of the term 'mapped' makes parameters while it runs")
+
+
 def test_a_term_that_fails_in_a_later_epoch_is_found_before_the_first(opened, plugin, monkeypatch):
     def fails(self, student, teacher):
         raise ZeroDivisionError("no rows")
