@@ -28,7 +28,7 @@ OFFLINE = {
 PROGRAMS = {
     "gkd": "gkd.cli:main",
     "pip": "pip._internal.cli.main:main",
-    "pytest": "pytest:console_main",
+    "pytest": "pytest:main",
 }
 
 

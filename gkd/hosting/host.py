@@ -197,7 +197,9 @@ class Host:
         if not found:
             _, colon, short = name.rpartition(":")
             choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
-            near = self._taker(known, name) or suggestion(name, choices)
+            near = suggestion(name, choices)
+            if not near.startswith("did you mean"):  # to ask components, they must be imported
+                near = self._taker(known, name) or near
             message = f"no {kind} is called {name!r}; {near}"
             raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
         return found[0]
