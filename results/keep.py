@@ -15,7 +15,7 @@ from typing import Any
 
 from gkd.files import parse_toml, write_text
 from gkd.report.outputs import json_text, markdown
-from gkd.report.results import Results, pooled_results
+from gkd.report.results import pooled_results
 
 HERE = Path(__file__).parent
 FIRST = (1, 2, 5, 10)
@@ -33,7 +33,7 @@ def main(name: str, runs: Sequence[Path], results: Path = HERE) -> None:
     found = pooled_results(runs)
     if len(found) != 1:
         raise SystemExit(f"these are {len(found)} runs, not one: they differ by more than seeds")
-    places = paths_of(found[0], runs)
+    places = paths_of(runs)
     content = json.loads(json_text(found))
     for network in content["networks"]:
         network["history"] = thinned(network["history"])
@@ -56,10 +56,13 @@ def thinned(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in history if row["epoch"] in FIRST or row["epoch"] % every == 0]
 
 
-def paths_of(found: Results, runs: Sequence[Path]) -> dict[str, str]:
-    """Return the paths of this machine in a run's results, and what to call them."""
-    dataset = parse_toml(found.recipe).get("dataset", {})
-    data = {dataset.get("root"), str(Path(dataset.get("file", "")).parent)} - {None, ".", "DATA"}
+def paths_of(runs: Sequence[Path]) -> dict[str, str]:
+    """Return the paths of this machine in the results of runs, and what to call them."""
+    recipes = [parse_toml((run / "recipe.toml").read_text(encoding="utf-8")) for run in runs]
+    datasets = [recipe.get("dataset", {}) for recipe in recipes]
+    data = {dataset.get("root") for dataset in datasets}
+    data |= {str(Path(dataset.get("file", "")).parent) for dataset in datasets}
+    data -= {None, ".", "DATA"}
     folders = {f"{run.resolve().parent}/" for run in runs}
     return {**dict.fromkeys(sorted(data), "DATA"), **dict.fromkeys(sorted(folders), "")}
 

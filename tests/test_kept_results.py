@@ -64,7 +64,8 @@ def test_seeds_are_added_to_what_was_kept(keep: ModuleType, tmp_path: Path) -> N
     found = run_results(tmp_path / "results" / "name")
     assert found.rows == expected.rows
     assert found.comparisons == expected.comparisons
-    assert len(found.environments) == 3
+    commands = [environment.command for environment in found.environments]
+    assert commands == [f"gkd run x --set dataset.root=DATA --out {seed}" for seed in range(3)]
 
 
 def test_runs_that_are_not_one_are_refused(keep: ModuleType, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a report is made of: a run's folder, or the ``results.json`` that was kept of one."""
 
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -65,7 +66,9 @@ class KeptResults(BaseModel):
         """Return the environments, what is known of them where the file has none."""
         if self.environments:
             return self.environments
+        place = re.match(r"(\d+) × (\w+),", self.protocol.get("device", ""))
         known = RunEnvironment(
+            **({"devices": place[1], "device": place[2]} if place else {}),
             command=self.protocol.get("command"),
             hardware=self.hardware,
             versions=self.versions,

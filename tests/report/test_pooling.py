@@ -124,6 +124,7 @@ def test_results_of_before_know_their_only_environment_in_parts(tmp_path: Path) 
     assert environment.hardware == ENVIRONMENT["hardware"]
     assert environment.versions == ENVIRONMENT["versions"]
     assert environment.command == ENVIRONMENT["command"]
+    assert (environment.device, environment.devices) == ("cpu", 1)
     assert environment.data is None
 
 
