@@ -68,7 +68,8 @@ class KeptResults(BaseModel):
             return self.environments
         place = re.match(r"(\d+) × (\w+),", self.protocol.get("device", ""))
         known = RunEnvironment(
-            **({"devices": place[1], "device": place[2]} if place else {}),
+            device=place[2] if place else None,
+            devices=int(place[1]) if place else 1,
             command=self.protocol.get("command"),
             hardware=self.hardware,
             versions=self.versions,
