@@ -21,6 +21,8 @@ if "OMP_NUM_THREADS" not in os.environ:
 
 # No power fails in a test, and a run waits for the disk some fifty times, a millisecond each.
 os.fsync = lambda fd: None
+# Nor is a loader kept waiting: who waits for a worker that was killed looks every five seconds.
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.2
 
 
 def pytest_report_header() -> str:
