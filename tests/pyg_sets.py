@@ -62,6 +62,14 @@ def first_is_small() -> list[Data]:
     return [graph(i, 1 if i % 3 else 5, y=torch.tensor([i % 3])) for i in range(12)]
 
 
+def classes_as_floats() -> list[Data]:
+    return [graph(i, 5, y=torch.tensor([float(i % 3)])) for i in range(12)]
+
+
+def counts_in_columns() -> list[Data]:
+    return [graph(i, 5, y=torch.tensor([[i, 1, 0]] * 5)) for i in range(12)]
+
+
 class OneGraph(list):
     """One graph with two official splits of its nodes."""
 

@@ -1,6 +1,7 @@
 """Any data set of PyTorch Geometric, with the splits that it has."""
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -194,12 +195,31 @@ class PyGDataset(AbstractDataset):
         self.num_features = getattr(sample, feature).shape[1]
         edges = ("edge_index",) if "edge_index" in sample else ()
         self.inputs = (feature, *edges, *(("batch",) if whole else ()))
-        if labels[0].ndim == 1 or not (binary or labels[0].is_floating_point()):
+        if labels[0].ndim == 1:
             self.task = "single-label"
             self.num_classes = max(int(y.max()) + 1 for y in labels)
-        else:
-            self.task = "multi-label" if binary else "regression"
-            self.num_classes = labels[0].shape[1]
+            return
+        self.num_classes = labels[0].shape[1]
+        if not binary and not labels[0].is_floating_point():
+            raise DataError(
+                f"{self._name} has labels of {self.num_classes} columns of whole numbers: expected "
+                "one of class numbers, columns of 0 and 1, or floating point for numbers to be "
+                "predicted; a transform of the class makes such"
+            )
+        self.task = "multi-label" if binary else "regression"
+        if self.task == "regression" and _may_be_classes(torch.cat(labels)):
+            warnings.warn(
+                f"{self._name} has labels of floating point that are whole numbers from 0 on: they "
+                "are taken for numbers to be predicted (regression); classes are integers, as "
+                "y.long() makes them",
+                stacklevel=2,
+            )
+
+
+def _may_be_classes(y: Tensor) -> bool:
+    """Whether one column of numbers may be that of classes: all of some first whole numbers."""
+    found = sorted(set(y.flatten().tolist()))
+    return y.shape[1] == 1 and len(y) > 2 * len(found) and found == [*range(len(found))]
 
 
 def _has_parts(cls: Any) -> bool:

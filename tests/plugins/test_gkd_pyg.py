@@ -127,6 +127,17 @@ def test_all_labels_tell_what_the_task_is(name: str, task: str, classes: int, wh
         find_task(task).check(torch.zeros(rows, classes), batch.y)
 
 
+def test_classes_in_floating_point_are_taken_for_numbers_and_that_is_said() -> None:
+    with pytest.warns(UserWarning, match="whole numbers from 0 on: they are taken for numbers"):
+        dataset = data_set("classes_as_floats", folds=3)
+    assert dataset.task == "regression"
+
+
+def test_several_columns_of_counts_are_refused() -> None:
+    with pytest.raises(DataError, match="labels of 3 columns of whole numbers: expected one of"):
+        data_set("counts_in_columns", folds=3)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse:UserWarning")  # what torch says of such tensors
 def test_numbers_are_predicted_and_sparse_edges_are_edges() -> None:
     dataset = data_set("Regression", folds=5)
