@@ -94,10 +94,10 @@ def export_from_run(
     """
     said = {suffix: name for name, suffix in SUFFIXES.items()}.get(out.suffix if out else "")
     form = form or said or next(iter(SUFFIXES))
-    if form in SUFFIXES and said not in (None, form):
-        raise ParameterError(f"{out} is called as {said} is, and --format says {form}")
     if form not in SUFFIXES:
         raise ParameterError(f"--format {form}: {suggestion(form, SUFFIXES)}")
+    if said not in (None, form):
+        raise ParameterError(f"{out} is called as {said} is, and --format says {form}")
     weights = find_weights(source, method, seed)
     path = out or Path(f"student{SUFFIXES[form]}")
     if path.exists():

@@ -17,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
+from gkd.errors import ParameterError, PluginError, UnknownNameError, nearest, suggestion
 from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
@@ -198,7 +198,7 @@ class Host:
             _, colon, short = name.rpartition(":")
             choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
             near = suggestion(name, choices)
-            if not near.startswith("did you mean"):  # to ask components, they must be imported
+            if nearest(name, choices) is None:  # to ask components, they must be imported
                 near = self._taker(known, name) or near
             message = f"no {kind} is called {name!r}; {near}"
             raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
