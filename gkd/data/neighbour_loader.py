@@ -1,7 +1,7 @@
 """Sub-graphs of one graph, batch by batch: seed nodes with sampled neighbourhoods."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -16,11 +16,9 @@ from gkd.data.rows import Rows
 from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.data.sampled_batch import SampledBatch, extents_of
 from gkd.errors import DataError, ParameterError, validated
-from gkd.functional.draws import distinct_draws, mixed_names
-from gkd.graph.edge_index import check_edge_index, row_pointer_of, stable_order
-
-FanOut: TypeAlias = Annotated[int, Field(ge=1, le=10_000)] | Literal["all"]
-"""How many in-edges of a node are drawn at most."""
+from gkd.functional.draws import mixed_names
+from gkd.graph.edge_index import check_edge_index
+from gkd.graph.subgraphs import FanOut, Subgraphs
 
 _PLACES = ("batch", "ptr")
 _TAKEN = ("batch_size", "node_numbers", "whole")  # a tensor of such a name would be hidden
@@ -80,8 +78,8 @@ class NeighbourLoader(DataLoader[SampledBatch]):
         drop_last: bool = False,
         num_workers: NonNegativeInt = 0,
     ) -> None:
-        neighbourhoods = _Neighbourhoods(graph, neighbours, seed)
-        whole = neighbourhoods.whole
+        batches = _Batches(graph, neighbours, seed)
+        whole = batches.whole
         chosen = Rows.parse(rows).of(whole, whole.num_nodes)
         chosen = torch.arange(whole.num_nodes) if chosen is None else chosen
         if not len(chosen) or (drop_last and len(chosen) < batch_size):
@@ -91,7 +89,7 @@ class NeighbourLoader(DataLoader[SampledBatch]):
         self._whole = whole
         self._seeds = _Seeds(chosen, batch_size, seed, shuffle, drop_last)
         super().__init__(
-            neighbourhoods,
+            batches,
             batch_size=None,  # the sampler makes whole batches
             sampler=self._seeds,
             num_workers=num_workers,
@@ -141,25 +139,18 @@ class _Seeds(Sampler[tuple[int, int, Tensor]]):
             yield epoch, number, seeds
 
 
-class _Neighbourhoods(Dataset[SampledBatch]):
-    """The sampled neighbourhood of any seeds of a graph."""
+class _Batches(Dataset[SampledBatch]):
+    """The batch of any seeds of a graph: their sampled neighbourhood."""
 
     def __init__(self, graph: object, neighbours: Sequence[FanOut], seed: int) -> None:
         self.whole, self._rows_of = _as_batch(graph)
         self._neighbours, self._seed = neighbours, seed
-        source, target = self.whole.edge_index
-        # Where edges are sorted by target, as those of gkd's data are, nothing is copied.
-        ascending = bool((target[1:] >= target[:-1]).all())
-        self._order = None if ascending else stable_order(target, self.whole.num_nodes)
-        if self._order is not None:
-            source, target = source[self._order], target[self._order]
-        self._source = source
-        self._pointer = row_pointer_of(target.contiguous(), self.whole.num_nodes)
-        self._local = torch.full((self.whole.num_nodes,), -1)
+        self._subgraphs = Subgraphs(self.whole.edge_index, self.whole.num_nodes)
 
     def __getitem__(self, place: tuple[int, int, Tensor]) -> SampledBatch:
         epoch, number, seeds = place
-        nodes, edge_index, edges = self._sample(seeds, _generator(self._seed, epoch, number + 1))
+        generator = _generator(self._seed, epoch, number + 1)
+        nodes, edge_index, edges = self._subgraphs.around(seeds, self._neighbours, generator)
         drawn, part = {"node": nodes, "edge": edges}, {}
         for name, rows_of in self._rows_of.items():
             tensor = getattr(self.whole, name)
@@ -168,41 +159,6 @@ class _Neighbourhoods(Dataset[SampledBatch]):
         part["batch"] = torch.zeros(len(nodes), dtype=torch.int64)
         part.setdefault("n_id", nodes)
         return SampledBatch(part, self.whole.ids[0], len(seeds), nodes)
-
-    def _sample(self, seeds: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the nodes, seeds first; the edges in their numbers; and those in the graph's."""
-        local, count = self._local, len(seeds)
-        nodes, ends, edges = [seeds], [], []
-        try:
-            local[seeds] = torch.arange(count)
-            frontier = seeds
-            for fan_out in self._neighbours:
-                begin = count - len(frontier)
-                drawn, owner = self._in_edges(frontier, fan_out, generator)
-                sources = self._source.index_select(0, drawn)
-                frontier = torch.unique(sources[local[sources] < 0])
-                local[frontier] = torch.arange(count, count + len(frontier))
-                count += len(frontier)
-                nodes.append(frontier)
-                ends.append(torch.stack([local[sources], owner + begin]))
-                edges.append(drawn if self._order is None else self._order[drawn])
-        finally:
-            for each in nodes:
-                local[each] = -1
-        return torch.cat(nodes), torch.cat(ends, dim=1), torch.cat(edges)
-
-    def _in_edges(
-        self, nodes: Tensor, fan_out: FanOut, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return places of drawn edges among those sorted by target, and which node's each is."""
-        begins = self._pointer[nodes]
-        degrees = self._pointer[nodes + 1] - begins
-        counts = degrees if fan_out == "all" else degrees.clamp(max=fan_out)
-        owner = torch.arange(len(nodes)).repeat_interleave(counts)
-        within = torch.arange(len(owner)) - (counts.cumsum(0) - counts)[owner]
-        if fan_out != "all" and (more := degrees > fan_out).any():
-            within[more[owner]] = distinct_draws(degrees[more], fan_out, generator).flatten()
-        return begins[owner] + within, owner
 
 
 def _as_batch(graph: object) -> tuple[Batch, dict[str, str]]:

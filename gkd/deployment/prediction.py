@@ -13,6 +13,8 @@ from torch import Tensor
 from gkd.deployment.arrays import read_arrays, require_arrays
 from gkd.deployment.export import ByName
 from gkd.deployment.student import load_network
+from gkd.distillation.inputs import Arguments
+from gkd.distillation.layer_by_layer import layer_by_layer
 from gkd.distillation.task_choice import find_task
 from gkd.errors import ParameterError
 from gkd.files import write_atomically
@@ -36,7 +38,7 @@ def predict(weights: Path, data: Path, code: Path | None = None) -> dict[str, Te
     network, record = load_network(weights, code)
     arrays = require_arrays(record)
     inputs = read_arrays(data, arrays)
-    with torch.no_grad():
+    with torch.no_grad(), layer_by_layer(network, Arguments((), {}, inputs)):
         outputs = ByName(network, record, tuple(arrays))(*inputs.values())
     likelihood = "" if record.task is None else find_task(record.task).likelihood
     meaning = _MEANINGS.get(likelihood)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
+from gkd.distillation.layer_by_layer import EDGES_PER_PASS
 from gkd.errors import DataError, ParameterError, UnknownNameError, suggestion
 from gkd.files import read_sealed_json
 from gkd.hosting.host import current_host
@@ -60,7 +61,8 @@ def load_network(weights: Path, code: Path | None = None) -> tuple[nn.Module, Mo
             network: nn.Module = host.create("model", record.model, **record.params)
     except UnknownNameError as error:
         raise UnknownNameError(f"{what}: {error}") from error
-    for name, said in (("inputs", record.inputs), ("logits", record.logits)):
+    for name in ("inputs", "logits", EDGES_PER_PASS):
+        said = getattr(record, name)
         if said and not isinstance(getattr(network, name, None), nn.Module):
             setattr(network, name, said)
     load_tensors(network, state, weights)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from gkd.distillation.in_place import unchanged
 from gkd.distillation.inputs import Arguments
+from gkd.distillation.layer_by_layer import layer_by_layer
 from gkd.distillation.logits import logits_of
 from gkd.distillation.taps import Tap, capture, features_of, graph_of
 from gkd.errors import ParameterError
@@ -137,6 +138,7 @@ def network_outputs(network: nn.Module, arguments: Arguments, taps: NetworkTaps)
     with (
         unchanged("the batch", arguments.content, f"the {taps.name}"),
         capture(network, taps.captured, taps.name, enough, taps.terms) as captured,
+        layer_by_layer(network, arguments, captured.aside),
     ):
         try:
             output = network(*arguments.positional, **arguments.named)

@@ -194,6 +194,16 @@ class Captured:
         self._calls: dict[Tap, int] = dict.fromkeys(taps, 0)
         self._values: dict[Tap, object] = {}
         self._versions: dict[Tap, int | None] = {}
+        self._aside = False
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Context for calls of sub-modules that are no part of the pass."""
+        before, self._aside = self._aside, True
+        try:
+            yield
+        finally:
+            self._aside = before
 
     def record_output(self, tap: Tap, module: nn.Module, inputs: object, output: object) -> None:
         """Keep the tapped item of ``output`` if this is the call that ``tap`` asks for."""
@@ -211,6 +221,8 @@ class Captured:
         self._record(tap, arguments, tap.items or (only,))
 
     def _record(self, tap: Tap, values: object, items: tuple[str, ...]) -> None:
+        if self._aside:
+            return
         call = self._calls[tap]
         self._calls[tap] = call + 1
         if call == (tap.call or 0):
@@ -243,8 +255,8 @@ class Captured:
         if calls == 0:
             raise TapError(
                 f"{place} never fired: the forward pass did not call this sub-module (it may be "
-                "unused, compiled, or run through .forward() or another method); "
-                "gkd.taps.taps lists what can be tapped"
+                "unused, compiled, run through .forward() or another method, or part of a layer "
+                "that works on some nodes after the others); gkd.taps.taps lists what can be tapped"
             )
         if calls <= (tap.call or 0) or (calls > 1 and tap.call is None):
             choices = ", ".join(str(replace(tap, call=i)) for i in range(calls))

@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from gkd.data import collate
 from gkd.distillation.inputs import Inputs, NetworkInputs
+from gkd.distillation.layer_by_layer import layer_by_layer
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
 from gkd.functional.network_input import device_of
@@ -81,7 +82,8 @@ def inference_time(
             wait_for(device)
             begin = clock()
             for arguments in calls:
-                model(*arguments.positional, **arguments.named)
+                with layer_by_layer(model, arguments):
+                    model(*arguments.positional, **arguments.named)
             wait_for(device)
             times.append(clock() - begin)
     return 1000 * median(times[warm_up:]) / len(chosen)

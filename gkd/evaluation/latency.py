@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter, process_time
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from gkd.data import Batch, collate
 from gkd.data.neighbour_loader import NeighbourLoader
 from gkd.data.sample import Sample, is_edge_index
 from gkd.distillation.inputs import Arguments, Inputs, NetworkInputs, inputs_or
+from gkd.distillation.layer_by_layer import layer_by_layer
 from gkd.distillation.logits import declared_logits, logits_of
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
@@ -126,12 +127,15 @@ def _kinds(
     called_with = NetworkInputs(inputs_or(network, inputs), network, "network")
     known = [called_with.arguments(batch) for batch in batches]
 
+    def call(arguments: Arguments) -> object:
+        with layer_by_layer(network, arguments):
+            return network(*arguments.positional, **arguments.named)
+
     def answer(arguments: Arguments) -> Tensor:
-        returned = network(*arguments.positional, **arguments.named)
-        return logits_of(returned, declared_logits(network), "network")
+        return logits_of(call(arguments), declared_logits(network), "network")
 
     def timed(arguments: Arguments) -> None:
-        network(*arguments.positional, **arguments.named)
+        call(arguments)
         wait_for(device)
 
     def again() -> Iterator[_Request]:
@@ -143,9 +147,14 @@ def _kinds(
         while True:
             for arguments in known:
                 # Of new tensors nobody remembers anything, as of a graph never seen.
+                copied = partial(tree_map, _copy)  # inline: nothing here keeps a copy meanwhile
                 yield partial(
                     timed,
-                    Arguments(*tree_map(_copy, (arguments.positional, arguments.named, {}))),
+                    replace(
+                        arguments,
+                        positional=copied(arguments.positional),
+                        named=copied(arguments.named),
+                    ),
                 )
 
     with evaluation_mode(network):

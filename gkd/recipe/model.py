@@ -92,6 +92,9 @@ class TeacherRecipe(Part):
             model declares, else what the dataset does.
         logits: where the logits are in what the model returns, such as ``"[0]"``; by default what
             it declares, or the item of this name.
+        edges_per_pass: edges of a graph that a layer works on at a time where the model runs
+            without gradients (its answers as a teacher, validation, test): for layers that make a
+            message for every edge of a large graph. By default all at once.
         weights: file of its weights, instead of a training: safetensors, or a state dict of
             ``torch.save``.
         seed: of its training.
@@ -110,6 +113,7 @@ class TeacherRecipe(Part):
     params: dict[str, Any] = {}
     inputs: NetworkInputs = None
     logits: LogitsPlace = None
+    edges_per_pass: PositiveInt | None = None
     weights: str | None = None
     seed: NonNegativeInt = 0
     training: TrainingRecipe | None = None
@@ -134,12 +138,14 @@ class StudentRecipe(Part):
         params: of the model.
         inputs: what the model is called with, as of the teacher.
         logits: where they are in what the model returns, as of the teacher.
+        edges_per_pass: edges that a layer works on at a time without gradients, as of the teacher.
     """
 
     name: str
     params: dict[str, Any] = {}
     inputs: NetworkInputs = None
     logits: LogitsPlace = None
+    edges_per_pass: PositiveInt | None = None
 
 
 class GivenTeacherRecipe(StudentRecipe):
@@ -150,6 +156,7 @@ class GivenTeacherRecipe(StudentRecipe):
         params: of the model.
         inputs: what the model is called with, as of the teacher.
         logits: where they are in what the model returns, as of the teacher.
+        edges_per_pass: edges that a layer works on at a time without gradients, as of the teacher.
         weights: file of its weights, as of the teacher.
     """
 

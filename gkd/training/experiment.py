@@ -18,6 +18,7 @@ from gkd.data.rows import ALL, SEEDS
 from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_or
+from gkd.distillation.layer_by_layer import EDGES_PER_PASS, declared_edges
 from gkd.distillation.logits import declared_logits
 from gkd.distillation.task_choice import find_task
 from gkd.distillation.teachers import SOLE_TEACHER
@@ -303,7 +304,8 @@ class Experiment:
             model: nn.Module = self.host.create("model", recipe.name, **params)
             self._separateness.require(model, recipe.name)
             # Said to the model itself, so that training, scores and cost all call it so.
-            for name, said in (("inputs", recipe.inputs), ("logits", recipe.logits)):
+            for name in ("inputs", "logits", EDGES_PER_PASS):
+                said = getattr(recipe, name)
                 if said is None:
                     continue
                 if isinstance(getattr(model, name, None), nn.Module):
@@ -332,6 +334,7 @@ class Experiment:
             params=to_jsonable_python(params, fallback=str),
             inputs=to_jsonable_python(inputs),
             logits=declared_logits(model),
+            edges_per_pass=declared_edges(model),
             task=None if isinstance(task, Task) else to_jsonable_python(task, fallback=str),
             arrays=arrays_of(model, inputs, sample),
             nodes=sample.num_nodes,

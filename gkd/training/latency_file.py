@@ -65,4 +65,4 @@ def measure_latency(networks: Networks) -> None:
 
 
 def _key(record: ModelRecord) -> str:
-    return record.model_dump_json(include={"model", "params", "inputs", "logits"})
+    return record.model_dump_json(include={"model", "params", "inputs", "logits", "edges_per_pass"})

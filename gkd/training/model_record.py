@@ -39,6 +39,7 @@ class ModelRecord(BaseModel):
         params: that it was made with, the widths among them.
         inputs: attributes that it is called with, as :class:`NetworkInputs` takes them.
         logits: where they are in what it returns.
+        edges_per_pass: edges of a graph that its layers work on at a time; None for all.
         task: name of the task, or a table of its name and parameters; None of an object.
         arrays: what it is called with for one sample, by attribute; empty where that is unknown.
         nodes: of the sample that these were read from.
@@ -50,6 +51,7 @@ class ModelRecord(BaseModel):
     params: dict[str, JsonValue] = {}
     inputs: str | list[str] | dict[str, str]
     logits: str = ""
+    edges_per_pass: int | None = None
     task: JsonValue = None
     arrays: dict[str, Array] = {}
     nodes: int = 0

@@ -152,3 +152,33 @@ def test_predictions_are_written_to_known_kinds_of_files(
     outcome = run("predict", finished, "--data", data, "--out", out, "--method", "kd")
     assert outcome.status == 2
     assert ".npz or .csv" in outcome.err
+
+
+def test_a_run_whose_layers_work_on_a_part_of_the_edges_at_a_time(run: Run, tmp_path: Path) -> None:
+    settings = (
+        "dataset.train_graphs=1", "dataset.validation_graphs=1", "dataset.test_graphs=1",
+        "dataset.nodes=800", "dataset.degree=2", "teacher.params.hidden_channels=[4, 4]",
+        "teacher.training.epochs=1", "training.epochs=1",
+    )  # fmt: skip
+    parts = ("teacher.edges_per_pass=600", "student.edges_per_pass=600")
+    words = [word for setting in (*settings, *parts) for word in ("--set", setting)]
+    folder = tmp_path / "run"
+    assert run("run", "communities", "--out", folder, "--seed", "0", *words).status == 0
+    whole = [setting.replace("600", "1_000_000") for setting in parts]
+    scores = [
+        run("evaluate", folder, "--json", *(word for each in more for word in ("--set", each))).json
+        for more in ((), whole)
+    ]
+    for one, other in zip(*scores, strict=True):
+        assert one["micro_f1"] == pytest.approx(other["micro_f1"], abs=1e-3)
+
+    student = gkd.load_student(folder, method="kd")
+    assert student.edges_per_pass == 600
+    edges = np.random.default_rng(0).integers(800, size=(2, 1600))
+    data = sample(tmp_path / "x.npz", x=np.ones((800, 32)), edge_index=edges)
+    out = tmp_path / "answers.npz"
+    arguments = ("--method", "kd", "--data", data, "--out", out)
+    assert run("predict", folder, *arguments).status == 0
+    with torch.no_grad(), np.load(data) as given:
+        whole = student(torch.from_numpy(given["x"]).float(), torch.from_numpy(given["edge_index"]))
+    assert np.load(out)["outputs"] == pytest.approx(whole.numpy(), abs=1e-4)
