@@ -14,7 +14,6 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ _OTHER_WORDS = """
     16-mixed: amp, fp16, half; bf16-mixed: bf16, bfloat16; 32-true: float32, fp32
     single-label: classification, multiclass; accuracy: acc; micro_f1: f1; roc_auc: auc
 """
-OTHER_WORDS: Mapping[str, Sequence[str]] = MappingProxyType(
+OTHER_WORDS: Mapping[str, Sequence[str]] = types.MappingProxyType(
     {
         name.strip(): words.replace(",", " ").split()
         for name, words in (entry.split(":") for entry in re.split("[;\n]", _OTHER_WORDS.strip()))
@@ -216,7 +215,8 @@ def unknown_arguments(takes: inspect.Signature, given: Iterable[str]) -> Iterato
     known = [p.name for p in declared if p.kind in NAMED and p.name != "self"]
     for name in given:
         if name not in known and not any(p.kind is p.VAR_KEYWORD for p in declared):
-            hint = f", did you mean {near!r}?" if (near := nearest(name, known)) else ""
+            within = f", did you mean params={{{name!r}: ...}}?" if "params" in known else ""
+            hint = f", did you mean {near!r}?" if (near := nearest(name, known)) else within
             yield f"unknown parameter {name!r}{hint}"
 
 

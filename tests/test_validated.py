@@ -234,7 +234,10 @@ def test_names_of_no_parameter_are_refused_beside_what_does_not_fit() -> None:
             lambda: gkd.Term("kd", parms={}),
             "Term: unknown parameter 'parms', did you mean 'params'?\n",
         ),
-        (lambda: gkd.Term("kd", zzz=1), "Term: unknown parameter 'zzz'\n"),
+        (
+            lambda: gkd.Term("kd", zzz=1),
+            "Term: unknown parameter 'zzz', did you mean params={'zzz': ...}?\n",
+        ),
         (
             lambda: gkd.View(feature=1),
             "View: unknown parameter 'feature', did you mean 'features'?\n",

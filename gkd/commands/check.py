@@ -84,7 +84,7 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     torch.set_num_threads(1)
 
     reasons = options.reasons
-    reports, unmade = [], {}
+    reports, unmade, notes = [], {}, {}
     with ExitStack() as stack:
         # hypothesis would keep its notes in the working directory.
         set_hypothesis_home_dir(stack.enter_context(TemporaryDirectory()))
@@ -101,12 +101,16 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
                     print(f"{subject.label}: not checked: {error}\n")
                 continue
             reports.append(report)
+            if note := _shared_name(subject):
+                notes[subject.label] = note
             if not as_json:
-                _print_report(report)
+                _print_report(report, note)
     passed = all(report.passed for report in reports)
     if as_json:
         content = [report.to_dict() for report in reports]
-        print_json({"passed": passed and not unmade, "reports": content, "not_checked": unmade})
+        passed_all = passed and not unmade
+        found = {"reports": content, "not_checked": unmade, "notes": notes}
+        print_json({"passed": passed_all, **found})
     elif len(subjects) > 1:
         failed = [f"{report.kind}:{report.name}" for report in reports if not report.passed]
         print(f"{len(reports)} components checked; failed: {', '.join(failed) or 'none'}")
@@ -189,6 +193,24 @@ def _check(subject: "Subject", reasons: Mapping[str, str]) -> "Report":
     return check_subject(subject, reasons)
 
 
+def _shared_name(subject: "Subject") -> str:
+    """Say of a component whose name others have, too, that recipes cannot ask for it by that."""
+    listed = subject.name.partition("(")[0].strip()
+    components = current_host().components(subject.kind)
+    if listed not in components or ":" not in listed:  # the name of one alone is listed short
+        return ""
+    one = components[listed]
+    owners = [
+        each.source.release
+        for each in components.values()
+        if each.name == one.name and each.source != one.source
+    ]
+    return (
+        f"{' and '.join(owners)} offers {subject.kind} {one.name!r}, too: with both installed that "
+        f"name is refused, and recipes say {one.qualified!r}; choose another name"
+    )
+
+
 def _remedy(subject: "Subject") -> str:
     """Say how a component gets the parameters that it cannot be made without, on a new line."""
     lacking = [
@@ -210,7 +232,7 @@ def _remedy(subject: "Subject") -> str:
     return f"\n  give them, as in '{name} {{{values}}}', or {other}"
 
 
-def _print_report(report: "Report") -> None:
+def _print_report(report: "Report", note: str) -> None:
     counts = Counter(result.outcome for result in report.results)
     summary = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
     print(f"{report.kind}:{report.name}: {summary} ({report.seconds:.1f} s)\n")
@@ -231,4 +253,6 @@ def _print_report(report: "Report") -> None:
     print_table({"Law": "law", "Outcome": "outcome", "Time": "time", "Note": "note"}, rows)
     for result in report.failures:
         print(f"\n{result}")
+    if note:
+        print(f"\n{note}")
     print()

@@ -4,30 +4,86 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gkd.data.archive import Archive
+from gkd.distillation.inputs import WHOLE
 from gkd.errors import DataError, ParameterError, suggestion
 from gkd.graph.edge_index import transposed
 from gkd.training.model_record import EDGES, NODES, Array, ModelRecord
 
+_TRIED_NODES, _TRIED_EDGES = 64, 300
 
-def require_arrays(record: ModelRecord) -> Mapping[str, Array]:
-    """Return what the network is called with.
+
+class OneGraph:
+    """What a network that takes a whole batch gets where it is asked about one graph.
+
+    Args:
+        arrays: of the graph, by attribute.
+        batch: sample of each node.
+
+    Attributes:
+        read: names that were asked for.
+    """
+
+    num_graphs = 1
+
+    def __init__(self, arrays: Mapping[str, Tensor], batch: Tensor | None = None) -> None:
+        self.read: set[str] = set()
+        self._values = {"batch": batch, **arrays}
+
+    def __getattr__(self, name: str) -> Any:
+        self.read.add(name)
+        values = self.__dict__["_values"]
+        if name == "num_nodes":
+            nodes = values.get("x", values.get("pos"))
+            # Not len(), which an exported program would take for a constant.
+            return None if nodes is None else nodes.shape[0]
+        if name not in values:
+            raise AttributeError(
+                f"one graph has no {name!r}; {suggestion(name, [*values, 'num_nodes'])}"
+            )
+        return values[name]
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+
+def required_arrays(network: nn.Module, record: ModelRecord) -> Mapping[str, Array]:
+    """Return what a network is called with for one graph.
+
+    What one that takes the whole batch looks at shows on a random graph.
 
     Raises:
         ParameterError: nobody knows.
     """
+    if record.inputs != WHOLE:
+        return record.arrays
     if not record.arrays:
         raise ParameterError(
-            f"{record.model} is called with a whole batch, so that nobody knows which arrays it "
-            "needs: train it with a forward that names them, forward(self, x, edge_index), or call "
-            "it from Python, by gkd.load_student"
+            f"{record.model} is called with a whole batch, and its file was written when nobody "
+            "noted what a sample has: train it again, or call it from Python, by gkd.load_student"
         )
-    return record.arrays
+    made = random_arrays(record.arrays, _TRIED_NODES, _TRIED_EDGES, torch.Generator())
+    graph = OneGraph(made, torch.zeros(_TRIED_NODES, dtype=torch.int64))
+    try:
+        with torch.no_grad():
+            network(graph)
+    except Exception as error:  # of a network of somebody's own, anything
+        first = str(error).strip().partition("\n")[0][:300]
+        raise ParameterError(
+            f"{record.model} is called with a whole batch, and cannot take one graph: {first}: "
+            "give it a forward that names what it needs, forward(self, x, edge_index), or call it "
+            "from Python, by gkd.load_student"
+        ) from error
+    return {name: array for name, array in record.arrays.items() if name in graph.read}
 
 
 def random_arrays(

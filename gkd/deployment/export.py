@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +16,9 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from gkd.deployment.arrays import random_arrays, require_arrays
+from gkd.deployment.arrays import OneGraph, random_arrays, required_arrays
 from gkd.deployment.student import load_network
-from gkd.distillation.inputs import NetworkInputs
+from gkd.distillation.inputs import WHOLE, NetworkInputs
 from gkd.distillation.logits import logits_of
 from gkd.errors import GkdError, ParameterError
 from gkd.files import write_atomically
@@ -69,24 +69,35 @@ class ByName(nn.Module):
     graph: zeros, and None while it is exported, as PyTorch Geometric has it.
     """
 
-    def __init__(self, network: nn.Module, record: ModelRecord, names: Sequence[str]) -> None:
+    def __init__(
+        self, network: nn.Module, record: ModelRecord, arrays: Mapping[str, Array]
+    ) -> None:
         super().__init__()
-        self.network, self.names, self.place = network, tuple(names), record.logits
+        self.network, self.names, self.place = network, tuple(arrays), record.logits
         self._inputs = NetworkInputs(record.inputs, network, record.model)
-        of_nodes = [name for name, array in record.arrays.items() if array.shape[:1] == [NODES]]
-        asks = "batch" in self._inputs.required and "batch" not in self.names
-        self._counted = self.names.index(of_nodes[0]) if asks and of_nodes else None
+        self._whole = record.inputs == WHOLE
+        of_nodes = [name for name, array in arrays.items() if array.shape[:1] == [NODES]]
+        asks = self._whole or "batch" in self._inputs.required
+        counted = asks and "batch" not in self.names and of_nodes
+        self._counted = self.names.index(of_nodes[0]) if counted else None
 
     def forward(self, *values: Tensor) -> Tensor:
         """Return the logits."""
-        batch = SimpleNamespace(**dict(zip(self.names, values, strict=True)))
+        arrays = dict(zip(self.names, values, strict=True))
+        exporting = torch.compiler.is_exporting()  # where how many graphs there are is no number
         one_graph = None
         if self._counted is not None:
             nodes = values[self._counted]
-            batch.batch = one_graph = nodes.new_zeros(nodes.shape[0], dtype=torch.int64)
+            one_graph = nodes.new_zeros(nodes.shape[0], dtype=torch.int64)
+        if self._whole:
+            returned = self.network(OneGraph(arrays, None if exporting else one_graph))
+            return logits_of(returned, self.place, "network")
+        batch = SimpleNamespace(**arrays)
+        if one_graph is not None:
+            batch.batch = one_graph
         arguments = self._inputs.arguments(batch)
         positional, named = list(arguments.positional), dict(arguments.named)
-        if one_graph is not None and torch.compiler.is_exporting():  # how many graphs is no number
+        if exporting and one_graph is not None:
             positional = [None if value is one_graph else value for value in positional]
             named = {name: None if v is one_graph else v for name, v in named.items()}
         returned = self.network(*positional, **named)
@@ -113,28 +124,31 @@ def export_network(weights: Path, form: Format, out: Path, code: Path | None = N
     if form == "safetensors":
         write_atomically(out, lambda partial: shutil.copyfile(weights, partial))
         return Exported(out, tuple(record.arrays), None)
-    arrays = require_arrays(record)
-    called = ByName(network, record, tuple(arrays)).eval()
+    arrays = required_arrays(network, record)
+    called = ByName(network, record, arrays).eval()
     program = _traced(called, record, arrays)
-    with _quiet():
-        write_atomically(out, lambda partial: _WRITERS[form](program, arrays, partial))
     what = f"{record.model}: the program in {form}"
-    try:
+    errors = []
+
+    def write(partial: Path) -> None:
         with _quiet():
-            run = _RUNNERS[form](out)
-        error = _largest_error(called, run, arrays, _fewest_nodes(program))
-    except Exception as failure:  # of whatever runs programs, anything
-        out.unlink()
-        raise ExportError(
-            f"{what} does not run: {_first_line(failure)}: nothing was written"
-        ) from failure
-    if not error <= TOLERANCE:
-        out.unlink()
-        raise ExportError(
-            f"{what} differs from the network by {error:.1e} of the largest output, more than "
-            f"{TOLERANCE:.0e}: nothing was written"
-        )
-    return Exported(out, tuple(arrays), error)
+            _WRITERS[form](program, arrays, partial)
+        try:
+            with _quiet():
+                run = _RUNNERS[form](partial)
+            errors.append(_largest_error(called, run, arrays, _fewest_nodes(program)))
+        except Exception as failure:  # of whatever runs programs, anything
+            raise ExportError(
+                f"{what} does not run: {_first_line(failure)}: nothing was written"
+            ) from failure
+        if not errors[0] <= TOLERANCE:
+            raise ExportError(
+                f"{what} differs from the network by {errors[0]:.1e} of the largest output, more "
+                f"than {TOLERANCE:.0e}: nothing was written"
+            )
+
+    write_atomically(out, write)  # compared before it takes the place of what was there
+    return Exported(out, tuple(arrays), errors[0])
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gkd.deployment.arrays import read_arrays, require_arrays
+from gkd.deployment.arrays import read_arrays, required_arrays
 from gkd.deployment.export import ByName
 from gkd.deployment.student import load_network
 from gkd.distillation.inputs import Arguments
@@ -36,10 +36,10 @@ def predict(weights: Path, data: Path, code: Path | None = None) -> dict[str, Te
         DataError: a file cannot be read, or has not what the network needs.
     """
     network, record = load_network(weights, code)
-    arrays = require_arrays(record)
+    arrays = required_arrays(network, record)
     inputs = read_arrays(data, arrays)
     with torch.no_grad(), layer_by_layer(network, Arguments((), {}, inputs)):
-        outputs = ByName(network, record, tuple(arrays))(*inputs.values())
+        outputs = ByName(network, record, arrays)(*inputs.values())
     likelihood = "" if record.task is None else find_task(record.task).likelihood
     meaning = _MEANINGS.get(likelihood)
     return {"outputs": outputs} | ({} if meaning is None else meaning(outputs))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from torch import Tensor
 
@@ -34,6 +35,10 @@ class StepReport:
     compared: Mapping[str, Tensor]
     peers: Mapping[str, Tensor] = field(default_factory=dict)
     task_weight: float = 1.0
+
+    def __getattr__(self, name: str) -> NoReturn:
+        loss = f": the loss is report.total, report.total.{name}" if hasattr(Tensor, name) else ""
+        raise AttributeError(f"a StepReport has no {name!r}{loss}")
 
     def __str__(self) -> str:
         """Return the numbers, in one line."""

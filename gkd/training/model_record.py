@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, JsonValue, ValidationError
 from torch import Tensor, nn
 
 from gkd.data import Sample
+from gkd.data.batch_attributes import tensors
 from gkd.distillation.inputs import WHOLE, NetworkInputs
 from gkd.errors import DataError, mistakes
 
@@ -41,7 +42,8 @@ class ModelRecord(BaseModel):
         logits: where they are in what it returns.
         edges_per_pass: edges of a graph that its layers work on at a time; None for all.
         task: name of the task, or a table of its name and parameters; None of an object.
-        arrays: what it is called with for one sample, by attribute; empty where that is unknown.
+        arrays: what it is called with for one sample, by attribute; of a network that takes the
+            whole batch, all that a sample has.
         nodes: of the sample that these were read from.
     """
 
@@ -73,13 +75,13 @@ class ModelRecord(BaseModel):
 def arrays_of(network: nn.Module, inputs: Any, sample: Sample) -> dict[str, Array]:
     """Return what a network is called with for one sample, by attribute.
 
-    Nothing, where it takes the whole batch.
+    Of a network that takes the whole batch, that is all that the sample has.
     """
-    if inputs == WHOLE:
-        return {}
+    given = NetworkInputs(inputs, network, "network").attributes
+    names = tuple(tensors(sample)) if inputs == WHOLE else given
     edges = sample.edge_index.shape[1] if "edge_index" in sample else None
     arrays = {}
-    for name in NetworkInputs(inputs, network, "network").attributes:
+    for name in names:
         if name not in sample:  # a batch vector, or what the network can do without
             continue
         tensor: Tensor = getattr(sample, name)

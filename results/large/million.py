@@ -7,7 +7,7 @@ writes the graph (1,000,000 nodes, 10,000,000 directed edges, 64 features, 10 cl
 the dataset ``nodes``, runs a recipe on it by ``gkd run``, and notes the peak of the resident memory
 of that process, its time, and the scores on the whole graph. The teacher is a GraphSAGE, or a GAT
 of torch_geometric, whose layers make a message of 128 channels for every edge: 4.8 GiB in float32,
-of which they hold several at once; it works on a million edges at a time.
+of which they hold several at once; it works on a quarter of a million edges at a time.
 """
 
 import argparse
@@ -29,7 +29,7 @@ TEACHERS = {
     "sage": 'name = "sage"\nparams = { hidden_channels = 128, num_layers = 2 }',
     "gat": """name = "pyg"
 params = { model = "GAT", hidden_channels = 128, num_layers = 2 }
-edges_per_pass = 1_000_000""",
+edges_per_pass = 250_000""",
 }
 HIDDEN = {"sage": "layers.0", "gat": "convs.0"}
 

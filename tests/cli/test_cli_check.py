@@ -112,6 +112,16 @@ def test_a_component_goes_by_its_other_names_too(kernels: Site, name: str) -> No
     assert (subject.kind, subject.factory.__name__) == ("kernel", "Sound")
 
 
+def test_a_name_that_another_plugin_has_is_said(kernels: Site, run: Run) -> None:
+    kernels.add("other-kernels", KERNELS + OFFER)
+    outcome = run("check", "my-kernels:sound", *QUICK)
+    assert outcome.status == 0
+    words = "other-kernels 1.2 offers kernel 'sound', too: with both installed that name is refused"
+    assert f"{words}, and recipes say 'my-kernels:sound'; choose another name" in outcome.rows
+    notes = run("check", "my-kernels:sound", "--json", *QUICK).json["notes"]
+    assert list(notes) == ["kernel:my-kernels:sound"]
+
+
 def test_an_expected_failure_is_no_failure_but_must_fail(kernels: Site, run: Run) -> None:
     expecting = ("--expect", "symmetric=it is meant to be directed")
     outcome = run("check", "kernel:lopsided", *QUICK, *expecting)

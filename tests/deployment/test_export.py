@@ -10,7 +10,7 @@ import pytest
 import torch
 from pydantic_core import to_jsonable_python
 from torch import nn
-from torch_geometric.nn import global_mean_pool
+from torch_geometric.nn import SAGEConv, global_mean_pool
 
 import gkd
 from gkd.deployment.export import _RUNNERS, TOLERANCE, ByName, ExportError, export_network
@@ -187,9 +187,72 @@ def test_a_program_that_does_not_run_leaves_no_file(
     assert not (tmp_path / "student.pt2").exists()
 
 
-def test_a_network_of_whole_batches_is_refused(of_module: Any, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="whole batch"):
-        export_network(of_module(Looks(), {}), "torch-export", tmp_path / "student.pt2")
+class Takes(nn.Module):
+    """Takes the whole batch, and looks at a part of it, as examples of PyTorch Geometric do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = SAGEConv(5, 3)
+
+    def forward(self, data: Any) -> torch.Tensor:
+        x = self.layer(data.x, data["edge_index"])
+        assert x.shape[0] == data.num_nodes
+        return global_mean_pool(x, data.batch)
+
+
+class Lacks(nn.Module):
+    def forward(self, data: Any) -> torch.Tensor:
+        return data.pos
+
+
+@pytest.fixture
+def of_whole_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    def make(network: nn.Module, arrays: Mapping[str, Array]) -> Path:
+        record = ModelRecord(model="mine", inputs="batch", arrays=dict(arrays))
+        monkeypatch.setattr("gkd.hosting.host.Host.create", lambda host, kind, name: network)
+        write_weights(tmp_path / "weights.safetensors", network, record)
+        return tmp_path / "weights.safetensors"
+
+    return make
+
+
+@pytest.mark.parametrize("form", ["torch-export", "onnx"])
+def test_of_a_network_of_whole_batches_it_shows_what_it_looks_at(
+    of_whole_batches: Any, form: str, tmp_path: Path
+) -> None:
+    weights = of_whole_batches(Takes(), GRAPH | LABELS)
+    exported = export_network(weights, form, tmp_path / "student")
+    assert exported.inputs == ("x", "edge_index")
+    edges = np.array([[0, 1, 2], [1, 2, 3]])
+    np.savez(tmp_path / "sample.npz", x=np.ones((4, 5)), edge_index=edges)
+    assert predict(weights, tmp_path / "sample.npz")["outputs"].shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("network", "arrays", "words"),
+    [
+        (Lacks(), GRAPH, "cannot take one graph: one graph has no 'pos'; .*edge_index"),
+        (Looks(), {}, "called with a whole batch, and its file was written when nobody noted"),
+    ],
+)
+def test_a_network_of_whole_batches_that_cannot_be_tried_is_refused(
+    of_whole_batches: Any,
+    network: nn.Module,
+    arrays: Mapping[str, Array],
+    words: str,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ParameterError, match=words):
+        export_network(of_whole_batches(network, arrays), "torch-export", tmp_path / "student.pt2")
+
+
+def test_a_program_that_differs_leaves_what_was_there(of_module: Any, tmp_path: Path) -> None:
+    out = tmp_path / "student.pt2"
+    out.write_text("another student")
+    with pytest.raises(ExportError, match="differs from the network"):
+        export_network(of_module(Rounds(), {"x": X}), "torch-export", out)
+    assert out.read_text() == "another student"
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +264,8 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_batch_vector_is_refused_while_exporting() -> None:
     network = gkd.create("model", "gcn", in_channels=5, out_channels=3, pool="sum").eval()
     record = ModelRecord(model="gcn", inputs=["x", "edge_index", "batch"])
-    called = ByName(network, record, ("x", "edge_index", "batch"))
+    batch = Array(dtype="int64", shape=["nodes"])
+    called = ByName(network, record, GRAPH | {"batch": batch})
     values = torch.randn(4, 5), torch.tensor([[0], [1]]), torch.zeros(4, dtype=torch.int64)
     with pytest.raises(ParameterError, match="one graph or cloud in each call"):
         torch.export.export(called, values)

@@ -46,6 +46,15 @@ def test_a_student_without_teacher() -> None:
     assert report.terms == report.weights == {}
 
 
+def test_a_report_says_where_its_tensor_is() -> None:
+    report = distiller_of({}, Network())(batch_of())
+    with pytest.raises(AttributeError, match=r"the loss is report\.total, report\.total\.ba"):
+        report.backward()
+    with pytest.raises(AttributeError, match=r"a StepReport has no 'losses'$"):
+        _ = report.losses
+    assert copy.copy(report).total is report.total
+
+
 def test_weights_follow_the_epoch() -> None:
     distiller = distiller_of(
         Network(),
