@@ -50,3 +50,10 @@ def test_the_student_leaves_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (logits,) = session.run(None, {"x": x.numpy(), "edge_index": edge_index.numpy()})
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(logits), names["student"](x, edge_index))
+
+
+def test_models_of_geometric_are_distilled_by_its_loader() -> None:
+    names: dict[str, object] = {"gkd": gkd, "torch": torch}
+    exec(compile(BLOCKS[-1], "own-loop.md", "exec"), names)
+    assert all(p.grad is not None for p in names["student"].parameters())
+    assert len(BLOCKS) == 5  # each is in one of the tests above

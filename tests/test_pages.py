@@ -25,7 +25,6 @@ FOLLOWED = (
     "own-model",
     "own-data",
     "own-loss",
-    "own-loop",
     "choose-taps",
     "choose-weights",
     "follow-a-run",
@@ -38,7 +37,6 @@ def pages() -> list[Path]:
     return sorted(DOCS.glob("*.md"))
 
 
-@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's exporter, about itself
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_page_works(name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "reader"

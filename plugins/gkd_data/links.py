@@ -1,6 +1,9 @@
 """Links of graphs as sorted, directed edges, and the parts of a graph that they join."""
 
 import numpy as np
+import torch
+
+from gkd import Graph
 
 
 def symmetric_edges(
@@ -22,9 +25,8 @@ def symmetric_edges(
     >>> symmetric_edges(np.array([0, 1, 2]), np.array([1, 0, 2]), 3, self_loops=False).tolist()
     [[1, 0], [0, 1]]
     """
-    # One number per edge: numbers sort and lose their duplicates in one pass, pairs would not.
-    keys = np.unique(np.concatenate([target * num_nodes + source, source * num_nodes + target]))
-    edges = np.stack([keys % num_nodes, keys // num_nodes]) if num_nodes else keys.reshape(2, 0)
+    both = np.stack([np.concatenate([source, target]), np.concatenate([target, source])])
+    edges: np.ndarray = Graph(torch.from_numpy(both), num_nodes).edge_index.numpy()
     # A mask as an index would leave the two rows interleaved in memory.
     return edges if self_loops else edges.compress(edges[0] != edges[1], axis=1)
 

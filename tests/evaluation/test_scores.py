@@ -123,3 +123,16 @@ def test_labels_that_a_third_partys_loss_would_choke_on_are_checked_first():
     network = Perceptron(dataset.num_features, dataset.num_classes)
     with pytest.raises(DataError, match="a class that there is not"):
         Scores(dataset, 1)(network, "test")
+
+
+def test_a_network_that_says_so_is_scored_by_parts_of_the_edges() -> None:
+    dataset = gkd.create("dataset", "communities", nodes=800, degree=2, train_graphs=1)
+    network = gkd.create("model", "sage", in_channels=32, out_channels=40)
+    calls: list[int] = []
+    network.layers[0].register_forward_pre_hook(lambda layer, inputs: calls.append(len(inputs[0])))
+    scores = Scores(dataset, 1)
+    whole = scores(network, "test")
+    assert set(calls) == {800}
+    network.edges_per_pass = 300
+    assert scores(network, "test") == pytest.approx(whole, abs=1e-6)
+    assert min(calls) < 800

@@ -130,7 +130,7 @@ def test_shipped_recipes_are_valid(name):
         ("seeds = [0, 1]", "epochs = 3", ["mine.toml:2: epochs: unknown key; 'epochs' is one of training"]),
         ('name = "lsp"', 'name = "lsp"\nweight = 3', ["mine.toml:23: methods.0.weight: unknown key; 'weight' is one of methods.terms; did you mean methods.lsp.terms.0.weight?"]),
         ('name = "narrow"', 'name = "narrow"\nwidth = 3', ["mine.toml:15: student.width: unknown key; did you mean student.params.width?"]),
-        ('name = "narrow"', 'name = "narrow"\ndropout = 0.5', ["student.dropout: unknown key; available: inputs, logits, name, params; if the component takes it: student.params.dropout"]),
+        ('name = "narrow"', 'name = "narrow"\ndropout = 0.5', ["student.dropout: unknown key; available: edges_per_pass, inputs, logits, name, params; if the component takes it: student.params.dropout"]),
         ("[teacher.training]\n", "[teacher.training]\nseeds = [1]\n", ["teacher.training.seeds: unknown key; 'seeds' is one of the recipe as a whole"]),
         ("[[methods]]", "[methods]", ["mine.toml:21: methods: must be list[table], got {"]),
     ],
