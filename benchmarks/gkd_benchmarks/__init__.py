@@ -6,7 +6,7 @@ Their alternatives are the textbook formulation written plainly, and well-known 
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from gkd import names
+from gkd import Term, names
 from gkd.benchmarking import Benchmark, Goal
 from gkd_benchmarks.compiled import AgainstCompiledLayer, AgainstCompiledTextbook, CompiledStep
 from gkd_benchmarks.dgcnn_cases import STUDENT, Network
@@ -63,6 +63,11 @@ BENCHMARKS: Mapping[str, Callable[..., Benchmark]] = {
     "ppi-step": partial(GATStep, goal=Goal(time=1.15, memory=1.1)),
     "modelnet-step": partial(DGCNNStep, cached=True, goal=Goal(time=1.3)),
     "modelnet-step-uncached": partial(DGCNNStep, cached=False, goal=Goal(time=2.2)),
+    **{
+        f"{data}-{name}-half": partial(step, cached=False, half=True, term=term, goal=Goal(time=2))
+        for data, step in (("ppi", GATStep), ("modelnet", DGCNNStep))
+        for name, term in (("step", None), ("kd", Term("kd")))
+    },
     "teacher-half-gat": partial(TeacherInHalf, GATStep),
     "teacher-half-dgcnn": partial(TeacherInHalf, DGCNNStep),
     "compiled-gat": partial(CompiledStep, GATStep),

@@ -32,8 +32,12 @@ class Step(Benchmark):
     inputs: tuple[str, ...]
     term: Term
 
-    def __init__(self, *, cached: bool, goal: Goal) -> None:
-        self.cached, self.goal = cached, goal
+    def __init__(
+        self, *, cached: bool, goal: Goal, half: bool = False, term: Term | None = None
+    ) -> None:
+        self.cached, self.goal, self.half = cached, goal, half
+        if term is not None:
+            self.term = term
 
     @abstractmethod
     def networks(self) -> tuple[nn.Module, nn.Module]:
@@ -49,7 +53,7 @@ class Step(Benchmark):
 
     def ours(self, setting: Setting) -> Work:
         """With a term between features of both networks."""
-        return self.distilled(setting)
+        return self.distilled(setting, torch.bfloat16 if self.half and not setting.exact else None)
 
     def distilled(self, setting: Setting, teacher_autocast: torch.dtype | None = None) -> Work:
         """Return a step with a term, whose teacher may have a precision of its own."""
@@ -117,8 +121,9 @@ class GATStep(Step):
         channels: int = 50,
         classes: int = 121,
         widths: tuple[int, int] = (256, 68),
+        **options: Any,
     ) -> None:
-        super().__init__(cached=cached, goal=goal)
+        super().__init__(cached=cached, goal=goal, **options)
         self.sizes = EdgeSizes(sizes.nodes // 2, sizes.edges // 2)
         self.channels, self.classes, self.widths = channels, classes, widths
 
@@ -165,9 +170,15 @@ class DGCNNStep(Step):
     repeats = 9
 
     def __init__(
-        self, *, cached: bool = True, goal: Goal, clouds: int = 8, points: int = 1024
+        self,
+        *,
+        cached: bool = True,
+        goal: Goal,
+        clouds: int = 8,
+        points: int = 1024,
+        **options: Any,
     ) -> None:
-        super().__init__(cached=cached, goal=goal)
+        super().__init__(cached=cached, goal=goal, **options)
         self.clouds = point_clouds(clouds, points)
 
     def networks(self) -> tuple[nn.Module, nn.Module]:
