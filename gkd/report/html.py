@@ -1,6 +1,7 @@
 """``report.html``: one self-contained page that any browser shows, in light or dark."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
@@ -110,16 +111,21 @@ def render(template: str, **values: object) -> str:
     Names of methods, titles and commands come from users: every text is escaped. What a template
     marks as safe is the drawings, whose texts matplotlib has escaped.
     """
-    environment = Environment(
+    return (
+        _templates().get_template(template).render(version=gkd.__version__, policy=POLICY, **values)
+    )
+
+
+@cache
+def _templates() -> Environment:
+    """Templates, compiled once for all pages that a process writes."""
+    return Environment(
         loader=ChoiceLoader([PackageLoader("gkd", "report"), PackageLoader("gkd", "sweep")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(
-        version=gkd.__version__, policy=POLICY, **values
     )
 
 

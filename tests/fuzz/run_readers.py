@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from filelock import FileLock
+from kept_drawings import kept_drawings
 from mutations import JSON, PICKLED, SAFETENSORS, TEXT
 from reading_law import Reader, plain
 from run_directories import ENVIRONMENT, complete_run
@@ -187,7 +188,8 @@ def _report(folder: Path) -> object:
 
 def _whole_report(folder: Path) -> object:
     run = run_results(folder)
-    write_files([run], folder / "out")
+    with kept_drawings():
+        write_files([run], folder / "out")
     return plain(json.loads(json_text([run])))
 
 
@@ -272,7 +274,7 @@ _OF_REPORTS = {
 
 
 def _of_report(
-    prefix: str, write: Callable[[Path], object], read: Callable[[Path], object], share: float
+    prefix: str, write: Callable[[Path], object], read: Callable[[Path], object]
 ) -> list[Reader]:
     sealed = write is _write_run
     return [
@@ -284,7 +286,6 @@ def _of_report(
             read,
             (b"# sha256 " if file.endswith("toml") else b'"sha256"') if sealed else None,
             _NAMES,
-            share,
         )
         for name, file in _OF_REPORTS.items()
     ]
@@ -313,7 +314,7 @@ READERS = [
     Reader("resume-environment", _write_environment, "environment.json", JSON, _resume),
     Reader("resume-recipe", _write_demo, "recipe.toml", TEXT, _recipe_of_run, names=("--resume",)),
     Reader("lock", _write_holder, ".lock.json", JSON, _holder),
-    *_of_report("report", _write_run, _report, 1.0),
+    *_of_report("report", _write_run, _report),
     Reader(
         "report-answers",
         _write_run,
@@ -322,7 +323,7 @@ READERS = [
         _report,
         b'"checksum"',
     ),
-    *_of_report("report-old", _old_run, _report, 1.0),
+    *_of_report("report-old", _old_run, _report),
     Reader("report-kept", _write_kept, "results.json", JSON, _report, names=_NAMES),
-    *_of_report("page", _old_run, _whole_report, 0.02),
+    *_of_report("page", _old_run, _whole_report),
 ]

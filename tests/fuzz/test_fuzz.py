@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from kept_drawings import kept_drawings
 from readers import READERS
 from reading_law import Trial
+
+from gkd.report.outputs import write_files
+from gkd.report.results import run_results
 
 SEED = 12
 INPUTS = 12
@@ -23,6 +27,22 @@ def test_damaged_files_are_read_or_refused_by_name(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: f"{path.parent.name}-{path.name}")
 def test_what_broke_the_law_keeps_it(path: Path, tmp_path: Path) -> None:
     assert Trial(READERS[path.parent.name], tmp_path).judge(path.read_bytes()) is None
+
+
+@pytest.mark.parametrize("name", ["page-summary", "page-feature-space"])
+def test_pages_with_figures_that_are_kept_are_those_drawn_anew(name: str, tmp_path: Path) -> None:
+    trial, pages = Trial(READERS[name], tmp_path / "run"), 0
+    for content in (trial.content(SEED, index) for index in range(INPUTS)):
+        if trial.judge(content) is not None or not trial.was_read or pages == 3:
+            continue
+        trial.path.write_bytes(content)
+        run = run_results(trial.folder)
+        drawn = {path.name: path.read_bytes() for path in write_files([run], tmp_path / "drawn")}
+        with kept_drawings():
+            kept = {path.name: path.read_bytes() for path in write_files([run], tmp_path / "kept")}
+        assert [name for name, content in drawn.items() if kept.get(name) != content] == []
+        pages += 1
+    assert pages
 
 
 def test_a_reader_that_breaks_the_law_is_found(tmp_path: Path) -> None:
