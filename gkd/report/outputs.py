@@ -15,6 +15,7 @@ from gkd.report.latency_table import LATENCY, latency_table
 from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
+from gkd.report.style import save
 from gkd.report.table import (
     Table,
     comparison_table,
@@ -37,7 +38,7 @@ def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:
     figure = feature_space_figure(runs[0]) if len(runs) == 1 else None
     if figure is not None:
         path = folder / "feature_space.png"
-        write_atomically(path, lambda partial: figure.savefig(partial, format="png", dpi=200))
+        write_atomically(path, lambda partial: save(figure, partial, "png", 200))
         written.append(path)
     return written
 

@@ -5,10 +5,13 @@ import math
 import re
 from collections.abc import Sequence
 from html import escape
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
@@ -121,6 +124,27 @@ def plain_text(legend: Legend) -> None:
         text.set_parse_math(False)  # a method may be called $x$
 
 
+def save(
+    figure: Figure, target: Path | IO[bytes], kind: Literal["svg", "png"], dpi: int, **options: Any
+) -> None:
+    """Write a figure as ``savefig`` does, which draws it once more for its layout.
+
+    Args:
+        figure: With a layout engine; it has none afterwards.
+        target: File.
+        kind: Format of the file.
+        dpi: Resolution of what is made of pixels.
+        options: Of ``savefig``.
+    """
+    engine = figure.get_layout_engine()
+    assert engine is not None
+    {"svg": FigureCanvasSVG, "png": FigureCanvasAgg}[kind](figure)
+    figure.dpi = 72 if kind == "svg" else dpi  # points are pixels in SVG
+    engine.execute(figure)
+    figure.set_layout_engine(None)
+    figure.savefig(target, format=kind, dpi=dpi, **options)
+
+
 def svg(figure: Figure, prefix: str, label: str) -> str:
     """Write a figure as an inline SVG element without a size of its own.
 
@@ -129,11 +153,11 @@ def svg(figure: Figure, prefix: str, label: str) -> str:
         prefix: Put before every id, which must differ among the figures of one page.
         label: What the figure shows, for screen readers.
     """
-    buffer = io.StringIO()
+    buffer = io.BytesIO()
     # Text stays text: readable for screen readers, and set in the page's own font.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": prefix}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
+        save(figure, buffer, "svg", 100, transparent=True, metadata={"Date": None})
+    text = buffer.getvalue().decode()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FunctionType, MethodType
 from typing import IO, Any
@@ -12,10 +13,11 @@ import matplotlib
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
-from gkd.report import figures, html, outputs
+from gkd.report import figures, html, outputs, style
 from gkd.report.results import Results
 
 _Path = tuple[str | int, ...]
+_SETTINGS = ("svg.fonttype", "svg.hashsalt")
 _Draw = Callable[[Results], Figure | None]
 
 
@@ -26,7 +28,15 @@ def kept_drawings() -> Iterator[None]:
     differences = _kept("differences", figures.differences)
     # A figure of its own: one that was written has other margins in the next file.
     picture = _kept("picture", outputs.feature_space_figure)
+    own = style.save
+
+    def save(figure: Figure | _KeptFigure, *options: Any, **more: Any) -> None:
+        write = figure.save if isinstance(figure, _KeptFigure) else partial(own, figure)
+        write(*options, **more)
+
     with (
+        patch.object(style, "save", save),
+        patch.object(outputs, "save", save),
         patch.dict(html._FIGURES, drawn),
         patch.object(figures, "differences", differences),
         patch.object(outputs, "feature_space_figure", picture),
@@ -35,24 +45,24 @@ def kept_drawings() -> Iterator[None]:
 
 
 class _KeptFigure:
-    """A figure that writes each file once, and from then on what is in it."""
+    """A figure, with what is in the file that it was written to."""
 
     def __init__(self, figure: Figure) -> None:
         self._figure = figure
-        self._written: dict[str, bytes] = {}
+        self._written: tuple[str, bytes] | None = None
 
-    def savefig(self, target: Path | IO[str], **options: object) -> None:
-        key = repr(
-            (options, matplotlib.rcParams["svg.fonttype"], matplotlib.rcParams["svg.hashsalt"])
-        )
-        if key not in self._written:
+    def save(self, target: Path | IO[bytes], *options: Any, **more: Any) -> None:
+        """Write the file, as the figure does or as it did."""
+        asked = repr((options, more, [matplotlib.rcParams[name] for name in _SETTINGS]))
+        if self._written is None:
             buffer = io.BytesIO()
-            self._figure.savefig(buffer, **options)
-            self._written[key] = buffer.getvalue()
+            style.save(self._figure, buffer, *options, **more)
+            self._written = asked, buffer.getvalue()
+        assert self._written[0] == asked
         if isinstance(target, Path):
-            target.write_bytes(self._written[key])
+            target.write_bytes(self._written[1])
         else:
-            target.write(self._written[key].decode())
+            target.write(self._written[1])
 
 
 class _Drawing:

@@ -1,15 +1,18 @@
 """What the figures show, read back from matplotlib's own objects."""
 
+import io
 import math
 from pathlib import Path
+from typing import Any, Literal
 
+import matplotlib
 import pytest
 from matplotlib.figure import Figure
 from run_directories import complete_run, summary, write_run
 
 from gkd.report import figures
 from gkd.report.results import Results, run_results
-from gkd.report.style import logarithmic, method_styles
+from gkd.report.style import logarithmic, method_styles, save
 
 
 @pytest.fixture
@@ -233,3 +236,34 @@ def test_an_axis_of_logarithms_has_some_round_numbers(
         if low <= place <= high * 1.001
     ]
     assert seen == texts
+
+
+@pytest.mark.parametrize(("kind", "dpi"), [("svg", 100), ("png", 150)])
+def test_figures_are_written_as_matplotlib_writes_them(
+    run: Results, kind: Literal["svg", "png"], dpi: int
+) -> None:
+    more = {"metadata": {"Date": None}} if kind == "svg" else {}
+    for draw in (figures.loss_curves, figures.costs_and_metric, figures.differences):
+        ours, theirs = io.BytesIO(), io.BytesIO()
+        one, other = draw(run), draw(run)
+        assert one is not None
+        assert other is not None
+        with matplotlib.rc_context({"svg.hashsalt": "a"}):
+            save(one, ours, kind, dpi, **more)
+            other.savefig(theirs, format=kind, dpi=dpi, **more)
+        assert ours.getvalue() == theirs.getvalue(), draw.__name__
+
+
+def test_a_figure_is_drawn_once_for_a_file(run: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    whole = Figure.draw
+
+    def draw(figure: Figure, renderer: Any) -> None:
+        drawn.append(figure)
+        whole(figure, renderer)
+
+    monkeypatch.setattr(Figure, "draw", draw)
+    figure = figures.differences(run)
+    assert figure is not None
+    save(figure, io.BytesIO(), "svg", 100)
+    assert drawn == [figure]
