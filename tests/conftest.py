@@ -1,5 +1,6 @@
 """What every test shares: the place of the real data, commands, hypothesis profiles."""
 
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest files begin first."""
     places = {name: place for place, name in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+def pytest_collection_finish() -> None:
+    """Let records of torch and Lightning go the usual way, to the handlers of the root.
+
+    Pytest hangs its own on every logger that does not let them, fifty times six in each test.
+    """
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.propagate = True
 
 
 hypothesis.settings.register_profile(
