@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 
 from gkd.data.sample import is_edge_index
 from gkd.distillation.in_place import version
@@ -21,11 +21,9 @@ from gkd.graph.subgraphs import Subgraph, Subgraphs
 
 _PROBES = (64, 8, 1)  # nodes
 _HOPS_AT_MOST = 10
-_ROUNDING = 1e-4  # of the largest output
 _NO_MEMORY = "can't allocate memory"  # what torch says on the CPU
 
 Call = Callable[..., object]
-
 
 EDGES_PER_PASS = "edges_per_pass"
 """Attribute of a network: how many edges its layers work on at a time."""
@@ -264,9 +262,15 @@ class _Division:
         self._known.append((call.edge_index, Subgraphs(call.edge_index, call.num_nodes)))
         return self._known[-1][1]
 
-    def _part(self, forward: Call, call: _GraphCall, around: Subgraph) -> Tensor | None:
+    def _part(
+        self,
+        forward: Call,
+        call: _GraphCall,
+        around: Subgraph,
+        change: Callable[[object], object] = lambda value: value,
+    ) -> Tensor | None:
         """Return what a layer says of the nodes of a part; None where that is something else."""
-        positional, named = call.part(around)
+        positional, named = tree_map(change, call.part(around))
         values, _ = tree_flatten((positional, named))
         before = [version(value) for value in values]
         self._inside, self._called = True, []
@@ -284,7 +288,14 @@ class _Division:
         """Return how many hops a layer looks; None where it is no layer that can be divided."""
         generator = torch.Generator().manual_seed(0)
         shuffled = torch.randperm(call.num_nodes, generator=generator)[: max(_PROBES)]
-        shuffled = shuffled.to(call.edge_index.device)
+        shuffled = shuffled.to(device := call.edge_index.device)
+        autocast = torch.is_autocast_enabled(device.type)
+
+        def widen(value: object) -> object:
+            if not autocast or not isinstance(value, Tensor) or not value.is_floating_point():
+                return value
+            return value.to(torch.promote_types(value.dtype, torch.float32))
+
         for count in _PROBES:  # fewer, where so many see half of the graph too soon
             probes, before = shuffled[:count], None
             for hops in range(1, _HOPS_AT_MOST + 2):
@@ -294,7 +305,9 @@ class _Division:
                 if 2 * reached > call.num_nodes or (before and reached == before[0]):
                     break
                 try:
-                    answer = self._part(forward, call, around)
+                    # Under autocast, what is two hops away would look like rounding.
+                    with torch.autocast(device.type, enabled=False):
+                        answer = self._part(forward, call, around, widen)
                 except Exception:  # whatever it is, on the whole graph it may not happen
                     return None
                 if answer is None:
@@ -333,7 +346,9 @@ class _Division:
 
 
 def _agree(one: Tensor, other: Tensor) -> bool:
-    return bool((one - other).abs().max() <= _ROUNDING * one.abs().max())
+    """Whether two answers are the same but for the order of sums."""
+    rounding = min(256 * torch.finfo(one.dtype).eps, 0.01) if one.is_floating_point() else 0
+    return bool((one - other).abs().max() <= rounding * one.abs().max())
 
 
 def _named_for_edges(

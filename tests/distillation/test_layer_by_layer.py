@@ -42,7 +42,7 @@ class Sums(nn.Module):
         if edge_weight is not None:
             messages = messages * edge_weight[:, None]
         self.widest.append(len(messages))
-        return torch.zeros_like(x).index_add(0, target, messages)
+        return messages.new_zeros(x.shape).index_add(0, target, messages)
 
 
 class Hops(Sums):
@@ -168,6 +168,25 @@ def test_a_layer_that_changes_its_input_runs_on_the_whole_graph() -> None:
     network = Network(Sums, InPlace).eval()
     whole = answer(network, None)
     assert torch.allclose(answer(network, EDGES // 2), whole, atol=1e-5)
+
+
+class Faint(Sums):
+    """Looks a second hop, of which a thousandth is left."""
+
+    def forward(self, x: Tensor, edge_index: Tensor, *rest: Tensor) -> Tensor:
+        first = super().forward(x, edge_index)
+        return first + 1e-3 * super().forward(first, edge_index)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_faint_second_hop_is_seen(half: bool) -> None:
+    network = Network(Sums, Faint).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        whole = answer(network, None)
+        network.widest.clear()
+        parts = answer(network, EDGES // 2)
+    assert torch.allclose(parts, whole, atol=2e-2 if half else 1e-5)
+    assert max(network.widest) <= EDGES // 2
 
 
 def test_a_network_without_any_such_layer_is_refused() -> None:
