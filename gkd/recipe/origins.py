@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from gkd.errors import GkdError, RecipeError, mistakes
+from gkd.errors import GkdError, RecipeError, mistakes, nearest
 from gkd.recipe.lines import Path
 
 _SHOWN = 20  # mistakes of one recipe
@@ -102,18 +102,18 @@ def explain(
     error: ValidationError, model: type[BaseModel], origins: Origins, data: Mapping[str, Any]
 ) -> RecipeError:
     """All that pydantic found in ``data``, one line each, where a user can correct it."""
-    lines = [
-        f"{origins.of(path)}: {dotted(path)}: {_at_home(path, sentence, model, data)}"
-        for path, sentence in mistakes(error, model)
-    ]
+    details = error.errors(include_url=False)
+    unknown = {each["loc"] for each in details if each["type"] == "extra_forbidden"}
+    lines = []
+    for path, sentence in mistakes(error, model):
+        words = _at_home(path, sentence, model, data) if path in unknown else sentence
+        lines.append(f"{origins.of(path)}: {dotted(path)}: {words}")
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return RecipeError("\n".join([*lines[:_SHOWN], *more]))
 
 
 def _at_home(path: Path, sentence: str, model: type[BaseModel], data: Mapping[str, Any]) -> str:
-    """Say of an unknown key in which other table it would be known; else what is said already."""
-    if not sentence.startswith("unknown key"):
-        return sentence
+    """Say in which other table an unknown key would be known; else what is said already."""
     above, key = path[:-1], path[-1]
     names = _names(above)
     homes = [table for table, keys in tables(model) if key in keys and table != names]
@@ -121,7 +121,8 @@ def _at_home(path: Path, sentence: str, model: type[BaseModel], data: Mapping[st
         own, table = next((path, table) for place, path, table in written(data) if place == above)
         if whole := whole_keys(table, str(key), own):
             return f"unknown key; did you mean {whole[0]}?"
-        if "params" not in dict(tables(model)).get(names, ()) or "did you mean" in sentence:
+        known = dict(tables(model)).get(names, ())
+        if "params" not in known or nearest(str(key), known) is not None:
             return sentence
         return f"{sentence}; if the component takes it: {dotted((*own, 'params', key))}"
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,31 +31,41 @@ def code_checksums(components: Iterable[Component], own: Path | None) -> dict[st
             top = place.partition(":")[0].partition(".")[0]
             if top and (own is None or own_file(top, own) is None):
                 owners.setdefault(top, top if is_place(component.name) else source.distribution)
-    found: dict[str, dict[str, str]] = {}
-    for name, module in sorted(sys.modules.items()):
-        top = name.partition(".")[0]
-        if top not in owners or not (file := getattr(module, "__file__", None)):
-            continue
-        # Names begin with that of the package, wherever it is.
-        depth = name.count(".") + (1 if hasattr(module, "__path__") else 0)
-        for path in (Path(file), Path(file).with_suffix(".c")):
-            with suppress(OSError):
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-                short = Path(*path.parts[-depth - 1 :]).as_posix()
-                found.setdefault(owners[top], {})[short] = digest
-    return found
+    files: dict[str, dict[str, Path]] = {}
+    for name, file in _imported_files():
+        if owner := owners.get(name.partition(".")[0]):
+            # Names begin with that of the package, wherever it is.
+            depth = name.count(".") + (file.stem == "__init__")
+            for path in (file, file.with_suffix(".c")):
+                files.setdefault(owner, {})[Path(*path.parts[-depth - 1 :]).as_posix()] = path
+    return {owner: _checksums(named, digits=16) for owner, named in files.items()}
 
 
 def own_checksums(folder: Path) -> dict[str, str]:
     """Return a hash of the file of every module of a folder that is imported, by its name."""
-    found = {}
+    # Not all that is below: an environment may be, with everything that is installed.
+    return _checksums(
+        {
+            name: file
+            for name, file in _imported_files()
+            if file.is_relative_to(folder) and own_file(name.partition(".")[0], folder)
+        }
+    )
+
+
+def _imported_files() -> Iterator[tuple[str, Path]]:
+    """Yield the name of every module that is imported, and its file, in the order of the names."""
     for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        top = name.partition(".")[0]
-        # Not all that is below: an environment may be, with everything that is installed.
-        if file and Path(file).is_relative_to(folder) and own_file(top, folder) is not None:
-            with suppress(OSError):
-                found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        if file := getattr(module, "__file__", None):
+            yield name, Path(file)
+
+
+def _checksums(files: Mapping[str, Path], digits: int = 64) -> dict[str, str]:
+    """Return the beginning of the hash of each file that can be read."""
+    found = {}
+    for name, file in files.items():
+        with suppress(OSError):
+            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()[:digits]
     return found
 
 
