@@ -8,56 +8,55 @@ from collections.abc import Collection, Mapping
 import pluggy
 
 from gkd.errors import suggestion
+from gkd.hosting import hookspecs
 from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER, Kind
 from gkd.hosting.own_code import is_place
 from gkd.hosting.records import Component, Place, PluginRecord, Problem, State, describe
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
+_SPECIFIED = pluggy.PluginManager(hookspecs.PROJECT)
+_SPECIFIED.add_hookspecs(hookspecs)
 
 
-def examine(
-    plugin: object,
-    record: PluginRecord,
-    manager: pluggy.PluginManager,
-    others: Collection[PluginRecord],
-) -> None:
+def examine(plugin: object, record: PluginRecord, others: Collection[PluginRecord]) -> None:
     """Check ``plugin`` against the specifications; complete its ``record``.
 
     All problems are found, not the first alone; components of the sound hooks are recorded even
-    so, because an error about a missing name can then say who would have provided it. ``manager``
-    has the specifications and, as ``others``, the plugins that are there already.
+    so, because an error about a missing name can then say who would have provided it. ``others``
+    are the plugins that are there already.
     """
     source, place = record.source, Place.of(plugin)
     if not place.file:
         place = Place.of(sys.modules.get(source.value.partition(":")[0]))
+    used = [other for other in others if other.plugin is not None]
     try:
-        # pluggy compares each plugin with all others: one that raises then would harm those, so it
-        # is found out here. It takes a plugin once, and its own words no user could place.
-        bool(plugin == source)
-        if manager.has_plugin(source.qualified):
+        bool(plugin == source)  # all that come later are compared with it: to raise harms those
+        same = next((other.source.qualified for other in used if plugin == other.plugin), None)
+        if any(source.qualified == other.source.qualified for other in used):
             cause = f"{source.distribution} already has a plugin called {source.name!r}"
             record.report(cause, place)
-        elif same := manager.get_name(plugin):
+        elif same is not None:
             record.report(f"it is the same object as the plugin {same!r}", place)
         else:
-            _examine_hooks(plugin, record, manager, place)
+            _examine_hooks(plugin, record, place)
     except Exception as error:  # the plugin raises when it is compared or looked at
         record.report(f"looking for its hooks raised {describe(error)}", place)
-    for other in (component for each in others for component in each.usable):
+    for other in (component for each in used for component in each.components):
         # Not even distribution:name would tell the two apart.
         if any(c.kind == other.kind and c.is_called(other.qualified) for c in record.components):
             cause = f"{other}, from its plugin {other.source.name!r}, is there already"
             record.report(cause, place)
-    usable = State.ACTIVE if record.components or record.observes else State.EMPTY
-    record.state = State.FAILED if record.problems else usable
+    if record.problems:
+        record.state = State.FAILED
+    else:
+        record.plugin = plugin
+        record.state = State.ACTIVE if record.components or record.observers else State.EMPTY
 
 
-def _examine_hooks(
-    plugin: object, record: PluginRecord, manager: pluggy.PluginManager, place: Place
-) -> None:
+def _examine_hooks(plugin: object, record: PluginRecord, place: Place) -> None:
     marked = set()
     for attribute in dir(plugin):
-        options = manager.parse_hookimpl_opts(plugin, attribute)
+        options = _SPECIFIED.parse_hookimpl_opts(plugin, attribute)
         name = (options and options.get("specname")) or attribute
         # An optional hook is one of another version of gkd: neither called nor a mistake.
         if options is None or (options.get("optionalhook") and name not in HOOKS):
@@ -65,10 +64,10 @@ def _examine_hooks(
         marked.add(name)
         function = getattr(plugin, attribute)
         hook = pluggy.HookImpl(plugin, record.source.qualified, function, options)
-        if mistake := _signature_mistake(name, hook, manager):
+        if mistake := _signature_mistake(name, hook):
             record.report(mistake, Place.of(function))
         elif name == OBSERVER:
-            record.observes = True
+            record.observers.append(hook)
         else:
             _collect(name, hook, record)
     for name in HOOKS:
@@ -80,12 +79,12 @@ def _examine_hooks(
         record.report(f"it implements no hook of gkd; expected any of {expected}", place)
 
 
-def _signature_mistake(name: str, hook: pluggy.HookImpl, manager: pluggy.PluginManager) -> str:
+def _signature_mistake(name: str, hook: pluggy.HookImpl) -> str:
     if name not in HOOKS:
         return f"there is no hook {name!r}; {suggestion(name, HOOKS)}"
     if hook.wrapper or hook.hookwrapper:
         return f"{name} is a hook wrapper; gkd asks each plugin for its own answer"
-    expected = getattr(manager.hook, name).spec.argnames
+    expected = getattr(_SPECIFIED.hook, name).spec.argnames
     if set(hook.argnames) <= set(expected):
         return ""
     signature, declared = f"{name}({', '.join(expected)})", ", ".join(hook.argnames)

@@ -15,8 +15,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pluggy
-
 from gkd.errors import ParameterError, PluginError, UnknownNameError, nearest, suggestion
 from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
@@ -56,11 +54,8 @@ class Host:
         self.code: Path | None = None
         self.imports = True
         self._records: list[PluginRecord] = []
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
-        self._manager.add_hookspecs(hookspecs)
         self._loading = False
         self._discovered = False
-        self._registered: list[tuple[object, str, str]] = []
         self._made: dict[tuple[str, str], Component] = {}
 
     @property
@@ -94,7 +89,7 @@ class Host:
                     if isinstance(plugin, Problem):
                         record.state, record.problems = State.FAILED, [plugin]
                     else:
-                        self._admit(plugin, record)
+                        examine(plugin, record, self._records)
                 self._records.append(record)
         if self.settings.strict:
             _require_sound(self._records)
@@ -119,10 +114,9 @@ class Host:
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
         record = PluginRecord(Source(distribution, "", name), State.EMPTY)
         with self._while_loading():
-            self._admit(plugin, record)
+            examine(plugin, record, self._records)
         self._records.append(record)
         _require_sound([record])
-        self._registered.append((plugin, distribution, name))
         return record
 
     def with_code(self, folder: Path | None, imports: bool = True) -> "Host":
@@ -140,16 +134,12 @@ class Host:
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process finds what is installed by itself.
         by_hand = [
-            (plugin.__name__ if isinstance(plugin, ModuleType) else plugin, distribution, name)
-            for plugin, distribution, name in self._registered
+            (one.__name__ if isinstance(one, ModuleType) else one, source.distribution, source.name)
+            for one, source in ((record.plugin, record.source) for record in self._records)
+            if one is not None and not source.version
         ]
-        return _host_again, (self.settings, self._discovered, by_hand, self.code, self.imports)
-
-    def _admit(self, plugin: object, record: PluginRecord) -> None:
-        """Examine ``plugin``; its hooks are called from now on if there is no problem."""
-        examine(plugin, record, self._manager, self._records)
-        if not record.problems:
-            self._manager.register(plugin, record.source.qualified)
+        places = {"code": self.code, "imports": self.imports}
+        return _host_again, (self.settings, self._discovered, by_hand), places
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the components of ``kind``; a shared one is listed qualified."""
@@ -306,18 +296,15 @@ class Host:
         Raises:
             PluginError: an observer raised, and the settings are strict.
         """
-        # One by one, where pluggy's own call would end with the first that raises.
-        for hook in list(self._manager.hook.gkd_step.get_hookimpls()):
+        # Not by pluggy's own call, which would end with the first that raises.
+        for record in [record for record in self._records if record.plugin is not None]:
             try:
-                hook.function(**dict.fromkeys(hook.argnames, event))
+                for hook in record.observers:
+                    hook.function(**dict.fromkeys(hook.argnames, event))
             except Exception as error:
                 module, place = hook.function.__module__, Place.of(hook.function)
                 problem = Problem.of(error, module, "observing a training step", place)
-                # That ends the plugin's hooks alone: its components were collected before.
-                self._manager.unregister(name=hook.plugin_name)
-                usable = (record for record in self._records if record.state is not State.FAILED)
-                record = next(r for r in usable if r.source.qualified == hook.plugin_name)
-                record.observes, record.problems = False, [problem]
+                record.observers, record.problems = [], [problem]
                 if self.settings.strict:
                     raise PluginError(str(record)) from error
                 logger.warning("%s; it no longer observes", record)
@@ -350,18 +337,14 @@ def _require_sound(records: Iterable[PluginRecord]) -> None:
 
 
 def _host_again(
-    settings: PluginSettings,
-    discover: bool,
-    by_hand: Iterable[tuple[object, str, str]],
-    code: Path | None,
-    imports: bool,
+    settings: PluginSettings, discover: bool, by_hand: Iterable[tuple[object, str, str]]
 ) -> Host:
     """Make a host in this process like one of another."""
     host = create_host(discover, settings)
     for plugin, distribution, name in by_hand:
         object_ = import_module(plugin) if isinstance(plugin, str) else plugin
         host.register(object_, distribution=distribution, name=name)
-    return host.with_code(code, imports)
+    return host
 
 
 def create_host(discover: bool = True, settings: PluginSettings | None = None) -> Host:

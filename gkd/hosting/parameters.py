@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -99,7 +99,12 @@ def bind_parameters(
     gkd.errors.ParameterError: model 'mlp': unknown parameter 'slop', did you mean 'slope'?
       its parameters: (widths: tuple[int, ...], slope: float = 0.2)
     """
-    wrong = list(_wrong_names(signature_of(factory), parameters))
+    signature = signature_of(factory)
+    wrong = list(unknown_arguments(signature, parameters))
+    for name, parameter in signature.parameters.items():
+        required = parameter.kind in NAMED and parameter.default is parameter.empty
+        if required and name not in parameters:
+            wrong.append(f"missing parameter {name!r}")
     constructor = _constructor(factory)
     if trust and not wrong and getattr(constructor, "validates_arguments", False):
         return dict(parameters)
@@ -108,16 +113,6 @@ def bind_parameters(
         parameters_line = f"  its parameters: {readable_signature(factory)}"
         raise ParameterError(f"{owner}: {'; '.join(wrong)}\n{parameters_line}")
     return values
-
-
-def _wrong_names(signature: inspect.Signature, given: Mapping[str, Any]) -> Iterator[str]:
-    """Say which parameters are unknown, and which are missing."""
-    declared = signature.parameters.values()
-    known = {p.name: p for p in declared if p.kind in NAMED}
-    yield from unknown_arguments(signature, given)
-    for name, parameter in known.items():
-        if parameter.default is parameter.empty and name not in given:
-            yield f"missing parameter {name!r}"
 
 
 def _constructor(factory: Callable[..., Any]) -> Callable[..., Any]:

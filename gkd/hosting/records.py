@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, cast
 
+from pluggy import HookImpl
+
 from gkd.errors import PluginError
 
 CREATING = "while creating"  # how the note begins that says which component could not be made
@@ -151,10 +153,11 @@ class PluginRecord:
     state: State
     # Of a failed plugin, those that it would have, as far as known.
     components: list[Component] = field(default_factory=list)
-    observes: bool = False
+    observers: list[HookImpl] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     # With the libraries that it was the first to need; None where nothing was imported.
     import_seconds: float | None = None
+    plugin: object = None  # where it is in use
 
     def report(self, cause: str, place: Place) -> None:
         """Add a problem."""
@@ -164,6 +167,11 @@ class PluginRecord:
     def usable(self) -> list[Component]:
         """Its components, none if it has failed."""
         return [] if self.state is State.FAILED else self.components
+
+    @property
+    def observes(self) -> bool:
+        """Whether it is told of training steps."""
+        return bool(self.observers)
 
     @property
     def provides(self) -> dict[str, tuple[str, ...]]:

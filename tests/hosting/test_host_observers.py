@@ -96,6 +96,27 @@ def test_its_components_stay(site: Site, caplog: pytest.LogCaptureFixture) -> No
     assert isinstance(host.create("loss", "good"), gkd.AbstractLoss)
 
 
+def test_a_plugin_of_several_observers_ends_with_the_first_that_raises(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Fragile:
+        @gkd.hookimpl
+        def gkd_step(self) -> None:
+            raise ValueError("cannot plot")
+
+        @gkd.hookimpl(specname="gkd_step")
+        def later(self) -> None:
+            raise ValueError("cannot count")
+
+    host, watcher = create_host(discover=False), Watcher()
+    host.register(Fragile())
+    host.register(watcher)
+    host.notify(_event())
+    host.notify(_event(1))
+    assert len(watcher.seen) == 2
+    assert len(caplog.messages) == 1
+
+
 def test_the_record_of_one_that_was_refused_under_its_name_stays() -> None:
     class Refused(Watcher):
         @gkd.hookimpl
