@@ -1,11 +1,9 @@
-"""What cache entries are known by: the state of a teacher's weights, components, samples."""
+"""What cache entries are known by: the state of a teacher's weights, and samples."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import suppress
 from itertools import chain
-from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
@@ -50,26 +48,6 @@ def autocast_dtype(teacher: nn.Module) -> torch.dtype | None:
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     return chain(module.named_parameters(), module.named_buffers())
-
-
-def component_key(component: object, parameters: Mapping[str, object] | None) -> str:
-    """Return a name that another component has only if it computes the same.
-
-    Args:
-        component: a loss or a graph builder.
-        parameters: that it was created with by name: then the name is the same in any process.
-            None, or parameters that are objects, name the component itself while it lives.
-    """
-    kind, content = type(component), uuid4().hex
-    with suppress(TypeError):  # what cannot be weakly referenced is never found again
-        content = _names.setdefault(component, content)
-    if parameters is not None:
-        with suppress(TypeError):
-            content = json.dumps(parameters, sort_keys=True)
-    return f"{kind.__module__}.{kind.__qualname__}({content})"
-
-
-_names: MutableMapping[object, str] = WeakIdKeyDictionary()
 
 
 def sample_digests(

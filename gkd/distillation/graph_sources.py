@@ -9,11 +9,10 @@ from typing import final
 
 from torch import Tensor
 
-from gkd.cache.keys import component_key
 from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.network_outputs import NetworkOutputs
 from gkd.distillation.taps import Tap
-from gkd.distillation.term import GraphBuilder, GraphChoice, name_and_parameters
+from gkd.distillation.term import GraphBuilder, GraphChoice, component_key, name_and_parameters
 from gkd.errors import ParameterError
 from gkd.graph import Graph
 from gkd.hosting.host import create

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from gkd.cache.keys import component_key
 from gkd.data.rows import Rows
 from gkd.data.sampled_batch import SampledBatch
 from gkd.data.task import Task
@@ -19,7 +18,7 @@ from gkd.distillation.network_outputs import NetworkTaps
 from gkd.distillation.row_memory import RowMemory
 from gkd.distillation.schedule import Weight, weight_from
 from gkd.distillation.taps import Tap, require_tap
-from gkd.distillation.term import Term, name_and_parameters, term_names
+from gkd.distillation.term import Term, component_key, name_and_parameters, term_names
 from gkd.distillation.views import TeacherView, ViewSource, declared_uses
 from gkd.errors import GkdError, ParameterError, UnknownNameError, suggestion
 from gkd.hosting.host import create, current_host

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeAlias
+from uuid import uuid4
 
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.data.rows import ALL, Rows
 from gkd.distillation.layout import Layout, LayoutChoice
@@ -191,6 +195,26 @@ def name_and_parameters(
     if not isinstance(name, str):
         raise ParameterError(f"{argument}: a mapping needs the {noun}'s 'name', got {choice!r}")
     return name, parameters
+
+
+def component_key(component: object, parameters: Mapping[str, object] | None) -> str:
+    """Return a name that another component has only if it computes the same.
+
+    Args:
+        component: a loss or a graph builder.
+        parameters: that it was created with by name: then the name is the same in any process.
+            None, or parameters that are objects, name the component itself while it lives.
+    """
+    kind, content = type(component), uuid4().hex
+    with suppress(TypeError):  # what cannot be weakly referenced is never found again
+        content = _lasting.setdefault(component, content)
+    if parameters is not None:
+        with suppress(TypeError):
+            content = json.dumps(parameters, sort_keys=True)
+    return f"{kind.__module__}.{kind.__qualname__}({content})"
+
+
+_lasting: MutableMapping[object, str] = WeakIdKeyDictionary()
 
 
 def require_key(what: str, name: str) -> None:

@@ -121,20 +121,6 @@ def own_file(module: str, folder: Path) -> Path | None:
     return None
 
 
-def own_modules(value: Any, folder: Path) -> Iterator[str]:
-    """Yield the modules of a folder that the places in a value name, however deep they stand."""
-    if isinstance(value, dict):
-        for one in value.values():
-            yield from own_modules(one, folder)
-    elif isinstance(value, list):
-        for one in value:
-            yield from own_modules(one, folder)
-    elif is_place(value):
-        top = value.partition(":")[0].partition(".")[0]
-        if own_file(top, folder) is not None:
-            yield top
-
-
 def _nearest(missing: str, folder: Path | None) -> str:
     package, _, short = missing.rpartition(".")
     beside = getattr(sys.modules.get(package), "__path__", []) if package else None

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from gkd.errors import GkdError, RecipeError, shown, suggestion
 from gkd.files import parse_toml
-from gkd.hosting.own_code import own_modules
+from gkd.hosting.own_code import is_place, own_file
 from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
 from gkd.recipe.model import Recipe, component_names
@@ -125,6 +125,17 @@ class RecipeFile:
         except (GkdError, TypeError):  # what is wrong with a component is said when it is made
             return False
         return root is not None and root.default is root.empty
+
+
+def own_modules(value: Any, folder: Path) -> Iterator[str]:
+    """Yield the modules of a folder that the places in a value name, however deep they stand."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from own_modules(one, folder)
+    elif is_place(value):
+        top = value.partition(":")[0].partition(".")[0]
+        if own_file(top, folder) is not None:
+            yield top
 
 
 def _make_absolute(params: dict[str, Any], names: Iterable[str]) -> None:

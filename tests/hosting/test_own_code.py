@@ -11,7 +11,8 @@ from torch import nn
 
 import gkd
 from gkd.hosting.host import Host, create_host
-from gkd.hosting.own_code import imported, own_modules
+from gkd.hosting.own_code import imported
+from gkd.recipe.file import own_modules
 from gkd.training.code_checksums import own_checksums
 
 MODELS = """
