@@ -5,7 +5,7 @@ import inspect
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -176,23 +176,24 @@ class Host:
             owners = " and ".join(component.source.release for component in found)
             either = " or ".join(repr(component.qualified) for component in found)
             raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
-        if not found and self.is_own(name):
+        if found:
+            return found[0]
+        qualified = [component.qualified for component in known.values()]
+        if self.is_own(name):
             self._require_imports(name)
             try:
                 return own_component(kind, name, self.code, lambda: self._taker(known, name))
             except UnknownNameError:
                 # There is no such module: it may be a distribution that is meant.
-                if not get_close_matches(name, [c.qualified for c in known.values()]):
+                if not get_close_matches(name, qualified):
                     raise
-        if not found:
-            _, colon, short = name.rpartition(":")
-            choices: Collection[str] = {c.qualified for c in known.values()} if colon else known
-            near = suggestion(name, choices)
-            if nearest(name, choices) is None:  # to ask components, they must be imported
-                near = self._taker(known, name) or near
-            message = f"no {kind} is called {name!r}; {near}"
-            raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
-        return found[0]
+        _, colon, short = name.rpartition(":")
+        choices = qualified if colon else list(known)
+        near = suggestion(name, choices)
+        if nearest(name, choices) is None:  # to ask components, they must be imported
+            near = self._taker(known, name) or near
+        message = f"no {kind} is called {name!r}; {near}"
+        raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
 
     def _taker(self, known: Mapping[str, Component], name: str) -> str:
         """Name the component with a parameter for what is called so; ``""`` where none has one.
