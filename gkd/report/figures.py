@@ -25,6 +25,7 @@ from gkd.report.style import (
     Style,
     logarithmic,
     method_styles,
+    over_epochs,
     plain,
     plain_text,
     single,
@@ -68,7 +69,7 @@ def learning_curves(run: Results) -> Figure | None:
             line.set(marker=marker, markersize=5, markevery=[-1])
             if lows != highs:
                 axes.fill_between(epochs, lows, highs, color=colour, alpha=0.15, linewidth=0)
-        axes.set_xlabel("epoch")
+        over_epochs(axes)
     figure.axes[0].set_ylabel(f"validation {metric_heading(run.primary)}")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     plain_text(figure.legend(handles, labels, loc="outside upper left", ncols=6, **LEGEND))
@@ -141,7 +142,7 @@ def rank_correlations(run: Results) -> Figure | None:
             axes.set_xticks([])
             axes.set_xlabel(f"after epoch {at[0]}")
     if not axes.get_xlabel():
-        axes.set_xlabel("epoch")
+        over_epochs(axes)
     axes.set_ylabel("ρ with the teacher")
     plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
     return figure
@@ -247,7 +248,7 @@ def _terms_over_epochs(run: Results, curves: Sequence[_TermCurve]) -> tuple[Figu
         (line,) = axes.plot(epochs, means, color=colour, linewidth=1.4, label=label)
         line.set(marker=marker, markersize=5, markevery=[-1])
     logarithmic(axes, "y")
-    axes.set_xlabel("epoch")
+    over_epochs(axes)
     plain_text(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), **LEGEND))
     return figure, axes
 
@@ -297,9 +298,10 @@ def _loss_panel(axes: Axes, group: list[Summary], styles: Mapping[str, Style]) -
         lowest = min(lowest, *lows)
         dashes = "--" if name == "task" else "-"
         shown = name.removeprefix("term/")
-        axes.plot(epochs, means, color=colour, linestyle=dashes, linewidth=1.4, label=shown)
+        (line,) = axes.plot(epochs, means, color=colour, linestyle=dashes, linewidth=1.4)
+        line.set(label=shown, marker="o" if len(epochs) == 1 else "", markersize=5)
     axes.set_title(label, color=INK, fontsize=9.5, loc="left", parse_math=False)
-    axes.set_xlabel("epoch")
+    over_epochs(axes)
     plain_text(axes.legend(loc="best", **LEGEND))
     return lowest
 

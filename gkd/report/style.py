@@ -85,6 +85,12 @@ def plain(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
+def over_epochs(axes: Axes) -> None:
+    """Have epochs on the x axis, which are whole numbers: also where there is one alone."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+
+
 class _RoundNumbers(LogLocator):
     """Ticks at 1, 2 and 5 times the powers of ten; at fewer where the axis spans many powers."""
 

@@ -67,6 +67,19 @@ def test_losses_have_a_panel_per_method_and_a_line_per_term(run: Results) -> Non
     assert figure.axes[0].get_yscale() == "log"
 
 
+def test_a_single_epoch_is_a_point_over_a_whole_number(tmp_path: Path) -> None:
+    one = summary("baseline", 0, 0.9)
+    one["history"] = one["history"][:1]
+    run = run_results(write_run(tmp_path / "run", [one]))
+    for figure in (figures.learning_curves(run), figures.loss_curves(run)):
+        assert figure is not None
+        figure.draw_without_rendering()
+        (axes,) = figure.axes
+        assert all(line.get_marker() not in ("", "None") for line in axes.lines)
+        low, high = axes.get_xlim()
+        assert [tick for tick in axes.get_xticks() if low <= tick <= high] == [1]
+
+
 def test_losses_that_reach_zero_have_a_linear_axis(tmp_path: Path) -> None:
     one = summary("baseline", 0, 0.9)
     one["history"][2]["loss"] = 0.0
