@@ -106,8 +106,9 @@ def layer_by_layer(
         raise ParameterError(
             f"{EDGES_PER_PASS}: none of the network's layers could work on a part of the {largest} "
             "edges: expected sub-modules that are called with edge_index (int64 [2, E]) and rows "
-            f"of nodes, and return a row per node that follows from {_HOPS_AT_MOST} hops at most; "
-            f"leave {EDGES_PER_PASS} out, and the network runs on the whole graph"
+            f"of nodes, and return a row per node that follows from {_HOPS_AT_MOST} hops around it "
+            "at most, within which lies less than half of the graph; leave "
+            f"{EDGES_PER_PASS} out, and the network runs on the whole graph"
         )
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.data import AbstractDataset, Batch, collate
 from gkd.data.rows import ALL, SEEDS
+from gkd.data.sample import is_edge_index
 from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_or
@@ -315,7 +316,13 @@ class Experiment:
                     )
                 setattr(model, name, said)
             inputs = inputs_or(model, self.dataset.inputs)
-            NetworkInputs(inputs, model, role)
+            called_with = NetworkInputs(inputs, model, role).attributes
+            divisible = not called_with or any(map(is_edge_index, called_with))
+            if recipe.edges_per_pass is not None and not divisible:
+                raise ParameterError(
+                    f"{EDGES_PER_PASS}: the model is called with {', '.join(called_with)}, and "
+                    "what is divided are edges that come as edge_index; leave it out"
+                )
             self._records[model] = self._record(model, recipe.name, params, inputs)
         return model
 

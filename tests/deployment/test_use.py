@@ -175,3 +175,11 @@ def test_a_run_whose_layers_work_on_a_part_of_the_edges_at_a_time(run: Run, tmp_
     with torch.no_grad(), np.load(data) as given:
         whole = student(torch.from_numpy(given["x"]).float(), torch.from_numpy(given["edge_index"]))
     assert np.load(out)["outputs"] == pytest.approx(whole.numpy(), abs=1e-4)
+
+
+def test_edges_of_a_network_without_any_are_not_divided(run: Run, tmp_path: Path) -> None:
+    settings = ("student.name=mlp", "student.params={}", "student.edges_per_pass=5")
+    words = [word for setting in settings for word in ("--set", setting)]
+    outcome = run("run", "communities", "--out", tmp_path / "run", *words)
+    assert outcome.status == 2
+    assert "student: edges_per_pass: the model is called with x, and what is divid" in outcome.err
