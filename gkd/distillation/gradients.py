@@ -1,9 +1,11 @@
 """How large the gradient of a loss is, where it acts."""
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from gkd.errors import ParameterError
+
+if TYPE_CHECKING:  # reports have no tensors
+    from torch import Tensor
 
 DEAD = 1e-3
 """Share of the task's gradient below which a term has no say."""
@@ -12,7 +14,7 @@ DROWNING = 10.0
 """Share of the task's gradient above which the labels have hardly any."""
 
 
-def gradient_norm(value: Tensor, at: Tensor) -> float:
+def gradient_norm(value: "Tensor", at: "Tensor") -> float:
     r"""Return :math:`\|\partial value / \partial z\|`; what ``backward()`` needs stays.
 
     Args:
@@ -22,10 +24,13 @@ def gradient_norm(value: Tensor, at: Tensor) -> float:
     Raises:
         ParameterError: the step was computed without gradients.
 
+    >>> import torch
     >>> z = torch.tensor([3.0, 4.0], requires_grad=True)
     >>> gradient_norm(z.square().sum() / 2, z)
     5.0
     """
+    import torch
+
     if not at.requires_grad:
         raise ParameterError("gradient_shares: this step was computed without gradients")
     if not value.requires_grad:

@@ -13,9 +13,6 @@ from gkd.distillation.taps import Tap, evaluation_mode, require_tap
 from gkd.errors import DataError, TapError
 from gkd.functional.network_input import device_of
 
-FILE_NAME = "feature_space.json"
-"""What a run keeps of these distances, in the folder of each network."""
-
 
 @torch.no_grad()
 def feature_distances(

@@ -18,7 +18,7 @@ from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task
 from gkd.errors import GkdError, PluginError, suggestion
 from gkd.evaluation.metric import Metric
-from gkd.evaluation.soft_targets import predictions, predicts, soft_target_metrics
+from gkd.evaluation.soft_target_metrics import predictions, predicts, soft_target_metrics
 from gkd.functional.network_input import device_of
 
 
@@ -37,7 +37,7 @@ class Scores:
         monitor: its name, as validation logs it.
         described: all metrics of the task.
         answers: what the network found most likely since the reset, by batch; see
-            :func:`gkd.evaluation.soft_targets.predictions`.
+            :func:`gkd.evaluation.soft_target_metrics.predictions`.
 
     Raises:
         PluginError: the task has no such main metric, or it does not say which way is up.

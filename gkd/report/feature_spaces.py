@@ -7,13 +7,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Self, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from gkd.errors import DataError
-from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.files import read_sealed_json
 from gkd.report.summary import Number
-from gkd.training.run_directory import method_folder
+from gkd.training.run_directory import FEATURE_SPACE, method_folder
 
 Coordinate = Annotated[float, Field(ge=-1e100, le=1e100)]
 _TRAINED = "trained"
@@ -109,12 +110,16 @@ def rank_correlation(first: list[float], second: list[float]) -> float:
     >>> round(rank_correlation([0.0, 1.0, 2.0], [0.0, 10.0, 100.0]), 4)
     1.0
     """
-    import torch
-    from torchmetrics.functional import spearman_corrcoef
-
     if min(map(len, map(set, (first, second)))) < 2:
-        return float("nan")
-    return float(spearman_corrcoef(torch.tensor(first), torch.tensor(second)))
+        return math.nan
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: list[float]) -> NDArray[np.float64]:
+    """Return the place of each value among all, from 1 on; equal ones share the mean of theirs."""
+    _, groups, sizes = np.unique(values, return_inverse=True, return_counts=True)
+    places: NDArray[np.float64] = np.cumsum(sizes) - (sizes - 1) / 2
+    return places[groups]
 
 
 def _by_seed(directory: Path, methods: Sequence[str]) -> Iterator[FeatureSpaces]:

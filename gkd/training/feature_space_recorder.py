@@ -10,10 +10,11 @@ from torch import nn
 from gkd.data import AbstractDataset, Sample
 from gkd.distillation.inputs import inputs_or
 from gkd.errors import DataError, UnknownNameError, suggestion
-from gkd.evaluation.feature_distances import FILE_NAME, feature_distances
+from gkd.evaluation.feature_distances import feature_distances
 from gkd.files import write_sealed_json
 from gkd.recipe.sections import FeatureSpaceRecipe
 from gkd.training.lightning_module import DistillationModule
+from gkd.training.run_directory import FEATURE_SPACE
 
 View = dict[str, list[float]]
 """By the id of the sample, its features' distances to the marked node's."""
@@ -93,7 +94,7 @@ class FeatureSpace:
                 one.id: {when: view[one.id] for when, view in views.items()} for one in others
             },
         }
-        write_sealed_json(folder / FILE_NAME, content)
+        write_sealed_json(folder / FEATURE_SPACE, content)
 
     def write_trained(self, folder: Path, teacher: nn.Module) -> None:
         """Write the view of the trained teacher."""

@@ -12,7 +12,6 @@ from torch import nn
 
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.errors import DataError
-from gkd.evaluation.feature_distances import FILE_NAME as FEATURE_SPACE
 from gkd.evaluation.scores import Scores
 from gkd.evaluation.soft_targets import judgement
 from gkd.evaluation.splits import SPLITS
@@ -32,7 +31,7 @@ from gkd.training.network_training import (
     write_network,
 )
 from gkd.training.provenance import MADE_BY, Provenance, given_weights, recipe_of
-from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
+from gkd.training.run_directory import FEATURE_SPACE, SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.run_plan import RunPlan, Standing
 from gkd.training.trackers import Tracking
 from gkd.training.weights import load_weights

@@ -36,6 +36,9 @@ WEIGHTS = "weights.safetensors"
 SUMMARY = "summary.json"
 """File that says that a network is finished, and what it reached."""
 
+FEATURE_SPACE = "feature_space.json"
+"""File of the distances in a network's feature space, where the recipe wants them looked at."""
+
 _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
 

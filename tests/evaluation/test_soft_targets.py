@@ -11,12 +11,8 @@ from tiny_plugin import Blobs, Perceptron
 
 import gkd
 from gkd.evaluation.scores import Scores
-from gkd.evaluation.soft_targets import (
-    judgement,
-    predictions,
-    soft_target_metrics,
-    uniform_confidence,
-)
+from gkd.evaluation.soft_target_metrics import predictions, soft_target_metrics
+from gkd.evaluation.soft_targets import judgement, uniform_confidence
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(2, 5), st.integers(0, 2**31 - 1))
 

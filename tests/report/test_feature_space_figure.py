@@ -3,6 +3,8 @@
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 from statistics import correlation
 
@@ -146,6 +148,17 @@ def test_a_damaged_view_is_named(folder: Path) -> None:
     path.write_text('{"sample": 1')
     with pytest.raises(DataError, match=rf"{path} is damaged; delete its folder"):
         run_results(folder)
+
+
+def test_a_report_needs_no_tensors(folder: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from gkd.commands.report_runs import report_runs\n"
+        "report_runs([Path(sys.argv[1])], out=None, as_json=False)\n"
+        "print('loaded', *{'torch', 'torchmetrics', 'scipy', 'lightning'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.splitlines()[-1:] == ["loaded"], done.stderr
 
 
 def test_rank_correlation_is_spearmans() -> None:
