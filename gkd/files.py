@@ -70,12 +70,33 @@ def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
     write_json(path, {**value, _SEAL: _digest(value)})
 
 
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file, numbers that are none as None.
+
+    Raises:
+        DataError: the file cannot be read or is damaged.
+    """
+    return _read_json(path)[1]
+
+
 def read_sealed_json(path: Path) -> dict[str, Any]:
     """Return a JSON object without its checksum, which older files lack.
 
     Raises:
         DataError: the file cannot be read, is damaged or was changed.
     """
+    text, value = _read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path} is damaged: it holds no object")
+    # A seal that is damaged, of another name or in another place, null included, is none that was
+    # left out. No file has anything else of its form in its outermost object.
+    sealed = f'"{_SEAL}"' in text or any(map(_is_checksum, value.values()))
+    if sealed and value.pop(_SEAL, None) != _digest(value):
+        raise DataError(f"{path} is damaged: its content is not what was written")
+    return value
+
+
+def _read_json(path: Path) -> tuple[str, Any]:
     try:
         # JSON has no NaN and no infinity: numbers that are none are null.
         text = path.read_text(encoding="utf-8")
@@ -86,14 +107,7 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is damaged: {shown(error)}") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path} is damaged: it holds no object")
-    # A seal that is damaged, of another name or in another place, null included, is none that was
-    # left out. No file has anything else of its form in its outermost object.
-    sealed = f'"{_SEAL}"' in text or any(map(_is_checksum, value.values()))
-    if sealed and value.pop(_SEAL, None) != _digest(value):
-        raise DataError(f"{path} is damaged: its content is not what was written")
-    return value
+    return text, value
 
 
 def write_sealed_text(path: Path, text: str) -> None:

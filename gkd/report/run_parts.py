@@ -1,6 +1,5 @@
 """What a report is made of: a run's folder, or the ``results.json`` that was kept of one."""
 
-import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
-from gkd.errors import DataError, shown
+from gkd.errors import DataError
 from gkd.evaluation.answers import agreement, read_answers
-from gkd.files import parse_toml
+from gkd.files import parse_toml, read_json
 from gkd.recipe.data_words import without_place
 from gkd.recipe.model import BASELINE, FORMER_BASELINE
 from gkd.report.feature_spaces import RankCorrelations, rank_correlations
@@ -171,12 +170,7 @@ def _run(directory: Path) -> RunPart:
 
 
 def _kept(file: Path) -> RunPart:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is damaged: {shown(error)}") from error
+    content = read_json(file)
     if isinstance(content, dict) and "runs" in content:
         raise DataError(
             f"{file} is of several runs that are not one: give the folder of each, or the results "

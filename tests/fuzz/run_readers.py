@@ -182,8 +182,8 @@ def _write_run(folder: Path) -> None:
 def _report(folder: Path) -> object:
     """Write what the numbers of a report are, which is the quick part."""
     run = run_results(folder)
-    markdown([run])
-    return plain(json.loads(json_text([run])))
+    markdown([run]).encode()  # as into files
+    return plain(json.loads(json_text([run]).encode()))
 
 
 def _whole_report(folder: Path) -> object:
