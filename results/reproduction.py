@@ -4,7 +4,8 @@
 
 Every folder ``results/NAME`` or ``results/NAME-…`` with a ``results.json`` is a run of ``gkd
 reproduce NAME``; what has none is said to be missing. Published numbers are those of today's
-recipes, tables 1 and 3 are counted here and now.
+recipes, tables 1 and 3 are counted here and now. ``remarks.md`` of a folder says what no program
+can know of its data and its machine; where it has a word on times, these are left out.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from gkd.hosting.host import create_host
 from gkd.recipe.counted import counted_table
 from gkd.recipe.file import read_recipe
-from gkd.recipe.model import BASELINE, FORMER_BASELINE
+from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 from gkd.recipe.shipped import counted_tables, reproductions
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.counting import count_networks
@@ -23,7 +24,7 @@ from gkd.report.published import deviations
 from gkd.report.results import Results
 from gkd.report.size_table import size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
-from gkd.report.table import comparison_table, verdicts
+from gkd.report.table import Table, comparison_table, verdicts
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "reproduction.md"
@@ -32,8 +33,30 @@ _INTRODUCTION = """\
 # The paper's tables and figures, beside gkd's
 
 Written by `python results/reproduction.py` from the folders of `results/`, whose README says how
-each came about and what it shows; where other work ran on the machine, it says so, and times do not
-compare. `gkd reproduce NAME` runs one: `gkd reproduce table2 --set dataset.root=DATA`."""
+each came about and what it shows.
+
+## Reproduce one yourself
+
+`gkd reproduce NAME` trains a table or a figure as the paper has it, and prints it beside the
+paper's numbers, with all that was done otherwise:
+
+    gkd reproduce table1                                         # counted: no data, seconds
+    gkd reproduce table2 --set dataset.root=DATA --seed 0        # the five seeds of the recipe, or one
+    gkd reproduce table2 --set dataset.root=DATA --set training.epochs=20 --set teacher.training.epochs=20
+    gkd reproduce table4 --set dataset.root=DATA --set dataset.points=256 --set training.epochs=30
+    gkd reproduce figure4 --set dataset.root=DATA --set teacher.weights=RUN/teacher/weights.safetensors
+
+| name | what it is | data |
+|---|---|---|
+| `table1`, `table3` | parameters of the networks | none |
+| `table2` | losses on PPI, 500 epochs: on one core of an Intel Xeon 7.8 s an epoch for the teacher, 1.6 to 1.9 s for students | PPI (`ppi.zip`) |
+| `table4`, `table5`, `table6` | losses, kernels and students on ModelNet40, 250 epochs | ModelNet40 (`modelnet40_ply_hdf5_2048`) |
+| `figure1`, `figure4` | feature spaces of DGCNN on ModelNet40 | the same |
+
+`DATA` is the folder of the files, or of the archive; where a network allows it, PPI and ModelNet40
+are downloaded into a new folder. Ctrl-C stops a run and prints what resumes it; further seeds are
+runs of their own that [`gkd report`](machines.md) pools. Few epochs, few points or one seed show
+that all works, and nothing of which method is better."""
 
 _OF_THIS_MACHINE = ("ms per sample", "times faster", "training", "s per epoch", "step memory")
 _NOT_PUBLISHED = ("as the teacher, %", "calibration error")
@@ -72,7 +95,9 @@ def trained(name: str, results: Path) -> Iterator[str]:
         yield f"`results/{folder.name}`: {escaped(run.title)}"
         yield markdown_table(comparison_table([run]).without(*_NOT_PUBLISHED))
         yield from bullets(verdicts(run))
-        if costs := cost_table(run):
+        remarks = folder / "remarks.md"
+        said = remarks.read_text(encoding="utf-8").strip() if remarks.is_file() else ""
+        if "- times:" not in said and (costs := cost_table(run)):
             yield f"{escaped(cost_title(run))}:"
             yield markdown_table(costs)
         else:
@@ -81,10 +106,21 @@ def trained(name: str, results: Path) -> Iterator[str]:
             yield f"{STRUCTURE}:"
             yield markdown_table(structure)
         how = [(key, run.protocol[key]) for key in _MEANT if key in run.protocol]
-        yield from bullets([f"{key}: {text}" for key, text in (*how, *deviations(run))])
+        (listed,) = bullets([f"{key}: {text}" for key, text in (*how, *deviations(run))])
+        yield f"{listed}\n{said}".strip()
     if not folders:
         sources = ", ".join(one.source for one in recipe.published)
         yield f"Not run here yet. Published: {escaped(sources)}."
+        if any(one.test for one in recipe.published):
+            yield markdown_table(published_table(recipe))
+
+
+def published_table(recipe: Recipe) -> Table:
+    """Set out what was published of a recipe's networks, by source."""
+    sources = recipe.published
+    methods = dict.fromkeys(name for one in sources for name in one.test)
+    body = [[name, *(str(one.test.get(name, "–")) for one in sources)] for name in methods]
+    return Table(["network", *(f"{one.source}, %" for one in sources)], body)
 
 
 def with_todays_names(content: dict[str, object]) -> Results:
