@@ -29,35 +29,6 @@ from gkd.report.table import Table, comparison_table, verdicts
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "reproduction.md"
 
-_INTRODUCTION = """\
-# The paper's tables and figures, beside gkd's
-
-Written by `python results/reproduction.py` from the folders of `results/`, whose README says how
-each came about and what it shows.
-
-## Reproduce one yourself
-
-`gkd reproduce NAME` trains a table or a figure as the paper has it, and prints it beside the
-paper's numbers, with all that was done otherwise:
-
-    gkd reproduce table1                                         # counted: no data, seconds
-    gkd reproduce table2 --set dataset.root=DATA --seed 0        # the five seeds of the recipe, or one
-    gkd reproduce table2 --set dataset.root=DATA --set training.epochs=20 --set teacher.training.epochs=20
-    gkd reproduce table4 --set dataset.root=DATA --set dataset.points=256 --set training.epochs=30
-    gkd reproduce figure4 --set dataset.root=DATA --set teacher.weights=RUN/teacher/weights.safetensors
-
-| name | what it is | data |
-|---|---|---|
-| `table1`, `table3` | parameters of the networks | none |
-| `table2` | losses on PPI, 500 epochs: on one core of an Intel Xeon 7.8 s an epoch for the teacher, 1.6 to 1.9 s for students | PPI (`ppi.zip`) |
-| `table4`, `table5`, `table6` | losses, kernels and students on ModelNet40, 250 epochs | ModelNet40 (`modelnet40_ply_hdf5_2048`) |
-| `figure1`, `figure4` | feature spaces of DGCNN on ModelNet40 | the same |
-
-`DATA` is the folder of the files, or of the archive; where a network allows it, PPI and ModelNet40
-are downloaded into a new folder. Ctrl-C stops a run and prints what resumes it; further seeds are
-runs of their own that [`gkd report`](machines.md) pools. Few epochs, few points or one seed show
-that all works, and nothing of which method is better."""
-
 _OF_THIS_MACHINE = ("ms per sample", "times faster", "training", "s per epoch", "step memory")
 _NOT_PUBLISHED = ("as the teacher, %", "calibration error")
 _MEANT = ("device", "hardware", "command", "seeds", "epochs", "dataset")
@@ -69,7 +40,8 @@ def page(results: Path = HERE) -> str:
     Args:
         results: folder with the folders of runs.
     """
-    parts = [_INTRODUCTION, (HERE / "differences.md").read_text(encoding="utf-8").strip()]
+    first = ("reproduction.md", "differences.md")
+    parts = [(HERE / name).read_text(encoding="utf-8").strip() for name in first]
     for name in reproductions():
         parts += counted(name) if name in counted_tables() else trained(name, results)
     return "\n\n".join(parts) + "\n"
