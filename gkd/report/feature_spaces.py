@@ -43,6 +43,12 @@ class FeatureSpace(BaseModel):
     distances: Annotated[dict[Epoch, list[Coordinate]], Field(min_length=1)]
     others: dict[str, dict[Epoch, list[Coordinate]]] = {}
 
+    @property
+    def subject(self) -> str:
+        """What is looked at, in words: views of one sample from one node have the same."""
+        size = f"{len(self.pos)} points in {len(self.pos[0])} dimensions"
+        return f"{size} of {self.sample!r} from number {self.node}"
+
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         sizes = {len(self.pos), *map(len, self.distances.values())}
@@ -134,11 +140,11 @@ def _by_seed(directory: Path, methods: Sequence[str]) -> Iterator[FeatureSpaces]
     for folder in folders:
         # Where each seed has data of its own, it has a teacher of its own, too.
         own = directory / "teacher" / folder
-        teacher = _feature_space((own if own.is_dir() else own.parent) / FEATURE_SPACE, True)
+        teacher = _feature_space((own if own.is_dir() else own.parent) / FEATURE_SPACE)
         if teacher is None:
             continue
         found = {
-            name: _feature_space(method_folder(directory, name) / folder / FEATURE_SPACE, False)
+            name: _feature_space(method_folder(directory, name) / folder / FEATURE_SPACE, teacher)
             for name in methods
         }
         yield FeatureSpaces(
@@ -148,15 +154,19 @@ def _by_seed(directory: Path, methods: Sequence[str]) -> Iterator[FeatureSpaces]
         )
 
 
-def _feature_space(path: Path, trained: bool) -> FeatureSpace | None:
-    """Return what a file holds, of a network that is trained or after several epochs."""
+def _feature_space(path: Path, teacher: FeatureSpace | None = None) -> FeatureSpace | None:
+    """Return what a file holds: the view of a teacher, or of a student beside its teacher's."""
     if not path.is_file():
         return None
     try:
         view = FeatureSpace.model_validate(read_sealed_json(path))
-        whole = [*view.distances] == [_TRAINED] if trained else _TRAINED not in view.distances
+        whole = (
+            [*view.distances] == [_TRAINED] if teacher is None else _TRAINED not in view.distances
+        )
         if not whole:
             raise DataError(f"{path}: distances are of {', '.join(view.distances)}")
+        if teacher is not None and view.subject != teacher.subject:
+            raise DataError(f"{path}: it shows {view.subject}, the teacher's {teacher.subject}")
         return view
     except (DataError, ValidationError) as error:
         raise DataError(

@@ -150,6 +150,26 @@ def test_a_damaged_view_is_named(folder: Path) -> None:
         run_results(folder)
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"sample": "chair-1"},
+        {"node": 2},
+        {"pos": [point[:2] for point in POS]},
+        {"pos": POS[:4], "distances": {"1": [1.0, 0.0, 1.0, 1.0]}},
+    ],
+    ids=["sample", "node", "plane", "points"],
+)
+def test_a_view_of_something_else_than_the_teachers_is_damaged(
+    folder: Path, other: dict[str, object]
+) -> None:
+    path = folder / "students" / "lsp" / "seed-1" / "feature_space.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | other))
+    with pytest.raises(DataError, match=rf"{path} is damaged") as told:
+        run_results(folder)
+    assert "the teacher's" in str(told.value.__cause__)
+
+
 def test_a_report_needs_no_tensors(folder: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from gkd.commands.report_runs import report_runs\n"

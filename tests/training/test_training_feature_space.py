@@ -10,11 +10,10 @@ from tiny_plugin import RECIPE, Blobs, TinyPlugin
 from gkd import Sample, hookimpl
 from gkd.errors import RecipeError
 from gkd.evaluation.feature_distances import feature_distances
-from gkd.report.feature_spaces import FEATURE_SPACE as READ
 from gkd.report.feature_spaces import rank_correlation
 from gkd.report.results import run_results
 from gkd.training.experiment import load_weights
-from gkd.training.feature_space_recorder import FILE_NAME as WRITTEN
+from gkd.training.run_directory import FEATURE_SPACE
 
 SPACE = """
 [feature_space]
@@ -51,11 +50,7 @@ def recipe_path(tmp_path):
 
 
 def views(run, *path: str) -> dict:
-    return json.loads(run.directory.folder.joinpath(*path, WRITTEN).read_text())
-
-
-def test_reader_and_writer_mean_the_same_file():
-    assert READ == WRITTEN
+    return json.loads(run.directory.folder.joinpath(*path, FEATURE_SPACE).read_text())
 
 
 def test_students_are_seen_after_the_epochs_asked_for_and_the_teacher_once(opened):
