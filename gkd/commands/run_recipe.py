@@ -10,6 +10,7 @@ from gkd.commands.resumption import resumable
 from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
 from gkd.training.ranks import first_speaks
+from gkd.training.resumed_recipe import recipe_to_resume
 
 if TYPE_CHECKING:
     from gkd.recipe.model import Recipe
@@ -74,7 +75,10 @@ def run_recipe(recipe: str, options: RunOptions) -> None:
         GkdError: something about the recipe, the data or the options is wrong.
         typer.Exit: interrupted by Ctrl-C, SIGTERM or SIGHUP; how to resume has been printed.
     """
-    file = read_recipe(recipe, options.all_settings)
+    if options.resume:
+        file = recipe_to_resume(recipe, options.all_settings, options.out)
+    else:
+        file = read_recipe(recipe, options.all_settings)
     # Torch and Lightning take seconds to load: a mistake in the recipe is reported before.
     from gkd.hosting.host import create_host
 

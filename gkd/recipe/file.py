@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -145,7 +145,11 @@ def _make_absolute(params: dict[str, Any], names: Iterable[str]) -> None:
 
 
 def read_recipe(
-    name_or_path: str | Path, settings: Iterable[str] = (), space: Iterable[str] = ()
+    name_or_path: str | Path,
+    settings: Iterable[str] = (),
+    space: Iterable[str] = (),
+    *,
+    beneath: Mapping[str, Any] | None = None,
 ) -> RecipeFile:
     """Read a shipped recipe by name, or a file by path, and apply ``KEY=VALUE`` settings.
 
@@ -153,6 +157,7 @@ def read_recipe(
         name_or_path: of the recipe.
         settings: over its own values.
         space: ``KEY=DOMAIN`` over its own of what a sweep tries.
+        beneath: content of a recipe that says what this one does not.
 
     Raises:
         RecipeError: there is no such recipe, it is not TOML, or a key or value of it is wrong;
@@ -172,6 +177,7 @@ def read_recipe(
     except ValueError as error:
         position, what = described(str(error), text)
         raise RecipeError(f"{where}{position}: not valid TOML: {what}") from error
+    data = _laid_over(data, beneath or {})
     given = [Setting.of(text) for text in settings]
     given += [Setting.of(text, "--space", ("sweep", "space")) for text in space]
     set_paths = apply_settings(given, data)
@@ -182,6 +188,16 @@ def read_recipe(
     except ValidationError as error:
         raise explain(error, Recipe, origins, data) from error
     return RecipeFile(source.name.removesuffix(".toml"), recipe, origins, folder)
+
+
+def _laid_over(upper: Any, lower: Any) -> Any:
+    """Return the content of one recipe, and that of another wherever the first says nothing."""
+    if isinstance(upper, dict) and isinstance(lower, Mapping):
+        rest = {key: value for key, value in lower.items() if key not in upper}
+        return {key: _laid_over(one, lower.get(key)) for key, one in upper.items()} | rest
+    if isinstance(upper, list) and isinstance(lower, list) and len(upper) == len(lower):
+        return [_laid_over(one, other) for one, other in zip(upper, lower, strict=True)]
+    return upper
 
 
 def _require_numbers(value: Any, origins: Origins, path: tuple[str | int, ...] = ()) -> None:

@@ -41,6 +41,7 @@ FEATURE_SPACE = "feature_space.json"
 
 _RECIPE = "recipe.toml"
 _ENVIRONMENT = "environment.json"
+_SHOWN = 5  # values of a recipe that differ
 
 
 def require_folder(folder: Path) -> None:
@@ -262,7 +263,8 @@ class RunDirectory:
             for key in ("published", "logging"):
                 whole.pop(key, None)
         if changes := _changes(then, now):
-            listing = "\n".join(f"  {change}" for change in changes)
+            more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
+            listing = "\n".join(f"  {change}" for change in [*changes[:_SHOWN], *more])
             seeds = "; `gkd report` joins runs that differ by their seeds"
             raise RecipeError(
                 f"--resume: the recipe is not that of the run in {self.folder}:\n{listing}\n"
