@@ -250,9 +250,9 @@ def compare(
         metric: What the values are of.
 
     >>> compare("lsp", {0: 0.961}, {0: 0.957}).verdict
-    'lsp: +0.40 points over the baseline (one seed: no spread, so no evidence).'
+    'lsp: +0.40 points to the baseline (one seed: no spread, so no evidence).'
     >>> compare("lsp", {0: 0.5}, {0: 0.6}, Metric("mae", False, share=False)).verdict
-    'lsp: −0.1 MAE against the baseline (lower is better; one seed: no spread, so no evidence).'
+    'lsp: −0.1 MAE to the baseline (lower is better; one seed: no spread, so no evidence).'
     """
     return compare_pairs([Pairs.of(method, values, baseline, metric)], metric)[0]
 
@@ -358,10 +358,7 @@ def _verdict(
             reason += f", which takes at least {fewest} when looking after every seed"
     else:
         reason = f"{reminder}the same on all {len(values)} seeds: no spread"
-    if sense * mean <= 0:
-        return "open", f"{method} did not beat the baseline: {shown} ({reason})."
-    place = "against" if metric.lower_is_better else "over"
-    return "open", f"{method}: {shown} {place} the baseline ({reason}, so no evidence)."
+    return "open", f"{method}: {shown} to the baseline ({reason}, so no evidence)."
 
 
 def _by_method(networks: Sequence[Summary]) -> list[list[Summary]]:

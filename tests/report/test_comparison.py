@@ -19,21 +19,16 @@ def verdict(values: dict[int, float], baseline: dict[int, float]) -> str:
     return compare("lsp", values, baseline).verdict
 
 
-def test_one_seed_is_no_evidence() -> None:
-    assert verdict({0: 0.961}, {0: 0.957}) == (
-        "lsp: +0.40 points over the baseline (one seed: no spread, so no evidence)."
-    )
-
-
-def test_one_seed_below_did_not_beat() -> None:
-    assert verdict({0: 0.9558}, {0: 0.957}) == (
-        "lsp did not beat the baseline: −0.12 points (one seed: no spread)."
+@pytest.mark.parametrize(("value", "shown"), [(0.961, "+0.40"), (0.9558, "−0.12"), (0.957, "0.00")])
+def test_one_seed_is_no_evidence_whatever_its_sign(value: float, shown: str) -> None:
+    assert verdict({0: value}, {0: 0.957}) == (
+        f"lsp: {shown} points to the baseline (one seed: no spread, so no evidence)."
     )
 
 
 def test_two_seeds_are_too_few() -> None:
     assert verdict({0: 0.96, 1: 0.97}, {0: 0.95, 1: 0.94}) == (
-        "lsp: +2.00 points over the baseline "
+        "lsp: +2.00 points to the baseline "
         "(2 seeds, +1.00 and +3.00: too few to tell from noise, so no evidence)."
     )
 
@@ -158,8 +153,8 @@ def test_where_lower_is_better_a_positive_difference_is_a_loss() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        (errors(0.4), "lsp: −0.1 MAE against the baseline (lower is better; one seed"),
-        (errors(0.6), "lsp did not beat the baseline: +0.1 MAE (lower is better; one seed"),
+        (errors(0.4), "lsp: −0.1 MAE to the baseline (lower is better; one seed"),
+        (errors(0.6), "lsp: +0.1 MAE to the baseline (lower is better; one seed"),
         (errors(0.6, 0.4, 0.45), "lsp did not beat the baseline: −0.0167 MAE is within the noise"),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_term_that_died_is_named_beside_the_verdict(tmp_path: Path) -> None:
         "0.1 % of the task's. A larger weight"
     )
     assert said in sentence
-    assert sentence.startswith("lsp: +10.00 points over the baseline")
+    assert sentence.startswith("lsp: +10.00 points to the baseline")
     assert said.replace("'", "&#39;") in page([run])
 
 
