@@ -16,7 +16,15 @@ from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
 from gkd.report.style import svg
-from gkd.report.table import comparison_table, detail, gaps, network_table, protocol, run_names
+from gkd.report.table import (
+    comparison_table,
+    detail,
+    gaps,
+    network_table,
+    otherwise,
+    protocol,
+    run_names,
+)
 from gkd.report.turning_clouds import turning_clouds
 
 _DIFFERENCES = (
@@ -93,6 +101,7 @@ def page(runs: Sequence[Results]) -> str:
         "page.html",
         title=runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared",
         comparison=comparison_table(runs),
+        otherwise=otherwise(runs),
         sizes=size_table(runs),
         size_title=SIZE,
         sections=sections,

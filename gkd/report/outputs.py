@@ -21,6 +21,7 @@ from gkd.report.table import (
     comparison_table,
     gaps,
     network_table,
+    otherwise,
     protocol,
     run_names,
     verdicts,
@@ -54,6 +55,7 @@ def markdown(runs: Sequence[Results]) -> str:
     """Write tables, verdicts and protocol as Markdown that reads well unrendered."""
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     parts = [f"# {escaped(title)}", markdown_table(comparison_table(runs))]
+    parts.append(_entries(otherwise(runs)))
     parts += [f"{SIZE}:", markdown_table(size_table(runs))]
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:
@@ -66,9 +68,13 @@ def markdown(runs: Sequence[Results]) -> str:
             parts += [f"{LATENCY}:", markdown_table(times)]
         if structure := structure_table(run):
             parts += [f"{STRUCTURE}:", markdown_table(structure)]
-        parts.append("\n".join(f"* **{key}**: {escaped(text)}" for key, text in protocol(run)))
+        parts.append(_entries(protocol(run)))
     parts += ["## Every network", markdown_table(network_table(runs))]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _entries(entries: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"* **{escaped(label)}**: {escaped(text)}" for label, text in entries)
 
 
 def markdown_table(table: Table) -> str:

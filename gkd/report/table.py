@@ -241,12 +241,24 @@ def taught(run: Results) -> str:
     return ", ".join(words)
 
 
+def otherwise(runs: Sequence[Results]) -> list[tuple[str, str]]:
+    """Label and text of what was done otherwise than by whom published numbers stand in the table.
+
+    Of several runs, the label has the run's name.
+    """
+    names = run_names(runs) if len(runs) > 1 else [""]
+    return [
+        (f"{label} ({name})" if name else label, text)
+        for run, name in zip(runs, names, strict=True)
+        for label, text in deviations(run)
+    ]
+
+
 def protocol(run: Results) -> list[tuple[str, str]]:
     """Label and text of everything that says how the numbers came about."""
     entries = list(run.protocol.items())
     if words := taught(run):
         entries.append(("teacher on the training rows", words))
-    entries += deviations(run)
     if run.hardware:
         entries.append(("hardware", flat(run.hardware)))
     if run.versions:

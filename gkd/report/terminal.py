@@ -13,7 +13,7 @@ from gkd.report.latency_table import LATENCY, latency_table
 from gkd.report.results import Results
 from gkd.report.size_table import SIZE, size_table
 from gkd.report.structure_table import STRUCTURE, structure_table
-from gkd.report.table import Table, comparison_table, gaps, protocol, run_names, verdicts
+from gkd.report.table import Table, comparison_table, gaps, otherwise, protocol, run_names, verdicts
 
 _STYLES = {"better": "green", "worse": "red", "open": ""}
 _LEAST_NEEDED = (
@@ -40,6 +40,7 @@ def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
     console = console or wide_console()
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     print_one(title, comparison_table(runs), console)
+    _print_entries(otherwise(runs), console)
     console.print()
     print_one(SIZE, size_table(runs), console)
     for run, name in zip(runs, run_names(runs), strict=True):

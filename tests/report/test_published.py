@@ -1,8 +1,10 @@
 """Published results beside ours, and what was done otherwise."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from run_directories import complete_run, summary, write_run
 
 from gkd.errors import RecipeError
@@ -14,7 +16,9 @@ from gkd.report.html import page
 from gkd.report.outputs import markdown
 from gkd.report.published import deviations, value_at
 from gkd.report.results import Results, run_results
-from gkd.report.table import comparison_table, protocol
+from gkd.report.size_table import SIZE
+from gkd.report.table import comparison_table, otherwise
+from gkd.report.terminal import print_runs
 
 
 def run_of(folder: Path, *settings: str, samples: dict[str, int] | None = None) -> Results:
@@ -46,7 +50,30 @@ def test_what_was_done_otherwise_is_said(tmp_path: Path) -> None:
     paper = said["unlike paper, table 2"]
     assert "training.epochs 50 (500 there); 19 train samples (20 there); the authors'" in paper
     assert "teacher.training.epochs" not in paper
-    assert ("unlike paper, table 2", paper) in protocol(run)
+
+
+def test_what_was_done_otherwise_stands_below_the_result_table(tmp_path: Path) -> None:
+    run = run_of(tmp_path, "training.epochs=50")
+    console = Console(width=400, file=StringIO(), highlight=False)
+    print_runs([run], console)
+    printed = console.file.getvalue()
+    for text, before in (
+        (printed, SIZE),
+        (markdown([run]), f"{SIZE}:"),
+        (page([run]), f"<h2>{SIZE}</h2>"),
+    ):
+        assert text.count("unlike paper, table 2") == 1
+        above, _, below = text.partition("unlike paper, table 2")
+        assert "96.1" in above  # the published numbers
+        assert "training.epochs 50 (500 there)" in below.partition(before)[0]
+        assert before in below
+
+
+def test_of_several_runs_each_is_named_beside_what_it_did_otherwise(tmp_path: Path) -> None:
+    runs = [run_of(tmp_path / str(n), f"training.epochs={n}") for n in (50, 60)]
+    said = dict(otherwise(runs))
+    assert "training.epochs 50 (500" in said["unlike paper, table 2 (50)"]
+    assert "training.epochs 60 (500" in said["unlike paper, table 2 (60)"]
 
 
 def test_nothing_is_unlike_where_all_is_the_same(tmp_path: Path) -> None:
