@@ -7,7 +7,7 @@ from pathlib import Path
 from gkd.commands.listing import print_json
 from gkd.errors import DataError
 from gkd.report.outputs import json_text, write_files
-from gkd.report.results import Results, pooled_parts, results_of
+from gkd.report.results import Results, kept_apart, pooled_parts, results_of
 from gkd.report.terminal import print_runs
 from gkd.sweep.sweep_directory import SWEEP_FILE
 
@@ -42,7 +42,7 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
     if as_json:
         print_json(json.loads(json_text(runs)))
     else:
-        print_runs(runs)
+        print_runs(runs, notes=kept_apart(groups))
 
 
 def _write(runs: Sequence[Results], folder: Path) -> None:

@@ -19,7 +19,6 @@ from gkd.report.run_files import RunEnvironment, RunRecipe
 from gkd.report.run_parts import RunPart, read_part
 from gkd.report.significance import LEVEL, fewest_to_decide
 from gkd.report.summary import Summary, name_of
-from gkd.training.run_directory import WEIGHTS
 
 
 class Results(BaseModel):
@@ -115,13 +114,26 @@ def pooled_parts(directories: Sequence[Path]) -> list[list[RunPart]]:
     """
     groups: list[list[RunPart]] = []
     for part in map(read_part, directories):
-        fitting = (group for group in groups if all(part.continues(one) for one in group))
+        fitting = (group for group in groups if all(part.apart_from(one) is None for one in group))
         group = next(fitting, None)
         if group is None:
             groups.append([part])
         else:
             group.append(part)
     return groups
+
+
+def kept_apart(groups: Sequence[Sequence[RunPart]]) -> list[str]:
+    """Say what keeps runs of one title from being one, a sentence for each but the first."""
+    sentences = []
+    for place, (part, *_) in enumerate(groups):
+        for first, *others in groups[:place]:
+            if first.recipe.title == part.recipe.title:
+                reasons = (part.apart_from(one) for one in (first, *others))
+                reason = next(filter(None, reasons))
+                sentences.append(f"{part.name} and {first.name} are not pooled: {reason}")
+                break
+    return sentences
 
 
 def results_of(parts: Sequence[RunPart]) -> Results:
@@ -190,7 +202,7 @@ def _differences(parts: Sequence[RunPart]) -> list[str]:
     """One sentence on each run that is pooled with a first one it is not wholly like."""
     first, found = parts[0], []
     for part in parts[1:]:
-        ours, theirs = _teachers(first), _teachers(part)
+        ours, theirs = first.teachers, part.teachers
         if any(theirs.get(seed, weights) != weights for seed, weights in ours.items()):
             found.append(
                 f"{part.name} has a teacher other than that of {first.name}, whose row is shown; "
@@ -215,12 +227,6 @@ def _recorded(part: RunPart, name: str) -> list[object]:
         if one not in found:
             found.append(one)
     return found
-
-
-def _teachers(part: RunPart) -> dict[int, str | None]:
-    """Checksums of the teachers' weights by seed."""
-    teachers = (one for one in part.networks if one.network == "teacher")
-    return {one.seed: one.checksums.get(WEIGHTS) for one in teachers}
 
 
 def undecided_methods(directory: Path, seeds: Collection[int]) -> list[str]:

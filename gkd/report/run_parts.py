@@ -9,10 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, JsonValue
 
-from gkd.errors import DataError
+from gkd.errors import DataError, shown
 from gkd.evaluation.answers import agreement, read_answers
 from gkd.files import parse_toml, read_json
 from gkd.recipe.data_words import without_place
+from gkd.recipe.differences import differences
 from gkd.recipe.model import BASELINE, FORMER_BASELINE
 from gkd.report.feature_spaces import RankCorrelations, rank_correlations
 from gkd.report.latencies import NetworkLatency, read_latencies, with_latency
@@ -112,16 +113,34 @@ class RunPart:
         """Name of the directory."""
         return self.directory.resolve().name
 
-    def continues(self, other: "RunPart") -> bool:
-        """Whether it is another's recipe, on data that are not known to differ, for other seeds."""
-        keys = {one.key for one in other.networks if one.network == "student"}
+    @property
+    def teachers(self) -> dict[int, str | None]:
+        """Checksums of the teachers' weights by seed."""
+        teachers = (one for one in self.networks if one.network == "teacher")
+        return {one.seed: one.checksums.get(WEIGHTS) for one in teachers}
+
+    def apart_from(self, other: "RunPart") -> str | None:
+        """Say what keeps a run apart from another; None where they differ by their seeds alone.
+
+        That is where they are of one recipe, on data that are not known to differ. A teacher whose
+        weights are the other's is the same one, whether it was trained or given.
+        """
+        then, now = (_without_places(part.text) for part in (other, self))
+        ours, theirs = ({*part.teachers.values()} for part in (self, other))
+        if ours == theirs and ours and None not in ours:
+            then, now = (_without_training_of_teacher(recipe) for recipe in (then, now))
+        if found := list(differences(then, now)):
+            (key, *values), more = found[0], len(found) - 1
+            pair = ", ".join("not given" if one is None else shown(one, 60) for one in values)
+            others = f", and {more} more {'key' if more == 1 else 'keys'}" if more else ""
+            return f"{key} differs ({pair}){others}"
         data = [one.data for part in (self, other) for one in part.environments]
         known = [one for one in data if one is not None]
-        return (
-            _without_places(self.text) == _without_places(other.text)
-            and all(one == known[0] for one in known)
-            and not any(one.key in keys for one in self.networks)
-        )
+        if any(one != known[0] for one in known):
+            return "the data differ"
+        students = [one.key for one in other.networks if one.network == "student"]
+        both = next((one.key for one in self.networks if one.key in students), None)
+        return None if both is None else f"both have {name_of(both)}"
 
 
 def read_part(directory: Path, seeds: Collection[int] | None = None) -> RunPart:
@@ -149,6 +168,8 @@ def _run(directory: Path) -> RunPart:
     except FileNotFoundError as error:
         near = nearest_run(directory)
         hint = f"did you mean {near}?" if near else "give a folder that gkd run has written"
+        if not directory.exists():
+            raise DataError(f"there is no folder {directory}: {hint}") from error
         raise DataError(
             f"{directory} is not a run directory (it has no {RECIPE}): {hint}"
         ) from error
@@ -215,10 +236,19 @@ def _in_order(finished: list[Summary], methods: list[str]) -> list[Summary]:
     return sorted(finished, key=lambda one: (position(one), one.key))
 
 
-def _without_places(text: str) -> dict[str, object]:
+def _without_places(text: str) -> dict[str, Any]:
     """Content of a recipe without its seeds, and without the folder that its data lie in."""
     content = parse_toml(text)
     return {**content, "dataset": without_place(content.get("dataset", {})), "seeds": None}
+
+
+def _without_training_of_teacher(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Content of a recipe without what the weights of its teacher come from."""
+    teacher = recipe.get("teacher")
+    if not isinstance(teacher, Mapping):
+        return {**recipe}
+    made_by = ("weights", "training", "seed")
+    return {**recipe, "teacher": {key: teacher[key] for key in teacher if key not in made_by}}
 
 
 def agreements(directory: Path, networks: Iterable[Summary]) -> dict[tuple[str, str, int], float]:

@@ -30,17 +30,22 @@ _UNLIMITED = 400  # characters, where nobody looks at a screen
 _GAP = 2  # characters between columns: the padding and the box's separator
 
 
-def print_runs(runs: Sequence[Results], console: Console | None = None) -> None:
+def print_runs(
+    runs: Sequence[Results], console: Console | None = None, notes: Sequence[str] = ()
+) -> None:
     """Print table, verdicts and protocol of one or several runs.
 
     Args:
         runs: What to print.
         console: Where to; by default standard output, in full width where it is not a terminal.
+        notes: On the runs as a whole, to be printed below the table.
     """
     console = console or wide_console()
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     print_one(title, comparison_table(runs), console)
     _print_entries(otherwise(runs), console)
+    for note in notes:
+        console.print(_text(note, "yellow"), soft_wrap=True)
     console.print()
     print_one(SIZE, size_table(runs), console)
     for run, name in zip(runs, run_names(runs), strict=True):

@@ -23,6 +23,7 @@ from gkd.files import (
     write_sealed_json,
     write_sealed_text,
 )
+from gkd.recipe.differences import differences
 from gkd.recipe.file import resolved_toml
 from gkd.recipe.model import BASELINE, FORMER_BASELINE, Recipe
 from gkd.training.code_checksums import changed_code
@@ -292,20 +293,10 @@ def _remove(table: Any, path: tuple[str, ...]) -> None:
         table.pop(key, None)
 
 
-def _changes(then: Any, now: Any, path: str = "") -> list[str]:
+def _changes(then: Any, now: Any) -> list[str]:
     """Sentences about every value that differs."""
-    if isinstance(then, Mapping) and isinstance(now, Mapping):
-        pairs = [(str(key), then.get(key), now.get(key)) for key in {**then, **now}]
-    elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
-        pairs = [(str(i), a, b) for i, (a, b) in enumerate(zip(then, now, strict=True))]
-    else:
-        before, after = ("not given" if one is None else repr(one) for one in (then, now))
-        return [] if _same(then, now) else [f"{path} was {before}, is {after}"]
-    return [line for key, a, b in pairs for line in _changes(a, b, f"{path}.{key}".lstrip("."))]
-
-
-def _same(then: Any, now: Any) -> bool:
-    """Whether two values of recipes are one; runs of before may hold a path as it was given."""
-    if then == now or not (isinstance(then, str) and isinstance(now, str)):
-        return bool(then == now)
-    return Path(now).is_absolute() and Path(then).expanduser().absolute() == Path(now)
+    return [
+        f"{key} was {'not given' if a is None else repr(a)}, "
+        f"is {'not given' if b is None else repr(b)}"
+        for key, a, b in differences(then, now)
+    ]

@@ -93,10 +93,14 @@ def test_runs_of_one_recipe_pool_their_seeds(
 def test_a_folder_that_is_no_run_exits_with_2(
     run_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert gkd("report", run_dir.parent / "ppi-lps") == 2
+    missing = run_dir.parent / "ppi-lps"
+    assert gkd("report", missing) == 2
     captured = capsys.readouterr()
-    assert "is not a run directory" in captured.err
-    assert f"did you mean {run_dir}?" in captured.err
+    assert f"there is no folder {missing}: did you mean {run_dir}?" in captured.err
+    missing.mkdir()
+    assert gkd("report", missing) == 2
+    captured = capsys.readouterr()
+    assert f"{missing} is not a run directory (it has no recipe.toml): did you" in captured.err
     assert "Traceback" not in captured.err
 
 

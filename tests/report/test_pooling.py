@@ -13,6 +13,7 @@ from gkd.errors import DataError
 from gkd.report.outputs import json_text
 from gkd.report.results import pooled_results, run_results
 
+Capture = pytest.CaptureFixture[str]
 WEIGHTS = "weights.safetensors"
 
 
@@ -69,6 +70,46 @@ def test_teachers_that_differ_and_other_machines_are_named(tmp_path: Path) -> No
         "c has a teacher other than that of a, whose row is shown; its students are compared with "
         "their own baselines.",
     ]
+
+
+def with_teacher(folder: Path, **keys: object) -> Path:
+    recipe = folder / "recipe.toml"
+    table = "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items())
+    recipe.write_text(recipe.read_text().replace("[teacher]", f"[teacher]\n{table}"))
+    return folder
+
+
+def test_a_teacher_that_is_given_is_the_one_whose_weights_it_has(tmp_path: Path) -> None:
+    first, given, other, larger = (
+        with_environment(run(tmp_path / name, seed, {"checksums": {WEIGHTS: weights}}), data="d")
+        for seed, (name, weights) in enumerate((("a", "x"), ("b", "x"), ("c", "y"), ("d", "x")))
+    )
+    for directory in (given, other, larger):
+        with_teacher(directory, weights="/a/teacher/weights.safetensors", seed=4)
+    with_teacher(larger, precision="bf16-mixed")
+    found = pooled_results([first, given, other, larger])
+    assert [one.directory for one in found] == ["a, b", "c", "d"]
+    assert len(found[0].rows[0].seeds) == 1  # of the teacher
+
+
+def test_what_keeps_runs_of_one_title_apart_is_said(tmp_path: Path, capsys: Capture) -> None:
+    first, taught, again, other_data = (
+        with_environment(run(tmp_path / name, seed), data=data)
+        for name, seed, data in (("a", 0, "d"), ("b", 1, "d"), ("c", 0, "d"), ("e", 2, "f"))
+    )
+    with_teacher(taught, weights="w.pt", seed=4)
+    another = run(tmp_path / "another", 3)
+    recipe = another / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("A title", "Another"))
+    report_runs([first, taught, again, other_data, another], out=None, as_json=False)
+    told = [line for line in capsys.readouterr().out.splitlines() if "not pooled" in line]
+    assert told == [
+        "b and a are not pooled: teacher.weights differs (not given, 'w.pt'), and 1 more key",
+        "c and a are not pooled: both have baseline, seed 0",
+        "e and a are not pooled: the data differ",
+    ]
+    report_runs([first, run(tmp_path / "more", 5)], out=None, as_json=False)
+    assert "not pooled" not in capsys.readouterr().out
 
 
 def test_data_may_lie_elsewhere_but_must_not_be_of_another_file(tmp_path: Path) -> None:
