@@ -129,6 +129,7 @@ class PublishedRecipe(Part):
         settings: values of the recipe's keys as they were there, ``{"training.epochs": 500}``:
             reports say which differ.
         samples: how many there were in each split.
+        classes: how many classes there were.
         remarks: what else was done otherwise there.
         costs: what networks cost there, by method.
         machine: that they were measured on.
@@ -138,6 +139,7 @@ class PublishedRecipe(Part):
     test: dict[str, float]
     settings: dict[str, Any] = {}
     samples: dict[Literal["train", "validation", "test"], NonNegativeInt] = {}
+    classes: PositiveInt | None = None
     remarks: list[str] = []
     costs: dict[str, PublishedCost] = {}
     machine: str = ""

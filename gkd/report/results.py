@@ -32,6 +32,7 @@ class Results(BaseModel):
         hardware: That of the first.
         versions: Versions of what computed the first.
         samples: Number of samples of each split; empty for older runs.
+        classes: Width of the networks' output; None for older runs.
         published: What others found, of the recipe.
         protocol: How the numbers came about, as label and text.
         primary_metric: Metric that networks are compared by.
@@ -56,6 +57,7 @@ class Results(BaseModel):
     hardware: JsonValue
     versions: dict[str, JsonValue]
     samples: dict[str, int] = {}
+    classes: int | None = None
     published: list[PublishedRecipe] = []
     protocol: dict[str, str]
     primary_metric: str
@@ -166,6 +168,7 @@ def results_of(parts: Sequence[RunPart]) -> Results:
         hardware=environments[0].hardware,
         versions=environments[0].versions,
         samples=environments[0].samples,
+        classes=environments[0].classes,
         published=recipe.published,
         protocol=_protocol(finished, recipe, environments),
         primary_metric=primary,
@@ -296,8 +299,11 @@ def _protocol(
         if recipe.max_seeds is not None
         else "where several methods are tested, Holm's correction bounds"
     )
+    classes = environments[0].classes
+    there = {one.classes for one in recipe.published} - {None, classes}
+    other_classes = [f"{classes} classes"] if classes is not None and there else []
     protocol = {
-        "dataset": data_words(recipe.dataset),
+        "dataset": "; ".join([data_words(recipe.dataset), *other_classes]),
         "epochs": ", ".join(epochs),
         "selection": f"{selections}; test data plays no part in it",
         "seeds": _listing(students or [one.seed for one in finished]),

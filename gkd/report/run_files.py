@@ -63,6 +63,7 @@ class RunEnvironment(Place):
     hardware: JsonValue = None
     versions: dict[str, JsonValue] = {}
     samples: dict[str, int] = {}
+    classes: int | None = None
     data: JsonValue = None
     resumed: list[Place] = []
 

@@ -59,6 +59,13 @@ def _in_order(history: list[dict[str, float]]) -> list[dict[str, float]]:
     return history
 
 
+class Origin(BaseModel):
+    """What the run that wrote a network's given weights says of their training."""
+
+    epochs: Count
+    seed: Annotated[int, Field(ge=0, lt=2**64)]
+
+
 class Summary(BaseModel):
     """One trained network, as its ``summary.json`` has it; further keys are kept.
 
@@ -90,6 +97,8 @@ class Summary(BaseModel):
         history: One mapping per epoch, of its number, losses and validation metrics.
         made_by: Hash of what it follows from in its run's recipe, checksum of its teacher.
         checksums: Of the files beside it, by their names.
+        origin: Of given weights, how the run that wrote them trained them; None where that is not
+            known.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -114,6 +123,7 @@ class Summary(BaseModel):
     certainty: dict[str, Number] = {}
     made_by: dict[str, JsonValue] = {}
     checksums: dict[str, str] = {}
+    origin: Origin | None = None
 
     @model_validator(mode="before")
     @classmethod

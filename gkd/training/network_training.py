@@ -364,6 +364,21 @@ def write_finished(
     (folder / PREVIOUS).unlink(missing_ok=True)
 
 
+def origin_of(path: Path) -> dict[str, Any]:
+    """Return how the run that wrote a file of weights trained them, as a summary notes it.
+
+    It is what the summary beside the file says, if that is of these weights; else nothing.
+    """
+    try:
+        summary = read_sealed_json(path.parent / SUMMARY)
+        if summary[CHECKSUMS][path.name] != checksum(read_weights(path)):
+            return {}
+        found = summary.get("origin") or summary  # they may have been given there, too
+        return {"origin": {key: int(found[key]) for key in ("epochs", "seed")}}
+    except (DataError, LookupError, TypeError, ValueError):  # from elsewhere, or older
+        return {}
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the network of a folder needs no more training."""
     return (folder / SUMMARY).is_file()

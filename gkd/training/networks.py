@@ -28,6 +28,7 @@ from gkd.training.network_training import (
     RunContext,
     damage_of,
     is_finished,
+    origin_of,
     write_network,
 )
 from gkd.training.provenance import MADE_BY, Provenance, given_weights, recipe_of
@@ -275,6 +276,7 @@ class Networks:
             scores = Scores(context.dataset, batch_size=1)
             more = {
                 MADE_BY: self.provenance(job).of_file(),
+                **origin_of(Path(recipe.weights)),
                 "validation": scores(teacher, "validation"),
             }
             write_network(

@@ -127,6 +127,7 @@ class Run:
             **environment(self.host, self.devices, seeds, self.executor.threads),
             "data": fingerprint(dataset),
             "samples": {split: len(getattr(dataset, split)) for split in SPLITS},
+            "classes": dataset.num_classes,
         }
         if self.resumed:
             if told := self.directory.resume(now):

@@ -126,6 +126,60 @@ def test_every_table_has_the_papers_numbers(name: str) -> None:
             assert value_at(recipe.model_dump(), key) == source.settings[key]
 
 
+def figure_of(folder: Path, name: str, *settings: str, **environment: object) -> Results:
+    origin = {"epochs": 20, "seed": 3}
+    teacher = summary("teacher", 0, 0.96, epochs=None, origin=origin)
+    write_run(folder, [teacher, summary("baseline", 0, 0.9), summary("lsp", 0, 0.91)])
+    recipe = read_recipe(name, ["dataset.root=DATA", *settings]).recipe
+    write_sealed_text(folder / "recipe.toml", resolved_toml(recipe))
+    write_sealed_json(folder / "environment.json", environment)
+    return run_results(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "epochs"), [("figure1", [10]), ("figure4", [1, 5, 10, 20, 50, 100])]
+)
+def test_figures_say_for_how_long_networks_were_trained_and_when_seen(
+    tmp_path: Path, name: str, epochs: list[int]
+) -> None:
+    settings = ["training.epochs=1", "feature_space.epochs=[1]"]
+    ((_, said),) = deviations(figure_of(tmp_path / "short", name, *settings))
+    assert "training.epochs 1 (250 there)" in said.split("; ")
+    assert f"feature_space.epochs [1] ({epochs} there)" in said
+    assert "teacher" not in said
+    whole = figure_of(tmp_path / "whole", name, "training.epochs=250")
+    ((_, said),) = deviations(whole)
+    assert "epochs" not in said
+    assert "epochs" not in whole.title
+
+
+@pytest.mark.parametrize("training", [[], ["teacher.training.epochs=1"]])
+def test_a_given_teacher_is_told_from_one_that_was_trained(
+    tmp_path: Path, training: list[str]
+) -> None:
+    given = ["teacher.weights=w.safetensors", *training]
+    run = figure_of(tmp_path, "figure1", *given)
+    ((_, said),) = deviations(run)
+    assert (
+        "teacher: given weights, trained for 20 epochs with seed 3 (250 epochs there)"
+    ) in said.split("; ")
+    assert "teacher.training" not in said
+    unknown = [one.model_copy(update={"origin": None}) for one in run.networks]
+    ((_, said),) = deviations(run.model_copy(update={"networks": unknown}))
+    assert "teacher: given weights (250 epochs there)" in said.split("; ")
+
+
+@pytest.mark.parametrize("name", ["figure1", "figure4", "table4", "table5", "table6"])
+def test_fewer_classes_than_in_the_paper_are_named(tmp_path: Path, name: str) -> None:
+    run = figure_of(tmp_path / "ten", name, classes=10)
+    assert "10 classes (40 there)" in deviations(run)[0][1].split("; ")
+    assert run.protocol["dataset"].endswith("; 10 classes")
+    assert run.protocol["dataset"].startswith("modelnet40")
+    for environment in ({"classes": 40}, {}):
+        run = figure_of(tmp_path / f"{len(environment)}", name, **environment)
+        assert "classes" not in f"{deviations(run)} {run.protocol['dataset']}"
+
+
 def test_a_split_that_there_is_not(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="samples"):
         read_recipe("table2", ['published=[{source="a", test={}, samples={training=1}}]'])

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from gkd.errors import DataError, RecipeError, TapError
 from gkd.recipe.file import read_recipe
 from gkd.report.results import run_results, undecided_methods
 from gkd.training.experiment import Experiment
+from gkd.training.network_training import origin_of
 
 METHODS = ("baseline", "mapped")
 
@@ -32,6 +34,7 @@ def test_leaves_everything_needed_to_judge_and_repeat_it(opened):
     assert read_recipe(folder / "recipe.toml").recipe == run.file.recipe
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["seeds"] == [0, 1]
+    assert environment["classes"] == Blobs().num_classes
     assert environment["versions"]["torch"] == torch.__version__
     networks = [("teacher",)]
     networks += [("students", method, f"seed-{seed}") for method in METHODS for seed in (0, 1)]
@@ -167,11 +170,27 @@ def test_a_teacher_may_come_trained(opened, tmp_path):
     found = summary(second, "teacher")
     assert not {"epochs", "best_epoch", "selection", "training_seconds"} & found.keys()
     assert found["test"] == summary(first, "teacher")["test"]
+    assert found["origin"] == {"epochs": summary(first, "teacher")["epochs"], "seed": 0}
     one, two = (
         load_file(run.directory.student("mapped", 0) / "weights.safetensors")
         for run in (first, second)
     )
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_is_not_known_of_a_given_teacher_is_not_made_up(opened, tmp_path):
+    first = opened("seeds=[0]")
+    first.train()
+    weights = tmp_path / "run" / "teacher" / "weights.safetensors"
+    again = opened("seeds=[0]", f"teacher.weights={weights}", out="again")
+    again.train()
+    given = again.directory.teacher / weights.name  # which were given there, too
+    assert origin_of(given) == {"origin": {"epochs": 1, "seed": 0}}
+    alone = Path(shutil.copy(given, tmp_path))
+    assert origin_of(alone) == {}
+    student = first.directory.student("mapped", 0)
+    shutil.copy(student / "summary.json", tmp_path)  # of another network
+    assert origin_of(alone) == {}
 
 
 def test_without_a_teacher_students_are_trained_alone(opened, recipe_path):
