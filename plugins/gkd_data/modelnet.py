@@ -37,7 +37,7 @@ class ModelNet40(PointCloudDataset):
         augment: draw training samples anew in each epoch; False takes the first points.
         validation_fraction: share of the training objects held out for validation.
         seed: of the augmentation and of the choice of validation objects.
-        download: fetch the public archive into ``root``, a folder that is there, when it has none.
+        download: fetch the public archive into ``root``, an empty folder that is there.
 
     Raises:
         DataError: the archive is missing and cannot be fetched, or is not what it should be.

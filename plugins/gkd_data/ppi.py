@@ -37,7 +37,7 @@ class PPI(InMemoryDataset):
 
     Args:
         root: folder of the files, or their zip archive; or the folder that has it.
-        download: fetch the public archive into ``root``, a folder that is there, when it has none.
+        download: fetch the public archive into ``root``, an empty folder that is there.
         self_loops: keep the self-loops of the archive.
         standardise: standardise the features; False keeps them as the archive has them.
 

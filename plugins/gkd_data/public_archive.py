@@ -16,6 +16,7 @@ from gkd.data.downloads import may_download
 from gkd_data.data_root import find_root
 
 _TIMEOUT = 30.0  # seconds to wait for the server, at any step
+_SHOWN = 3  # files of a folder that has others than those of the data set
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,11 @@ class PublicArchive:
         Args:
             root: the archive; or a folder that has it, or its files, or whose folder has.
             names: files that the data set needs; any of them marks a folder as the right one.
-            download: fetch the archive when there is none.
+            download: fetch the archive when there is none, into a folder that has nothing else.
 
         Raises:
-            DataError: there is no archive, and none can or may be fetched; or files are missing.
+            DataError: there is no archive, and none can or may be fetched, or the folder has other
+                files; or files are missing.
         """
         root = root.expanduser()
         file_name = self.url.rpartition("/")[2]
@@ -56,8 +58,10 @@ class PublicArchive:
         def has(place: Path) -> bool:
             return (place / file_name).is_file() or any((place / name).is_file() for name in names)
 
+        there = _content(root, besides=file_name)
         # What is elsewhere need not be meant where a folder waits to be filled.
-        folder = find_root(root, has, elsewhere=not (download and root.is_dir()))
+        waits = download and root.is_dir() and not there
+        folder = find_root(root, has, elsewhere=not waits)
         if folder != root:
             inside = folder / file_name
             return Archive(inside if inside.is_file() else folder, names)
@@ -65,6 +69,13 @@ class PublicArchive:
             raise DataError(
                 f"there is no {self.title} at {root}; get {self.url} and put it at {zipped}, "
                 "or let it be downloaded with download=true"
+            )
+        if there:  # it is likely to be the folder of other data
+            listing = ", ".join(there[:_SHOWN]) + (", …" if len(there) > _SHOWN else "")
+            raise DataError(
+                f"{root} has no {file_name} and none of its files (it has {listing}), and "
+                f"{self.title} is downloaded into an empty folder alone: name the folder that has "
+                f"it, or make a new one; or get {self.url} and put it at {zipped}"
             )
         if not may_download() and zipped.parent.is_dir():
             raise DataError(
@@ -113,3 +124,11 @@ class PublicArchive:
             ) from error
         finally:
             socket.setdefaulttimeout(before)
+
+
+def _content(folder: Path, besides: str) -> list[str]:
+    """Names of what is visible in a folder, but for an archive and what is left of its download."""
+    if not folder.is_dir():
+        return []
+    names = sorted(place.name for place in folder.iterdir())
+    return [name for name in names if not name.startswith((".", besides))]

@@ -226,6 +226,12 @@ class TestMissing:
         assert same(everyone(ModelNet40(root, points=POINTS)), everyone(dataset(folder)))
         assert [file.name for file in root.iterdir()] == [f"{name}.zip"]
 
+    def test_a_folder_of_other_files_is_not_downloaded_into(self, tmp_path: Path) -> None:
+        (tmp_path / "ppi.zip").touch()
+        words = r"has no modelnet40_ply_hdf5_2048\.zip and none of its files \(it has ppi\.zip\)"
+        with pytest.raises(DataError, match=words):
+            ModelNet40(tmp_path)
+
     def test_what_was_downloaded_is_verified(
         self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -190,6 +190,27 @@ class TestMissing:
         assert same(PPI(tmp_path / "mine.zip"), PPI(folder))
         assert (tmp_path / "mine.zip").is_file()
 
+    def test_a_folder_of_other_files_is_not_downloaded_into(
+        self, folder: Path, tmp_path: Path, public: PublicArchive
+    ) -> None:
+        root = tmp_path / "deep" / "other"
+        root.mkdir(parents=True)
+        for name in ("a.h5", "b.h5", "c.txt", "d.txt"):
+            (root / name).touch()
+        for place in ("ppi.zip.part", ".hidden"):  # what a killed download leaves, and a system
+            (root / place).touch()
+        words = r"other has no ppi\.zip and none of its files \(it has a\.h5, b\.h5, c\.txt, …\)"
+        with pytest.raises(DataError, match=words) as caught:
+            PPI(root)
+        assert f"put it at {root / 'ppi.zip'}" in str(caught.value)
+        assert not (root / "ppi.zip").exists()
+        zipped(folder, root.parent / "ppi.zip")
+        with pytest.raises(DataError, match=f"not in {root}, but in {root.parent}: set root"):
+            PPI(root)
+        for name in ("a.h5", "b.h5", "c.txt", "d.txt"):
+            (root / name).unlink()
+        assert same(PPI(root), PPI(folder))
+
     def test_a_mistyped_root_does_not_become_a_folder(
         self, tmp_path: Path, public: PublicArchive
     ) -> None:
