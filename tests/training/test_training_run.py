@@ -185,7 +185,7 @@ def test_what_is_not_known_of_a_given_teacher_is_not_made_up(opened, tmp_path):
     again = opened("seeds=[0]", f"teacher.weights={weights}", out="again")
     again.train()
     given = again.directory.teacher / weights.name  # which were given there, too
-    assert origin_of(given) == {"origin": {"epochs": 1, "seed": 0}}
+    assert origin_of(given) == {"origin": {"epochs": 2, "seed": 0}}
     alone = Path(shutil.copy(given, tmp_path))
     assert origin_of(alone) == {}
     student = first.directory.student("mapped", 0)
