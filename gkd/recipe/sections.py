@@ -20,7 +20,8 @@ class FeatureSpaceRecipe(Part):
     Args:
         student: tap of the students' features.
         teacher: tap of the teacher's.
-        epochs: after which the students are looked at, from 1.
+        epochs: after which the students are looked at, from 1; in place of those after the end of
+            the training, after its last one.
         sample: id of a test sample whose nodes have positions; by default the first.
         objects: test samples whose distances are compared with the teacher's, that one and others
             from all over the split.

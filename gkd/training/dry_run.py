@@ -16,6 +16,7 @@ from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices
 from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms, late_parameters
 from gkd.training.experiment import Experiment
+from gkd.training.feature_space_recorder import epochs_left_out
 from gkd.training.repeatability import hidden_state, require_repeatable
 from gkd.training.sampling import counts_sampled_edges, looks_further, require_sampling
 from gkd.training.sharing import differences
@@ -141,6 +142,9 @@ class _DryRun:
             if method.training:
                 odd = self.check_training(training, "methods", index, "training")
                 self.notes += [f"{method.name}: {note}" for note in odd]
+            if recipe.feature_space is not None:
+                late = epochs_left_out(recipe.feature_space, training.epochs)
+                self.notes += [late] if late else []
             first = self.first(training)
             student = experiment.student(seed, method).to(self.device)
             others = experiment.others(seed, method)

@@ -101,8 +101,35 @@ class FeatureSpace:
         self.write(folder, self.recipe.teacher, {"trained": self.seen_by(teacher, "teacher")})
 
 
+def epochs_looked_at(recipe: FeatureSpaceRecipe, last: int) -> set[int]:
+    """Return the epochs to look at in a training; in place of those after its last one, that.
+
+    >>> recipe = FeatureSpaceRecipe(student="a", teacher="b", epochs=[1, 5, 10])
+    >>> sorted(epochs_looked_at(recipe, 7))
+    [1, 5, 7]
+    """
+    return {min(epoch, last) for epoch in recipe.epochs}
+
+
+def epochs_left_out(recipe: FeatureSpaceRecipe, last: int) -> str | None:
+    """Say which epochs to look at are after the last one of a training; None where none is.
+
+    >>> recipe = FeatureSpaceRecipe(student="a", teacher="b", epochs=[1, 5, 10])
+    >>> epochs_left_out(recipe, 7)
+    'feature_space.epochs: 10 is after the last epoch: left out, and epoch 7 is shown'
+    """
+    late = [str(epoch) for epoch in sorted(recipe.epochs) if epoch > last]
+    if not late:
+        return None
+    verb = "is" if len(late) == 1 else "are"
+    return (
+        f"feature_space.epochs: {', '.join(late)} {verb} after the last epoch: left out, and epoch "
+        f"{last} is shown"
+    )
+
+
 class FeatureSpaceRecorder(Callback):
-    """Looks at a student after the epochs of the recipe.
+    """Looks at a student after the epochs of the recipe; in place of later ones, after the last.
 
     Args:
         space: what to look at.
@@ -129,8 +156,9 @@ class FeatureSpaceRecorder(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look, where the recipe asks for it."""
         assert isinstance(pl_module, DistillationModule)
+        assert trainer.max_epochs is not None
         epoch, recipe = trainer.current_epoch + 1, self.space.recipe
-        if epoch in recipe.epochs and trainer.is_global_zero:
+        if epoch in epochs_looked_at(recipe, trainer.max_epochs) and trainer.is_global_zero:
             student = pl_module.distiller.student
             self.views[str(epoch)] = self.space.seen_by(student, "student")
             self.space.write(self.folder, recipe.student, self.views)

@@ -31,6 +31,7 @@ from gkd.training.network_training import (
     origin_of,
     write_network,
 )
+from gkd.training.progress import score_in_words
 from gkd.training.provenance import MADE_BY, Provenance, given_weights, recipe_of
 from gkd.training.run_directory import FEATURE_SPACE, SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.run_plan import RunPlan, Standing
@@ -274,10 +275,14 @@ class Networks:
         elif self.first_process:
             teacher.to(self.devices.torch_device)
             scores = Scores(context.dataset, batch_size=1)
+            validation = scores(teacher, "validation")
+            score = score_in_words(scores.main, validation[scores.main.name])
+            place = "" if (standing := self._standing(job)) is None else f"{standing} "
+            self.say(f"{place}{identity.title}: given weights, validation {score}")
             more = {
                 MADE_BY: self.provenance(job).of_file(),
                 **origin_of(Path(recipe.weights)),
-                "validation": scores(teacher, "validation"),
+                "validation": validation,
             }
             write_network(
                 folder,

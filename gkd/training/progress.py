@@ -7,7 +7,6 @@ from time import monotonic
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from torch import Tensor
 
 from gkd.distillation.gradients import gradient_state
 from gkd.evaluation.formats import metric_name, metric_value
@@ -63,8 +62,9 @@ class Words:
 
         Reading losses waits for the device.
         """
-        if (score := score_in_words(module.scores.main, trainer.callback_metrics)) is not None:
-            self._score = score
+        main = module.scores.main
+        if (score := trainer.callback_metrics.get(f"validation/{main.name}")) is not None:
+            self._score = score_in_words(main, float(score))
         losses = module.means.row() if module.means.steps else {}
         return [*filter(None, [self._score]), *losses_in_words(losses)]
 
@@ -254,17 +254,14 @@ def fitted(head: str, values: Sequence[str], tail: str, width: int) -> str:
     return head if len(head) <= width else f"{head[: width - 1]}…"
 
 
-def score_in_words(metric: Metric, found: Mapping[str, float | Tensor]) -> str | None:
-    """Return the score in validation as tables write it, None where there is none.
+def score_in_words(metric: Metric, value: float) -> str:
+    """Return a score as tables write it.
 
-    >>> score_in_words(Metric("micro_f1"), {"validation/micro_f1": 0.9})
+    >>> score_in_words(Metric("micro_f1"), 0.9)
     'micro F1 90.00 %'
     """
-    value = found.get(f"validation/{metric.name}")
-    if value is None:
-        return None
     unit = " %" if metric.share else ""
-    return f"{metric_name(metric.name)} {metric_value(metric, float(value))}{unit}"
+    return f"{metric_name(metric.name)} {metric_value(metric, value)}{unit}"
 
 
 def losses_in_words(row: Mapping[str, float]) -> list[str]:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from gkd.evaluation.splits import SPLITS, fingerprint
 from gkd.hosting.host import Host
+from gkd.recipe.data_words import data_words
 from gkd.recipe.file import RecipeFile
 from gkd.training.cache_policy import FOLDER
 from gkd.training.devices import Devices
@@ -119,10 +120,13 @@ class Run:
         """Check everything, then make the folder, or look at what is there; it is then locked."""
         if self.resumed and self.first_process:
             stack.enter_context(locked(self.directory.folder))
-        notes = dry_run(networks.experiment, self.devices)
+        self.say(f"reading {data_words(self.file.recipe.dataset.model_dump())}")
+        experiment = networks.experiment
+        self.say("trying every network on a batch")
+        notes = dry_run(experiment, self.devices)
         if not self.first_process:
             return
-        dataset, seeds = networks.experiment.dataset, self.file.recipe.seeds
+        dataset, seeds = experiment.dataset, self.file.recipe.seeds
         now = {
             **environment(self.host, self.devices, seeds, self.executor.threads),
             "data": fingerprint(dataset),

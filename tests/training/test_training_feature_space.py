@@ -1,10 +1,12 @@
 """Looking at feature spaces while a run trains."""
 
+import io
 import json
 from statistics import fmean
 
 import pytest
 import torch
+from rich.console import Console
 from tiny_plugin import RECIPE, Blobs, TinyPlugin
 
 from gkd import Sample, hookimpl
@@ -69,6 +71,20 @@ def test_students_are_seen_after_the_epochs_asked_for_and_the_teacher_once(opene
     expected = feature_distances(network, data.test[0], ["x"], "norm", 2)
     assert teacher["distances"]["trained"] == pytest.approx(expected.tolist(), abs=1e-6)
     assert torch.tensor(teacher["pos"]).allclose(data.test[0].pos)
+
+
+def test_in_place_of_epochs_after_the_end_the_last_one_is_seen_and_that_is_said(opened):
+    written = io.StringIO()
+    console = Console(file=written, width=40)
+    run = opened("seeds=[0]", "training.epochs=2", console=console)
+    run.train()
+    for method in ("mapped", "baseline"):
+        assert list(views(run, "students", method, "seed-0")["distances"]) == ["1", "2"]
+    before, _, _ = written.getvalue().partition("[1/3]")
+    assert [line for line in before.splitlines() if "feature_space" in line] == [
+        "warning: feature_space.epochs: 3, 5, 50 are after the last epoch: left out, and epoch 2 "
+        "is shown"
+    ]
 
 
 def test_further_objects_are_seen_like_the_drawn_one(opened):

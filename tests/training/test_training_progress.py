@@ -1,13 +1,16 @@
 """What a run says of its progress, on terminals and elsewhere."""
 
 import io
+import json
 import re
 from types import SimpleNamespace
 
+import pytest
 import torch
 from rich.console import Console
 from torch import nn
 
+from gkd.errors import GkdError
 from gkd.evaluation.metric import Metric
 from gkd.training import progress
 from gkd.training.lightning_module import DistillationModule
@@ -18,13 +21,35 @@ def test_plain_lines_without_a_terminal(opened):
     written = io.StringIO()
     opened("seeds=[0]", console=Console(file=written, width=40)).train()
     lines = written.getvalue().splitlines()
-    assert lines[0].startswith("run folder: ")
-    assert lines[1].startswith("[1/3] teacher  epoch 1/2  accuracy ")
+    assert lines[:2] == ["reading blobs", "trying every network on a batch"]
+    assert lines[2].startswith("run folder: ")
+    assert lines[3].startswith("[1/3] teacher  epoch 1/2  accuracy ")
     (last,) = (line for line in lines if "mapped seed 0  epoch 5/5" in line)
     assert re.fullmatch(
         r"\[3/3\] mapped seed 0  epoch 5/5  accuracy \d+\.\d\d %  loss \S+  mapped \S+", last
     )
-    assert all(len(line) <= progress.WIDTH for line in lines[1:])
+    assert all(len(line) <= progress.WIDTH for line in lines[3:])
+
+
+def test_a_given_teacher_has_a_line_like_those_that_are_trained(opened, tmp_path):
+    opened("seeds=[0]").train()
+    weights, written = tmp_path / "run" / "teacher" / "weights.safetensors", io.StringIO()
+    again = opened(
+        "seeds=[0]", f"teacher.weights={weights}", out="again", console=Console(file=written)
+    )
+    again.train()
+    found = json.loads((again.directory.teacher / "summary.json").read_text())
+    reached = f"{100 * found['validation']['accuracy']:.2f} %"
+    line = f"[1/3] teacher: given weights, validation accuracy {reached}"
+    assert line in written.getvalue().splitlines()
+
+
+def test_what_fails_while_data_are_read_has_said_so_before(opened):
+    written = io.StringIO()
+    run = opened("dataset.name=nothing", console=Console(file=written))
+    with pytest.raises(GkdError):
+        run.train()
+    assert written.getvalue().splitlines() == ["reading nothing"]
 
 
 def test_bar_on_a_terminal(opened):

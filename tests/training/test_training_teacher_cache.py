@@ -189,14 +189,14 @@ def test_batches_from_workers_are_the_same(told, augmented) -> None:
 
 def test_the_run_folder_is_named_once_the_recipe_holds(opened, told) -> None:
     run, lines = told("seeds=[0]", "training.epochs=1")
-    assert lines[0] == f"run folder: {run.directory.folder}"
+    assert lines[2] == f"run folder: {run.directory.folder}"
     written = io.StringIO()
     broken = opened(
         "methods.mapped.terms.0.student=nowhere", out="other", console=Console(file=written)
     )
     with pytest.raises(RecipeError, match="nowhere"):
         broken.train()
-    assert written.getvalue() == ""
+    assert "run folder" not in written.getvalue()
 
 
 def test_a_run_from_before_a_setting_existed_can_go_on(opened) -> None:
