@@ -68,6 +68,7 @@ _OTHER_WORDS = """
     hidden_channels: hidden, hiddendim, hiddensize; num_layers: depth, layers, nlayers
     root: datadir, dir, folder, path; file: path; cuda: gpu; mps: metal; average_precision: ap
     16-mixed: amp, fp16, half; bf16-mixed: bf16, bfloat16; 32-true: float32, fp32
+    validation: val, dev; train: training; test: testing
     single-label: classification, multiclass; accuracy: acc; micro_f1: f1; roc_auc: auc
 """
 OTHER_WORDS: Mapping[str, Sequence[str]] = types.MappingProxyType(
@@ -79,6 +80,8 @@ OTHER_WORDS: Mapping[str, Sequence[str]] = types.MappingProxyType(
 """By what things are called here: what people write who come from elsewhere, without hyphens."""
 
 _SHORT = 4  # letters of a name that may have one mistake
+_MOST = 40  # names that are all listed
+_NEAREST = 5  # names that are listed of more
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
@@ -119,17 +122,22 @@ def _one_mistake(name: str, other: str) -> bool:
 
 
 def suggestion(name: str, choices: Iterable[str]) -> str:
-    """Sentence naming the nearest of ``choices``, or all of them when none is near.
+    """Sentence naming the nearest of ``choices`` and all of them, or a few where they are many.
 
     >>> suggestion("lps", ["lsp", "kd"])
     "did you mean 'lsp'? Available: kd, lsp"
     >>> suggestion("zzz", ["lsp", "kd"])
     'available: kd, lsp'
+    >>> suggestion("5", map(str, range(100)))
+    "did you mean '5'? Available: 5, 95, 85, 75, 65, … (100 in all)"
     """
     known = sorted(choices)
     if not known:
         return "none is available"
     near, listing = nearest(name, known), ", ".join(known)
+    if len(known) > _MOST:
+        few = get_close_matches(name, known, n=_NEAREST, cutoff=0.3) or known[:_NEAREST]
+        listing = f"{', '.join(few)}, … ({len(known)} in all)"
     return (
         f"available: {listing}" if near is None else f"did you mean {near!r}? Available: {listing}"
     )
@@ -358,9 +366,31 @@ def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
     sentence = f"must be {expected}, got {shown(value)}"
     if details["type"] == "predicate_failed":  # the one constraint that has no notation
         sentence += f" ({details['msg'].lower()})"
+    if not isinstance(value, str):
+        return sentence
+    if (listed := _in_brackets(value, annotation)) is not None:
+        return f"{sentence}; did you mean {listed}?"
     choices = [choice for choice in _choices(annotation) if isinstance(choice, str)]
-    near = f"; {suggestion(value, choices)}" if isinstance(value, str) and choices else ""
-    return sentence + near
+    return f"{sentence}; {suggestion(value, choices)}" if choices else sentence
+
+
+def _in_brackets(text: str, annotation: Any) -> str | None:
+    """Return items between commas as the list that they are meant for; None where none is.
+
+    >>> _in_brackets("0, 1", list[int]), _in_brackets("x,y", tuple[str, ...])
+    ('[0,1]', '["x","y"]')
+    """
+    if "," not in text:
+        return None
+    items = [item.strip() for item in text.split(",")]
+    quoted = (json.dumps(item, ensure_ascii=False) for item in items)
+    for listed in (f"[{','.join(items)}]", f"[{','.join(quoted)}]"):
+        try:
+            Validator.of(annotation).conform(json.loads(listed))
+        except (ParameterError, ValueError):
+            continue
+        return listed
+    return None
 
 
 def mistakes(

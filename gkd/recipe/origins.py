@@ -15,6 +15,7 @@ from gkd.recipe.lines import Path
 
 _SHOWN = 20  # mistakes of one recipe
 _LONGEST = 100  # characters of a key
+_REPEATED: Mapping[Path, str] = {("seeds",): "--seed"}  # options that give one item of a list
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,16 @@ class Origins:
 
     def _named_in(self, message: str, path: Path) -> Path:
         """Path of a setting or key below ``path`` that the message is about, or ``path`` itself."""
-        for key in self.settings:
-            if key[: len(path)] == path and re.search(rf"\b{re.escape(str(key[-1]))}\b", message):
-                return key
-        # Of a file's keys there are many, and words that are called alike: a message quotes them.
-        below = [key for key in self.lines if key[: len(path)] == path]
+        # A message quotes what it is about; of other words there are many, and keys called alike.
+        below = [key for key in (*self.settings, *self.lines) if key[: len(path)] == path]
         quoted = [key for key in below if f"'{key[-1]}'" in message]
-        return min(quoted, key=lambda key: message.index(f"'{key[-1]}'"), default=path)
+        if quoted:
+            return min(quoted, key=lambda key: message.index(f"'{key[-1]}'"))
+        said = message.partition("\n")[0]  # what follows names all that is known
+        for key in self.settings:
+            if key in below and re.search(rf"\b{re.escape(str(key[-1]))}\b", said):
+                return key
+        return path
 
 
 def dotted(path: Sequence[str | int]) -> str:
@@ -104,9 +108,13 @@ def explain(
     """All that pydantic found in ``data``, one line each, where a user can correct it."""
     details = error.errors(include_url=False)
     unknown = {each["loc"] for each in details if each["type"] == "extra_forbidden"}
+    given = {each["loc"]: each["input"] for each in details}
     lines = []
     for path, sentence in mistakes(error, model):
         words = _at_home(path, sentence, model, data) if path in unknown else sentence
+        value, option = given.get(path), _REPEATED.get(path)
+        if option is not None and isinstance(value, str) and "did you mean [" in words:
+            words += f" Or {' '.join(f'{option} {one.strip()}' for one in value.split(','))}"
         lines.append(f"{origins.of(path)}: {dotted(path)}: {words}")
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return RecipeError("\n".join([*lines[:_SHOWN], *more]))

@@ -251,6 +251,22 @@ def is_running(pid: int) -> bool:
         ),
         (("run", "communities", "--device", "cpu", "--precision", "16-mixed"), "needs a GPU"),
         (("run", "communities", "--seed", "-1"), "seeds.0"),
+        (
+            ("run", "communities", "--set", "seeds=0,1"),
+            "got '0,1'; did you mean [0,1]? Or --seed 0 --seed 1\n",
+        ),
+        (
+            ("run", "communities", "--set", "seeds=0,one"),
+            "must be list[int >= 0] of length >= 1, got '0,one'\n",
+        ),
+        (
+            ("run", "communities", "--set", "teacher.params.heads=4,4,4"),
+            "got '4,4,4'; did you mean [4,4,4]?\n",
+        ),
+        (
+            ("run", "ppi-lsp", "--set", "dataset.root=.", "--set", "dataset.points=128"),
+            "error: --set dataset.points=128: dataset: dataset 'ppi': unknown parameter 'points'",
+        ),
         (("run", "communities", "--executor", "prcess"), "did you mean 'process'"),
         (("run", "communities", "--resume"), "no run of 'communities'"),
         (
