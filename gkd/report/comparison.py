@@ -64,7 +64,8 @@ class Row(BaseModel):
         milliseconds_per_sample: Time of inference, the mean over the seeds.
         peak_memory_bytes: Memory of a training step, the largest of the seeds'.
         compression: Parameters of the teacher per parameter of this network.
-        speed_up: Time of the teacher's inference per time of this network's.
+        speed_up: Time of inference of its run's teacher per time of this network's, the mean over
+            the seeds.
         agreement: Share of the test split on which it answers as the teacher does, right or wrong,
             the mean over the seeds.
         calibration_error: Expected calibration error on the test split, the mean over the seeds.
@@ -99,7 +100,6 @@ def summary_rows(
     """
     teachers = [one for one in networks if one.network == "teacher"]
     teacher_size = teachers[0].parameters if teachers else 0
-    teacher_time = fmean(one.milliseconds_per_sample for one in teachers) if teachers else 0.0
     rows = []
     for group in _by_method(networks):
         names = dict.fromkeys([primary_metric, *(name for one in group for name in one.test)])
@@ -107,7 +107,6 @@ def summary_rows(
         peaks = [one.peak_memory_bytes for one in group if one.peak_memory_bytes is not None]
         # Students of different sizes have no one ratio; a network without parameters has none.
         comparable = teacher_size and sizes[0] and len(sizes) == 1
-        time = fmean(one.milliseconds_per_sample for one in group)
         row = Row(
             network=group[0].network,
             method=group[0].method,
@@ -116,10 +115,12 @@ def summary_rows(
             test={name: statistics(_metric_by_seed(group, name)) for name in names},
             training_seconds=_mean_of_known(one.training_seconds for one in group),
             seconds_per_epoch=_mean_of_known(one.seconds_per_epoch for one in group),
-            milliseconds_per_sample=time,
+            milliseconds_per_sample=fmean(one.milliseconds_per_sample for one in group),
             peak_memory_bytes=max(peaks, default=None),
             compression=teacher_size / sizes[0] if comparable else None,
-            speed_up=_ratio(teacher_time, time),
+            speed_up=_mean_of_known(
+                _ratio(one.teacher_milliseconds, one.milliseconds_per_sample) for one in group
+            ),
             agreement=_mean_of_known(agreements.get(one.key) for one in group),
             calibration_error=_mean_of_known(one.certainty.get(CALIBRATION) for one in group),
         )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
@@ -175,7 +176,7 @@ def _run(directory: Path) -> RunPart:
         ) from error
     methods, latencies = _methods(recipe), read_latencies(directory)
     finished = _in_order(summaries(directory), methods)
-    finished = [with_latency(one, latencies) for one in finished]
+    finished = _beside_teacher([with_latency(one, latencies) for one in finished])
     return RunPart(
         directory=directory,
         text=text,
@@ -199,20 +200,30 @@ def _kept(file: Path) -> RunPart:
         )
     results = validated(KeptResults, content, file)
     recipe = parse_recipe_of_run(results.recipe, file)
-    methods = _methods(recipe)
+    methods, environments = _methods(recipe), results.known_environments()
+    networks = _in_order(results.networks, methods)
+    if len(environments) == 1 and all(one.teacher_milliseconds is None for one in networks):
+        networks = _beside_teacher(networks)  # in older files, of one run alone
     return RunPart(
         directory=file.parent,
         text=results.recipe,
         recipe=recipe,
-        environments=results.known_environments(),
+        environments=environments,
         methods=methods,
-        networks=_in_order(results.networks, methods),
+        networks=networks,
         latencies=results.latencies,
         agreed={},
         correlations=results.rank_correlations,
         foreign=results.foreign,
         kept=True,
     )
+
+
+def _beside_teacher(networks: list[Summary]) -> list[Summary]:
+    """Note with the networks of one run the time of its teacher; several have their mean."""
+    times = [one.milliseconds_per_sample for one in networks if one.network == "teacher"]
+    known = {"teacher_milliseconds": fmean(times)} if times else {}
+    return [one.model_copy(update=known) for one in networks]
 
 
 def _methods(recipe: RunRecipe) -> list[str]:

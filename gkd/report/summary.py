@@ -79,6 +79,8 @@ class Summary(BaseModel):
             is that of the selection.
         metrics: What the metrics' numbers mean; old summaries have shares alone.
         milliseconds_per_sample: Time of inference.
+        teacher_milliseconds: That of its run's teacher, measured on the same machine; a report
+            notes it, as times of several runs do not compare.
         epochs: Epochs it was trained for; this and the following are absent from a network whose
             weights were given.
         best_epoch: Epoch its weights are from: the selected one, counted from 1, as in the history;
@@ -111,6 +113,7 @@ class Summary(BaseModel):
     primary_metric: str | None = None
     metrics: list[Metric] = []
     milliseconds_per_sample: Seconds
+    teacher_milliseconds: Seconds | None = None
     epochs: Count | None = None
     best_epoch: Count | None = None
     selection: str | None = None

@@ -148,6 +148,40 @@ def test_results_that_are_kept_of_a_run_pool_as_the_run_does(tmp_path: Path) -> 
     assert found.model_copy(update={"directory": expected.directory}) == expected
 
 
+def test_times_are_compared_within_a_run_not_between_machines(tmp_path: Path) -> None:
+    runs = []
+    for seed, slower in enumerate((1, 10, 1)):
+        teacher = summary("teacher", 0, 0.97, milliseconds_per_sample=30.0 * slower)
+        students = [
+            summary(method, seed, 0.9, milliseconds_per_sample=time * slower)
+            for method, time in (("baseline", 12.0), ("lsp", 15.0))
+        ]
+        networks = [*([] if seed == 2 else [teacher]), *students]  # one run has no teacher yet
+        folder = tmp_path / str(seed)
+        write_run(folder, networks, methods=("baseline", "lsp"), seeds=(seed,))
+        runs.append(with_environment(folder, data="d"))
+    (pooled,) = pooled_results(runs)
+    expected = {"teacher": 1.0, "baseline": 2.5, "lsp": 2.0}
+    assert {row.method: row.speed_up for row in pooled.rows} == pytest.approx(expected)
+    report_runs(runs[1:], out=tmp_path / "kept", as_json=False)
+    (again,) = pooled_results([runs[0], tmp_path / "kept"])
+    assert {row.method: row.speed_up for row in again.rows} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_kept_results_that_know_no_teacher_s_time_have_it_of_one_run_alone(
+    tmp_path: Path, machines: int
+) -> None:
+    directory = run(tmp_path / "run", 0, {"milliseconds_per_sample": 24.6})
+    networks = json.loads(json_text([run_results(directory)]))["networks"]
+    for one in networks:
+        del one["teacher_milliseconds"]
+    environments = [ENVIRONMENT] * machines
+    folder = kept(directory, tmp_path / "kept", networks=networks, environments=environments)
+    rows = {row.method: row.speed_up for row in run_results(folder).rows}
+    assert rows["lsp"] == (pytest.approx(2) if machines == 1 else None)
+
+
 def test_results_that_are_kept_are_shown_and_stay_as_they_are(tmp_path: Path) -> None:
     directory = run(tmp_path / "run", 0, {"checksums": {}})
     folder = kept(directory, tmp_path / "kept")
