@@ -12,6 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -228,32 +229,6 @@ def unknown_arguments(takes: inspect.Signature, given: Iterable[str]) -> Iterato
             yield f"unknown parameter {name!r}{hint}"
 
 
-def known_arguments(cls: type[Result]) -> type[Result]:
-    """Let a class refuse names that are no parameters of its own by a :class:`ParameterError`.
-
-    >>> @known_arguments
-    ... @dataclass
-    ... class Layer:
-    ...     width: int
-    >>> Layer(widht=3)
-    Traceback (most recent call last):
-    gkd.errors.ParameterError: Layer: unknown parameter 'widht', did you mean 'width'?
-      its parameters: width
-    """
-    made, names = cls.__init__, tuple(inspect.signature(cls).parameters)
-
-    @functools.wraps(made)
-    def call(*args: Any, **kwargs: Any) -> None:
-        # By names alone, which torch.compile can follow: views are made within compiled steps.
-        if not all(name in names for name in kwargs):
-            wrong = "; ".join(unknown_arguments(inspect.signature(made), kwargs))
-            raise ParameterError(f"{cls.__name__}: {wrong}\n  its parameters: {', '.join(names)}")
-        made(*args, **kwargs)
-
-    cls.__init__ = call  # type: ignore[method-assign]
-    return cls
-
-
 def conform_arguments(
     function: Callable[..., Any], arguments: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
@@ -368,28 +343,20 @@ def mistake(details: Mapping[str, Any], annotation: Any, value: Any) -> str:
         sentence += f" ({details['msg'].lower()})"
     if not isinstance(value, str):
         return sentence
-    if (listed := _in_brackets(value, annotation)) is not None:
+    if "," in value and (listed := _in_brackets(value, annotation)) is not None:
         return f"{sentence}; did you mean {listed}?"
     choices = [choice for choice in _choices(annotation) if isinstance(choice, str)]
     return f"{sentence}; {suggestion(value, choices)}" if choices else sentence
 
 
 def _in_brackets(text: str, annotation: Any) -> str | None:
-    """Return items between commas as the list that they are meant for; None where none is.
-
-    >>> _in_brackets("0, 1", list[int]), _in_brackets("x,y", tuple[str, ...])
-    ('[0,1]', '["x","y"]')
-    """
-    if "," not in text:
-        return None
+    """Return items between commas as the list that is meant, None where none is: '0,1' as [0,1]."""
     items = [item.strip() for item in text.split(",")]
-    quoted = (json.dumps(item, ensure_ascii=False) for item in items)
-    for listed in (f"[{','.join(items)}]", f"[{','.join(quoted)}]"):
-        try:
+    for written in (items, [json.dumps(item, ensure_ascii=False) for item in items]):
+        listed = f"[{','.join(written)}]"
+        with suppress(ParameterError, ValueError):
             Validator.of(annotation).conform(json.loads(listed))
-        except (ParameterError, ValueError):
-            continue
-        return listed
+            return listed
     return None
 
 
