@@ -50,6 +50,8 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
         GkdError: data or weights cannot be read.
     """
     recipe = run / RunDirectory.recipe_name
+    if not run.exists():
+        raise DataError(f"there is no folder {run}")
     if not recipe.is_file():
         raise DataError(f"{run} is no run's folder: it has no {recipe.name}")
     file = read_recipe(str(recipe), settings)

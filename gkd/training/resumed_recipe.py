@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gkd.errors import RecipeError
 from gkd.recipe.file import RecipeFile, read_recipe
+from gkd.training.ranks import is_first
 from gkd.training.run_directory import RunDirectory, newest_folder
 
 
@@ -25,18 +26,19 @@ def recipe_to_resume(
         folder: of the run; None for the newest of the recipe.
 
     Raises:
-        RecipeError: the run is one of another recipe, or a key or value is wrong.
+        RecipeError: there is no run, or one of another recipe, or a key or value is wrong.
         DataError: the recipe in the folder is damaged.
     """
     settings = list(settings)
     given = read_recipe(name_or_path, settings)
     try:
         directory = RunDirectory(folder or newest_folder(given.name))
-    except RecipeError:  # that there is no run is said where it is opened
-        return given
+        directory.check_begun()
+    except RecipeError:
+        if is_first():
+            raise
+        return given  # on a machine without the folder, of which the first process is told
     own = directory.folder / directory.recipe_name
-    if not own.is_file():
-        return given
     then = directory.recipe()
     if given.recipe.title != (title := then.get("title", given.recipe.title)):
         raise RecipeError(

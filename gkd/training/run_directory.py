@@ -239,16 +239,26 @@ class RunDirectory:
         except ValueError as error:
             raise DataError(f"{path} is damaged: {error}") from error
 
+    def check_begun(self) -> None:
+        """Make sure that there is a run in the folder.
+
+        Raises:
+            RecipeError: there is none.
+        """
+        if not self.folder.is_dir():
+            raise RecipeError(f"--resume: there is no folder {self.folder}")
+        if not (self.folder / self.recipe_name).is_file():
+            what = f"{self.folder} is no folder of gkd {self.command}"
+            raise RecipeError(f"--resume: {what}: it has no {self.recipe_name}")
+
     def check_recipe(self, recipe: Recipe) -> None:
         """Make sure that the run in the folder is one of ``recipe``.
 
         Raises:
             RecipeError: it is no run, or one of another recipe; the message names what differs.
         """
+        self.check_begun()
         path = self.folder / self.recipe_name
-        if not path.is_file():
-            what = f"{self.folder} is no folder of gkd {self.command}"
-            raise RecipeError(f"--resume: {what}: it has no {self.recipe_name}")
         try:
             then = parse_toml(read_sealed_text(path))
         except DataError:

@@ -113,3 +113,19 @@ def test_a_file_of_ones_own_is_compared_by_what_it_says(
     mine.write_text(text.replace("[training]", "[training]\nweight_decay = 0.25"))
     assert gkd("run", mine, "--out", out, "--resume") == 2
     assert "  training.weight_decay was 0.0, is 0.25" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_run_is_said_before_what_the_recipe_lacks(
+    tmp_path: Path,
+    trained: list[Run],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("GKD_DATA", raising=False)
+    resume = ("reproduce", "table4", "--resume", "--out", tmp_path / "t4")
+    assert gkd(*resume) == 2
+    assert f"--resume: there is no folder {tmp_path / 't4'}\n" in capsys.readouterr().err
+    (tmp_path / "t4").mkdir()
+    assert gkd(*resume) == 2
+    assert "t4 is no folder of gkd run: it has no recipe.toml\n" in capsys.readouterr().err
+    assert trained == []

@@ -126,6 +126,7 @@ def test_data_of_another_form_are_one_error(
         (("export", "RUN", "--method", "kd", "--out", "RUN"), "already there"),
         (("evaluate", "RUN", "--split", "tset"), "did you mean 'test'"),
         (("evaluate", "RUN/students"), "no run's folder"),
+        (("evaluate", "RUN/nowhere"), "there is no folder"),
         (("predict", "RUN", "--data", "none.npz", "--out", "a.npz", "--method", "kd"), "none.npz"),
     ],
 )

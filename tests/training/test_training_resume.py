@@ -320,6 +320,9 @@ def test_added_methods_and_keys_are_changes(opened, begun, recipe_path):
 
 
 def test_resuming_nothing(opened, tmp_path):
+    with pytest.raises(RecipeError, match="there is no folder"):
+        opened(resume=True)
+    (tmp_path / "run").mkdir()
     with pytest.raises(RecipeError, match="is no folder of gkd run"):
         opened(resume=True)
     with pytest.raises(RecipeError, match="no run of 'tiny'"):
