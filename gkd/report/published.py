@@ -48,7 +48,8 @@ def _given_teacher(
     origin = next((one for one in origins if one is not None), None)
     known = ""
     if origin is not None:
-        known = f", trained for {origin.epochs} epochs with seed {origin.seed}"
+        plural = "epoch" if origin.epochs == 1 else "epochs"
+        known = f", trained for {origin.epochs} {plural} with seed {origin.seed}"
     yield f"teacher: given weights{known} ({epochs} epochs there)"
 
 

@@ -17,6 +17,7 @@ from gkd.report.outputs import markdown
 from gkd.report.published import deviations, value_at
 from gkd.report.results import Results, run_results
 from gkd.report.size_table import SIZE
+from gkd.report.summary import Origin
 from gkd.report.table import comparison_table, otherwise
 from gkd.report.terminal import print_runs
 
@@ -164,6 +165,10 @@ def test_a_given_teacher_is_told_from_one_that_was_trained(
         "teacher: given weights, trained for 20 epochs with seed 3 (250 epochs there)"
     ) in said.split("; ")
     assert "teacher.training" not in said
+    short = Origin(epochs=1, seed=0)
+    networks = [one.model_copy(update={"origin": short}) for one in run.networks]
+    ((_, said),) = deviations(run.model_copy(update={"networks": networks}))
+    assert "trained for 1 epoch with seed 0 (250" in said
     unknown = [one.model_copy(update={"origin": None}) for one in run.networks]
     ((_, said),) = deviations(run.model_copy(update={"networks": unknown}))
     assert "teacher: given weights (250 epochs there)" in said.split("; ")
