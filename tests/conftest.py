@@ -1,5 +1,6 @@
 """What every test shares: the place of the real data, commands, hypothesis profiles."""
 
+import gc
 import logging
 import os
 from functools import partial
@@ -51,11 +52,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
+# What collecting makes stays to the end: there is no use in looking through it for garbage.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """Let records of torch and Lightning go the usual way, to the handlers of the root.
 
     Pytest hangs its own on every logger that does not let them, fifty times six in each test.
     """
+    gc.freeze()
+    gc.enable()
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
             logger.propagate = True

@@ -24,7 +24,12 @@ def said(opened):
         epochs = ("training.epochs=2", "teacher.training.epochs=1", "seeds=[0]")
         opened(*epochs, *settings, console=console).train()
         before, *_ = re.split(r"\[\d+/\d+\] teacher", console.file.getvalue())
-        _, *lines = before.splitlines()  # the folder comes first
+        folder, reading, trying, *lines = before.splitlines()
+        assert [each.split()[0] for each in (folder, reading, trying)] == [
+            "run",
+            "reading",
+            "trying",
+        ]
         assert all(line.startswith("warning: ") for line in lines)
         return [line.removeprefix("warning: ") for line in lines]
 
