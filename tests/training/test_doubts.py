@@ -24,13 +24,9 @@ def said(opened):
         epochs = ("training.epochs=2", "teacher.training.epochs=1", "seeds=[0]")
         opened(*epochs, *settings, console=console).train()
         before, *_ = re.split(r"\[\d+/\d+\] teacher", console.file.getvalue())
-        folder, reading, trying, *lines = before.splitlines()
-        assert [each.split()[0] for each in (folder, reading, trying)] == [
-            "run",
-            "reading",
-            "trying",
-        ]
-        assert all(line.startswith("warning: ") for line in lines)
+        lines = [line for line in before.splitlines() if line.startswith("warning: ")]
+        # Beside warnings, where the run lies and what it does before it trains, a line each.
+        assert len(before.splitlines()) - len(lines) <= 3
         return [line.removeprefix("warning: ") for line in lines]
 
     return train
