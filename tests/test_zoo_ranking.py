@@ -78,6 +78,14 @@ def test_methods_are_ranked_by_their_mean_with_intervals_and_what_was_found(rank
     assert found["baseline"]["weight"] == "–"
 
 
+def test_a_teacher_of_all_seeds_has_no_spread(rank, run):
+    path = run() / "results.json"
+    results = json.loads(path.read_text())
+    results["rows"][0]["test"]["m"] = {"mean": 0.9, "std": None, "values": {"0": 0.9}}
+    path.write_text(json.dumps(results))
+    assert rank.ranking(path.parent).body[0][2] == "90.00"
+
+
 def test_the_lowest_comes_first_where_lower_is_better(rank, run):
     order = [row[1] for row in rank.ranking(run(lower_is_better=True)).body]
     assert order == ["baseline", "at", "kd", "teacher"]

@@ -48,7 +48,10 @@ def ranking(run: Path) -> Table:
     methods = {method["name"]: method for method in recipe["methods"]}
     body, ranks = [], count(1)
     for name in sorted(rows, key=lambda name: rows[name]["mean"], reverse=best_first):
-        mean, spread = (metric_value(metric, rows[name][key]) for key in ("mean", "std"))
+        row = rows[name]
+        score = metric_value(metric, row["mean"])
+        if row["std"] is not None:  # of one teacher for all seeds, there is none
+            score += f" ± {metric_value(metric, row['std'])}"
         method = methods.get(name, {})
         rate = {**recipe["training"], **method.get("training", {})}["learning_rate"]
         terms = method.get("terms", [])
@@ -56,7 +59,7 @@ def ranking(run: Path) -> Table:
             [
                 str(next(ranks)) if terms else NOTHING,
                 name,
-                f"{mean} ± {spread}",
+                score,
                 *(_in_words(compared[rival].get(name), metric) for rival in RIVALS),
                 significant(rate) if method else NOTHING,
                 significant(terms[0]["weight"]) if terms else NOTHING,
