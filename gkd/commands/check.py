@@ -108,9 +108,8 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     passed = all(report.passed for report in reports)
     if as_json:
         content = [report.to_dict() for report in reports]
-        passed_all = passed and not unmade
         found = {"reports": content, "not_checked": unmade, "notes": notes}
-        print_json({"passed": passed_all, **found})
+        print_json({"passed": passed and not unmade, **found})
     elif len(subjects) > 1:
         failed = [f"{report.kind}:{report.name}" for report in reports if not report.passed]
         print(f"{len(reports)} components checked; failed: {', '.join(failed) or 'none'}")

@@ -135,6 +135,12 @@ def _memory_for(num_edges: int, limit: int | None) -> Iterator[None]:
         ) from error
 
 
+def call_by_layers(network: nn.Module, arguments: Arguments) -> object:
+    """Call a network, layer by layer where it says so; see :func:`layer_by_layer`."""
+    with layer_by_layer(network, arguments):
+        return network(*arguments.positional, **arguments.named)
+
+
 def _num_edges(value: object) -> int:
     return value.shape[-1] if isinstance(value, Tensor) else 0
 

@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from gkd.data import collate
 from gkd.distillation.inputs import Inputs, NetworkInputs
-from gkd.distillation.layer_by_layer import layer_by_layer
+from gkd.distillation.layer_by_layer import call_by_layers
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
 from gkd.functional.network_input import device_of
@@ -82,8 +82,7 @@ def inference_time(
             wait_for(device)
             begin = clock()
             for arguments in calls:
-                with layer_by_layer(model, arguments):
-                    model(*arguments.positional, **arguments.named)
+                call_by_layers(model, arguments)
             wait_for(device)
             times.append(clock() - begin)
     return 1000 * median(times[warm_up:]) / len(chosen)

@@ -17,7 +17,7 @@ from gkd.data import Batch, collate
 from gkd.data.neighbour_loader import NeighbourLoader
 from gkd.data.sample import Sample, is_edge_index
 from gkd.distillation.inputs import Arguments, Inputs, NetworkInputs, inputs_or
-from gkd.distillation.layer_by_layer import layer_by_layer
+from gkd.distillation.layer_by_layer import call_by_layers
 from gkd.distillation.logits import declared_logits, logits_of
 from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
@@ -127,15 +127,12 @@ def _kinds(
     called_with = NetworkInputs(inputs_or(network, inputs), network, "network")
     known = [called_with.arguments(batch) for batch in batches]
 
-    def call(arguments: Arguments) -> object:
-        with layer_by_layer(network, arguments):
-            return network(*arguments.positional, **arguments.named)
-
     def answer(arguments: Arguments) -> Tensor:
-        return logits_of(call(arguments), declared_logits(network), "network")
+        returned = call_by_layers(network, arguments)
+        return logits_of(returned, declared_logits(network), "network")
 
     def timed(arguments: Arguments) -> None:
-        call(arguments)
+        call_by_layers(network, arguments)
         wait_for(device)
 
     def again() -> Iterator[_Request]:
@@ -147,13 +144,13 @@ def _kinds(
         while True:
             for arguments in known:
                 # Of new tensors nobody remembers anything, as of a graph never seen.
-                copied = partial(tree_map, _copy)  # inline: nothing here keeps a copy meanwhile
+                # Made in place, so that nothing here keeps a copy while others are asked.
                 yield partial(
                     timed,
                     replace(
                         arguments,
-                        positional=copied(arguments.positional),
-                        named=copied(arguments.named),
+                        positional=tree_map(_copy, arguments.positional),
+                        named=tree_map(_copy, arguments.named),
                     ),
                 )
 

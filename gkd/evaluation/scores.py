@@ -11,7 +11,7 @@ from torch import nn
 from gkd.data import AbstractDataset, Batch, Sample, collate
 from gkd.data.rows import Rows
 from gkd.distillation.inputs import NetworkInputs, inputs_or
-from gkd.distillation.layer_by_layer import layer_by_layer
+from gkd.distillation.layer_by_layer import call_by_layers
 from gkd.distillation.logits import declared_logits, logits_of
 from gkd.distillation.supervised_loss import taken_rows
 from gkd.distillation.taps import evaluation_mode
@@ -104,8 +104,7 @@ class Scores:
             said = inputs_or(network, self.dataset.inputs)
             self._inputs[network] = NetworkInputs(said, network, "network")
         arguments = self._inputs[network].arguments(batch)
-        with layer_by_layer(network, arguments):
-            returned = network(*arguments.positional, **arguments.named)
+        returned = call_by_layers(network, arguments)
         outputs = logits_of(returned, declared_logits(network), "network")
         try:
             outputs, y = self.task.examples(outputs.float(), batch, self.task.target)
