@@ -47,10 +47,7 @@ class Outcome:
 def campaign(names: list[str], inputs: int, seed: int, jobs: int) -> Iterator[tuple[str, Outcome]]:
     """Yield the outcome of every reader, as they are done."""
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {
-            pool.submit(examine, name, max(1, round(inputs * READERS[name].share)), seed): name
-            for name in names
-        }
+        waiting = {pool.submit(examine, name, inputs, seed): name for name in names}
         for future in as_completed(waiting):
             yield waiting[future], future.result()
 

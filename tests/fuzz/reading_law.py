@@ -38,7 +38,6 @@ class Reader:
         seal: bytes of the file that say that it has a checksum: where they are still there, what
             is read is what was written.
         names: what a message must name one of, beside the file.
-        share: of the inputs that this reader takes: less than 1 where it is slow.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Reader:
     read: Callable[[Path], object]
     seal: bytes | None = None
     names: tuple[str, ...] = ()
-    share: float = 1.0
 
 
 @dataclass(frozen=True)

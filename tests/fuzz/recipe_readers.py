@@ -233,8 +233,5 @@ READERS = [
         )
         for name, text in _SETTINGS.items()
     ),
-    *(
-        Reader(f"run-{name}", _write(name), "mine.toml", RECIPE, _try, share=0.2)
-        for name in RECIPES
-    ),
+    *(Reader(f"run-{name}", _write(name), "mine.toml", RECIPE, _try) for name in RECIPES),
 ]
