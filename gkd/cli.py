@@ -470,7 +470,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UsageError as error:
         _fail(explained(error, sys.argv[1:] if arguments is None else arguments))
     except Exception as error:
-        from gkd.hosting.records import CREATING, raised_at
+        from gkd.errors.causes import CREATING, raised_at
 
         # What a constructor raises is the mistake of whoever wrote it, or of what it was given.
         notes = getattr(error, "__notes__", ())

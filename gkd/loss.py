@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType, SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from gkd.errors import ParameterError, unknown_arguments
+from gkd.errors import ParameterError, known_arguments
 from gkd.graph import Graph
-
-Result = TypeVar("Result")
-
-
-def known_arguments(cls: type[Result]) -> type[Result]:
-    """Let a class refuse names that are no parameters of its own by a :class:`ParameterError`.
-
-    >>> @known_arguments
-    ... @dataclass
-    ... class Layer:
-    ...     width: int
-    >>> Layer(widht=3)
-    Traceback (most recent call last):
-    gkd.errors.ParameterError: Layer: unknown parameter 'widht', did you mean 'width'?
-      its parameters: width
-    """
-    made, names = cls.__init__, tuple(inspect.signature(cls).parameters)
-
-    @functools.wraps(made)
-    def call(*args: Any, **kwargs: Any) -> None:
-        # By names alone, which torch.compile can follow: views are made within compiled steps.
-        if not all(name in names for name in kwargs):
-            wrong = "; ".join(unknown_arguments(inspect.signature(made), kwargs))
-            raise ParameterError(f"{cls.__name__}: {wrong}\n  its parameters: {', '.join(names)}")
-        made(*args, **kwargs)
-
-    cls.__init__ = call  # type: ignore[method-assign]
-    return cls
 
 
 @known_arguments

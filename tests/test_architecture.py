@@ -37,7 +37,7 @@ SOURCES = CORE | PLUGINS | BENCHMARKS
 
 # Every module belongs to one layer, and imports from its own and from those above it here.
 LAYERS = (
-    r"gkd\.(errors|files|eager)",
+    r"gkd\.(errors(\..*)?|files|eager)",
     r"gkd\.(graph|functional)(\..*)?",
     r"gkd\.(loss|kernel|data(\..*)?)",
     r"gkd\.hosting(\..*)?",

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from gkd.commands.listing import print_json, quietly
 from gkd.commands.tables import print_table
 from gkd.errors import NAMED, GkdError, ParameterError, UnknownNameError
+from gkd.errors.causes import Problem
 from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.own_code import imported
 from gkd.hosting.parameters import path_parameters, signature_of
-from gkd.hosting.records import Problem
 
 if TYPE_CHECKING:
     from gkd.testing import Report, Subject

@@ -12,11 +12,12 @@ import torch
 
 from gkd.commands.listing import plugin_row, print_json, quietly
 from gkd.errors import GkdError, PluginError, printable, suggestion
+from gkd.errors.causes import describe
 from gkd.functional.sparse import has_sparse_products
 from gkd.hosting.host import create_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.loading import PluginSettings
-from gkd.hosting.records import PluginRecord, State, describe
+from gkd.hosting.records import PluginRecord, State
 
 REQUIRED = ("torch", "lightning", "torchmetrics", "pluggy")
 OPTIONAL = {

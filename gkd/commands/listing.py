@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from gkd.commands.tables import print_table
 from gkd.errors import PluginError
+from gkd.errors.causes import Place
 from gkd.hosting.hookspecs import PROJECT
 from gkd.hosting.host import Host, active_host, create_host, current_host
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.loading import installed_plugins
 from gkd.hosting.parameters import readable_signature
-from gkd.hosting.records import Component, Place, PluginRecord
+from gkd.hosting.records import Component, PluginRecord
 
 Result = TypeVar("Result")
 OUTPUTS: Mapping[str, str] = MappingProxyType(

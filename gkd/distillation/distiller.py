@@ -44,9 +44,9 @@ from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import AVERAGE, TeacherRun, networks_by_name
 from gkd.distillation.term import Term
-from gkd.errors import ParameterError, UnknownNameError, suggestion
+from gkd.errors import ParameterError, UnknownNameError, known_arguments, suggestion
 from gkd.functional.network_input import device_of
-from gkd.loss import View, known_arguments
+from gkd.loss import View
 
 Compared = tuple[View, dict[str, View]]
 """Views of one term: of what learns, and of what it is compared with, by name."""

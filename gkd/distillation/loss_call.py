@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gkd.distillation.taps import describe
 from gkd.errors import ParameterError, nearest, suggestion
-from gkd.hosting.records import raised_at
+from gkd.errors.causes import raised_at
 from gkd.loss import AbstractLoss, AbstractWeigher, Step, View
 
 _ASKED = ("step", "teachers", "rows")  # what a loss may ask for beside two views

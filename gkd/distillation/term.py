@@ -15,9 +15,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 from gkd.data.rows import ALL, Rows
 from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.schedule import Weight, weight_from
-from gkd.errors import ParameterError
+from gkd.errors import ParameterError, known_arguments
 from gkd.graph import Graph
-from gkd.loss import AbstractLoss, AbstractWeigher, known_arguments
+from gkd.loss import AbstractLoss, AbstractWeigher
 
 GraphBuilder: TypeAlias = Callable[[Tensor, Tensor | None], Graph]
 """Makes a graph of features ``[N, F]`` and the sample of each row, ``[N]`` or None."""

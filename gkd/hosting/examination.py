@@ -8,10 +8,11 @@ from collections.abc import Collection, Mapping
 import pluggy
 
 from gkd.errors import suggestion
+from gkd.errors.causes import Place, Problem, describe
 from gkd.hosting import hookspecs
 from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER, Kind
 from gkd.hosting.own_code import is_place
-from gkd.hosting.records import Component, Place, PluginRecord, Problem, State, describe
+from gkd.hosting.records import Component, PluginRecord, State
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _SPECIFIED = pluggy.PluginManager(hookspecs.PROJECT)

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from gkd.errors import ParameterError, PluginError, UnknownNameError, nearest, suggestion
+from gkd.errors.causes import CREATING, Place, Problem
 from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
@@ -23,11 +24,8 @@ from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
 from gkd.hosting.own_code import imported, is_place, own_component, own_file
 from gkd.hosting.parameters import bind_parameters, signature_of
 from gkd.hosting.records import (
-    CREATING,
     Component,
-    Place,
     PluginRecord,
-    Problem,
     Source,
     State,
     canonical_name,

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 
 from gkd.errors import PluginError, suggestion
-from gkd.hosting.records import Place, Problem, Source, canonical_name, describe, failure_place
+from gkd.errors.causes import Place, Problem, describe, failure_place
+from gkd.hosting.records import Source, canonical_name
 
 
 @dataclass(frozen=True, slots=True)

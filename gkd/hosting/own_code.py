@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gkd.errors import ParameterError, UnknownNameError, suggestion
+from gkd.errors.causes import Problem
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.records import Component, Problem, Source
+from gkd.hosting.records import Component, Source
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PLACE = re.compile(rf"({_NAME}):({_NAME})")

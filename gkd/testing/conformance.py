@@ -8,7 +8,7 @@ from textwrap import indent
 from typing import Any, Literal
 
 from gkd.errors import GkdError, ParameterError, suggestion
-from gkd.hosting.records import describe
+from gkd.errors.causes import describe
 from gkd.testing.law import Law, LawViolation
 from gkd.testing.laws import laws
 from gkd.testing.subject import EXAMPLES, Subject, subject

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis.strategies import SearchStrategy
 
-from gkd.hosting.records import Problem
+from gkd.errors.causes import Problem
 from gkd.testing.description import description
 from gkd.testing.search import Counterexample, counterexample
 from gkd.testing.subject import Subject, declaration

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gkd.hosting.records import describe
+from gkd.errors.causes import describe
 
 _PATIENCE = 120.0
 _MARK = "_GKD_TESTING_WORKER"  # set in the other process

@@ -10,7 +10,7 @@ from gkd.data import Batch
 from gkd.data.sampled_batch import SampledBatch
 from gkd.distillation.distiller import Distiller
 from gkd.errors import GkdError, ParameterError, RecipeError
-from gkd.hosting.records import raised_at
+from gkd.errors.causes import raised_at
 from gkd.recipe.training import TrainingRecipe
 from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping
 
 from gkd.errors import GkdError
-from gkd.hosting.records import raised_at
+from gkd.errors.causes import raised_at
 
 
 class ProcessDied(GkdError):
