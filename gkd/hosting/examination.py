@@ -12,7 +12,7 @@ from gkd.errors.causes import Place, Problem, describe
 from gkd.hosting import hookspecs
 from gkd.hosting.kinds import HOOKS, KINDS, OBSERVER, Kind
 from gkd.hosting.own_code import is_place
-from gkd.hosting.records import Component, PluginRecord, State
+from gkd.hosting.records import Component, PluginRecord
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _SPECIFIED = pluggy.PluginManager(hookspecs.PROJECT)
@@ -47,11 +47,8 @@ def examine(plugin: object, record: PluginRecord, others: Collection[PluginRecor
         if any(c.kind == other.kind and c.is_called(other.qualified) for c in record.components):
             cause = f"{other}, from its plugin {other.source.name!r}, is there already"
             record.report(cause, place)
-    if record.problems:
-        record.state = State.FAILED
-    else:
+    if not record.problems:
         record.plugin = plugin
-        record.state = State.ACTIVE if record.components or record.observers else State.EMPTY
 
 
 def _examine_hooks(plugin: object, record: PluginRecord, place: Place) -> None:
@@ -63,10 +60,9 @@ def _examine_hooks(plugin: object, record: PluginRecord, place: Place) -> None:
         if options is None or (options.get("optionalhook") and name not in HOOKS):
             continue
         marked.add(name)
-        function = getattr(plugin, attribute)
-        hook = pluggy.HookImpl(plugin, record.source.qualified, function, options)
+        hook = pluggy.HookImpl(plugin, record.source.qualified, getattr(plugin, attribute), options)
         if mistake := _signature_mistake(name, hook):
-            record.report(mistake, Place.of(function))
+            record.report(mistake, Place.of(hook.function))
         elif name == OBSERVER:
             record.observers.append(hook)
         else:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,15 +20,9 @@ from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named
 from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
-from gkd.hosting.own_code import imported, is_place, own_component, own_file
+from gkd.hosting.own_code import imported, is_own, own_component
 from gkd.hosting.parameters import bind_parameters, signature_of
-from gkd.hosting.records import (
-    Component,
-    PluginRecord,
-    Source,
-    State,
-    canonical_name,
-)
+from gkd.hosting.records import Component, PluginRecord, Source
 
 logger = logging.getLogger(__name__)
 
@@ -79,13 +72,13 @@ class Host:
         selected = self.settings.select([source for source, _ in installed])
         with self._while_loading():
             for source, entry in installed:
-                record = PluginRecord(source, State.BLOCKED)
+                record = PluginRecord(source)
                 if source in selected:
                     begin = time.perf_counter()
                     plugin = load_plugin(entry)
                     record.import_seconds = time.perf_counter() - begin
                     if isinstance(plugin, Problem):
-                        record.state, record.problems = State.FAILED, [plugin]
+                        record.problems = [plugin]
                     else:
                         examine(plugin, record, self._records)
                 self._records.append(record)
@@ -110,7 +103,7 @@ class Host:
             PluginError: it cannot be used.
         """
         name = name or getattr(plugin, "__name__", None) or type(plugin).__name__
-        record = PluginRecord(Source(distribution, "", name), State.EMPTY)
+        record = PluginRecord(Source(distribution, "", name))
         with self._while_loading():
             examine(plugin, record, self._records)
         self._records.append(record)
@@ -145,16 +138,20 @@ class Host:
 
     def components(self, kind: str) -> dict[str, Component]:
         """Return the components of ``kind`` by name, as :meth:`names` lists them."""
+        found = self._offered(kind)
+        sharing = Counter(component.name for component in found)
+        shortest = {c.name if sharing[c.name] == 1 else c.qualified: c for c in found}
+        return dict(sorted(shortest.items()))
+
+    def _offered(self, kind: str) -> list[Component]:
+        """Return the components of ``kind`` in the order in which plugins were found."""
         if self._loading:
             raise PluginError(
                 "plugins are still being loaded: ask for components when a component is created, "
                 "not when the plugin is imported or its hooks are called"
             )
         kind = kind_named(kind).name
-        found = [c for record in self._records for c in record.usable if c.kind == kind]
-        sharing = Counter(component.name for component in found)
-        shortest = {c.name if sharing[c.name] == 1 else c.qualified: c for c in found}
-        return dict(sorted(shortest.items()))
+        return [c for record in self._records for c in record.usable if c.kind == kind]
 
     def component(self, kind: str, name: str) -> Component:
         """Return the component of ``kind`` called ``name``, short, qualified or ``module:Object``.
@@ -164,92 +161,60 @@ class Host:
             PluginError: several plugins offer the name.
             ParameterError: what ``module:Object`` names is not there, or of another kind.
         """
-        known = self.components(kind)
+        offered = self._offered(kind)
         if not isinstance(name, str):
             raise ParameterError(f"the name of a {kind} is a string, got {name!r}")
-        # In the order in which plugins were found, which is not that of the listing.
-        usable = (component for record in self._records for component in record.usable)
-        found = [c for c in usable if c.kind == kind and c.is_called(name)]
+        found = [component for component in offered if component.is_called(name)]
         if len(found) > 1:
             owners = " and ".join(component.source.release for component in found)
             either = " or ".join(repr(component.qualified) for component in found)
             raise PluginError(f"{kind} {name!r} is offered by {owners}; ask for {either}")
         if found:
             return found[0]
-        qualified = [component.qualified for component in known.values()]
+        qualified = [component.qualified for component in offered]
         if self.is_own(name):
-            self._require_imports(name)
             try:
-                return own_component(kind, name, self.code, lambda: self._taker(known, name))
+                own = imported(name, self.code, self.imports)
+                return own_component(kind, name, own, lambda: self._taker(kind, name))
             except UnknownNameError:
                 # There is no such module: it may be a distribution that is meant.
                 if not get_close_matches(name, qualified):
                     raise
         _, colon, short = name.rpartition(":")
-        choices = qualified if colon else list(known)
+        choices = qualified if colon else self.names(kind)
         near = suggestion(name, choices)
         if nearest(name, choices) is None:  # to ask components, they must be imported
-            near = self._taker(known, name) or near
+            near = self._taker(kind, name) or near
         message = f"no {kind} is called {name!r}; {near}"
         raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
 
-    def _taker(self, known: Mapping[str, Component], name: str) -> str:
+    def _taker(self, kind: str, name: str) -> str:
         """Name the component with a parameter for what is called so; ``""`` where none has one.
 
         A component says so by a static method ``parameter_for``.
         """
         with self.activated():
-            for taker, component in known.items():
+            for taker, component in self.components(kind).items():
                 parameter_for = getattr(component.factory, "parameter_for", None)
                 parameter = None if parameter_for is None else parameter_for(name)
                 if parameter is not None:
                     return f'did you mean name = "{taker}", {parameter} = "{name}"?'
         return ""
 
-    def _require_imports(self, place: str) -> None:
-        if not self.imports:
-            raise UnknownNameError(
-                f"{place!r} is in a module of somebody's own, none of which is imported here; name "
-                "its folder, by code=FOLDER or --code FOLDER"
-            )
-
-    def import_own(self, place: str) -> Any:
-        """Return what ``module:Object`` names, whatever it is.
-
-        Raises:
-            UnknownNameError: there is no such module, or none is imported here.
-            ParameterError: importing it fails, or it has no such object.
-        """
-        self._require_imports(place)
-        return imported(place, self.code)
-
     def is_own(self, name: str) -> bool:
         """Whether a name is the place of somebody's own code, and no plugin's or component's."""
-        if not is_place(name):
-            return False
-        module = name.partition(":")[0]
-        for record in self._records:
-            if record.source.is_called(name) or any(c.is_called(name) for c in record.usable):
-                return False
-        # A distribution is mostly called as its module is, but for hyphens.
-        distributions = {canonical_name(record.source.distribution) for record in self._records}
-        if canonical_name(module) not in distributions:
-            return True
-        top = module.partition(".")[0]
-        own = None if self.code is None else own_file(top, self.code)
-        return own is not None or find_spec(top) is not None
+        return is_own(name, self._records, self.code)
 
     def _possible_sources(self, kind: str, name: str) -> Iterator[str]:
         """Yield lines about the plugins that are not in use and may offer the component."""
-        unusable = [r for r in self._records if r.state in {State.FAILED, State.BLOCKED}]
+        unusable = [record for record in self._records if record.plugin is None]
         certain = [record for record in unusable if name in record.provides.get(kind, ())]
         if certain:
             yield "It would come from:"
         elif unusable:
             yield "It may come from a plugin that is not in use:"
         for record in certain or unusable:
-            blocked = record.state is State.BLOCKED
-            yield f"  {record.source}: {'not in GKD_PLUGINS' if blocked else record.cause}"
+            yield f"  {record.source}: {record.cause or 'not in GKD_PLUGINS'}"
 
     def signature(self, kind: str, name: str) -> inspect.Signature:
         """Return the parameters of the component of ``kind`` called ``name``."""
@@ -391,8 +356,14 @@ def current_host() -> Host:
 
 
 def import_own(place: str) -> Any:
-    """Return what ``module:Object`` names, for plugins that take code by its place themselves."""
-    return current_host().import_own(place)
+    """Return what ``module:Object`` names, for plugins that take code by its place themselves.
+
+    Raises:
+        UnknownNameError: there is no such module, or none is imported here.
+        ParameterError: importing it fails, or it has no such object.
+    """
+    host = current_host()
+    return imported(place, host.code, host.imports)
 
 
 def names(kind: str) -> list[str]:

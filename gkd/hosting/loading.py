@@ -1,11 +1,12 @@
 """Entry points of the group ``gkd``: which are installed, which are allowed, how one is loaded."""
 
-import importlib.util
 import os
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 
 from gkd.errors import PluginError, suggestion
 from gkd.errors.causes import Place, Problem, describe, failure_place
@@ -85,13 +86,13 @@ def load_plugin(entry: EntryPoint) -> object:
 
 def _home(entry: EntryPoint) -> Place:
     """Return the plugin's module if it can be found, else the folder its distribution lies in."""
-    try:
-        spec = importlib.util.find_spec(re.split("[.:]", entry.value)[0])
+    with suppress(Exception):
+        spec = find_spec(re.split("[.:]", entry.value)[0])
         if spec is not None and spec.origin:
             return Place(spec.origin)
-        return Place(str(entry.dist.locate_file(""))) if entry.dist else Place()
-    except Exception:
-        return Place()
+        if entry.dist:
+            return Place(str(entry.dist.locate_file("")))
+    return Place()
 
 
 def _cause(error: BaseException, entry: EntryPoint) -> str:

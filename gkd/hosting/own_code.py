@@ -6,15 +6,16 @@ import pkgutil
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from gkd.errors import ParameterError, UnknownNameError, suggestion
 from gkd.errors.causes import Problem
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.records import Component, Source
+from gkd.hosting.records import Component, PluginRecord, Source, canonical_name
 
 _NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _PLACE = re.compile(rf"({_NAME}):({_NAME})")
@@ -29,9 +30,28 @@ def is_place(name: object) -> bool:
     return isinstance(name, str) and _PLACE.fullmatch(name) is not None
 
 
-def own_component(
-    kind: str, place: str, folder: Path | None = None, meant: Callable[[], str] = str
-) -> Component:
+def is_own(name: str, records: Collection[PluginRecord], folder: Path | None) -> bool:
+    """Whether a name is the place of somebody's own code, and no plugin's or component's.
+
+    Args:
+        name: that may be one.
+        records: of the plugins that there are.
+        folder: in which modules are looked for before all others.
+    """
+    if not is_place(name):
+        return False
+    for record in records:
+        if record.source.is_called(name) or any(c.is_called(name) for c in record.usable):
+            return False
+    # A distribution is mostly called as its module is, but for hyphens.
+    module = name.partition(":")[0]
+    if canonical_name(module) not in {canonical_name(r.source.distribution) for r in records}:
+        return True
+    top = module.partition(".")[0]
+    return own_file(top, folder) is not None or find_spec(top) is not None
+
+
+def own_component(kind: str, place: str, found: Any, meant: Callable[[], str] = str) -> Component:
     """Return what ``module:Object`` names as a component: a class, or a function that makes one.
 
     What is made of it has to show, so that nothing else is ever called: the class is one of the
@@ -40,16 +60,14 @@ def own_component(
     Args:
         kind: of component.
         place: of the object.
-        folder: in which the module is looked for before all others.
+        found: the object, see :func:`imported`.
         meant: called where it is of another kind, for words that name what takes it; ``""`` where
             nothing is known to.
 
     Raises:
-        UnknownNameError: there is no such module; the message names the nearest.
-        ParameterError: it cannot be imported, there is no such object in it, or that is of another
-            kind; the message names the nearest choice.
+        ParameterError: it is of another kind; the message names the nearest choice.
     """
-    found, (name, _, path) = imported(place, folder), place.partition(":")
+    name, _, path = place.partition(":")
     if not _makes(kind, found):
         own = [key for key, value in _own_names(sys.modules[name]) if _makes(kind, value)]
         wanted = kind_named(kind).product
@@ -62,13 +80,23 @@ def own_component(
     return Component(kind, place, found, Source(name, "", name, place))
 
 
-def imported(place: str, folder: Path | None = None) -> Any:
+def imported(place: str, folder: Path | None = None, imports: bool = True) -> Any:
     """Return the object that ``module:Object`` names.
 
+    Args:
+        place: of the object.
+        folder: in which the module is looked for before all others.
+        imports: whether anything may be imported.
+
     Raises:
-        UnknownNameError: there is no such module.
-        ParameterError: importing it fails, or it has no such object.
+        UnknownNameError: there is no such module, or none may be imported; names the nearest.
+        ParameterError: importing it fails, or it has no such object; names the nearest.
     """
+    if not imports:
+        raise UnknownNameError(
+            f"{place!r} is in a module of somebody's own, none of which is imported here; name "
+            "its folder, by code=FOLDER or --code FOLDER"
+        )
     module_name, _, path = place.partition(":")
     found: Any = _module(module_name, folder)
     for attribute in path.split("."):
@@ -103,7 +131,7 @@ def _module(name: str, folder: Path | None) -> Any:
             words = f"there is no module {missing!r}; {_nearest(missing, folder)}"
             raise UnknownNameError(words) from None
         raise ParameterError(f"{name} cannot be imported: {Problem.of(error, name)}") from error
-    if folder is not None and (own := own_file(top, folder)) is not None:
+    if (own := own_file(top, folder)) is not None:
         # Python has one module of a name: another's would pass for it.
         loaded = getattr(sys.modules[top], "__file__", None)
         if loaded is None or Path(loaded).resolve() != own.resolve():
@@ -114,8 +142,10 @@ def _module(name: str, folder: Path | None) -> Any:
     return module
 
 
-def own_file(module: str, folder: Path) -> Path | None:
+def own_file(module: str, folder: Path | None) -> Path | None:
     """Return the file of a top-level module in a folder, None where it has none."""
+    if folder is None:
+        return None
     for file in (folder / module / "__init__.py", folder / f"{module}.py"):
         if file.is_file():
             return file

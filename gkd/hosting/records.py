@@ -103,7 +103,6 @@ class PluginRecord:
     """One plugin as ``gkd plugins`` shows it."""
 
     source: Source
-    state: State
     # Of a failed plugin, those that it would have, as far as known.
     components: list[Component] = field(default_factory=list)
     observers: list[HookImpl] = field(default_factory=list)
@@ -112,14 +111,23 @@ class PluginRecord:
     import_seconds: float | None = None
     plugin: object = None  # where it is in use
 
+    @property
+    def state(self) -> State:
+        """Whether it is in use, and if not why."""
+        if self.plugin is None:
+            return State.FAILED if self.problems else State.BLOCKED
+        # An observer that has raised is gone, and has left a problem.
+        used = self.components or self.observers or self.problems
+        return State.ACTIVE if used else State.EMPTY
+
     def report(self, cause: str, place: Place) -> None:
         """Add a problem."""
         self.problems.append(Problem(cause, place))
 
     @property
     def usable(self) -> list[Component]:
-        """Its components, none if it has failed."""
-        return [] if self.state is State.FAILED else self.components
+        """Its components, none if it is not in use."""
+        return [] if self.plugin is None else self.components
 
     @property
     def observes(self) -> bool:

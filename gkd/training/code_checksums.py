@@ -29,7 +29,7 @@ def code_checksums(components: Iterable[Component], own: Path | None) -> dict[st
         source, home = component.source, getattr(component.factory, "__module__", None) or ""
         for place in (source.value, home):
             top = place.partition(":")[0].partition(".")[0]
-            if top and (own is None or own_file(top, own) is None):
+            if top and own_file(top, own) is None:
                 owners.setdefault(top, top if is_place(component.name) else source.distribution)
     files: dict[str, dict[str, Path]] = {}
     for name, file in _imported_files():

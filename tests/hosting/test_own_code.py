@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gkd
-from gkd.hosting.host import Host, create_host
+from gkd.hosting.host import Host, create_host, import_own
 from gkd.hosting.own_code import imported
 from gkd.recipe.file import own_modules
 from gkd.training.code_checksums import own_checksums
@@ -155,8 +155,8 @@ def test_a_host_may_refuse_them(host: Host, tmp_path: Path) -> None:
     for again in (refusing, pickle.loads(pickle.dumps(refusing))):
         with pytest.raises(gkd.UnknownNameError, match="none of which is imported here"):
             again.create("model", "models_of_mine:Net")
-        with pytest.raises(gkd.UnknownNameError, match="none of which"):
-            again.import_own("models_of_mine:Net")
+        with again.activated(), pytest.raises(gkd.UnknownNameError, match="none of which"):
+            import_own("models_of_mine:Net")
     assert "models_of_mine" not in sys.modules
 
 
