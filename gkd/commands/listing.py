@@ -158,7 +158,7 @@ def plugin_row(record: PluginRecord) -> dict[str, Any]:
         "entry_point": record.source.value,
         "state": str(record.state),
         "provides": {kind: list(names) for kind, names in record.provides.items()},
-        "observes": record.observes,
+        "observes": bool(record.observers),
         "import_seconds": record.import_seconds,
         "problems": [
             {"cause": problem.cause, "file": problem.place.file, "line": problem.place.line}
@@ -175,7 +175,7 @@ def _seconds(record: PluginRecord) -> str:
 
 def _details(record: PluginRecord) -> str:
     provided = [f"{kind}: {', '.join(sorted(names))}" for kind, names in record.provides.items()]
-    watching = ["training steps"] if record.observes else []
+    watching = ["training steps"] if record.observers else []
     return "\n".join(map(str, record.problems)) or "\n".join([*provided, *watching])
 
 

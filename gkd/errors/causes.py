@@ -38,16 +38,19 @@ class Problem:
     place: Place = Place()
 
     @classmethod
-    def of(
-        cls, error: BaseException, module: str, action: str = "", otherwise: Place = Place()
-    ) -> "Problem":
-        """Return what ``error`` says, and the line of the plugin that is to be looked at.
+    def of(cls, error: BaseException, module: str, action: str = "") -> "Problem":
+        """Return what ``error`` says, and the line of the package of ``module`` to be looked at.
 
-        The sentence begins with the ``action`` that raised it. The place is ``otherwise`` where it
-        passed through no line of the package of ``module``.
+        The sentence begins with the ``action`` that raised it.
         """
         cause = f"{action} raised {describe(error)}" if action else describe(error)
-        return cls(cause, failure_place(error, module) or otherwise)
+        return cls(cause, failure_place(error, module) or Place())
+
+    @classmethod
+    def of_call(cls, error: BaseException, function: object, action: str) -> "Problem":
+        """Return what a call raised; without a line of its package it is at the function."""
+        found = cls.of(error, getattr(function, "__module__", None) or "", action)
+        return found if found.place.file else cls(found.cause, Place.of(function))
 
     def __str__(self) -> str:
         return f"{self.cause} [{self.place}]" if self.place.file else self.cause

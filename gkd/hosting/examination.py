@@ -102,8 +102,7 @@ def _collect(name: str, hook: pluggy.HookImpl, record: PluginRecord) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and the panics of native modules included
-        module = getattr(hook.function, "__module__", None) or ""
-        record.problems.append(Problem.of(error, module, name, place))
+        record.problems.append(Problem.of_call(error, hook.function, name))
         return
     kind = next(kind for kind in KINDS.values() if kind.hook == name)
     for key, offer in items:

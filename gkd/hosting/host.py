@@ -125,9 +125,9 @@ class Host:
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process finds what is installed by itself.
         by_hand = [
-            (one.__name__ if isinstance(one, ModuleType) else one, source.distribution, source.name)
-            for one, source in ((record.plugin, record.source) for record in self._records)
-            if one is not None and not source.version
+            (one.__name__ if isinstance(one, ModuleType) else one, record.source)
+            for record in self._records
+            if (one := record.plugin) is not None and not record.source.version
         ]
         places = {"code": self.code, "imports": self.imports}
         return _host_again, (self.settings, self._discovered, by_hand), places
@@ -266,8 +266,7 @@ class Host:
                 for hook in record.observers:
                     hook.function(**dict.fromkeys(hook.argnames, event))
             except Exception as error:
-                module, place = hook.function.__module__, Place.of(hook.function)
-                problem = Problem.of(error, module, "observing a training step", place)
+                problem = Problem.of_call(error, hook.function, "observing a training step")
                 record.observers, record.problems = [], [problem]
                 if self.settings.strict:
                     raise PluginError(str(record)) from error
@@ -301,13 +300,13 @@ def _require_sound(records: Iterable[PluginRecord]) -> None:
 
 
 def _host_again(
-    settings: PluginSettings, discover: bool, by_hand: Iterable[tuple[object, str, str]]
+    settings: PluginSettings, discover: bool, by_hand: Iterable[tuple[object, Source]]
 ) -> Host:
     """Make a host in this process like one of another."""
     host = create_host(discover, settings)
-    for plugin, distribution, name in by_hand:
+    for plugin, source in by_hand:
         object_ = import_module(plugin) if isinstance(plugin, str) else plugin
-        host.register(object_, distribution=distribution, name=name)
+        host.register(object_, distribution=source.distribution, name=source.name)
     return host
 
 

@@ -79,7 +79,8 @@ class Component:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit and the panics of native modules included
-            problem = Problem.of(error, self.offer, f"importing {self.offer}")
+            module = self.offer.partition(":")[0]
+            problem = Problem.of(error, module, f"importing {self.offer}")
             raise PluginError(f"{self} cannot be used: {problem}") from error
         if not callable(factory):
             raise PluginError(f"{self} cannot be used: {self.offer} is not a class or function")
@@ -105,7 +106,7 @@ class PluginRecord:
     source: Source
     # Of a failed plugin, those that it would have, as far as known.
     components: list[Component] = field(default_factory=list)
-    observers: list[HookImpl] = field(default_factory=list)
+    observers: list[HookImpl] = field(default_factory=list)  # which are told of training steps
     problems: list[Problem] = field(default_factory=list)
     # With the libraries that it was the first to need; None where nothing was imported.
     import_seconds: float | None = None
@@ -128,11 +129,6 @@ class PluginRecord:
     def usable(self) -> list[Component]:
         """Its components, none if it is not in use."""
         return [] if self.plugin is None else self.components
-
-    @property
-    def observes(self) -> bool:
-        """Whether it is told of training steps."""
-        return bool(self.observers)
 
     @property
     def provides(self) -> dict[str, tuple[str, ...]]:

@@ -76,6 +76,15 @@ def test_what_cannot_be_imported_is_an_error_where_it_is_used(broken: tuple[Site
     host.create("loss", "late")
 
 
+def test_the_line_that_breaks_is_named(late: Site) -> None:
+    file = late.folder / "broken_loss.py"
+    file.write_text("x = 1\nraise ValueError('no way')\n", encoding="utf-8")
+    late.add("broken-plugin", offer("broken_loss:Zero").replace('"late"', '"broken"'))
+    with pytest.raises(PluginError) as caught:
+        late.host().create("loss", "broken")
+    assert str(caught.value).endswith(f"broken_loss:Zero raised ValueError: no way [{file}:2]")
+
+
 def test_whoever_wants_no_broken_plugin_is_told_at_once(broken: tuple[Site, str]) -> None:
     site, cause = broken
     with pytest.raises(PluginError, match="loss 'broken' of broken-plugin") as caught:

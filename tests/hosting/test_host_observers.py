@@ -43,7 +43,7 @@ class Watcher:
 def test_all_observers_see_every_step() -> None:
     host, watchers = create_host(discover=False), [Watcher(), Watcher()]
     for name, watcher in zip("ab", watchers, strict=True):
-        assert host.register(watcher, name=name).observes
+        assert host.register(watcher, name=name).observers
     events = [_event(step) for step in range(3)]
     for event in events:
         host.notify(event)
@@ -91,7 +91,7 @@ def test_its_components_stay(site: Site, caplog: pytest.LogCaptureFixture) -> No
     host = site.host()
     host.notify(_event())
     (record,) = (r for r in host.plugins if r.source.distribution == "fragile-plugin")
-    assert (record.state, record.observes) == (State.ACTIVE, False)
+    assert (record.state, record.observers) == (State.ACTIVE, [])
     assert "cannot plot" in record.cause
     assert isinstance(host.create("loss", "good"), gkd.AbstractLoss)
 
