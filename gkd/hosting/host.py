@@ -129,8 +129,13 @@ class Host:
             for record in self._records
             if (one := record.plugin) is not None and not record.source.version
         ]
-        places = {"code": self.code, "imports": self.imports}
-        return _host_again, (self.settings, self._discovered, by_hand), places
+        return create_host, (self._discovered, self.settings), (by_hand, self.code, self.imports)
+
+    def __setstate__(self, state: tuple[list[tuple[object, Source]], Path | None, bool]) -> None:
+        by_hand, self.code, self.imports = state
+        for one, source in by_hand:
+            plugin = import_module(one) if isinstance(one, str) else one
+            self.register(plugin, distribution=source.distribution, name=source.name)
 
     def names(self, kind: str) -> list[str]:
         """Return the names of the components of ``kind``; a shared one is listed qualified."""
@@ -297,17 +302,6 @@ def _require_sound(records: Iterable[PluginRecord]) -> None:
     broken = [f"  {record}" for record in records if record.problems]
     if broken:
         raise PluginError("\n".join(["plugins that cannot be used:", *broken]))
-
-
-def _host_again(
-    settings: PluginSettings, discover: bool, by_hand: Iterable[tuple[object, Source]]
-) -> Host:
-    """Make a host in this process like one of another."""
-    host = create_host(discover, settings)
-    for plugin, source in by_hand:
-        object_ = import_module(plugin) if isinstance(plugin, str) else plugin
-        host.register(object_, distribution=source.distribution, name=source.name)
-    return host
 
 
 def create_host(discover: bool = True, settings: PluginSettings | None = None) -> Host:

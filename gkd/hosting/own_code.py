@@ -51,7 +51,7 @@ def is_own(name: str, records: Collection[PluginRecord], folder: Path | None) ->
     return own_file(top, folder) is not None or find_spec(top) is not None
 
 
-def own_component(kind: str, place: str, found: Any, meant: Callable[[], str] = str) -> Component:
+def own_component(kind: str, place: str, found: Any, meant: Callable[[], str]) -> Component:
     """Return what ``module:Object`` names as a component: a class, or a function that makes one.
 
     What is made of it has to show, so that nothing else is ever called: the class is one of the
