@@ -1,6 +1,8 @@
 """Squared distances between the points of many clouds, a block of bounded size at a time."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
@@ -27,28 +29,43 @@ class Cloud(NamedTuple):
     size: int
 
 
-class Tile(NamedTuple):
+@dataclass
+class Tile:
     r"""Some points of one or more clouds against all points of their clouds.
 
     Attributes:
-        squares: ``[b, r, n]``, :math:`\|x_i - x_j\|^2 - \|x_i\|^2`; ``-inf`` for the point itself,
-            ``inf`` beyond the points of a smaller cloud. Overwritten by the next tile.
-        norms: ``[b, r]``, :math:`\|x_i\|^2` relative to the centre of the cloud.
+        products: ``[b, r, n]``, :math:`x_i \cdot x_j`, both relative to the centre of the cloud.
+            Overwritten by the next tile.
+        norms: ``[b, r]``, :math:`\|x_i\|^2`.
+        ends: ``[b, n]``, :math:`\|x_j\|^2`; ``inf`` beyond the points of a smaller cloud.
         clouds: the b clouds.
         first: number, within its cloud, of the first of the r points.
         precision: relative error of a product, measured where the result is known.
     """
 
-    squares: Tensor
+    products: Tensor
     norms: Tensor
+    ends: Tensor
     clouds: Sequence[Cloud]
     first: int
     precision: float
 
+    @cached_property
+    def squares(self) -> Tensor:
+        r"""``[b, r, n]``, :math:`\|x_i - x_j\|^2 - \|x_i\|^2`, in place of the products.
+
+        ``-inf`` for the point itself, ``inf`` beyond the points of a smaller cloud.
+        """
+        # |x_i|² is the same along a row and changes no order.
+        squares = torch.sub(self.ends[:, None], self.products, alpha=2, out=self.products)
+        # The point itself comes first, whatever coincides with it.
+        squares.diagonal(self.first, 1, 2).fill_(-torch.inf)
+        return squares
+
     @property
     def starts(self) -> Tensor:
         """Number of the first row of each cloud, ``[b]``."""
-        return torch.tensor([cloud.start for cloud in self.clouds], device=self.squares.device)
+        return torch.tensor([cloud.start for cloud in self.clouds], device=self.products.device)
 
     def slack(self, squares: Tensor) -> Tensor:
         """Return how far two distances may differ and be in the wrong order, ``[b, r]``.
@@ -181,16 +198,12 @@ def _tiles(
         rows = slice(place.start, place.stop)
         shape = (count, len(place), size)
         out = buffer[: count * len(place) * size].view(shape)
-        # |x_j|² - 2 x_i·x_j in one call; |x_i|² is the same along a row and changes no order.
-        squares = torch.baddbmm(ends[:, None], x[:, rows], points, alpha=-2, out=out)
-        # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. The
-        # distance of a point from itself shows it: 0 but for an error of up to 4 |x_i|² precision.
-        # Twice as much is taken, for what the sample misses.
-        own = squares.diagonal(place.start, 1, 2)
-        numbers = torch.finfo(squares.dtype)
-        residue = (own + norms[:, rows]).abs() / norms[:, rows].clamp_min(numbers.tiny)
-        # One wait for the device in each tile; the cells of no point are infinite.
-        worst = float(residue.masked_fill(ends[:, rows].isinf(), 0).max())
-        precision = max(worst / 2, numbers.eps)
-        own.fill_(-torch.inf)  # only now: the point itself comes first, whatever coincides with it
-        yield Tile(squares, norms[:, rows], clouds, place.start, precision)
+        products = torch.bmm(x[:, rows], points, out=out)
+        # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. That of
+        # a point with itself shows it: a distance made of it is 0 but for an error of up to
+        # 4 |x_i|² precision. Twice as much is taken, for what the sample misses.
+        own, numbers = products.diagonal(place.start, 1, 2), torch.finfo(products.dtype)
+        residue = 2 * (norms[:, rows] - own).abs() / norms[:, rows].clamp_min(numbers.tiny)
+        # One wait for the device in each tile; the rows of no point are zeros.
+        precision = max(float(residue.max()) / 2, numbers.eps)
+        yield Tile(products, norms[:, rows], ends, clouds, place.start, precision)

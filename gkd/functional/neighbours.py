@@ -110,7 +110,7 @@ def comparable(features: Tensor, sizes: Sequence[int]) -> Tensor:
     Raises:
         DataError: a feature is not finite, or so large that its square is not; names the samples.
     """
-    x = features.detach().to(torch.promote_types(features.dtype, torch.float32))
+    x = features.detach().to(torch.promote_types(features.dtype, torch.float32)).contiguous()
     if not x.numel():
         return x
     # One pass and one wait for the device, for finite features.

@@ -12,7 +12,7 @@ from gkd.functional.distance_tiles import Tile, centre_clouds
 
 _GROUPS_PER_NEIGHBOUR = 4  # at most
 _LEAST_GROUPS = 16  # fill the vector of the compiled loops
-_LEAST_MEMBERS = 8  # of a group; shorter rows are better divided as they are
+_LEAST_MEMBERS = 8  # of a group; without compiled loops, shorter rows are divided as they are
 
 
 class Selection(NamedTuple):
@@ -39,7 +39,7 @@ def exactly_nearest(tile: Tile, k: int, features: Tensor) -> Tensor:
         k: at least 1.
         features: ``[N, C]``, those that the tile was made of.
     """
-    selection = nearest(tile, k)
+    selection = nearest(tile, k, features)
     if not bool(selection.certain.all()):
         _choose_again(selection, features, tile)
     return selection.columns
@@ -85,21 +85,18 @@ def _choose_among_all(selection: Selection, features: Tensor, tile: Tile) -> Non
     columns.scatter_(1, row.expand(-1, -1, k), chosen)
 
 
-def nearest(tile: Tile, k: int) -> Selection:
+def nearest(tile: Tile, k: int, features: Tensor) -> Selection:
     """Return the k nearest points of every point of a tile, and whether they are so for certain.
 
     Args:
         tile: over clouds of more than k points.
         k: at least 1.
+        features: ``[N, C]``, those that the tile was made of.
     """
-    if tile.squares.device.type != "cpu":
+    if tile.products.device.type != "cpu":
         return _by_topk(tile, k)
     # On CPU topk alone would take two thirds of the time of a search.
-    # Whole vector registers of them.
-    groups = max(_LEAST_GROUPS, 2 ** int(math.log2(_GROUPS_PER_NEIGHBOUR * k)))
-    if tile.squares.shape[2] < _LEAST_MEMBERS * groups:
-        return _by_partition(tile, k)
-    return _by_loops(tile, k, groups) or _by_bounds(tile, k, groups)
+    return _by_loops(tile, k, features) or _by_numpy(tile, k)
 
 
 def _by_topk(tile: Tile, k: int) -> Selection:
@@ -107,6 +104,17 @@ def _by_topk(tile: Tile, k: int) -> Selection:
     values, columns = tile.squares.topk(k + 1, dim=2, largest=False)
     limit = values[..., k - 1] + tile.slack(values[..., k - 1])
     return Selection(columns[..., :k].sort(dim=2).values, values[..., k] > limit, limit)
+
+
+def _by_numpy(tile: Tile, k: int) -> Selection:
+    groups = _groups(k)
+    long = tile.ends.shape[1] >= _LEAST_MEMBERS * groups
+    return _by_bounds(tile, k, groups) if long else _by_partition(tile, k)
+
+
+def _groups(k: int) -> int:
+    # Whole vector registers of them.
+    return max(_LEAST_GROUPS, int(2 ** int(math.log2(_GROUPS_PER_NEIGHBOUR * k))))
 
 
 def _by_partition(tile: Tile, k: int) -> Selection:
@@ -144,21 +152,41 @@ def _by_bounds(tile: Tile, k: int, groups: int) -> Selection:
     return _selection(tile, place[value <= np.repeat(limit, count)], limit, k)
 
 
-def _by_loops(tile: Tile, k: int, groups: int) -> Selection | None:
-    """Do what :func:`_by_bounds` does in half of its time; None where there is no compiled loop."""
-    bound = loop_for("selection_loops", "bound", tile.squares)
-    choose = loop_for("selection_loops", "choose", tile.squares)
-    if bound is None or choose is None:
+def _by_loops(tile: Tile, k: int, features: Tensor) -> Selection | None:
+    """Do what :func:`_by_bounds` does in a fraction of its time; settle what rounding leaves open.
+
+    None where there is no compiled loop, or where rows are too short.
+    """
+    products, shape = tile.products, tile.norms.shape
+    size, groups = products.shape[2], _groups(k)
+    while groups > size and groups > _LEAST_GROUPS:
+        groups //= 2
+    loop = loop_for("selection_loops", "nearest", products)
+    if loop is None or size < groups or groups < k:
         return None
-    squares, shape = tile.squares, tile.norms.shape
-    count, size = shape.numel(), squares.shape[2]
-    kth, limit = squares.new_empty(2, *shape)
-    bound(squares, count, size, k, groups, squares.new_empty(groups), kth)
-    slack = tile.slack(kth)
     columns = torch.zeros(*shape, k, dtype=torch.int64)
-    certain = torch.empty(shape, dtype=torch.bool)
-    values, places = squares.new_empty(size + _LEAST_GROUPS), columns.new_empty(size)
-    choose(squares, count, size, k, kth + slack, slack, values, places, columns, certain, limit)
+    certain, limit = torch.empty(shape, dtype=torch.bool), products.new_empty(shape)
+    loop(
+        products,
+        tile.ends,
+        tile.norms.contiguous(),
+        torch.tensor(tile.clouds),
+        *shape,
+        size,
+        tile.first,
+        k,
+        groups,
+        tile.precision,
+        torch.finfo(products.dtype).tiny,
+        features,
+        features.shape[1],
+        products.new_empty(groups),
+        products.new_empty(size + _LEAST_GROUPS),
+        columns.new_empty(size + 1),
+        columns,
+        certain,
+        limit,
+    )
     return Selection(columns, certain, limit)
 
 

@@ -1,11 +1,11 @@
 """Neighbours where rounding could decide who they are."""
 
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
 from neighbour_reference import SIZES, assert_nearest, points, squared_distances
+from torch import Tensor
 
 from gkd import Graph
 from gkd.functional import distance_tiles as tiles
@@ -15,29 +15,28 @@ from gkd.functional.neighbours import nearest_neighbours
 from gkd.functional.threads import Share
 
 
-def by_loops(tile: tiles.Tile, k: int) -> selection.Selection:
+def by_loops(tile: tiles.Tile, k: int, features: Tensor) -> selection.Selection:
     """Choose in compiled loops."""
-    found = selection._by_loops(tile, k, groups=16)
+    found = selection._by_loops(tile, k, features)
     if found is None:
         pytest.skip("there is no compiler of C here")
     return found
 
 
-SELECTIONS = {
+Select = Callable[[tiles.Tile, int, Tensor], selection.Selection]
+SELECTIONS: dict[str, Select] = {
     "compiled loops": by_loops,
-    "bounds": partial(selection._by_bounds, groups=16),
-    "partition": selection._by_partition,
-    "accelerators": selection._by_topk,
+    "bounds": lambda tile, k, _: selection._by_bounds(tile, k, groups=16),
+    "partition": lambda tile, k, _: selection._by_partition(tile, k),
+    "accelerators": lambda tile, k, _: selection._by_topk(tile, k),
 }
 
 
 @pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
-def test_all_selections_choose_alike(
-    select: Callable[[tiles.Tile, int], selection.Selection],
-) -> None:
+def test_all_selections_choose_alike(select: Select) -> None:
     x = points(4, [90])
     for tile in tiles.distance_tiles(x, [tiles.Cloud(0, 90)], Share(0, 1)):
-        found = select(tile, 9)
+        found = select(tile, 9, x)
         values, columns = tile.squares.topk(9, dim=2, largest=False)
         assert found.certain.all()
         assert torch.equal(found.columns, columns.sort(dim=2).values)
@@ -46,26 +45,55 @@ def test_all_selections_choose_alike(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("size", "k", "groups"), [(128, 1, 16), (131, 5, 16), (301, 16, 32)])
-def test_compiled_loops_choose_the_very_same(
-    size: int, k: int, groups: int, dtype: torch.dtype
+@pytest.mark.parametrize(
+    ("size", "k"), [(16, 1), (90, 3), (128, 1), (131, 5), (301, 16), (700, 35)]
+)
+def test_compiled_loops_choose_as_others_do_and_settle_what_these_leave_open(
+    size: int, k: int, dtype: torch.dtype
 ) -> None:
     sizes = [size - 3, size, size]
     x = points(3, sizes).to(dtype)
-    x[20:40] = x[20]
+    alike = range(5, 5 + min(40, size // 2))
+    x[alike.start : alike.stop] = x[alike.start]
     clouds = [tiles.Cloud(sum(sizes[:number]), each) for number, each in enumerate(sizes)]
-    uncertain = 0
+    settled = 0
     for tile in tiles.distance_tiles(x, clouds, Share(0, 1)):
-        found = selection._by_loops(tile, k, groups)
-        if found is None:
-            pytest.skip("there is no compiler of C here")
-        expected = selection._by_bounds(tile, k, groups)
-        # Numbers are only moved, and the same two are added.
-        assert torch.equal(found.certain, expected.certain)
-        assert torch.equal(found.limit, expected.limit)
-        assert torch.equal(found.columns[found.certain], expected.columns[found.certain])
-        uncertain += int((~found.certain).sum())
-    assert (uncertain >= 20) == (k > 1)  # the points that coincide
+        found = by_loops(tile, k, x)
+        expected = selection._by_partition(tile, k)
+        assert found.certain.all()
+        for number, cloud in enumerate(tile.clouds):
+            rows = slice(0, min(tile.norms.shape[1], cloud.size - tile.first))
+            columns, limit = found.columns[number, rows], found.limit[number, rows]
+            certain = expected.certain[number, rows]
+            settled += int((~certain).sum())
+            # Products of sums are rounded otherwise than sums of products.
+            torch.testing.assert_close(limit, expected.limit[number, rows])
+            assert torch.equal(columns[certain], expected.columns[number, rows][certain])
+            squares = squared_distances(x[cloud.start : cloud.start + cloud.size])
+            squares = squares[tile.first :][: len(columns)]
+            nearest = squares.topk(k, largest=False).values
+            chosen = squares.gather(1, columns).sort(dim=1).values
+            torch.testing.assert_close(chosen, nearest, rtol=1e-9, atol=1e-12)
+            assert (columns.diff(dim=1) > 0).all()
+    assert (settled >= len(alike)) == (k > 1)
+
+
+@pytest.mark.parametrize("number", [200, 300])
+def test_compiled_loops_leave_open_what_has_too_many_candidates(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(tile: tiles.Tile, k: int, features: Tensor) -> selection.Selection:
+        found = by_loops(tile, k, features)
+        opened.append(int((~found.certain).sum()))
+        return found
+
+    monkeypatch.setattr(selection, "nearest", counted)
+    x = points(3, [400])
+    x[10 : 10 + number] = x[10]
+    assert_nearest(Graph.from_neighbours(nearest_neighbours(x, [400], 4)), x, [400], 4, 1e-12)
+    assert sum(opened) >= number if number > 256 else not any(opened)
 
 
 @pytest.mark.parametrize("compiled", ["1", "0"])
@@ -82,7 +110,7 @@ def test_long_rows_are_bounded_first(
 def test_the_selection_of_accelerators_chooses_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.cat([points(4), points(4)[:20].round()])
     sizes = [*SIZES, 20]
-    monkeypatch.setattr(selection, "nearest", selection._by_topk)
+    monkeypatch.setattr(selection, "nearest", SELECTIONS["accelerators"])
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, sizes, 6)), x, sizes, 6, 1e-9)
 
 
@@ -97,12 +125,12 @@ def test_rounding_is_not_decisive_far_from_the_others() -> None:
 
 @pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
 def test_few_doubtful_points_choose_among_their_candidates(
-    select: Callable[[tiles.Tile, int], selection.Selection], monkeypatch: pytest.MonkeyPatch
+    select: Select, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sure = []
 
-    def counted(tile: tiles.Tile, k: int) -> selection.Selection:
-        found = select(tile, k)
+    def counted(tile: tiles.Tile, k: int, features: Tensor) -> selection.Selection:
+        found = select(tile, k, features)
         sure.append(found.certain.all())
         return found
 
@@ -116,10 +144,11 @@ def test_few_doubtful_points_choose_among_their_candidates(
         x[first] = 0
         x[first + 1 : first + 4] = torch.eye(3) * (1 + step * torch.tensor([2.0, 0.0, 1.0]))
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, sizes, 3)), x, sizes, 3, 1e-12)
-    assert not all(sure)
+    assert all(sure) == (select is by_loops)
 
 
 def test_where_many_points_coincide_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "0")
     calls, choose = [], selection._choose_among_all
     monkeypatch.setattr(selection, "_choose_among_all", lambda *given: calls.append(choose(*given)))
     x = points(3, [60])
