@@ -160,7 +160,10 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
     try:
         # The header alone: np.load allocates what it announces, and could unpickle.
         version = np.lib.format.read_magic(file)
-        shape, column_major, dtype = _HEADERS[version](file)
+        try:
+            shape, column_major, dtype = _HEADERS[version](file)
+        except MemoryError:  # a header is short: it is the parser's stack that has no room
+            raise DataError(f"{where}: its header is nested too deep") from None
         rest = content[file.tell() :]
         if dtype.kind not in "biuf":
             raise DataError(f"{where} must hold real numbers, not {dtype}")
@@ -176,7 +179,7 @@ def npy_array(content: bytes, where: str, ndim: int) -> np.ndarray:
     except DataError:
         raise
     # NumPy reads the header by Python's own parser, which has errors of its own for damage.
-    except (*_UNREADABLE, KeyError, SyntaxError, TokenError, MemoryError, TypeError) as error:
+    except (*_UNREADABLE, KeyError, SyntaxError, TokenError, TypeError) as error:
         raise DataError(f"{where} is not a complete .npy array: {shown(error)}") from error
     if dtype.kind == "f" and not (finite := np.isfinite(array)).all():
         first = np.argwhere(~finite)[0].tolist()

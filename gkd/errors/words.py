@@ -106,15 +106,17 @@ def printable(text: str) -> str:
 def shown(value: object, length: int = 200) -> str:
     """Return a value as messages show it, an error by its words: no longer than a line or two.
 
-    >>> shown("a"), shown(KeyError("a"))
-    ("'a'", "'a'")
+    >>> shown("a"), shown(KeyError("a")), shown(EOFError())
+    ("'a'", "'a'", 'EOFError')
     >>> shown([0] * 1000, length=12)
     '[0, 0, 0, 0,… (3000 characters)'
     >>> shown(16**5000)
     'an int of 6021 digits'
     """
     try:
-        text = str(value) if isinstance(value, Exception) else repr(value)
+        text = repr(value)
+        if isinstance(value, Exception):
+            text = str(value) or type(value).__name__
     except RecursionError:
         return f"a {type(value).__name__} that is nested too deep"
     except ValueError:  # Python writes no integers of more than 4,300 digits

@@ -117,6 +117,14 @@ def test_a_damaged_header_of_an_array_is_explained(header: bytes) -> None:
         npy_array(content, "a.npy", ndim=1)
 
 
+def test_a_header_that_is_nested_too_deep_is_no_lack_of_memory() -> None:
+    header = b"{'descr': '<f8', 'shape': (5, -7" + b"{" * 4000
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with pytest.raises(DataError, match=r"a\.npy: its header is nested too deep") as raised:
+        npy_array(content, "a.npy", ndim=2)
+    assert raised.value.__cause__ is None
+
+
 def test_json_that_is_nested_too_deep_is_explained(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[" * 200_000)
     with pytest.raises(DataError, match="is not valid JSON"):

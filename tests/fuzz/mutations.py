@@ -14,6 +14,7 @@ import numpy as np
 Mutation = Callable[[random.Random, bytes], bytes]
 
 _LONG = "7" * 5000
+_LARGEST = 2**26  # bytes
 _NUMBERS = (
     *(
         "0",
@@ -489,12 +490,13 @@ def zip_entry(rng: random.Random, content: bytes) -> bytes:
 
 
 def mutate(rng: random.Random, content: bytes, mutations: Sequence[Mutation]) -> bytes:
-    """Apply one to three mutations."""
+    """Apply one to three mutations, to no more than readers may take memory for."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         try:
             content = rng.choice(mutations)(rng, content)
         except Exception:  # not everything can be done to what an earlier one has left
             content = rng.choice(BYTES)(rng, content)
+        content = content[:_LARGEST]
     return content
 
 
