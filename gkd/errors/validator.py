@@ -96,7 +96,7 @@ def _in_brackets(text: str, annotation: Any) -> str | None:
     items = [item.strip() for item in text.split(",")]
     for written in (items, [json.dumps(item, ensure_ascii=False) for item in items]):
         listed = f"[{','.join(written)}]"
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):  # that of JSON that is nested too deep
             Validator.of(annotation).conform(json.loads(listed))
             return listed
     return None

@@ -112,6 +112,7 @@ def test_a_value_of_the_type_passes(annotation: Any, value: Any, expected: Any) 
         (Annotated[int, EVEN], 3, "must be int, got 3 (predicate 'is_even' failed)"),
         (Annotated[tuple[int, ...], AfterValidator(ascending)], [2, 1], "should ascend"),
         (int, None, "must be int, got None"),
+        (list[int], "[" * 5000 + ",1", "must be list[int], got '[[[["),
     ],
 )
 def test_a_value_of_another_type_is_refused(annotation: Any, value: Any, message: str) -> None:
