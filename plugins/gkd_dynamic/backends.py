@@ -26,16 +26,18 @@ def fastest_neighbours(features: Tensor, sizes: Sequence[int], k: int) -> Tensor
 def fastest(features: Tensor, sizes: Sequence[int]) -> Backend:
     """Return the way that was measured to be the fastest of those that can be used here.
 
-    Every further channel about doubles the cells of a tree that can hold a neighbour. On one core
-    trees are faster than tiles from 1024 points on in 2 channels, 2048 in 3, 4096 in 4, 16,384 in
-    6, where the points fill the space (``gkd bench knn-tree-* knn-scipy-*``); from half as many on
-    surfaces, and where there is no compiler of C. torch-cluster's is faster than scipy's but of
-    32,768 points on, as that searches for neighbouring points one after another.
+    Every further channel makes more cells of a tree ones that can hold a neighbour. On one core
+    trees are faster than tiles from 2,000 points on in 2 channels, 3,000 in 3, 4,500 in 4, 10,000
+    in 6 and 30,000 in 8, where the points fill the space (``gkd bench knn-tree-* knn-scipy-*``);
+    from two thirds as many on surfaces, and from half as many where there is no compiler of C.
+    torch-cluster's is faster than scipy's but of 32,768 points on, as that searches for points side
+    by side one after another.
     """
     # Tiles take time in proportion to the points of a cloud, a tree hardly more for a larger one.
     own_cloud = sum(size * size for size in sizes) / max(1, len(features))  # of a point, on average
-    least = 2.0 ** (8 + features.shape[1])
-    if features.device.type != "cpu" or own_cloud < least or not features.shape[1]:
+    channels = features.shape[1]
+    least = 2.0 ** max(9.75 + 0.6 * channels, 7 + channels)
+    if features.device.type != "cpu" or own_cloud < least or not channels:
         return nearest_neighbours
     scipy = not isinstance(find_scipy(), Exception)
     if scipy and own_cloud >= max(_LARGE, least):

@@ -187,13 +187,16 @@ CLUSTER, SCIPY, TORCH = cluster_neighbours, tree_neighbours, nearest_neighbours
 @pytest.mark.parametrize(
     ("channels", "sizes", "with_all", "without_cluster", "without_scipy"),
     [
-        (3, [2048] * 4, CLUSTER, SCIPY, CLUSTER),
-        (3, [2000] * 4, TORCH, TORCH, TORCH),
-        (2, [1024] * 4, CLUSTER, SCIPY, CLUSTER),
+        (3, [4096] * 4, CLUSTER, SCIPY, CLUSTER),
+        (3, [2048] * 4, TORCH, TORCH, TORCH),
+        (2, [2048] * 4, CLUSTER, SCIPY, CLUSTER),
+        (2, [1024] * 4, TORCH, TORCH, TORCH),
         (3, [10] * 500, TORCH, TORCH, TORCH),
-        (3, [10] * 50 + [3000], CLUSTER, SCIPY, CLUSTER),
+        (3, [10] * 50 + [4500], CLUSTER, SCIPY, CLUSTER),
         (3, [100_000], SCIPY, SCIPY, CLUSTER),
-        (6, [4096], TORCH, TORCH, TORCH),
+        (6, [8192], TORCH, TORCH, TORCH),
+        (6, [16_384], CLUSTER, SCIPY, CLUSTER),
+        (8, [16_384], TORCH, TORCH, TORCH),
         (64, [100_000], TORCH, TORCH, TORCH),
         (2, [], TORCH, TORCH, TORCH),
     ],
@@ -222,7 +225,7 @@ def test_auto_does_as_it_decides(monkeypatch: pytest.MonkeyPatch, search) -> Non
 
 
 def test_auto_says_once_that_a_tree_would_help(no_trees, monkeypatch, caplog) -> None:
-    x = torch.randn(1040, 2)
+    x = torch.randn(2100, 2)
     expected = KNN(3, "torch")(x)
     with caplog.at_level(logging.INFO, logger="gkd"):
         assert KNN(3)(x) == KNN(3)(x) == expected
