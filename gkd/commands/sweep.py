@@ -9,7 +9,9 @@ from gkd.commands.output import dispensable_output
 from gkd.commands.resumption import resumable
 from gkd.errors import ParameterError
 from gkd.recipe.file import read_recipe
+from gkd.sweep.sweep_directory import SweepDirectory
 from gkd.training.ranks import by_torchrun
+from gkd.training.resumed_recipe import recipe_to_resume
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ def sweep_recipe(recipe: str, options: SweepOptions) -> None:
         typer.Exit: interrupted by Ctrl-C, SIGTERM or SIGHUP; how to resume has been printed.
     """
     trials = [] if options.trials is None else [f"sweep.trials={options.trials}"]
-    file = read_recipe(recipe, [*(options.settings or ()), *trials], options.space or ())
+    settings, space = [*(options.settings or ()), *trials], options.space or ()
+    if options.resume:
+        file = recipe_to_resume(recipe, settings, options.out, space, SweepDirectory)
+    else:
+        file = read_recipe(recipe, settings, space)
     if by_torchrun():
         raise ParameterError(
             "gkd sweep: torchrun lets processes train one network together, and a sweep has many; "

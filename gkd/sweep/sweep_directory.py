@@ -21,6 +21,7 @@ class SweepDirectory(RunDirectory):
 
     recipe_name = SWEEP_FILE
     command = "sweep"
+    suffix = "-sweep"
     free = ("sweep", "trials")
     storage: str | None = None
 

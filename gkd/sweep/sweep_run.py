@@ -160,11 +160,11 @@ def open_sweep(
     """
     file = file.with_absolute_paths(host)
     if resume:
-        folder = out or newest_folder(f"{file.name}-sweep", recipe_name=SWEEP_FILE)
+        folder = out or newest_folder(file.name + SweepDirectory.suffix, recipe_name=SWEEP_FILE)
         directory = SweepDirectory(folder)
         directory.check_recipe(file.recipe)
     else:
-        folders = iter((out,)) if out else new_folders(f"{file.name}-sweep")
+        folders = iter((out,)) if out else new_folders(file.name + SweepDirectory.suffix)
         directory = SweepDirectory(next(folders), folders)
         directory.check_new()
     directory.storage = storage

@@ -95,11 +95,13 @@ class RunDirectory:
     Attributes:
         recipe_name: name of the file of the resolved recipe.
         command: of gkd that writes such folders.
+        suffix: of the recipe's name in the folder's.
         free: key of the recipe that a resumed run may have another value of.
     """
 
     recipe_name = _RECIPE
     command = "run"
+    suffix = ""
     free: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, others: Iterator[Path] | None = None) -> None:

@@ -7,6 +7,7 @@ import sys
 import pytest
 from test_cli_run import SMALL_SETTINGS, gkd
 
+from gkd.recipe.shipped import shipped_recipe
 from gkd.sweep.sweep_run import SweepRun
 
 SPACE = ("--space", "training.learning_rate=1e-3..0.1 log", "--trials", 1)
@@ -40,6 +41,40 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, capsys, monkeypatch):
     said = capsys.readouterr().err
     assert "resume with:\n  gkd sweep communities --out runs/communities-sweep-" in said
     assert "--resume" in said
+
+
+def test_a_sweep_is_gone_on_with_by_the_settings_and_the_space_that_it_was_begun_with(
+    tmp_path, capsys, monkeypatch
+):
+    searches = []
+
+    def search(self):
+        if not self.resumed:
+            self.directory.start(self.file.recipe, {})
+        searches.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SweepRun, "search", search)
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "mine.toml"
+    text = shipped_recipe("communities").read_text(encoding="utf-8")
+    own.write_text(text, encoding="utf-8")
+    for recipe in ("communities", own):
+        assert gkd("sweep", recipe, *SPACE, "--set", "dataset.nodes=40") == 130
+        assert gkd("sweep", recipe, "--resume", "--trials", 3) == 130
+        first, again = searches[-2:]
+        assert again.directory.folder == first.directory.folder
+        assert again.file.recipe.dataset == first.file.recipe.dataset
+        assert again.file.recipe.sweep.space == first.file.recipe.sweep.space
+        assert again.file.recipe.sweep.trials == 3
+    capsys.readouterr()
+    out = searches[0].directory.folder
+    assert gkd("sweep", "molecules", "--out", out, "--resume") == 2
+    said = capsys.readouterr().err
+    assert f"{out} is a sweep of 'GAT on generated communities'" in said
+    assert f"`gkd sweep {out / 'sweep.toml'} --out {out} --resume` goes on with it" in said
+    assert gkd("sweep", "communities", "--out", out, "--resume", "--set", "dataset.nodes=41") == 2
+    assert "dataset.nodes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
