@@ -16,6 +16,10 @@ _OTHER_WORDS = """
     root: datadir, dir, folder, path; file: path; cuda: gpu; mps: metal; average_precision: ap
     16-mixed: amp, fp16, half; bf16-mixed: bf16, bfloat16; 32-true: float32, fp32
     validation: val, dev; train: training; test: testing
+    kd: hinton, kl, kldiv, softtargets; fitnet: hint, hints, mse; at: attentiontransfer; nst: mmd
+    rkd-distance: rkd; sp: similaritypreserving; cc: correlationcongruence; vqgraph: codebook
+    rbf: gauss, gaussian; laplacian: l1, laplace; l2: euclidean; linear: dot, innerproduct
+    poly: polynomial; knn: nearestneighbours, nearestneighbors; modelnet40: modelnet, modelnet10
     single-label: classification, multiclass; accuracy: acc; micro_f1: f1; roc_auc: auc
 """
 OTHER_WORDS: Mapping[str, Sequence[str]] = types.MappingProxyType(

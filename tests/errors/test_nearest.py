@@ -25,6 +25,9 @@ from gkd.recipe.training import TrainingRecipe
         ("sgae", ["sage", "gat"], "sage"),
         ("graphsage", ["sage", "gat"], "sage"),
         ("val", ["train", "validation", "test"], "validation"),
+        ("gauss", ["cosine", "l2", "rbf"], "rbf"),
+        ("L1", ["l2", "laplacian"], "laplacian"),
+        ("MSE", ["fitnet", "nst"], "fitnet"),
         ("", ["lsp"], None),
     ],
 )
