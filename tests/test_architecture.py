@@ -38,7 +38,8 @@ SOURCES = CORE | PLUGINS | BENCHMARKS
 # Every module belongs to one layer, and imports from its own and from those above it here.
 LAYERS = (
     r"gkd\.(errors(\..*)?|files|eager)",
-    r"gkd\.(graph|functional)(\..*)?",
+    r"gkd\.graph(\..*)?",
+    r"gkd\.functional(\..*)?",
     r"gkd\.(loss|kernel|data(\..*)?)",
     r"gkd\.hosting(\..*)?",
     r"gkd\.cache(\..*)?",

@@ -15,10 +15,10 @@ from gkd.data.loader_workers import end_quietly
 from gkd.data.rows import Rows
 from gkd.data.sample import holds_nodes, is_edge_index
 from gkd.data.sampled_batch import SampledBatch, extents_of
+from gkd.data.subgraphs import FanOut, Subgraphs
 from gkd.errors import DataError, ParameterError, validated
 from gkd.functional.draws import mixed_names
 from gkd.graph.edge_index import check_edge_index
-from gkd.graph.subgraphs import FanOut, Subgraphs
 
 _PLACES = ("batch", "ptr")
 _TAKEN = ("batch_size", "node_numbers", "whole")  # a tensor of such a name would be hidden

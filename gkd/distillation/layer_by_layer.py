@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_map, tree_unflatten
 
 from gkd.data.sample import is_edge_index
+from gkd.data.subgraphs import Subgraph, Subgraphs
 from gkd.distillation.in_place import version
 from gkd.distillation.inputs import Arguments, forward_parameters
 from gkd.errors import ParameterError
 from gkd.graph import Graph
-from gkd.graph.subgraphs import Subgraph, Subgraphs
 
 _PROBES = (64, 8, 1)  # nodes
 _HOPS_AT_MOST = 10
