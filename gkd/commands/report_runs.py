@@ -32,22 +32,22 @@ def report_runs(run_dirs: Sequence[Path], *, out: Path | None, as_json: bool) ->
                 f"the recipe that it found: gkd run {directory / 'best.toml'}"
             )
     groups = pooled_parts(run_dirs)
-    runs = [results_of(group) for group in groups]
+    runs, notes = [results_of(group) for group in groups], kept_apart(groups)
     if out is None:
         for group, run in zip(groups, runs, strict=True):
             for part in (one for one in group if not one.kept):
                 _write([run if len(group) == 1 else results_of([part])], part.directory)
     else:
-        _write(runs, out)
+        _write(runs, out, notes)
     if as_json:
         print_json(json.loads(json_text(runs)))
     else:
-        print_runs(runs, notes=kept_apart(groups))
+        print_runs(runs, notes=notes)
 
 
-def _write(runs: Sequence[Results], folder: Path) -> None:
+def _write(runs: Sequence[Results], folder: Path, notes: Sequence[str] = ()) -> None:
     try:
-        write_files(runs, folder)
+        write_files(runs, folder, notes)
     except OSError as error:
         raise DataError(
             f"no report can be written to {folder}: {error.strerror}; --out names another folder"

@@ -78,7 +78,7 @@ POLICY = "; ".join(
 """Content-security policy of the page: browsers run nothing in it and load nothing for it."""
 
 
-def page(runs: Sequence[Results]) -> str:
+def page(runs: Sequence[Results], notes: Sequence[str] = ()) -> str:
     """Write the page of one or several runs; nothing in it is loaded from elsewhere."""
     sections = [
         {
@@ -101,6 +101,7 @@ def page(runs: Sequence[Results]) -> str:
         "page.html",
         title=runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared",
         comparison=comparison_table(runs),
+        notes=notes,
         otherwise=otherwise(runs),
         sizes=size_table(runs),
         size_title=SIZE,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,23 @@ from gkd.report.table import (
 )
 
 
-def write_files(runs: Sequence[Results], folder: Path) -> list[Path]:
-    """Write the report of one or several runs, each file of it at once."""
-    writers = {"results.json": json_text, "table.md": markdown, "report.html": page}
+def write_files(runs: Sequence[Results], folder: Path, notes: Sequence[str] = ()) -> list[Path]:
+    """Write the report of one or several runs, each file of it at once.
+
+    Args:
+        runs: that it is about.
+        folder: of the files.
+        notes: on the runs as a whole, to stand below their table.
+    """
+    writers: dict[str, Callable[[], str]] = {
+        "results.json": lambda: json_text(runs),
+        "table.md": lambda: markdown(runs, notes),
+        "report.html": lambda: page(runs, notes),
+    }
     written = []
     for name, text in writers.items():  # the numbers first: they must not wait for a picture
         written.append(folder / name)
-        write_text(written[-1], text(runs))
+        write_text(written[-1], text())
     # The feature spaces of a single run once more, to be used outside of the page.
     figure = feature_space_figure(runs[0]) if len(runs) == 1 else None
     if figure is not None:
@@ -51,11 +61,11 @@ def json_text(runs: Sequence[Results]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def markdown(runs: Sequence[Results]) -> str:
+def markdown(runs: Sequence[Results], notes: Sequence[str] = ()) -> str:
     """Write tables, verdicts and protocol as Markdown that reads well unrendered."""
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs compared"
     parts = [f"# {escaped(title)}", markdown_table(comparison_table(runs))]
-    parts.append(_entries(otherwise(runs)))
+    parts += ["\n".join(f"- {escaped(note)}" for note in notes), _entries(otherwise(runs))]
     parts += [f"{SIZE}:", markdown_table(size_table(runs))]
     for run, name in zip(runs, run_names(runs), strict=True):
         if len(runs) > 1:

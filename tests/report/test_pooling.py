@@ -108,6 +108,11 @@ def test_what_keeps_runs_of_one_title_apart_is_said(tmp_path: Path, capsys: Capt
         "c and a are not pooled: both have baseline, seed 0",
         "e and a are not pooled: the data differ",
     ]
+    report_runs([first, taught], out=tmp_path / "both", as_json=False)
+    assert f"- {told[0]}" in (tmp_path / "both" / "table.md").read_text().splitlines()
+    page = (tmp_path / "both" / "report.html").read_text()
+    assert f'<p class="note">{told[0].replace(chr(39), "&#39;")}</p>' in page
+    capsys.readouterr()
     report_runs([first, run(tmp_path / "more", 5)], out=None, as_json=False)
     assert "not pooled" not in capsys.readouterr().out
 
