@@ -10,9 +10,12 @@ from torch import Tensor
 from gkd.functional.compiled_loops import loop_for
 from gkd.functional.distance_tiles import Tile, centre_clouds
 
+# How many groups of columns bound a row: more bound it closer, and take longer themselves.
 _GROUPS_PER_NEIGHBOUR = 4  # at most
-_LEAST_GROUPS = 16  # fill the vector of the compiled loops
-_LEAST_MEMBERS = 8  # of a group; without compiled loops, shorter rows are divided as they are
+_LEAST_MEMBERS = 8  # of a group; shorter rows are better divided as they are
+# In compiled loops, which compare the minima of all groups with one another:
+_LOOP_GROUPS_PER_NEIGHBOUR = 1.25  # at least
+_LEAST_GROUPS, _MOST_GROUPS = 16, 256  # the least fill a vector
 
 
 class Selection(NamedTuple):
@@ -107,14 +110,10 @@ def _by_topk(tile: Tile, k: int) -> Selection:
 
 
 def _by_numpy(tile: Tile, k: int) -> Selection:
-    groups = _groups(k)
+    # Whole vector registers of them.
+    groups = max(_LEAST_GROUPS, 2 ** math.floor(math.log2(_GROUPS_PER_NEIGHBOUR * k)))
     long = tile.ends.shape[1] >= _LEAST_MEMBERS * groups
     return _by_bounds(tile, k, groups) if long else _by_partition(tile, k)
-
-
-def _groups(k: int) -> int:
-    # Whole vector registers of them.
-    return max(_LEAST_GROUPS, int(2 ** int(math.log2(_GROUPS_PER_NEIGHBOUR * k))))
 
 
 def _by_partition(tile: Tile, k: int) -> Selection:
@@ -155,14 +154,14 @@ def _by_bounds(tile: Tile, k: int, groups: int) -> Selection:
 def _by_loops(tile: Tile, k: int, features: Tensor) -> Selection | None:
     """Do what :func:`_by_bounds` does in a fraction of its time; settle what rounding leaves open.
 
-    None where there is no compiled loop, or where rows are too short.
+    None where there is no compiled loop, or rows are so short, or neighbours so many, that others
+    are faster.
     """
     products, shape = tile.products, tile.norms.shape
-    size, groups = products.shape[2], _groups(k)
-    while groups > size and groups > _LEAST_GROUPS:
-        groups //= 2
+    size = products.shape[2]
+    groups = max(_LEAST_GROUPS, 2 ** math.ceil(math.log2(_LOOP_GROUPS_PER_NEIGHBOUR * k)))
     loop = loop_for("selection_loops", "nearest", products)
-    if loop is None or size < groups or groups < k:
+    if loop is None or groups > min(size, _MOST_GROUPS):
         return None
     columns = torch.zeros(*shape, k, dtype=torch.int64)
     certain, limit = torch.empty(shape, dtype=torch.bool), products.new_empty(shape)
