@@ -9,9 +9,13 @@ from torch import Tensor, nn
 from gkd import Graph
 from gkd.eager import eagerly, exported_as
 from gkd.errors import validated
+from gkd.functional.memory import require_memory
 from gkd.functional.portable import PortableGraph, nearest_neighbours, require_one_sample
 from gkd_dynamic.backends import BACKENDS
 from gkd_dynamic.cloud_sizes import cloud_sizes
+
+_MANY = 2**26  # edges; to ask how much memory there is takes longer than to find few
+_BYTES = 24  # of an edge: a neighbour, and both of its ends
 
 
 class KNN(nn.Module):
@@ -67,10 +71,13 @@ class KNN(nn.Module):
             batch: number of each point's cloud, int64 ``[N]``, ascending; None for one cloud.
 
         Raises:
-            ParameterError: these do not have that form.
+            ParameterError: these do not have that form, or there is no memory for so many edges.
             DataError: a feature is not finite; the sample is named.
         """
         sizes = cloud_sizes("knn", features, batch)
+        edges = len(features) * min(self.k, max(sizes, default=0))
+        if edges > _MANY and features.device.type == "cpu":
+            require_memory(_BYTES * edges, "knn", k=self.k, points=len(features))
         if self.self_loops:
             return Graph.from_neighbours(self._backend(features, sizes, self.k))
         # The point itself is once in every row, whatever coincides with it: one more is asked for,

@@ -224,6 +224,15 @@ def test_auto_does_as_it_decides(monkeypatch: pytest.MonkeyPatch, search) -> Non
     assert used == [search]
 
 
+@pytest.mark.parametrize("backend", ["auto", "torch", "scipy", "torch-cluster"])
+def test_more_edges_than_there_is_memory_for_are_refused(backend: str) -> None:
+    message = (
+        r"^knn: 'k' = 100000000, 'points' = 20000000 would take .* of memory, of which .* free"
+    )
+    with pytest.raises(ParameterError, match=message):
+        KNN(10**8, backend)(torch.zeros(1, 3).expand(2 * 10**7, 3))
+
+
 def test_auto_says_once_that_a_tree_would_help(no_trees, monkeypatch, caplog) -> None:
     x = torch.randn(2100, 2)
     expected = KNN(3, "torch")(x)
