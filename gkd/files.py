@@ -61,12 +61,27 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file atomically."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a JSON file atomically, numbers that are none as null."""
+    write_text(path, written_json(value, indent=1))
+
+
+def written_json(value: Any, indent: int) -> str:
+    """Return a value as JSON, in lines, numbers that are none as null."""
+    return json.dumps(_in_json(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _in_json(value: Any) -> Any:
+    """Return a value without NaN and infinity, which JSON has not."""
+    if isinstance(value, Mapping):
+        return {key: _in_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object atomically, with a checksum of its content under ``sha256``."""
+    """Write a JSON object as :func:`write_json` does, with its content's checksum as ``sha256``."""
+    value = _in_json(value)  # the checksum is that of what will be read
     write_json(path, {**value, _SEAL: _digest(value)})
 
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,9 @@ def test_all_files_have_the_mode_of_new_ones(tmp_path: Path) -> None:
     write_tensors(tmp_path / "tensors", {"x": torch.ones(2)}, {})
     write_text(tmp_path / "text", "words")
     assert len({path.stat().st_mode for path in tmp_path.iterdir()}) == 1
+
+
+def test_a_number_that_is_none_is_null_and_the_file_sound(tmp_path: Path) -> None:
+    written = {"a": [1.0, math.nan], "b": {"c": (math.inf, "x")}}
+    write_sealed_json(tmp_path / "a.json", written)
+    assert read_sealed_json(tmp_path / "a.json") == {"a": [1.0, None], "b": {"c": [None, "x"]}}

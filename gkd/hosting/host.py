@@ -200,7 +200,11 @@ class Host:
         """
         with self.activated():
             for taker, component in self.components(kind).items():
-                parameter_for = getattr(component.factory, "parameter_for", None)
+                try:
+                    factory = component.factory
+                except PluginError:  # what cannot be used is no answer, and not what was asked for
+                    continue
+                parameter_for = getattr(factory, "parameter_for", None)
                 parameter = None if parameter_for is None else parameter_for(name)
                 if parameter is not None:
                     return f'did you mean name = "{taker}", {parameter} = "{name}"?'

@@ -381,5 +381,5 @@ def _ratio(one: float | None, other: float) -> float | None:
 
 
 def _mean_of_known(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and not math.isnan(value)]
     return fmean(known) if known else None

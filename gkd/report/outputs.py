@@ -1,13 +1,12 @@
 """The files of a report: ``results.json``, ``table.md``, ``report.html`` and pictures."""
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gkd.errors import printable
-from gkd.files import write_atomically, write_text
+from gkd.files import write_atomically, write_text, written_json
 from gkd.report.cost_table import cost_table, cost_title
 from gkd.report.feature_space_figure import feature_space_figure
 from gkd.report.html import page
@@ -58,7 +57,7 @@ def json_text(runs: Sequence[Results]) -> str:
     """Write one run's results as JSON; several as a list under ``runs``."""
     dumped: list[dict[str, Any]] = [run.model_dump(mode="json") for run in runs]
     content = dumped[0] if len(dumped) == 1 else {"runs": dumped}
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return written_json(content, indent=2)
 
 
 def markdown(runs: Sequence[Results], notes: Sequence[str] = ()) -> str:

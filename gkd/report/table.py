@@ -234,10 +234,10 @@ def taught(run: Results) -> str:
     value = metric_value(run.primary, mean(run.primary_metric))
     words = [f"{metric_name(run.primary_metric)} {value}{unit}"]
     if CONFIDENCE in teachers[0]:
-        words += [
-            f"mean largest probability {mean(CONFIDENCE):.3f} (a guess: {mean(UNIFORM):.3f})",
-            f"expected calibration error {mean(CALIBRATION):.3f}",
-        ]
+        guess = mean(UNIFORM)
+        words += [f"mean largest probability {mean(CONFIDENCE):.3f} (a guess: {guess:.3f})"]
+        if math.isfinite(error := mean(CALIBRATION)):  # there is none where no answer is known
+            words += [f"expected calibration error {error:.3f}"]
     return ", ".join(words)
 
 

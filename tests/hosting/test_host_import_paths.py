@@ -9,7 +9,7 @@ import pytest
 from fake_distributions import LOSS, Site
 
 import gkd
-from gkd.errors import PluginError
+from gkd.errors import PluginError, UnknownNameError
 from gkd.hosting.kinds import KINDS
 from gkd.hosting.records import State
 
@@ -74,6 +74,13 @@ def test_what_cannot_be_imported_is_an_error_where_it_is_used(broken: tuple[Site
     assert str(caught.value).startswith("loss 'broken' of broken-plugin 1.2 cannot be used: ")
     assert cause in str(caught.value)
     host.create("loss", "late")
+
+
+def test_what_cannot_be_imported_is_no_matter_where_nothing_has_the_name_asked_for(
+    broken: tuple[Site, str],
+) -> None:
+    with pytest.raises(UnknownNameError, match="no loss is called 'something-else'"):
+        broken[0].host().create("loss", "something-else")
 
 
 def test_the_line_that_breaks_is_named(late: Site) -> None:

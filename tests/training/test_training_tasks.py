@@ -135,6 +135,65 @@ def test_a_recipe_may_name_a_third_party_s_task(tmp_path, task):
     assert "kd" in {one["method"] for one in results["comparisons"]}
 
 
+class Levels(gkd.Task):
+    """A logit for each threshold, that the level, a whole number, is above it."""
+
+    likelihood = "sigmoid"
+    metric = "off"
+
+    def loss(self, outputs, y):
+        above = (y[:, None] > torch.arange(outputs.shape[1])).to(outputs.dtype)
+        return torch.nn.functional.binary_cross_entropy_with_logits(outputs, above)
+
+    def check(self, outputs, y):
+        assert y.shape == outputs.shape[:1]
+
+    def metrics(self, num_classes):
+        return MetricCollection({"off": Off(), "never": Never()})
+
+
+class Off(MeanMetric):
+    higher_is_better = False
+
+    def update(self, outputs, y):
+        super().update(((outputs > 0).sum(1) - y).abs().float())
+
+
+class Never(MeanMetric):
+    higher_is_better = True
+
+    def update(self, outputs, y):
+        pass
+
+    def compute(self):
+        return torch.tensor(torch.nan)
+
+
+class Ordinal:
+    @gkd.hookimpl
+    def gkd_tasks(self):
+        return {"levels": Levels}
+
+
+def test_labels_that_are_no_answers_and_metrics_without_a_value_leave_a_run_whole(tmp_path):
+    host = create_host()
+    host.register(TinyPlugin())
+    host.register(Ordinal())
+    path = tmp_path / "tiny.toml"
+    path.write_text(f'task = "levels"\n{RECIPE}')
+    file = read_recipe(path, ["seeds=[0]"])
+    run = open_run(file, host, Devices("cpu"), Console(quiet=True), out=tmp_path / "run")
+    run.train()
+    found = json.loads((run.directory.student("baseline", 0) / "summary.json").read_text())
+    assert found["test"]["off"] >= 0
+    assert found["test"]["never"] is None
+    assert found["certainty"]["calibration_error"] is None
+    assert write_report(tmp_path / "run")["primary_metric"] == "off"
+    table = (tmp_path / "run" / "table.md").read_text()
+    assert "mean largest probability" in table
+    assert "calibration" not in table
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [
