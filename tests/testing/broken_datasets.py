@@ -227,6 +227,12 @@ class Mistyped(Tiny):
     augmentd = True
 
 
+class SeedsWhenMade(Tiny):
+    def __init__(self):
+        torch.manual_seed(0)
+        super().__init__()
+
+
 GOOD = Tiny
 BROKEN = {
     "says-what-it-is": [OtherTask, NoTask],
@@ -243,7 +249,7 @@ BROKEN = {
     "samples-make-a-batch": [UnlikeSamples],
     "same-sample-each-time": [Noisy],
     "same-data-for-the-same-parameters": [DrawnOnce],
-    "random-state-left-alone": [DrawsInPassing],
+    "global-state-left-alone": [DrawsInPassing, SeedsWhenMade],
     "epochs-change-what-is-declared": [ChangesUnannounced, NeverChanges, ChangesTheTest],
     "seeds-share-the-description": [OtherClassesPerSeed, DrawnPerSeed, TestsOnTrainingPerSeed],
     "pickles": [HoldsLambda],

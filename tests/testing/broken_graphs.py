@@ -121,6 +121,12 @@ class Mistyped(Nearest):
     translation_invarant = True
 
 
+class Draws(Nearest):
+    def forward(self, features, batch=None):
+        torch.rand(1)
+        return super().forward(features, batch)
+
+
 GOOD = Nearest
 BROKEN = {
     "valid-indices": [Unsorted, EdgesAlone],
@@ -138,4 +144,5 @@ BROKEN = {
     "works-in-two-processes": [GlobalSetting],
     "work-grows-with-the-points": [AllPairs],
     "declarations-are-known": [Mistyped],
+    "global-state-left-alone": [Draws],
 }

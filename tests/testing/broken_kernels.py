@@ -141,6 +141,18 @@ class Mistyped(Near):
     symetric = False
 
 
+class Seeds(Near):
+    def similarity(self, pairs):
+        torch.manual_seed(0)
+        return super().similarity(pairs)
+
+
+class Draws(Near):
+    def similarity(self, pairs):
+        torch.rand(1)
+        return super().similarity(pairs)
+
+
 GOOD = Near
 BROKEN = {
     "finite-and-one-per-edge": [Columns],
@@ -162,4 +174,5 @@ BROKEN = {
     "works-in-two-processes": [GlobalSetting],
     "work-grows-with-the-graph": [AllPairs],
     "declarations-are-known": [Mistyped],
+    "global-state-left-alone": [Seeds, Draws],
 }

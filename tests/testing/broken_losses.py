@@ -1,6 +1,7 @@
 """A loss that keeps every law, and for each law one that breaks it."""
 
 import os
+import random
 
 import torch
 from torch import Tensor, nn
@@ -368,6 +369,55 @@ class MistypedLater(Norms):
         self.per_rows = False
 
 
+class SeedsAll(Norms):
+    """Gives the same value whatever the seed, and everything after it the same draws."""
+
+    def forward(self, student, teacher):
+        torch.manual_seed(0)
+        return super().forward(student, teacher)
+
+
+class SeedsWhenMade(Norms):
+    def __init__(self):
+        super().__init__()
+        random.seed(0)
+
+
+class SetsTheDefault(Norms):
+    def forward(self, student, teacher):
+        torch.set_default_dtype(torch.float64)
+        return super().forward(student, teacher)
+
+
+class DrawsWithoutStep(Norms):
+    """A dropout of values that are the same for all nodes: no order shows it."""
+
+    def forward(self, student, teacher):
+        kept = torch.rand((), device=student.features.device)
+        return super().forward(student, teacher) * kept
+
+
+class KeepsTheGraph(Norms):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, student, teacher):
+        value = super().forward(student, teacher)
+        self.mean = 0.9 * self.mean.to(value.dtype) + 0.1 * value
+        return value
+
+
+class ListsTheGraph(Norms):
+    def __init__(self):
+        super().__init__()
+        self.values = []
+
+    def forward(self, student, teacher):
+        self.values.append(super().forward(student, teacher))
+        return self.values[-1]
+
+
 GOOD = Norms
 BROKEN = {
     "finite-and-scalar": [PerNode, Crashes],
@@ -392,13 +442,14 @@ BROKEN = {
     "deterministic-under-a-seed": [Unseeded],
     "state-dict-round-trip": [Unregistered],
     "goes-on-equal-after-a-resume": [Queue],
+    "steps-do-not-hang-together": [KeepsTheGraph, ListsTheGraph],
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
     "values-go-with-their-rows": [OutOfOrder],
     "all-rows-make-the-loss": [SumOverRows],
     "rows-that-count-are-as-among-all": [MeanOfRows],
     "labels-of-other-rows-play-no-part": [ReadsAllLabels],
-    "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain],
+    "draws-from-the-step-alone": [DrawsElsewhere, DrawsInVain, DrawsWithoutStep],
     "least-at-equality": [Repelled],
     "gradient-lasts-at-high-temperatures": [Fading, FadingByTau, FadingBySoftness],
     "invariant-to-class-order": [FirstClasses],
@@ -407,4 +458,5 @@ BROKEN = {
     "an-edge-concerns-its-target": [BySource],
     "work-grows-with-the-graph": [PairByPair],
     "declarations-are-known": [Mistyped, MistypedLater],
+    "global-state-left-alone": [SeedsAll, SeedsWhenMade, SetsTheDefault],
 }

@@ -161,6 +161,20 @@ class Mistyped(Sums):
     input = ("x", "edge_index")
 
 
+class SeedsItsWeights(Sums):
+    """Has the same first weights in every run, whatever its seed."""
+
+    def __init__(self, in_channels, out_channels):
+        torch.manual_seed(0)
+        super().__init__(in_channels, out_channels)
+
+
+class DrawsInEvaluation(Sums):
+    def forward(self, x, edge_index):
+        torch.rand(1)
+        return super().forward(x, edge_index)
+
+
 GOOD = Sums
 BROKEN = {
     "finite-logits": [OneMoreClass],
@@ -182,4 +196,5 @@ BROKEN = {
     "an-edge-concerns-its-target": [BySource],
     "work-grows-with-the-graph": [AllPairs],
     "declarations-are-known": [Mistyped],
+    "global-state-left-alone": [SeedsItsWeights, DrawsInEvaluation],
 }

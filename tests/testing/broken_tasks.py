@@ -179,6 +179,12 @@ class Mistyped(Level):
     targets = "label"
 
 
+class Draws(Level):
+    def loss(self, outputs, y):
+        torch.rand(1)
+        return super().loss(outputs, y)
+
+
 GOOD = Level
 BROKEN = {
     "says-what-it-is": [OfNoKind, Elsewhere, WithoutSense],
@@ -200,4 +206,5 @@ BROKEN = {
     "pickles": [HoldsLambda],
     "works-in-two-processes": [GlobalSetting],
     "declarations-are-known": [Mistyped],
+    "global-state-left-alone": [Draws],
 }

@@ -139,6 +139,12 @@ class Mistyped(Spread):
     bounded_memori = False
 
 
+class Draws(Spread):
+    def forward(self, student, teacher, step):
+        torch.rand(1)
+        return super().forward(student, teacher, step)
+
+
 GOOD = Spread
 BROKEN = {
     "finite-and-one-per-row": [Reciprocal, Wrong],
@@ -160,4 +166,5 @@ BROKEN = {
     "works-in-two-processes": [ByProcess],
     "work-grows-with-the-graph": [AllPairs],
     "declarations-are-known": [Mistyped],
+    "global-state-left-alone": [Draws],
 }

@@ -1,10 +1,8 @@
 """The laws of datasets."""
 
 import pickle
-import random
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +13,7 @@ from gkd.errors import DataError, GkdError
 from gkd.evaluation.splits import SPLITS, require_separate_splits
 from gkd.testing.law import law
 from gkd.testing.laws.declarations import declarations_are_known
+from gkd.testing.laws.global_state import require_left_alone, require_nothing_drawn
 from gkd.testing.laws.requirements import require, require_finite
 from gkd.testing.other_process import call_elsewhere
 from gkd.testing.subject import Subject, fixed_seed
@@ -184,24 +183,10 @@ def same_data_for_the_same_parameters(subject: Subject) -> None:
 
 
 @law("dataset")
-def random_state_left_alone(subject: Subject) -> None:
-    """Reading data must not change what the training draws next."""
-    data = subject.specimen
-    with fixed_seed(0):
-        before = _random_states()
-        some(data)
-        for library, state in _random_states().items():
-            unchanged = state == before[library]
-            require(unchanged, f"reading samples draws from the random state of {library}")
-
-
-def _random_states() -> dict[str, object]:
-    numpy_state = np.random.get_state(legacy=False)  # noqa: NPY002  others may draw from it
-    return {
-        "torch": torch.get_rng_state().tolist(),
-        "numpy": str(numpy_state["state"]["pos"]) + str(numpy_state["state"]["key"].tolist()),
-        "random": random.getstate(),
-    }
+def global_state_left_alone(subject: Subject) -> None:
+    """Reading data must not change what the training draws next, nor what is set for all."""
+    require_left_alone(lambda: subject.make(**subject.params), "making it")
+    require_nothing_drawn(lambda: some(subject.specimen), "reading samples")
 
 
 @law("dataset")

@@ -19,6 +19,7 @@ from gkd.testing.laws.cases import (
     node_relabellings,
 )
 from gkd.testing.laws.declarations import declarations_are_known
+from gkd.testing.laws.global_state import require_left_alone, require_nothing_drawn
 from gkd.testing.laws.requirements import (
     require,
     require_bounded,
@@ -197,6 +198,15 @@ def device_preserved(subject: Subject, cloud: Cloud) -> None:
         require(
             graph.device.type == device.type, f"points on {device} give edges on {graph.device}"
         )
+
+
+@law("graph")
+def global_state_left_alone(subject: Subject) -> None:
+    """What a builder draws, seeds or sets for the whole process, the training goes on with."""
+    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
+    require_left_alone(lambda: subject.make(**subject.params), "making it")
+    builder = subject.create()
+    require_nothing_drawn(lambda: builder(features, None), "a call")
 
 
 @law("graph", exemption=unless_declared("bounded_memory"))

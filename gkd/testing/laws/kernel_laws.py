@@ -25,8 +25,10 @@ from gkd.testing.laws.cases import (
     node_relabellings,
 )
 from gkd.testing.laws.declarations import declarations_are_known
+from gkd.testing.laws.global_state import require_left_alone, require_nothing_drawn
 from gkd.testing.laws.requirements import (
     EDGES,
+    FEW_EDGES,
     NODES,
     WIDTH,
     random_graph,
@@ -302,6 +304,16 @@ def device_preserved(subject: Subject, problem: KernelProblem) -> None:
         values = similarities(subject.create(), there, problem.graph.to(device))
         require(values.device.type == device.type, f"features on {device} give {values.device}")
         require_finite(values, f"the similarity on {device}")
+
+
+@law("kernel")
+def global_state_left_alone(subject: Subject) -> None:
+    """What a kernel draws, seeds or sets for the whole process, the training goes on with."""
+    graph = FEW_EDGES
+    features = torch.randn(graph.num_nodes, 3, generator=torch.Generator().manual_seed(1))
+    require_left_alone(lambda: subject.make(**subject.params), "making it")
+    kernel = subject.create()
+    require_nothing_drawn(lambda: kernel(features, graph), "a call")
 
 
 @law("kernel", exemption=unless_declared("bounded_memory"))

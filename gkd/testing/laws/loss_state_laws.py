@@ -2,10 +2,12 @@
 
 import io
 import pickle
+from collections import deque
+from collections.abc import Iterator, ValuesView
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gkd.loss import AbstractLoss
 from gkd.testing.law import law
@@ -30,7 +32,8 @@ def deterministic_under_a_seed(subject: Subject, problem: LossProblem) -> None:
     """A run can be repeated only if everything random comes from its seed."""
     first, second = (_value_and_gradients(subject, problem) for _ in range(2))
     for one, other in zip(first, second, strict=True):
-        require(torch.equal(one, other), f"the same seed gives {one.tolist()} and {other.tolist()}")
+        same = torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)  # NaN is another law's
+        require(same, f"the same seed gives {one.tolist()} and {other.tolist()}")
 
 
 def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]:
@@ -99,6 +102,30 @@ def _step(subject: Subject, number: int) -> LossProblem:
     if problem.step is None:
         return problem
     return replace(problem, step=replace(problem.step, number=number, seed=number))
+
+
+@law("loss")
+def steps_do_not_hang_together(subject: Subject) -> None:
+    """What is kept of a step with its graph keeps its memory, and the next backward pass fails."""
+    loss = build_loss(subject, generic_problem(subject))
+    for number in range(_STEPS):
+        value = values_of(loss, with_leaves(_step(subject, number))).mean()
+        for name, kept in _kept(loss):
+            require(kept.grad_fn is None, f"{name} keeps the graph of a step; detach() it")
+        if value.requires_grad:
+            torch.autograd.backward(value)
+
+
+def _kept(loss: AbstractLoss) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors that a loss has beside its parameters, in buffers, attributes and lists."""
+    for path, module in loss.named_modules():
+        held = {**vars(module), **module._buffers}
+        for name, value in held.items():
+            within = value.values() if isinstance(value, dict) else value
+            several = isinstance(within, list | tuple | deque | ValuesView)
+            for one in within if several else [value]:
+                if isinstance(one, Tensor) and not isinstance(one, nn.Parameter):
+                    yield f"{path}.{name}".strip("."), one
 
 
 @law("loss")

@@ -1,21 +1,20 @@
 """The laws of losses that have a value per row, or ask for the step."""
 
-import random
 from dataclasses import replace
 
-import numpy as np
 import torch
 from hypothesis import strategies as st
-from torch import Tensor
 
 from gkd.distillation.loss_call import asked_by
 from gkd.hosting.parameters import signature_of
 from gkd.testing.law import law, unless_declared
 from gkd.testing.laws.cases import Chosen, Relabelled, node_relabellings
+from gkd.testing.laws.global_state import random_states, require_left_alone
 from gkd.testing.laws.loss_calls import (
     buffers_kept,
     build_loss,
     draws,
+    generic_problem,
     problems,
     value_of,
     values_of,
@@ -24,6 +23,8 @@ from gkd.testing.laws.problem_changes import in_order, nodes_of, with_leaves, wi
 from gkd.testing.laws.requirements import require, require_close
 from gkd.testing.strategies.loss_problems import LossProblem, parts
 from gkd.testing.subject import Subject, fixed_seed
+
+_GENERATOR = "draw with generator=step.generator, of forward(self, student, teacher, *, step)"
 
 
 def _without_rows(subject: Subject) -> str:
@@ -113,28 +114,33 @@ def labels_of_other_rows_play_no_part(subject: Subject, problem: LossProblem) ->
     require_close(value_of(loss, with_other_labels(problem)), value_of(loss, problem), what)
 
 
-@law("loss", problems=problems, exemption=_without_step)
+@law("loss", problems=problems)
 def draws_from_the_step_alone(subject: Subject, problem: LossProblem) -> None:
     """What a loss draws elsewhere changes what dropout draws, and no resume brings it back."""
     loss = build_loss(subject, problem)
     first, second = (value_of(loss, problem, seed) for seed in (0, 1))
     require(
         torch.equal(first, second),
-        f"the same step gives {first.item()} and {second.item()} under another global seed; draw "
-        "with generator=step.generator",
+        f"the same step gives {first.item()} and {second.item()} under another global seed; "
+        f"{_GENERATOR}",
     )
     with fixed_seed(0), buffers_kept(loss):
-        before = _global_states()
+        before = random_states()
         values_of(loss, problem, seed=None)
-        after = _global_states()
-        for name, state in before.items():
-            require(torch.equal(state, after[name]), f"it draws from the global state of {name}")
+        for name, state in random_states().items():
+            unchanged = state == before[name]
+            require(unchanged, f"it draws from the global state of {name}; {_GENERATOR}")
 
 
-def _global_states() -> dict[str, Tensor]:
-    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002  components may use it
-    return {
-        "torch": torch.default_generator.get_state(),
-        "numpy": torch.tensor([*state["key"].tolist(), state["pos"]]),
-        "random": torch.tensor(random.getstate()[1]),
-    }
+@law("loss")
+def global_state_left_alone(subject: Subject) -> None:
+    """What a loss seeds or sets for the whole process, the networks' training goes on with."""
+    problem = generic_problem(subject)
+    require_left_alone(lambda: _made(subject, problem), "making it")
+    loss = build_loss(subject, problem)
+    with buffers_kept(loss):
+        require_left_alone(lambda: values_of(loss, problem, seed=None), "a call")
+
+
+def _made(subject: Subject, problem: LossProblem) -> None:
+    subject.make(**subject.params).build(problem.student, problem.teacher)

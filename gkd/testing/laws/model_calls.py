@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def model_batches(subject: Subject, **form: Any) -> SearchStrategy[Batch]:
 
 
 def logits_of(
-    model: nn.Module, batch: Batch, dtype: torch.dtype = torch.float64, seed: int = 0
+    model: nn.Module, batch: Batch, dtype: torch.dtype = torch.float64, seed: int | None = 0
 ) -> Tensor:
     """Return the logits; everything random in them comes from ``seed``.
 
@@ -82,12 +83,12 @@ def logits_of(
         model: called with the attributes that it declares, as a distiller would.
         batch: that they are of.
         dtype: of the numbers in them.
-        seed: for dropout.
+        seed: for dropout; None leaves the state as it is.
     """
     numbers = {n: tensor.to(dtype) for n, tensor in batch.items() if tensor.is_floating_point()}
     inputs = NetworkInputs(_inputs(model), model, "model")
     arguments = inputs.arguments(with_tensors(batch, numbers))
-    with fixed_seed(seed):
+    with nullcontext() if seed is None else fixed_seed(seed):
         output = model(*arguments.positional, **arguments.named)
     return logits.logits_of(output, logits.declared_logits(model), "the model")
 

@@ -19,6 +19,7 @@ from gkd.testing.laws.cases import (
     node_relabellings,
 )
 from gkd.testing.laws.declarations import declarations_are_known
+from gkd.testing.laws.global_state import require_left_alone, require_nothing_drawn
 from gkd.testing.laws.model_calls import (
     evaluation_model,
     generic_batch,
@@ -278,6 +279,16 @@ def device_preserved(subject: Subject) -> None:
         logits = logits_of(model, batch.to(device), torch.float32)
         require(logits.device.type == device.type, f"inputs on {device} give {logits.device}")
         require_finite(logits, f"the logits on {device}")
+
+
+@law("model")
+def global_state_left_alone(subject: Subject) -> None:
+    """A model that seeds has the same first weights under every seed, and the same dropout."""
+    require_left_alone(lambda: subject.make(**subject.params), "making it")
+    batch, model = generic_batch(subject), training_model(subject)
+    require_left_alone(lambda: logits_of(model, batch, seed=None), "a training step")
+    model.eval()
+    require_nothing_drawn(lambda: logits_of(model, batch, seed=None), "a call in evaluation mode")
 
 
 @law("model", exemption=unless_declared("bounded_memory"))

@@ -15,6 +15,7 @@ from gkd.errors import DataError
 from gkd.testing.law import law
 from gkd.testing.laws.cases import FULLS, HALVES, InPrecision, in_precision
 from gkd.testing.laws.declarations import declarations_are_known
+from gkd.testing.laws.global_state import require_left_alone, require_nothing_drawn
 from gkd.testing.laws.requirements import (
     require,
     require_close,
@@ -326,6 +327,15 @@ def device_preserved(subject: Subject, problem: TaskProblem) -> None:
         there = replace(problem, outputs=problem.outputs.float().to(device), y=problem.y.to(device))
         value = loss_of(task, there)
         require(value.device.type == device.type, f"outputs on {device} give {value.device}")
+
+
+@law("task", problems=problems, share=0.2)
+def global_state_left_alone(subject: Subject, problem: TaskProblem) -> None:
+    """What a task draws, seeds or sets for the whole process, the training goes on with."""
+    require_left_alone(lambda: subject.make(**subject.params), "making it")
+    task: Task = subject.create()
+    require_nothing_drawn(lambda: task.loss(problem.outputs, problem.y), "the loss")
+    require_nothing_drawn(lambda: scores_of(task, problem), "a metric")
 
 
 @law("task", problems=problems, share=0.5)

@@ -27,6 +27,7 @@ from gkd.testing.laws.cases import (
     node_relabellings,
 )
 from gkd.testing.laws.declarations import declarations_are_known
+from gkd.testing.laws.global_state import require_left_alone, require_nothing_drawn
 from gkd.testing.laws.loss_calls import buffers_kept
 from gkd.testing.laws.problem_changes import (
     cast_problem,
@@ -210,6 +211,17 @@ def device_preserved(subject: Subject, problem: LossProblem) -> None:
         assert step is not None
         weights = row_weights(subject.create().to(device), there.student, there.teacher, step)
         require(weights.device.type == device.type, f"views on {device} give {weights.device}")
+
+
+@law("weigher", problems=problems, share=0.2)
+def global_state_left_alone(subject: Subject, problem: LossProblem) -> None:
+    """What a weigher draws, seeds or sets for the whole process, the training goes on with."""
+    require_left_alone(lambda: subject.make(**subject.params), "making it")
+    weigher, step = subject.create(), problem.new_step()
+    assert step is not None
+    require_nothing_drawn(
+        lambda: row_weights(weigher, problem.student, problem.teacher, step), "a call"
+    )
 
 
 @law("weigher", exemption=unless_declared("bounded_memory"))
