@@ -23,6 +23,9 @@ class Task(ABC):
     A task is a component: a plugin offers it by ``gkd_tasks``, and recipes, data sets and
     distillers ask for it by name. A subclass validates its parameters in ``__init__``.
 
+    One whose labels are not those of its likelihood draws outputs and labels for the laws of
+    ``gkd.testing`` in a method ``example(num_rows, num_classes, generator)``, which returns both.
+
     Attributes:
         likelihood: what the outputs mean, which distillation losses go by: ``"softmax"``, logits of
             C classes of which one is right (of a single column, the logit of class 1 against class

@@ -60,6 +60,13 @@ def _examine_hooks(plugin: object, record: PluginRecord, place: Place) -> None:
         if options is None or (options.get("optionalhook") and name not in HOOKS):
             continue
         marked.add(name)
+        if inspect.isclass(plugin) and inspect.isfunction(
+            inspect.getattr_static(plugin, attribute)
+        ):
+            made = plugin.__name__
+            cause = f"it is the class {made}, whose hooks need an object: write plugin = {made}() "
+            record.report(f"{cause}and name that in the entry point", place)
+            return
         hook = pluggy.HookImpl(plugin, record.source.qualified, getattr(plugin, attribute), options)
         if mistake := _signature_mistake(name, hook):
             record.report(mistake, Place.of(hook.function))

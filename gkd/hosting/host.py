@@ -18,7 +18,7 @@ from gkd.errors import ParameterError, PluginError, UnknownNameError, nearest, s
 from gkd.errors.causes import CREATING, Place, Problem
 from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
-from gkd.hosting.kinds import kind_named
+from gkd.hosting.kinds import kind_named, product_mistake
 from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
 from gkd.hosting.own_code import imported, is_own, own_component
 from gkd.hosting.parameters import bind_parameters, signature_of
@@ -253,12 +253,8 @@ class Host:
             error.add_note(f"{CREATING} {component}")
             raise
         self._made[component.kind, component.qualified] = component
-        expected = kind_named(component.kind).product
-        if not isinstance(product, expected):
-            raise PluginError(
-                f"{component} must be {expected.__name__}, but its factory made "
-                f"{type(product).__name__} [{Place.of(component.factory)}]"
-            )
+        if mistake := product_mistake(component.kind, product):
+            raise PluginError(f"{component} {mistake} [{Place.of(component.factory)}]")
         return product
 
     def notify(self, event: hookspecs.StepEvent) -> None:

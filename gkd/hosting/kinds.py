@@ -47,3 +47,15 @@ def kind_named(name: str) -> Kind:
     if name in KINDS:
         return KINDS[name]
     raise UnknownNameError(f"no kind of component is called {name!r}; {suggestion(name, KINDS)}")
+
+
+def product_mistake(kind: str, product: object) -> str:
+    """Say what is wrong with what the factory of a component made, ``""`` where nothing is."""
+    expected, made = kind_named(kind).product, type(product).__name__
+    if not isinstance(product, expected):
+        return f"must be {expected.__name__}, but its factory made {made}"
+    from torch import nn
+
+    if isinstance(product, nn.Module) and "_modules" not in vars(product):
+        return f"is no module yet: {made}.__init__ does not call super().__init__()"
+    return ""

@@ -51,7 +51,7 @@ from hypothesis.strategies import SearchStrategy
 from gkd.errors import ParameterError, PluginError, UnknownNameError, suggestion
 from gkd.hosting.example_parameters import example_parameters
 from gkd.hosting.host import Host, current_host
-from gkd.hosting.kinds import KINDS, kind_named
+from gkd.hosting.kinds import KINDS, kind_named, product_mistake
 from gkd.hosting.parameters import bind_parameters
 from gkd.hosting.records import Component
 from gkd.testing.search import once_drawn
@@ -203,11 +203,8 @@ def subject(
 
         def make(**params: Any) -> Any:
             made = factory(**bind_parameters(factory, params, f"{kind} {name!r}"))
-            if not isinstance(made, product):
-                raise PluginError(
-                    f"{kind} {name!r} must be {product.__name__}, but its factory made "
-                    f"{type(made).__name__}"
-                )
+            if mistake := product_mistake(kind, made):
+                raise PluginError(f"{kind} {name!r} {mistake}")
             return made
 
     if params is None:

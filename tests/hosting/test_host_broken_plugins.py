@@ -157,6 +157,12 @@ def test_a_strict_host_raises(site: Site, broken: Broken) -> None:
     assert broken.cause in str(caught.value)
 
 
+def test_a_class_with_hooks_is_told_from_an_object(site: Site) -> None:
+    source = f"{HOOK}class Plugin:\n    @hookimpl\n    def gkd_losses(self): return {{}}"
+    site.add("classy", source, entry_points={"plug": "classy:Plugin"})
+    assert "write plugin = Plugin() and name that in the entry point" in site.record("classy").cause
+
+
 @pytest.mark.parametrize(
     ("value", "cause"),
     [

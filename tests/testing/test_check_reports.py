@@ -13,7 +13,7 @@ import broken_tasks
 import broken_weighers
 import pytest
 
-from gkd import GkdError, ParameterError, UnknownNameError, testing
+from gkd import DataError, GkdError, ParameterError, PluginError, UnknownNameError, testing
 from gkd.testing.conformance import Report, Result, result_of
 from gkd.testing.law import Law, law
 from gkd.testing.parametrize import checks
@@ -273,3 +273,75 @@ def test_a_parameter_that_is_no_temperature_is_told_from_one():
             super().__init__(tau)
 
     assert _result(Momentum, name).outcome == "not-applicable"  # it is never as high as 4
+
+
+class InSingle(broken_losses.GOOD):
+    def forward(self, student, teacher):
+        return super().forward(student, teacher).float()
+
+
+class TensorForATarget(broken_losses.GOOD):
+    def target(self, teacher):
+        return self.sums(teacher)
+
+
+class Infinite(broken_losses.GOOD):
+    def forward(self, student, teacher):
+        return (super().forward(student, teacher) - 1).sqrt()
+
+
+class Levels(broken_tasks.GOOD):
+    def check(self, outputs, y):
+        raise DataError("expected whole numbers")
+
+
+class DictOfMetrics(broken_tasks.GOOD):
+    def metrics(self, num_classes):
+        return dict(super().metrics(num_classes))
+
+
+@pytest.mark.parametrize(
+    ("kind", "component", "law", "words"),
+    [
+        ("loss", InSingle, "gradcheck-in-float64", "of float64 it makes torch.float32"),
+        (
+            "loss",
+            TensorForATarget,
+            "target-stands-for-the-teacher",
+            r"target\(teacher\) returns Tensor, not a gkd.View",
+        ),
+        ("task", Levels, "finite-and-scalar", r"expected whole numbers; a task of .* example\("),
+        ("task", DictOfMetrics, "says-what-it-is", r"returns dict, not a torchmetrics.Metric"),
+    ],
+)
+def test_a_failure_says_what_an_author_can_mend(kind, component, law, words):
+    (one,) = [one for one in testing.laws(kind) if one.name == law]
+    with pytest.raises(testing.LawViolation, match=words):
+        one.check(testing.subject(kind, component, examples=5), smallest=False)
+
+
+def test_what_is_no_number_is_as_equal_as_a_number():
+    (one,) = [one for one in testing.laws("loss") if one.name == "deterministic-under-a-seed"]
+    one.check(testing.subject("loss", Infinite, examples=5))
+
+
+class Unfinished(broken_losses.GOOD):
+    def __init__(self):
+        self.weight = 1.0
+
+
+def test_a_module_that_is_not_set_up_is_told_by_what_was_forgotten():
+    with pytest.raises(PluginError, match=r"Unfinished.__init__ does not call super\(\).__init__"):
+        testing.check("loss", Unfinished, **FEW)
+
+
+class FitsWholeNumbers(broken_tasks.GOOD):
+    """Takes outputs of whole numbers, of which its loss is in single precision."""
+
+    def check(self, outputs, y):
+        super().check(outputs.double(), y)
+
+
+def test_a_loss_of_other_digits_is_compared_all_the_same():
+    (one,) = [o for o in testing.laws("task") if o.name == "metrics-take-the-rows-of-the-loss"]
+    one.check(testing.subject("task", FitsWholeNumbers, examples=5))

@@ -224,8 +224,18 @@ def target_stands_for_the_teacher(subject: Subject, problem: LossProblem) -> Non
     problem = replace(problem, others={})  # of several teachers nothing is precomputed
     loss = build_loss(subject, problem)
     expected = value_of(loss, problem)
-    replaced = replace(problem, teacher=loss.target(problem.teacher))
+    replaced = replace(problem, teacher=_target(loss, problem.teacher))
     require_close(value_of(loss, replaced), expected, "with target(teacher)")
+
+
+def _target(loss: AbstractLoss, teacher: View) -> View:
+    target: object = loss.target(teacher)
+    if not isinstance(target, View):
+        raise AssertionError(
+            f"target(teacher) returns {type(target).__name__}, not a gkd.View, which forward gets "
+            "in the teacher's place: what was computed is its features, logits or edge_values"
+        )
+    return target
 
 
 @law("loss", problems=problems, exemption=unless_declared("target_per_sample"))
@@ -235,7 +245,7 @@ def targets_of_samples_make_that_of_a_batch(subject: Subject, problem: LossProbl
     loss, teacher = build_loss(subject, problem), problem.teacher
     expected = value_of(loss, problem)
     # By the code that the cache itself joins with.
-    joined = join_views([loss.target(view) for view in _samples(teacher)])
+    joined = join_views([_target(loss, view) for view in _samples(teacher)])
     target = replace(joined, graph=teacher.graph, batch=teacher.batch)
     value = value_of(loss, replace(problem, teacher=target))
     require_close(value, expected, "with the targets of the samples")

@@ -67,11 +67,18 @@ def require_right_gradient(function: Callable[..., Tensor], inputs: Sequence[Ten
     """Require that the gradient of ``function`` at float64 ``inputs`` is its slope.
 
     Raises:
-        AssertionError: it is not; says what gradcheck says.
+        AssertionError: it is not; says what gradcheck says. Or it computes in fewer digits, in
+            which slopes cannot be compared.
     """
     # In float64 a step of 1e-6 leaves ten digits of the difference. A wrong gradient is off by far
     # more than a thousandth; sums in another order are not.
     leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
+    result = function(*leaves)
+    require(
+        result.dtype == torch.float64,
+        f"of float64 it makes {result.dtype}, too few digits to compare slopes in: where half "
+        "precision is too short, convert to torch.promote_types(x.dtype, torch.float32) instead",
+    )
     try:
         gradcheck(function, leaves, eps=1e-6, atol=1e-5, rtol=1e-3, nondet_tol=1e-9)
     except GradcheckError as error:

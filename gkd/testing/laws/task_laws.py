@@ -9,6 +9,7 @@ from typing import get_args
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from gkd.data.task import Likelihood, Task
 from gkd.errors import DataError
@@ -65,7 +66,11 @@ def says_what_it_is(subject: Subject) -> None:
         f"likelihood is {task.likelihood!r}, not one of {', '.join(likelihoods)}",
     )
     require(isinstance(task.target, str), f"target is {task.target!r}, not a name")
-    metrics = task.metrics(3)
+    metrics: object = task.metrics(3)
+    if not isinstance(metrics, MetricCollection):
+        raise AssertionError(
+            f"metrics() returns {type(metrics).__name__}, not a torchmetrics.MetricCollection"
+        )
     require(
         task.metric in metrics,
         f"metric is {task.metric!r}, but its metrics are {', '.join(map(str, metrics))}",
@@ -81,7 +86,13 @@ def says_what_it_is(subject: Subject) -> None:
 def finite_and_scalar(subject: Subject, problem: TaskProblem) -> None:
     """A training step descends on one finite number."""
     task: Task = subject.create()
-    task.check(problem.outputs, problem.y)
+    try:
+        task.check(problem.outputs, problem.y)
+    except DataError as error:
+        raise AssertionError(
+            f"check refuses outputs and labels of its likelihood, {task.likelihood!r}: {error}; a "
+            "task of others returns both from a method example(num_rows, num_classes, generator)"
+        ) from error
     value = loss_of(task, problem)
     require(isinstance(value, Tensor), f"the loss is a {type(value).__name__}, not a tensor")
     require(value.ndim == 0, f"the loss has the shape {list(value.shape)}")
@@ -231,8 +242,12 @@ def metrics_take_the_rows_of_the_loss(subject: Subject, problem: TaskProblem) ->
             continue
         expected_loss = loss_of(task, others)
         if not bool(task.known(odd.y)[0].any()):
-            require_close(loss_of(task, odd), expected_loss, f"known() leaves out {what}, the loss")
-        if torch.allclose(loss_of(task, odd), expected_loss, equal_nan=True):
+            require_close(
+                loss_of(task, odd).double(),
+                expected_loss.double(),
+                f"known() leaves out {what}, the loss",
+            )
+        if torch.allclose(loss_of(task, odd).double(), expected_loss.double(), equal_nan=True):
             expected = scores_of(task, others)
             for name, value in scores_of(task, odd).items():
                 require_close(value, expected[name], f"the loss leaves out {what}, {name} does not")
