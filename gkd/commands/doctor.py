@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 
 import torch
+from packaging.requirements import InvalidRequirement, Requirement
 
 from gkd.commands.listing import plugin_row, print_json, quietly
 from gkd.errors import GkdError, PluginError, printable, suggestion
@@ -138,6 +139,11 @@ def _examine_plugins(found: Diagnosis, environment: Mapping[str, str]) -> None:
         found.problems.append(Advice(str(error), "correct the variable, or unset it"))
         return
     found.plugins = host.plugins
+    for distribution in dict.fromkeys(record.source.distribution for record in host.plugins):
+        for requirement in _unmet(distribution, found.versions["gkd"]):
+            finding = f"{distribution} requires {requirement}; {found.versions['gkd']} is installed"
+            action = f"update both: pip install --upgrade gkd {distribution}"
+            found.problems.append(Advice(finding, action))
     for record in host.plugins:
         if record.state is State.FAILED:
             name = record.source.distribution
@@ -162,6 +168,29 @@ def _examine_plugins(found: Diagnosis, environment: Mapping[str, str]) -> None:
             if ":" in name:  # the short name alone is ambiguous
                 shared = f"{component}: another plugin offers that name too"
                 found.hints.append(Advice(shared, f"ask for {name!r}"))
+
+
+def _unmet(distribution: str, version: str | None) -> list[str]:
+    """Return what a distribution requires of gkd, where this version of it is another.
+
+    pip sees to it when it installs the plugin, and not when it installs another gkd later.
+    """
+    try:
+        stated = metadata.requires(distribution) or []
+    except metadata.PackageNotFoundError:  # a plugin that was not installed
+        return []
+    unmet = []
+    for text in stated:
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:  # not this program's to judge
+            continue
+        here = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if requirement.name != "gkd" or version is None or not here:
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            unmet.append(str(requirement))
+    return unmet
 
 
 def show_diagnosis(*, as_json: bool) -> bool:

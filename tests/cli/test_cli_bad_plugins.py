@@ -220,6 +220,17 @@ def test_a_slow_import_is_seen(site: Site, run: Run) -> None:
     assert row.endswith(" s (slow) loss: good")
 
 
+def test_doctor_says_which_plugin_wants_another_gkd(site: Site, run: Run) -> None:
+    (site.folder / "good_plugin.py").write_text(dedent(GOOD), encoding="utf-8")
+    wanted = ["torch", "gkd>=99", "gkd<0; extra == 'old'", "gkd[testing]"]
+    site.declare("good-plugin", {"plug": "good_plugin"}, requires=wanted)
+    outcome = run("doctor")
+    assert outcome.status == 1
+    assert outcome.out.count("good-plugin requires") == 1
+    assert "problem: good-plugin requires gkd>=99; " in outcome.out
+    assert "pip install --upgrade gkd good-plugin" in outcome.out
+
+
 def test_doctor_hints_at_a_slow_import_and_how_to_find_its_cause(site: Site, run: Run) -> None:
     slow = f"import time\ntime.sleep({SLOW_IMPORT})\n" + dedent(GOOD)
     site.add("slow-plugin", slow, version="3.4")
