@@ -427,7 +427,7 @@ def check(
         typer.Argument(
             metavar="PLUGIN|MODULE:OBJECT",
             help="Plugin or component that is installed (gkd-my-loss, loss:lsp, "
-            "'kernel:rbf {sigma = 2.0}'), or an object to import.",
+            "'kernel:rbf {sigma = 2.0}'), or an object to import, written likewise.",
         ),
     ],
     kind: Annotated[

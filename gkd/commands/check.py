@@ -15,6 +15,7 @@ from gkd.commands.listing import print_json, quietly
 from gkd.commands.tables import print_table
 from gkd.errors import NAMED, GkdError, ParameterError, UnknownNameError
 from gkd.errors.causes import Problem
+from gkd.hosting.example_parameters import example_parameters
 from gkd.hosting.host import current_host
 from gkd.hosting.kinds import KINDS, kind_named
 from gkd.hosting.own_code import imported
@@ -64,7 +65,8 @@ def run_checks(target: str, options: CheckOptions, *, as_json: bool) -> bool:
     Of several components the others are checked where some cannot be made.
 
     Args:
-        target: an installed plugin or component, or ``MODULE:OBJECT``.
+        target: an installed plugin or component, or ``MODULE:OBJECT``, each alone or with its kind
+            before and parameters after it, ``"loss:my_losses:Margin {margin = 0.5}"``.
         options: which components, and how.
         as_json: print JSON instead.
 
@@ -152,18 +154,23 @@ def _meant(target: str) -> str | None:
 
 def _subjects(target: str, options: CheckOptions) -> "list[Subject]":
     from gkd.testing import selected
-    from gkd.testing.subject import EXAMPLES, kind_of, subject
+    from gkd.testing.subject import EXAMPLES, kind_of, name_and_parameters, subject
 
     examples = options.examples or EXAMPLES
-    if target.partition(":")[0] not in KINDS and current_host().is_own(target):
-        component = imported(target, Path.cwd())
+    name, params = name_and_parameters(target)
+    named, _, short = name.partition(":")
+    # Of kind:name, the name may be a place, too.
+    kind, place = (named, short) if named in KINDS else (options.kind, name)
+    if current_host().is_own(place):
+        component = imported(place, Path.cwd())
         try:
-            kind = options.kind or kind_of(component)
+            kind = kind or kind_of(component)
         except ParameterError:
             raise ParameterError(
-                f"cannot infer the kind of {target}; add --kind with one of {', '.join(KINDS)}"
+                f"cannot infer the kind of {place}; add --kind with one of {', '.join(KINDS)}"
             ) from None
-        return [subject(kind, component, examples=examples)]
+        choices = example_parameters(component) if params is None else (params,)
+        return [subject(kind, component, choice, examples) for choice in choices]
     kinds = {options.kind} if options.kind else set(KINDS)
     try:
         found = selected(target, examples)

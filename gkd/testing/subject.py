@@ -249,15 +249,7 @@ def selected(text: str, examples: int = EXAMPLES) -> list[Subject]:
     >>> [subject.label for subject in selected("kernel:rbf {sigma = 2.0}")]
     ['kernel:rbf(sigma=2.0)']
     """
-    name, brace, table = text.partition("{")
-    params: Mapping[str, Any] | None = None
-    if brace:
-        try:
-            params = tomllib.loads(f"params = {{{table}")["params"]
-        except tomllib.TOMLDecodeError as error:
-            message = f"the parameters in {text!r} are not TOML: {error}"
-            raise ParameterError(message) from None
-    name = name.strip()
+    name, params = name_and_parameters(text)
     kind, colon, rest = name.partition(":")
     host = current_host()
     if colon and kind in KINDS:
@@ -271,6 +263,24 @@ def selected(text: str, examples: int = EXAMPLES) -> list[Subject]:
         for short, component in chosen
         for choice in (example_parameters(component.factory) if params is None else (params,))
     ]
+
+
+def name_and_parameters(text: str) -> tuple[str, Mapping[str, Any] | None]:
+    """Return a name and the parameters that follow it as in TOML, None where there are none.
+
+    Raises:
+        ParameterError: they are not TOML.
+
+    >>> name_and_parameters("kernel:rbf {sigma = 2.0}")
+    ('kernel:rbf', {'sigma': 2.0})
+    """
+    name, brace, table = text.partition("{")
+    if not brace:
+        return name.strip(), None
+    try:
+        return name.strip(), tomllib.loads(f"params = {{{table}")["params"]
+    except tomllib.TOMLDecodeError as error:
+        raise ParameterError(f"the parameters in {text!r} are not TOML: {error}") from None
 
 
 def _components_of_plugin(host: Host, name: str) -> list[tuple[str, Component]]:

@@ -284,6 +284,27 @@ def test_a_kind_is_no_component(run: Run) -> None:
     assert "it is a kind: name a component, loss:NAME, or a plugin with --kind loss" in outcome.err
 
 
+@pytest.mark.parametrize(
+    "target", ["my_kernels:Needy {sigma = 2}", "kernel:my_kernels:Needy{sigma=2}"]
+)
+def test_a_class_that_is_not_offered_has_its_kind_and_parameters_beside_it(
+    kernels: Site, run: Run, kind: str
+) -> None:
+    outcome = run("check", f"{kind}my_kernels:Needy {{sigma = 2}}", *QUICK)
+    assert outcome.status == 0
+    assert "kernel:needy(sigma=2)" in outcome.out
+
+
+def test_a_class_that_is_not_offered_is_checked_with_each_of_its_examples(
+    site: Site, run: Run
+) -> None:
+    examples = "Needy.example_parameters = ({'sigma': 1.0}, {'sigma': 3.0})"
+    site.add("my-kernels", f"{dedent(KERNELS)}{examples}")
+    outcome = run("check", "my_kernels:Needy", *QUICK)
+    assert "kernel:needy(sigma=1.0)" in outcome.out
+    assert "kernel:needy(sigma=3.0)" in outcome.out
+
+
 def test_a_name_too_long_for_a_file_is_unknown(run: Run) -> None:
     outcome = run("check", "a" * 300)
     assert (outcome.status, outcome.out) == (2, "")
