@@ -284,9 +284,7 @@ def test_a_kind_is_no_component(run: Run) -> None:
     assert "it is a kind: name a component, loss:NAME, or a plugin with --kind loss" in outcome.err
 
 
-@pytest.mark.parametrize(
-    "target", ["my_kernels:Needy {sigma = 2}", "kernel:my_kernels:Needy{sigma=2}"]
-)
+@pytest.mark.parametrize("kind", ["", "kernel:"])
 def test_a_class_that_is_not_offered_has_its_kind_and_parameters_beside_it(
     kernels: Site, run: Run, kind: str
 ) -> None:

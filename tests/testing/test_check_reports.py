@@ -12,6 +12,8 @@ import broken_models
 import broken_tasks
 import broken_weighers
 import pytest
+import torch
+from torch import nn
 
 from gkd import DataError, GkdError, ParameterError, PluginError, UnknownNameError, testing
 from gkd.testing.conformance import Report, Result, result_of
@@ -290,6 +292,17 @@ class Infinite(broken_losses.GOOD):
         return (super().forward(student, teacher) - 1).sqrt()
 
 
+class MadeInAStep(broken_losses.GOOD):
+    def __init__(self):
+        super().__init__()
+        self.scale = None
+
+    def forward(self, student, teacher):
+        if self.scale is None:
+            self.scale = nn.Parameter(torch.ones((), device=student.features.device))
+        return super().forward(student, teacher) * self.scale.to(student.features.dtype)
+
+
 class Levels(broken_tasks.GOOD):
     def check(self, outputs, y):
         raise DataError("expected whole numbers")
@@ -309,6 +322,24 @@ class DictOfMetrics(broken_tasks.GOOD):
             TensorForATarget,
             "target-stands-for-the-teacher",
             r"target\(teacher\) returns Tensor, not a gkd.View",
+        ),
+        (
+            "loss",
+            MadeInAStep,
+            "state-dict-round-trip",
+            "the learned part scale is made in a step, .* make it in build",
+        ),
+        (
+            "loss",
+            broken_losses.KeepsTheGraph,
+            "steps-do-not-hang-together",
+            r"^mean keeps the graph of a step; detach\(\) it$",
+        ),
+        (
+            "loss",
+            broken_losses.ListsTheGraph,
+            "steps-do-not-hang-together",
+            r"^values keeps the graph of a step",
         ),
         ("task", Levels, "finite-and-scalar", r"expected whole numbers; a task of .* example\("),
         ("task", DictOfMetrics, "says-what-it-is", r"returns dict, not a torchmetrics.Metric"),

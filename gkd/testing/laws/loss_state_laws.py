@@ -49,7 +49,14 @@ def _value_and_gradients(subject: Subject, problem: LossProblem) -> list[Tensor]
 def state_dict_round_trip(subject: Subject) -> None:
     """A resumed run continues from what the checkpoint holds, and from nothing else."""
     problem = generic_problem(subject)
+    begun = {name for name, _ in build_loss(subject, problem).named_parameters()}
     trained = _train_one_step(subject, problem)
+    for name, _ in trained.named_parameters():
+        require(
+            name in begun,
+            f"the learned part {name} is made in a step, after the optimiser, which does not move "
+            "it: make it in build",
+        )
     resumed = _resumed(subject, trained, problem)
     require_close(
         value_of(resumed, problem), value_of(trained, problem), "after loading the state dict"
@@ -119,8 +126,9 @@ def steps_do_not_hang_together(subject: Subject) -> None:
 def _kept(loss: AbstractLoss) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors that a loss has beside its parameters, in buffers, attributes and lists."""
     for path, module in loss.named_modules():
-        held = {**vars(module), **module._buffers}
-        for name, value in held.items():
+        torchs = ("_parameters", "_buffers", "_modules")
+        held = {name: value for name, value in vars(module).items() if name not in torchs}
+        for name, value in {**held, **module._buffers}.items():
             within = value.values() if isinstance(value, dict) else value
             several = isinstance(within, list | tuple | deque | ValuesView)
             for one in within if several else [value]:
