@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -64,6 +64,26 @@ def path_parameters(factory: Callable[..., Any]) -> set[str]:
     """
     found = annotations(_constructor(factory))
     return {name for name, annotation in found if Path in (annotation, *get_args(annotation))}
+
+
+def unusable_parameters(factory: Callable[..., Any]) -> Iterator[str]:
+    """Say which parameters recipes cannot give, or cannot have checked as their authors meant.
+
+    >>> def factory(k: int, slope: "NoSuchType" = 0.2, mode=None): ...
+    >>> list(unusable_parameters(factory))
+    ["the annotation of 'slope', 'NoSuchType', cannot be evaluated: what it names is not there..."]
+    """
+    evaluated = dict(annotations(_constructor(factory)))
+    for name, parameter in signature_of(factory).parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            yield f"{name!r} stands before a /, and recipes give parameters by their names"
+        elif (
+            parameter.kind in NAMED
+            and parameter.annotation is not parameter.empty
+            and name not in evaluated
+        ):
+            written = f"the annotation of {name!r}, {parameter.annotation!r}, cannot be evaluated"
+            yield f"{written}: what it names is not there, but for type checkers"
 
 
 def accepts(factory: Callable[..., Any], name: str, value: Any) -> bool | None:

@@ -418,6 +418,16 @@ class ListsTheGraph(Norms):
         return self.values[-1]
 
 
+class ByPlace(Norms):
+    def __init__(self, margin: float = 0.0, /):
+        super().__init__()
+
+
+class OfNoType(Norms):
+    def __init__(self, margin: "NoSuchType" = 0.0):  # noqa: F821  as under TYPE_CHECKING
+        super().__init__()
+
+
 GOOD = Norms
 BROKEN = {
     "finite-and-scalar": [PerNode, Crashes],
@@ -457,6 +467,6 @@ BROKEN = {
     "samples-do-not-mix": [Centred, WrongAxis],
     "an-edge-concerns-its-target": [BySource],
     "work-grows-with-the-graph": [PairByPair],
-    "declarations-are-known": [Mistyped, MistypedLater],
+    "declarations-are-known": [Mistyped, MistypedLater, ByPlace, OfNoType],
     "global-state-left-alone": [SeedsAll, SeedsWhenMade, SetsTheDefault],
 }

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from gkd.hosting.kinds import kind_named
-from gkd.hosting.parameters import signature_of
+from gkd.hosting.parameters import signature_of, unusable_parameters
 from gkd.testing.laws.requirements import require
 from gkd.testing.subject import GRANTED, Subject
 
@@ -17,7 +17,9 @@ _NEAR = 0.85
 
 
 def declarations_are_known(subject: Subject) -> None:
-    """A declaration of a mistyped name declares nothing."""
+    """A mistyped name declares nothing, and an annotation that says nothing checks nothing."""
+    mistake = next(unusable_parameters(subject.factory), "")
+    require(not mistake, mistake)
     known = set(GRANTED.get(subject.kind, ())) | {"example_parameters"}
     product = kind_named(subject.kind).product
     known |= {name for base in getmro(product) for name in getattr(base, "__annotations__", ())}
