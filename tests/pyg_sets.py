@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Data, Dataset, HeteroData
 
 
 def graph(seed: int, nodes: int = 12, **more: Any) -> Data:
@@ -68,6 +68,62 @@ def classes_as_floats() -> list[Data]:
 
 def counts_in_columns() -> list[Data]:
     return [graph(i, 5, y=torch.tensor([[i, 1, 0]] * 5)) for i in range(12)]
+
+
+class InNumbers(Dataset):
+    """A data set of theirs: graphs by their numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def len(self) -> int:
+        return 12
+
+    def get(self, idx: int) -> Data:
+        return graph(idx, 5, y=torch.tensor([idx % 2]))
+
+
+def a_data_set() -> InNumbers:
+    return InNumbers()
+
+
+def numbers() -> list[Data]:
+    return [graph(i, 5, y=float(i) / 7) for i in range(12)]
+
+
+def classes_as_columns() -> list[Data]:
+    return [graph(i, 5, y=torch.eye(3)[torch.arange(i, i + 5) % 3]) for i in range(12)]
+
+
+def by_split() -> dict[str, list[Data] | Data]:
+    one, two, *more = (graph(i, 5, y=torch.tensor([i % 2])) for i in range(6))
+    return {"train": more, "valid": one, "test": [two]}
+
+
+def misnamed() -> dict[str, Data]:
+    return dict.fromkeys(("train", "vali", "test"), graph(0, y=torch.arange(12)))
+
+
+def untested() -> dict[str, Data]:
+    return dict.fromkeys(("train", "val"), graph(0, y=torch.arange(12)))
+
+
+def one_at_a_time(split: str = "train") -> list[Data]:
+    numbers = {"train": range(4), "val": range(4, 5), "test": range(5, 7)}[split]
+    return [graph(i, 5, y=torch.tensor([i % 2])) for i in numbers]
+
+
+def numbered_rows() -> Data:
+    found = masked()
+    found.train_mask = torch.tensor([0, 3, 6])
+    return found
+
+
+class Named(list):
+    """Data whose class has a parameter that a recipe calls something else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(graph(i, y=torch.tensor([i % 2])) for i in range(len(name)))
 
 
 class OneGraph(list):

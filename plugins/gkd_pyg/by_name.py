@@ -2,8 +2,8 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 from gkd import DataError, ParameterError
 from gkd.errors import suggestion
@@ -36,14 +36,23 @@ def class_of(name: str, module: str, base: type, what: str) -> Any:
         value = getattr(found, name, None)
     if not _is_a(value, base):
         known = [key for key, one in vars(found).items() if _is_a(one, base)]
+        place, dot, own = name.rpartition(".")
+        own_hint = f"; code of yours is named by a colon, {place}:{own}" if dot else ""
         raise ParameterError(
             f"there is no {what} {name!r} in {found.__name__}; "
-            f"{suggestion(name.rpartition(':')[2], known)}"
+            f"{suggestion(name.rpartition(':')[2], known)}{own_hint if ':' not in name else ''}"
         )
     return value
 
 
-def own_graphs(name: str) -> list[Any] | None:
+OWN_SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""What data sets of PyTorch Geometric, and those who write some, call the splits."""
+
+Graphs: TypeAlias = list[Any] | dict[str, list[Any]]
+"""Graphs to be split, or those of each split by its name."""
+
+
+def own_graphs(name: str) -> Graphs | None:
     """Return the graphs that ``module:Object`` names: one, several, or a function that makes them.
 
     None where that is a class, or anything else.
@@ -57,17 +66,46 @@ def own_graphs(name: str) -> list[Any] | None:
     found = import_own(name)
     if inspect.isfunction(found):
         try:
-            found = found()
+            found = of_splits(found, {}) if has_splits(found) else found()
         except Exception as error:
             raise ParameterError(f"{name}() raised {type(error).__name__}: {error}") from error
         if not _are_graphs(found, BaseData):
             raise ParameterError(
                 f"{name}() returns {type(found).__name__}: expected a graph of PyTorch Geometric "
-                "(Data, HeteroData), or a list of them"
+                "(Data, HeteroData), a list or a data set of them, or those of each split, "
+                '{"train": ..., "val": ..., "test": ...}'
             )
     if not _are_graphs(found, BaseData):
         return None
-    return [found] if isinstance(found, BaseData) else list(found)
+    if isinstance(found, Mapping):
+        return {key: _listed(value, BaseData) for key, value in found.items()}
+    return _listed(found, BaseData)
+
+
+def has_splits(maker: Any) -> bool:
+    """Whether a class or a function makes a split at a time; Planetoid's ``split`` names masks."""
+    split = inspect.signature(maker).parameters.get("split")
+    return split is not None and (split.default is split.empty or "train" in str(split.default))
+
+
+def of_splits(maker: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a class or a function makes of each split, by the first name that it knows."""
+    return {part: _of_split(maker, given, names) for part, names in OWN_SPLITS.items()}
+
+
+def _of_split(maker: Any, given: Mapping[str, Any], names: Sequence[str]) -> Any:
+    for name in names[:-1]:
+        try:
+            return maker(**given, split=name)
+        except (ValueError, AssertionError, KeyError):
+            continue
+    return made(maker, {**given, "split": names[-1]}, "data set")
+
+
+def _listed(graphs: Any, base: type) -> list[Any]:
+    # A data set of theirs is no sequence of Python's, and has no end unless it is asked by number.
+    one = isinstance(graphs, base)
+    return [graphs] if one else [graphs[number] for number in range(len(graphs))]
 
 
 def may_name_graphs(name: str) -> bool:
@@ -92,8 +130,18 @@ def may_name_graphs(name: str) -> bool:
 
 
 def _are_graphs(value: Any, base: type) -> bool:
+    from torch.utils.data import Dataset
+
+    if isinstance(value, base):
+        return True
+    if isinstance(value, Mapping):
+        return bool(value) and all(
+            not isinstance(part, Mapping) and _are_graphs(part, base) for part in value.values()
+        )
+    if isinstance(value, Dataset):
+        return hasattr(value, "__len__") and len(value) > 0 and isinstance(value[0], base)
     several = isinstance(value, list | tuple) and bool(value)
-    return isinstance(value, base) or (several and all(isinstance(one, base) for one in value))
+    return several and all(isinstance(one, base) for one in value)
 
 
 def made(cls: Any, parameters: Mapping[str, Any], what: str) -> Any:

@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,11 +15,19 @@ from gkd import AbstractDataset, DataError, ParameterError, Sample
 from gkd.data.downloads import may_download
 from gkd.errors import suggestion
 from gkd.hosting.host import import_own
-from gkd_pyg.by_name import class_of, made, may_name_graphs, own_graphs, without_network
+from gkd_pyg.by_name import (
+    OWN_SPLITS,
+    class_of,
+    has_splits,
+    made,
+    may_name_graphs,
+    of_splits,
+    own_graphs,
+    without_network,
+)
 from gkd_pyg.node_types import Types
 
 _MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
-_OWN_SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
 
 
 class PyGDataset(AbstractDataset):
@@ -33,6 +41,8 @@ class PyGDataset(AbstractDataset):
       several columns ``split`` chooses one; ``"seed"``, each seed of a run its own.
     - A class whose parameter ``split`` is ``"train"`` by default, or has no default: one data set
       for each of train, val and test.
+    - Graphs of your own by split, ``{"train": [...], "val": [...], "test": [...]}``, or a function
+      whose parameter ``split`` is one of these: those.
     - Several graphs: in ``folds``, of which ``split`` tests, the next one validates.
 
     Integers are classes; several columns of 0 and 1, and one of such floating point, are labels of
@@ -41,8 +51,8 @@ class PyGDataset(AbstractDataset):
 
     Args:
         dataset: name of a class in ``torch_geometric.datasets``, ``"package.module:Class"``, or one
-            ``Data`` or ``HeteroData``, a list of them, or a function that returns either:
-            ``"module:graph"``.
+            ``Data`` or ``HeteroData``, a list or a data set of them, or a function that returns
+            one of these: ``"module:graph"``.
         split: which of several masks, or the fold that tests.
         folds: of several graphs without a split of their own.
         target: attribute that holds the labels.
@@ -115,17 +125,20 @@ class PyGDataset(AbstractDataset):
         if graphs is not None:
             if given:
                 raise ParameterError(f"{dataset} names graphs, which take no {', '.join(given)}")
-            self._all = self._samples(graphs, "graph")
-            self._take(first)
+            if isinstance(graphs, dict):
+                self._set_splits(_by_split(graphs, dataset), split)
+            else:
+                self._all = self._samples(graphs, "graph")
+                self._take(first)
             self._describe()
             return
         cls = class_of(dataset, "torch_geometric.datasets", object, "data set")
         if not may_download():
             cls = without_network(cls)
-        if _has_parts(cls) and "split" not in given:
-            parts = {part: _of_split(cls, given, names) for part, names in _OWN_SPLITS.items()}
-            for part, graphs in parts.items():
-                setattr(self, part, self._samples(graphs, part))
+        in_splits = has_splits(cls) and "split" not in given
+        _require_renamed(cls, given.keys() | ({"split"} if in_splits else set()))
+        if in_splits:
+            self._set_splits(of_splits(cls, given), split)
         else:
             self._all = self._samples(made(cls, given, "data set"), "graph")
             self._take(first)
@@ -138,6 +151,14 @@ class PyGDataset(AbstractDataset):
         other = copy(self)
         other._take(seed)
         return other
+
+    def _set_splits(self, parts: Mapping[str, Any], split: int | str) -> None:
+        if split != 0:
+            raise ParameterError(
+                f"{self._name} has splits of its own: split chooses masks or folds, leave it out"
+            )
+        for part, graphs in parts.items():
+            setattr(self, part, self._samples(graphs, part))
 
     def _take(self, split: int) -> None:
         """Assign the samples of one split."""
@@ -207,6 +228,13 @@ class PyGDataset(AbstractDataset):
                 "predicted; a transform of the class makes such"
             )
         self.task = "multi-label" if binary else "regression"
+        if self.task == "multi-label" and _may_be_one_hot(torch.cat(labels)):
+            warnings.warn(
+                f"{self._name} has labels of {self.num_classes} columns with one 1 in each row: "
+                "they are taken for labels of their own (multi-label); classes of which a row has "
+                "one are numbers, as y.argmax(1) makes them",
+                stacklevel=2,
+            )
         if self.task == "regression" and _may_be_classes(torch.cat(labels)):
             warnings.warn(
                 f"{self._name} has labels of floating point that are whole numbers from 0 on: they "
@@ -222,20 +250,33 @@ def _may_be_classes(y: Tensor) -> bool:
     return y.shape[1] == 1 and len(y) > 2 * len(found) and found == [*range(len(found))]
 
 
-def _has_parts(cls: Any) -> bool:
-    """Whether a class makes a part of its data at a time; Planetoid's ``split`` chooses masks."""
-    split = inspect.signature(cls).parameters.get("split")
-    return split is not None and (split.default is split.empty or "train" in str(split.default))
+def _may_be_one_hot(y: Tensor) -> bool:
+    """Whether columns of 0 and 1 may say which of several classes a row is of."""
+    return y.shape[1] > 1 and bool((y.sum(1) == 1).all())
 
 
-def _of_split(cls: Any, given: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """Return the data set of a split, by the first of its names that the class knows."""
-    for name in names[:-1]:
-        try:
-            return cls(**given, split=name)
-        except (ValueError, AssertionError, KeyError):
-            continue
-    return made(cls, {**given, "split": names[-1]}, "data set")
+def _by_split(graphs: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the graphs of each split, whatever of its names it was given by."""
+    known = {name: part for part, names in OWN_SPLITS.items() for name in names}
+    if unknown := [key for key in graphs if key not in known]:
+        raise ParameterError(f"{name}: no split {unknown[0]!r}; {suggestion(unknown[0], known)}")
+    parts = {known[key]: value for key, value in graphs.items()}
+    if lacking := [part for part in OWN_SPLITS if part not in parts]:
+        raise ParameterError(f"{name} has no graphs of the split {lacking[0]}")
+    return parts
+
+
+def _require_renamed(cls: Any, given: Collection[str]) -> None:
+    """Say how to write a parameter that a class needs and that means another thing here."""
+    own = {"name", *inspect.signature(PyGDataset).parameters}
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in own - {"root", *given} and parameter.default is parameter.empty:
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            raise ParameterError(
+                f"{cls.__name__} needs a {name}: write {name}_ = ..., as {name} alone is another "
+                "key of a recipe's dataset"
+            )
 
 
 def _sample(graph: Any, name: str, target: str) -> Sample:
@@ -248,6 +289,15 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
         found["edge_index"] = ends.flip(0)  # its rows are the targets
         if not bool((weights == 1).all()):
             found["edge_weight"] = weights
+    if isinstance(number := graph.to_dict().get(target), int | float):
+        found[target] = torch.tensor([number])
+    for mask in _MASKS.values():
+        if mask in found and found[mask].ndim > 0 and len(found[mask]) != graph.num_nodes:
+            raise DataError(
+                f"{name}: {mask} has {len(found[mask])} entries for {graph.num_nodes} nodes: a "
+                "mask has one for each node, as torch_geometric.utils.index_to_mask makes of "
+                "nodes' numbers"
+            )
     if target not in found:
         raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found)}")
     y = found.pop(target)

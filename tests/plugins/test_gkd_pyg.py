@@ -133,6 +133,56 @@ def test_classes_in_floating_point_are_taken_for_numbers_and_that_is_said() -> N
     assert dataset.task == "regression"
 
 
+def test_classes_in_columns_are_taken_for_labels_of_their_own_and_that_is_said() -> None:
+    with pytest.warns(UserWarning, match=r"3 columns with one 1 in each row: .*y\.argmax\(1\)"):
+        dataset = data_set("classes_as_columns", folds=3)
+    assert dataset.task == "multi-label"
+
+
+def test_labels_may_be_plain_numbers() -> None:
+    dataset = data_set("numbers", folds=3)
+    assert (dataset.task, dataset.num_classes) == ("regression", 1)
+    batch = gkd.collate(list(dataset.train))
+    assert batch.y.shape == (len(dataset.train), 1)
+
+
+def test_a_function_may_return_a_data_set_of_theirs() -> None:
+    dataset = data_set("a_data_set", folds=3)
+    assert [len(part) for part in (dataset.train, dataset.validation, dataset.test)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("name", ["by_split", "one_at_a_time"])
+def test_a_function_may_split_its_graphs(name: str) -> None:
+    dataset = data_set(name)
+    counts = [len(part) for part in (dataset.train, dataset.validation, dataset.test)]
+    assert counts == {"by_split": [4, 1, 1], "one_at_a_time": [4, 1, 2]}[name]
+    assert not torch.equal(dataset.train[0].x, dataset.validation[0].x)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "words"),
+    [
+        ("misnamed", {}, "no split 'vali'; did you mean 'val"),
+        ("untested", {}, "untested has no graphs of the split test"),
+        ("by_split", {"split": "seed"}, "by_split has splits of its own"),
+        ("numbered_rows", {}, "train_mask has 3 entries for 12 nodes: .*index_to_mask"),
+        ("Named", {}, "Named needs a name: write name_ = "),
+    ],
+)
+def test_what_cannot_be_split_is_said(name: str, params: dict[str, Any], words: str) -> None:
+    with pytest.raises(GkdError, match=words):
+        data_set(name, **params)
+
+
+def test_code_of_ones_own_is_named_by_a_colon() -> None:
+    with pytest.raises(ParameterError, match="by a colon, pyg_sets:masked"):
+        gkd.create("dataset", "pyg", dataset="pyg_sets.masked")
+
+
+def test_a_parameter_of_another_meaning_has_an_underscore_behind_it() -> None:
+    assert len(data_set("Named", name_="abcdef", folds=3).train) == 2
+
+
 def test_several_columns_of_counts_are_refused() -> None:
     with pytest.raises(DataError, match="labels of 3 columns of whole numbers: expected one of"):
         data_set("counts_in_columns", folds=3)
