@@ -26,6 +26,7 @@ from gkd.hosting.records import Component, PluginRecord, Source
 
 logger = logging.getLogger(__name__)
 
+_SHOWN = 5  # of the distributions that are left out for the same reason
 _active: ContextVar["Host | None"] = ContextVar("gkd_host", default=None)
 
 
@@ -222,8 +223,15 @@ class Host:
             yield "It would come from:"
         elif unusable:
             yield "It may come from a plugin that is not in use:"
-        for record in certain or unusable:
-            yield f"  {record.source}: {record.cause or 'not in GKD_PLUGINS'}"
+        told = certain or unusable
+        for record in told:
+            if record.cause:
+                yield f"  {record.source}: {record.cause}"
+        # In one line: whoever names a few plugins has left out all the others.
+        blocked = list(dict.fromkeys(one.source.release for one in told if not one.cause))
+        if blocked:
+            more = f" and {len(blocked) - _SHOWN} more" if len(blocked) > _SHOWN else ""
+            yield f"  {', '.join(blocked[:_SHOWN])}{more}: not in GKD_PLUGINS"
 
     def signature(self, kind: str, name: str) -> inspect.Signature:
         """Return the parameters of the component of ``kind`` called ``name``."""

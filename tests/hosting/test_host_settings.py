@@ -70,6 +70,21 @@ def test_a_missing_name_tells_that_a_plugin_is_blocked(
         gkd.create_host().create("loss", "good")
 
 
+def test_many_plugins_that_are_left_out_are_one_line(
+    plugins: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        plugins.add(f"other-{number}", GOOD)
+    monkeypatch.setenv("GKD_PLUGINS", "gkd,broken")
+    with pytest.raises(gkd.UnknownNameError) as caught:
+        gkd.create_host().create("loss", "nowhere-offered")
+    lines = str(caught.value).splitlines()
+    (line,) = [line for line in lines if line.endswith("not in GKD_PLUGINS")]
+    assert "other-0 1.2" in line
+    assert "and 3 more" in line
+    assert sum("bad-plugin" in one for one in lines) == 1
+
+
 @pytest.mark.parametrize(
     ("allowed", "nearest"),
     [("fien", "fine"), ("god-plugin", "good-plugin"), ("good-plugin:fin", "good-plugin:fine")],
