@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gkd.data.batch_nodes import BatchNodes
 from gkd.data.rows import Rows, require_mask_used
 from gkd.data.sampled_batch import SampledBatch
 from gkd.data.task import Task
@@ -42,11 +43,25 @@ class SupervisedLoss:
         logits, y = self.task.examples(logits, batch, self.target, generator)
         if self.rows is None:
             require_mask_used(batch)
+        _require_rows_of_one_kind(logits, y, batch)
         # Of a sampled batch all rows are its seeds.
         if self.rows is not None or isinstance(batch, SampledBatch):
             logits, y = taken_rows(self.rows or Rows(), batch, logits, y)
         self.task.check(logits, y)
         return self.task.loss(logits, y)
+
+
+def _require_rows_of_one_kind(logits: Tensor, y: Tensor, batch: object) -> None:
+    """Say so where logits are of nodes and labels of samples, as without pooling."""
+    if logits.ndim == 0 or y.ndim == 0 or len(logits) == len(y):
+        return
+    nodes = BatchNodes(batch)
+    if (len(logits), len(y)) == (nodes.number, nodes.num_samples):
+        raise DataError(
+            f"the network gives a row for each of {len(logits)} nodes, and there is a label for "
+            f"each of {len(y)} samples: it must pool the nodes of each; one that does where it "
+            "is called with 'batch' needs that among its inputs"
+        )
 
 
 def taken_rows(rows: Rows, batch: object, logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -110,8 +110,8 @@ class Scores:
             outputs, y = self.task.examples(outputs.float(), batch, self.task.target)
             if split in self.rows:
                 outputs, y = taken_rows(self.rows[split], batch, outputs, y)
+            self.task.check(outputs, y)  # losses and metrics may take what fits for granted
             self.metrics.to(outputs.device).update(outputs, y)
-            self.task.check(outputs, y)  # a loss may take what fits for granted
             self._losses.append((self.task.loss(outputs, y), len(y)))
             if self.soft_targets and predicts(self.task):
                 self.answers.append(predictions(self.task, outputs, y)[0].argmax(1).cpu())

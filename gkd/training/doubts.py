@@ -14,9 +14,10 @@ from gkd.data.batch_attributes import tensor_attribute
 from gkd.data.rows import Rows
 from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
+from gkd.distillation.inputs import declared_inputs, forward_parameters
 from gkd.distillation.schedule import Schedule
 from gkd.distillation.task_choice import find_task
-from gkd.errors import DataError
+from gkd.errors import NAMED, DataError
 from gkd.evaluation.splits import SPLITS
 from gkd.graph import Graph
 
@@ -27,10 +28,8 @@ _OVERWHELMING = 1e6
 def doubtful_labels(dataset: AbstractDataset, splits: Sequence[str] = SPLITS) -> list[str]:
     """Return in words what is odd about the labels of these splits of a dataset.
 
-    Looks at as many samples as it needs to find labels, and two of them that differ.
-
     Raises:
-        DataError: no row of a split has a label.
+        DataError: no row of a split has a label, or one has a label that the task does not take.
     """
     task = find_task(dataset.task)
     if type(task).examples is not Task.examples:
@@ -43,14 +42,44 @@ def doubtful_labels(dataset: AbstractDataset, splits: Sequence[str] = SPLITS) ->
             sample = samples[index]
             y = tensor_attribute(sample, task.target, "target")
             taken = rows.of(sample, len(y))
-            seen.add(*((y, task.known(y)) if taken is None else (y[taken], task.known(y[taken]))))
-            if seen.differ or (seen.rows and split != "train"):
-                break
+            y = y if taken is None else y[taken]
+            # What is tested on is otherwise looked at when all is trained.
+            with _named(f"labels of the {split} split, sample {sample.id!r}"):
+                task.check(torch.zeros(()).expand(len(y), dataset.num_classes), y)
+            if not seen.differ:
+                seen.add(y, task.known(y))
         if not seen.rows:
             raise DataError(f"no row of the {split} split has a label")
         if split == "train" and not seen.differ and seen.rows > 1:
             notes.append(f"all {seen.rows} training rows have one label: there is nothing to learn")
     return notes
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def unread_data(network: nn.Module, dataset: AbstractDataset) -> list[str]:
+    """Return in words what the data have and a network could take, and is not called with.
+
+    Nothing of one that says itself what it is called with.
+    """
+    if declared_inputs(network) is not None:
+        return []
+    others = {*dataset.inputs, *dataset.rows.values(), find_task(dataset.task).target}
+    names = [name for name in dataset.train[0].keys() if name not in others]  # noqa: SIM118
+    optional = {p.name for p in forward_parameters(network) if p.kind in NAMED}
+    if not (unread := [name for name in names if name in optional]):
+        return []
+    inputs = ", ".join(f'"{name}"' for name in (*dataset.inputs, *unread))
+    return [
+        f"the data have {', '.join(unread)}, for which its forward has a parameter, and it is "
+        f"called with {', '.join(dataset.inputs)} alone: to give it all, say inputs = [{inputs}]"
+    ]
 
 
 @dataclass

@@ -14,7 +14,13 @@ from gkd.errors.causes import raised_at
 from gkd.recipe.training import TrainingRecipe
 from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices
-from gkd.training.doubts import CompleteGraphs, doubtful_labels, doubtful_terms, late_parameters
+from gkd.training.doubts import (
+    CompleteGraphs,
+    doubtful_labels,
+    doubtful_terms,
+    late_parameters,
+    unread_data,
+)
 from gkd.training.experiment import Experiment
 from gkd.training.feature_space_recorder import epochs_left_out
 from gkd.training.repeatability import hidden_state, require_repeatable
@@ -119,6 +125,7 @@ class _DryRun:
         with self.context("teacher", "cache"):
             self.experiment.cache_policy.check()
         teacher = self.experiment.teacher().to(self.device)
+        self.notes += [f"teacher: {note}" for note in unread_data(teacher, self.experiment.dataset)]
         distiller = self.experiment.task_distiller(teacher)
         first = self.first(recipe.training or self.recipe.training)
         with self.trying(_FIRST, "teacher"), self.graphs.watched(first):
@@ -147,6 +154,8 @@ class _DryRun:
                 self.notes += [late] if late else []
             first = self.first(training)
             student = experiment.student(seed, method).to(self.device)
+            unread = unread_data(student, experiment.dataset)
+            self.notes += [f"student: {note}" for note in unread]
             others = experiment.others(seed, method)
             distiller = experiment.distiller(method, student, teacher, others, cache)
             distiller.to(self.device)

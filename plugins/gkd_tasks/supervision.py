@@ -50,18 +50,37 @@ def check_classes(
     if y.shape not in ((num_rows,), (num_rows, 1)) or y.dtype != torch.int64:
         raise DataError(
             f"{task} targets: expected int64 of shape [{num_rows}] (one class number per row of "
-            f"the logits), got {form(y)}"
+            f"the logits), got {form(y)}{_as_classes(y, num_rows)}"
         )
     known = known_classes(y, ignored)
     if known.any():
         lowest, highest = (int(value) for value in y[known].aminmax())
         if lowest < 0 or highest >= num_classes:
-            odd = lowest if lowest < 0 else highest
-            unless = f"; ignore_label={odd} leaves such rows out" if ignored is None else ""
             raise DataError(
                 f"{task} targets: expected class numbers from 0 to {num_classes - 1} (the logits "
-                f"tell {num_classes} classes), got {lowest} to {highest}{unless}"
+                f"tell {num_classes} classes), got {lowest} to {highest}"
+                f"{_unless(y[known], num_classes, ignored)}"
             )
+
+
+def _as_classes(y: Tensor, num_rows: int) -> str:
+    """Say how labels of another form become class numbers, where that is known."""
+    if y.ndim == 2 and len(y) == num_rows and y.shape[1] > 1:
+        return "; y.argmax(1) makes class numbers of columns with one 1 in each row"
+    if y.shape in ((num_rows,), (num_rows, 1)) and not y.is_complex():
+        return "; y.long() makes class numbers of whole ones"
+    return ""
+
+
+def _unless(y: Tensor, num_classes: int, ignored: int | None) -> str:
+    """Say what to do about labels that are no class."""
+    odd = {int(label) for label in torch.unique(y[(y < 0) | (y >= num_classes)])}
+    lowest, highest = (int(value) for value in y.aminmax())
+    if (lowest, highest) == (1, num_classes):
+        return "; classes are numbered from 0"
+    if len(odd) == 1 and ignored is None:
+        return f"; ignore_label={odd.pop()} leaves such rows out"
+    return f"; a network that tells them has {highest + 1} outputs" if lowest >= 0 else ""
 
 
 def known_classes(y: Tensor, ignored: int | None) -> Tensor:

@@ -106,6 +106,13 @@ def test_masks_of_transductive_data() -> None:
     torch.testing.assert_close(report.task, functional.cross_entropy(logits[:3], data.y[:3]))
 
 
+def test_logits_of_nodes_and_labels_of_graphs_ask_for_pooling() -> None:
+    batch = Batch.from_data_list([graph(8, 1), graph(5, 2)])
+    batch.y = torch.tensor([0, 1])
+    with pytest.raises(DataError, match=r"each of 13 nodes, .* each of 2 samples"):
+        distiller({}, model())(batch)
+
+
 def test_missing_attributes_are_named() -> None:
     data = graph()
     del data.edge_index

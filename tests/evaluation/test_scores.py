@@ -9,8 +9,8 @@ from tiny_plugin import Blobs, Perceptron
 from torchmetrics import MeanMetric, MeanSquaredError, MetricCollection
 
 import gkd
-from gkd import DataError, Sample, Task
-from gkd.errors import NonFiniteError, ParameterError, PluginError
+from gkd import Sample, Task
+from gkd.errors import DataError, NonFiniteError, PluginError
 from gkd.evaluation.scores import Scores
 
 
@@ -28,7 +28,7 @@ class Kept(Blobs):
     ("change", "error", "message"),
     [
         ({"x": torch.nan}, NonFiniteError, "logits hold NaN"),
-        ({"y": 7}, ParameterError, "targets must be classes 0 to 2, got"),
+        ({"y": 7}, DataError, "single-label targets: expected class numbers from 0 to 2"),
     ],
 )
 @pytest.mark.parametrize(("batch_size", "named"), [(1, "sample {0!r}"), (2, "among the samples")])
@@ -60,7 +60,7 @@ def test_scoring_leaves_every_module_in_its_mode(fails):
     network.norm.eval()
     if fails:
         samples[1].y[0] = 7
-    with pytest.raises(ParameterError) if fails else nullcontext():
+    with pytest.raises(DataError) if fails else nullcontext():
         Scores(dataset, 1)(network, "test")
     assert [network.training, network.norm.training] == [True, False]
 

@@ -12,7 +12,7 @@ from torch import nn
 import gkd
 from gkd.data import Sample, collate
 from gkd.errors import RecipeError
-from gkd.training.doubts import CompleteGraphs, doubtful_labels
+from gkd.training.doubts import CompleteGraphs, doubtful_labels, unread_data
 
 
 @pytest.fixture
@@ -90,6 +90,7 @@ class Labelled(Blobs):
     def __init__(self, task, labels, rows):
         super().__init__()
         self.task = task
+        self.num_classes = 2 if task == "multi-label" else 1 if task == "regression" else 3
         self.labels, self.kept = labels, rows
         self.rows = dict.fromkeys(("train", "validation", "test"), "mask")
 
@@ -133,6 +134,46 @@ def test_splits_without_labels(split):
     unknown[split] = torch.full((3, 2), torch.nan)
     with pytest.raises(gkd.errors.DataError, match=f"no row of the {split} split has a label"):
         doubtful_labels(Labelled("multi-label", unknown, rows))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_labels_that_the_task_does_not_take_are_found_in_every_split(split):
+    rows = {name: torch.ones(3, dtype=torch.bool) for name in SPLITS}
+    labels = {name: torch.tensor([0, 1, 0]) for name in SPLITS}
+    odd = labels | {split: torch.tensor([0, -1, 1])}
+    with pytest.raises(
+        gkd.errors.DataError,
+        match=f"labels of the {split} split, sample '{split}-0': .* got -1 to 1; ignore_label=-1",
+    ):
+        doubtful_labels(Labelled("single-label", odd, rows))
+    hidden = rows | {split: torch.tensor([True, False, True])}
+    assert doubtful_labels(Labelled("single-label", odd, hidden)) == []
+
+
+class WithEdges(Blobs):
+    """Blobs that have more than networks are called with."""
+
+    def sample(self, split, index, epoch=0):
+        plain = super().sample(split, index, epoch)
+        return Sample(id=plain.id, x=plain.x, y=plain.y, weight=torch.ones(20, 1))
+
+
+class Weighed(nn.Linear):
+    """Takes a weight of each node, where it gets one."""
+
+    def forward(self, x, weight=None, y=None):
+        return super().forward(x if weight is None else weight * x)
+
+
+def test_data_that_a_network_could_take_and_is_not_called_with():
+    network = Weighed(4, 3)
+    # Its forward takes labels, too, which nobody wants it to be called with.
+    (line,) = unread_data(network, WithEdges())
+    assert line.startswith("the data have weight, for which its forward has a parameter")
+    assert line.endswith('say inputs = ["x", "weight"]')
+    assert unread_data(network, Blobs()) == []
+    network.inputs = ("x",)  # said so
+    assert unread_data(network, WithEdges()) == []
 
 
 class Joined(nn.Module):
