@@ -93,6 +93,11 @@ def export_from_run(
         GkdError: it cannot be exported, or the file cannot be written.
     """
     said = {suffix: name for name, suffix in SUFFIXES.items()}.get(out.suffix if out else "")
+    if out is not None and form is None and said is None:
+        known = ", ".join(f"{suffix} ({name})" for name, suffix in SUFFIXES.items())
+        raise ParameterError(
+            f"{out} does not say what to write: end it in {known}, or say --format"
+        )
     form = form or said or next(iter(SUFFIXES))
     if form not in SUFFIXES:
         raise ParameterError(f"--format {form}: {suggestion(form, SUFFIXES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,13 @@ def read_arrays(path: Path, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     if not path.is_file():
         what = "is a folder, and no .npz file of arrays" if path.is_dir() else "is not there"
         raise DataError(f"{path} {what}")
-    archive = Archive(path, ())
+    archive = Archive(path, ()) if zipfile.is_zipfile(path) else None
+    # Neither what numpy.save writes nor what torch.save does, which is an archive of other files.
+    if archive is None or not any(name.endswith(".npy") for name in archive.names):
+        named = ", ".join(f"{name}=..." for name in arrays)
+        raise DataError(
+            f"{path} is no complete .npz file of arrays, as numpy.savez(path, {named}) writes it"
+        )
     sizes: dict[str, int] = {}
     read = {}
     for name, array in arrays.items():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +22,7 @@ from gkd.deployment.student import load_network
 from gkd.distillation.inputs import WHOLE, NetworkInputs
 from gkd.distillation.logits import logits_of
 from gkd.errors import GkdError, ParameterError
+from gkd.errors.causes import raised_at
 from gkd.files import write_atomically
 from gkd.training.model_record import NODES, Array, ModelRecord
 
@@ -167,13 +169,15 @@ def _traced(
         for array in arrays.values()
     )
     try:
-        with _quiet(), torch.no_grad():
+        # Of a network that cannot be exported torch prints the whole program.
+        with _quiet(), torch.no_grad(), redirect_stderr(io.StringIO()):
             return torch.export.export(called, tuple(example.values()), dynamic_shapes=(shapes,))
     except Exception as error:
         raise ExportError(
             f"{record.model} cannot be exported for free numbers of nodes and edges: "
-            f"{type(error).__name__}: {_first_line(error)}; a network is exported where it "
-            "computes with operators of torch and functions of gkd.functional"
+            f"{type(error).__name__}: {_first_line(error)} [{raised_at(error)}]; a network is "
+            "exported where it computes with operators of torch and functions of gkd.functional, "
+            "and takes no numbers out of tensors, as int(batch.max()) does"
         ) from error
 
 
@@ -282,7 +286,7 @@ def _require(*packages: str) -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Silence what exporters say of themselves."""
-    names = ("torch.onnx", "onnxscript", "onnx_ir")
+    names = ("torch.onnx", "torch.fx", "onnxscript", "onnx_ir")
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -34,12 +34,15 @@ def load_student(
 
     Raises:
         DataError: there is no such file, or it is damaged, or does not say what network it is of.
-        ParameterError: a method or a seed is asked of the file of one network.
+        ParameterError: a method or a seed is asked of the file of one network, or ``code`` is no
+            folder.
         UnknownNameError: the run has no such method or seed, or its model is not installed, or is
             in a module of somebody's own and ``code`` does not say where.
 
     >>> gkd.load_student("runs/demo", method="lsp")  # doctest: +SKIP
     """
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool)):
+        raise ParameterError(f"seed: expected a whole number, got {seed!r}")
     folder = None if code is None else Path(code)
     return load_network(find_weights(Path(source), method, seed), folder)[0]
 
@@ -48,6 +51,9 @@ def load_network(weights: Path, code: Path | None = None) -> tuple[nn.Module, Mo
     """Return the network of a file of weights, in evaluation mode, and what is known of it."""
     state, record = read_network(weights)
     folder = None if code is None else code.expanduser().absolute()
+    if folder is not None and not folder.is_dir():
+        found = f"is a file: name {folder.parent}" if folder.is_file() else "is not there"
+        raise ParameterError(f"code: expected the folder of the model's module, and {code} {found}")
     # A file may be anybody's: it says what is imported only where the caller says from where.
     host = current_host().with_code(folder, imports=folder is not None)
     what = f"{weights} is of the model {record.model!r} of {record.distribution}"

@@ -153,6 +153,7 @@ class Distiller(nn.Module):
         )
         self.task = find_task(task)
         self.task_weight = task_weight_from(task_weight)
+        _require_kinds(target, teacher_cache)
         self.teacher_cache = teacher_cache
         self.terms = resolve(terms, networks, task if isinstance(task, str) else self.task)
         self.losses = nn.ModuleDict({term.name: term.loss for term in self.terms})
@@ -437,4 +438,16 @@ def _require_same_rows(student: View, teacher: View) -> None:
         raise ParameterError(
             f"{name} of the student {list(ours.shape)} and of the teacher {list(theirs.shape)} "
             "differ in their number of rows, so that they do not describe the same nodes"
+        )
+
+
+def _require_kinds(target: object, teacher_cache: object) -> None:
+    if not isinstance(target, str | None):
+        raise ParameterError(
+            f"target: expected the name of an attribute of the batch, such as 'y', got {target!r}"
+        )
+    if not isinstance(teacher_cache, TeacherCache | None):
+        raise ParameterError(
+            "teacher_cache: expected a gkd.cache.TeacherCache, such as gkd.cache.TeacherCache(), "
+            f"got {teacher_cache!r}"
         )

@@ -58,6 +58,17 @@ def test_the_teacher_of_each_seed_is_found_by_it(finished: Path, tmp_path: Path)
         find_weights(run, "teacher", 0)
 
 
+def test_code_is_a_folder_and_a_seed_a_number(finished: Path, tmp_path: Path) -> None:
+    module = tmp_path / "my_models.py"
+    module.write_text("")
+    with pytest.raises(ParameterError, match=f"my_models.py is a file: name {tmp_path}"):
+        gkd.load_student(finished, "kd", code=module)
+    with pytest.raises(ParameterError, match="nowhere is not there"):
+        gkd.load_student(finished, "kd", code=tmp_path / "nowhere")
+    with pytest.raises(ParameterError, match="seed: expected a whole number, got '0'"):
+        gkd.load_student(finished, "kd", seed="0")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("method", "seed", "error", "words"),
     [

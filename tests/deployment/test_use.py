@@ -114,6 +114,18 @@ def test_data_of_another_form_are_one_error(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("write", [np.save, lambda path, x: torch.save(torch.from_numpy(x), path)])
+def test_files_of_other_writers_are_no_data(
+    run: Run, finished: Path, tmp_path: Path, write: Any
+) -> None:
+    data = tmp_path / "sample.npy"
+    write(data, np.ones((6, 32)))
+    out = tmp_path / "answers.csv"
+    outcome = run("predict", finished, "--data", data, "--out", out, "--method", "kd")
+    assert outcome.status == 2
+    assert "no complete .npz file of arrays, as numpy.savez(path, x=..., edge_" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -122,8 +134,15 @@ def test_data_of_another_form_are_one_error(
             ("export", "RUN", "--method", "kd", "--format", "onnx", "--out", "a.pt2"),
             "a.pt2 is called as torch-export is, and --format says onnx",
         ),
+        (
+            ("export", "RUN", "--method", "kd", "--out", "a.tflite"),
+            "a.tflite does not say what to write: end it in .pt2 (torch-export), .onnx (onnx)",
+        ),
         (("export", "RUN"), "choose one of"),
-        (("export", "RUN", "--method", "kd", "--out", "RUN"), "already there"),
+        (
+            ("export", "RUN", "--method", "kd", "--out", "RUN", "--format", "onnx"),
+            "already there",
+        ),
         (("evaluate", "RUN", "--split", "tset"), "did you mean 'test'"),
         (("evaluate", "RUN/students"), "no run's folder"),
         (("evaluate", "RUN/nowhere"), "there is no folder"),

@@ -204,6 +204,12 @@ class TestMovingAverage:
         with pytest.raises(ParameterError, match="ema: expected a decay between 0 and 1"):
             distiller_of({}, Network(), ema=decay)
 
+    @pytest.mark.parametrize("option", [{"teacher_cache": True}, {"target": 0}])
+    def test_options_of_another_kind(self, option: dict[str, object]) -> None:
+        (name,) = option
+        with pytest.raises(ParameterError, match=f"^{name}: expected"):
+            distiller_of({}, Network(), **option)
+
     def test_without_one(self) -> None:
         with pytest.raises(ParameterError, match="made without ema"):
             distiller_of({}, Network()).update_average()
