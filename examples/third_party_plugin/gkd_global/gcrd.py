@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from gkd import AbstractLoss, ParameterError, View
+from gkd import AbstractLoss, ParameterError, Step, View
 from gkd.errors import validated
 from gkd_global.nodes import directions, paired_features
 
@@ -95,12 +95,20 @@ class GCRD(AbstractLoss):
             layers += [nn.BatchNorm1d(self.width), nn.ReLU()]
         return nn.Sequential(*layers)
 
-    def forward(self, student: View, teacher: View) -> Tensor:
-        """Return the mean cross entropy; 0 where there are fewer than two nodes."""
+    def forward(self, student: View, teacher: View, *, step: Step | None = None) -> Tensor:
+        """Return the mean cross entropy; 0 where there are fewer than two nodes.
+
+        Args:
+            student: features.
+            teacher: features of the same nodes.
+            step: draws the nodes; None, by hand, draws them from the global state of torch.
+        """
         ours, theirs = paired_features(student, teacher, "gcrd")
         heads = self._heads_for(ours, theirs)
         if self.samples is not None and self.samples < len(ours):
-            drawn = torch.randperm(len(ours))[: self.samples].to(ours.device)
+            generator = torch.default_generator if step is None else step.generator
+            drawn = torch.randperm(len(ours), generator=generator, device=generator.device)
+            drawn = drawn[: self.samples].to(ours.device)
             ours, theirs = ours[drawn], theirs[drawn]
         if len(ours) < 2:  # batch normalisation would refuse
             return 0 * sum((p.sum() for p in heads.parameters()), ours.sum())

@@ -8,7 +8,7 @@ from gkd_global import GCRD, gcrd
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gkd import ParameterError, View
+from gkd import ParameterError, Step, View
 
 
 def views(nodes: int = 7, dtype: torch.dtype = torch.float64) -> tuple[View, View]:
@@ -122,6 +122,16 @@ def test_nodes_are_drawn_with_the_seed_when_there_are_more_than_samples():
     assert built(student, teacher, samples=30)(student, teacher) == built(student, teacher)(
         student, teacher
     )
+
+
+def test_a_step_draws_the_nodes_and_leaves_the_global_state_alone():
+    student, teacher = views(30)
+    loss = built(student, teacher, samples=5)
+    values, before = [], torch.get_rng_state()
+    for seed in (1, 1, 2):
+        values.append(loss(student, teacher, step=Step.of(student, seed=seed)).item())
+    assert values[0] == values[1] != values[2]
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_drawing_takes_the_counterparts_along():
