@@ -67,7 +67,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def written_json(value: Any, indent: int) -> str:
     """Return a value as JSON, in lines, numbers that are none as null."""
-    return json.dumps(_in_json(value), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    return _lines(_in_json(value), indent)
+
+
+def _lines(value: Any, indent: int) -> str:
+    return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _in_json(value: Any) -> Any:
@@ -82,7 +86,7 @@ def _in_json(value: Any) -> Any:
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a JSON object as :func:`write_json` does, with its content's checksum as ``sha256``."""
     value = _in_json(value)  # the checksum is that of what will be read
-    write_json(path, {**value, _SEAL: _digest(value)})
+    write_text(path, _lines({**value, _SEAL: _digest(value)}, indent=1))
 
 
 def read_json(path: Path) -> Any:

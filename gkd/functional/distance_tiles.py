@@ -200,10 +200,10 @@ def _tiles(
         out = buffer[: count * len(place) * size].view(shape)
         products = torch.bmm(x[:, rows], points, out=out)
         # Products may run in reduced precision (TF32, bfloat16), as the user has set torch. That of
-        # a point with itself shows it: a distance made of it is 0 but for an error of up to
-        # 4 |x_i|² precision. Twice as much is taken, for what the sample misses.
+        # a point with itself shows it, with the norm: they differ by up to 2 |x_i|² precision.
+        # Twice as much is taken, for what the sample misses.
         own, numbers = products.diagonal(place.start, 1, 2), torch.finfo(products.dtype)
-        residue = 2 * (norms[:, rows] - own).abs() / norms[:, rows].clamp_min(numbers.tiny)
+        residue = (norms[:, rows] - own).abs() / norms[:, rows].clamp_min(numbers.tiny)
         # One wait for the device in each tile; the rows of no point are zeros.
-        precision = max(float(residue.max()) / 2, numbers.eps)
+        precision = max(float(residue.max()), numbers.eps)
         yield Tile(products, norms[:, rows], ends, clouds, place.start, precision)

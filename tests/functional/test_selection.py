@@ -32,6 +32,17 @@ SELECTIONS: dict[str, Select] = {
 }
 
 
+def watched(select: Select, seen: list[Tensor]) -> Select:
+    """Select, and keep which rows were certain."""
+
+    def selected(tile: tiles.Tile, k: int, features: Tensor) -> selection.Selection:
+        found = select(tile, k, features)
+        seen.append(found.certain)
+        return found
+
+    return selected
+
+
 @pytest.mark.parametrize("select", SELECTIONS.values(), ids=SELECTIONS)
 def test_all_selections_choose_alike(select: Select) -> None:
     x = points(4, [90])
@@ -91,18 +102,13 @@ def test_compiled_loops_leave_short_rows_and_many_neighbours_to_others(size: int
 def test_compiled_loops_leave_open_what_has_too_many_candidates(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = []
-
-    def counted(tile: tiles.Tile, k: int, features: Tensor) -> selection.Selection:
-        found = by_loops(tile, k, features)
-        opened.append(int((~found.certain).sum()))
-        return found
-
-    monkeypatch.setattr(selection, "nearest", counted)
+    certain: list[Tensor] = []
+    monkeypatch.setattr(selection, "nearest", watched(by_loops, certain))
     x = points(3, [400])
     x[10 : 10 + number] = x[10]
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, [400], 4)), x, [400], 4, 1e-12)
-    assert sum(opened) >= number if number > 256 else not any(opened)
+    opened = sum(int((~each).sum()) for each in certain)
+    assert opened >= number if number > 256 else not opened
 
 
 @pytest.mark.parametrize("compiled", ["1", "0"])
@@ -136,14 +142,8 @@ def test_rounding_is_not_decisive_far_from_the_others() -> None:
 def test_few_doubtful_points_choose_among_their_candidates(
     select: Select, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sure = []
-
-    def counted(tile: tiles.Tile, k: int, features: Tensor) -> selection.Selection:
-        found = select(tile, k, features)
-        sure.append(found.certain.all())
-        return found
-
-    monkeypatch.setattr(selection, "nearest", counted)
+    certain: list[Tensor] = []
+    monkeypatch.setattr(selection, "nearest", watched(select, certain))
     monkeypatch.delattr(selection, "_choose_among_all")
     x, sizes = points(3, [90, 40, 70]), [90, 40, 70]
     step = torch.finfo(torch.float32).eps
@@ -153,7 +153,7 @@ def test_few_doubtful_points_choose_among_their_candidates(
         x[first] = 0
         x[first + 1 : first + 4] = torch.eye(3) * (1 + step * torch.tensor([2.0, 0.0, 1.0]))
     assert_nearest(Graph.from_neighbours(nearest_neighbours(x, sizes, 3)), x, sizes, 3, 1e-12)
-    assert all(sure) == (select is by_loops)
+    assert all(each.all() for each in certain) == (select is by_loops)
 
 
 def test_where_many_points_coincide_all_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,16 +13,6 @@ from gkd.testing.subject import fixed_seed
 _SEEDS = (7_919, 104_729)  # that nobody takes
 
 
-def random_states() -> dict[str, object]:
-    """Return the state of what draws at random, by library."""
-    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002  components may use it
-    return {
-        "torch": torch.default_generator.get_state().numpy().tobytes(),
-        "numpy": (state["key"].tobytes(), state["pos"]),
-        "random": random.getstate(),
-    }
-
-
 def require_left_alone(act: Callable[[], object], what: str) -> None:
     """Require that ``act`` seeds nothing anew and leaves the settings of torch; it may draw.
 
@@ -35,7 +25,7 @@ def require_left_alone(act: Callable[[], object], what: str) -> None:
         with fixed_seed(seed), _usual_settings():
             before = _settings()
             act()
-            after.append(random_states())
+            after.append(_random_states())
             for setting, value in _settings().items():
                 kept = value == before[setting]
                 require(kept, f"{what} changes {setting} from {before[setting]} to {value}")
@@ -51,12 +41,32 @@ def require_left_alone(act: Callable[[], object], what: str) -> None:
 def require_nothing_drawn(act: Callable[[], object], what: str) -> None:
     """Require of ``act`` what :func:`require_left_alone` does, and that it draws nothing."""
     require_left_alone(act, what)
+    require_undrawn(act, what)
+
+
+def require_undrawn(act: Callable[[], object], what: str, instead: str = "") -> None:
+    """Require that ``act`` draws nothing from what belongs to the whole process.
+
+    Args:
+        act: does what is looked at.
+        what: it is, for messages.
+        instead: what to do.
+    """
     with fixed_seed(_SEEDS[0]):
-        before = random_states()
+        before = _random_states()
         act()
-        for library, state in random_states().items():
+        for library, state in _random_states().items():
             unchanged = state == before[library]
-            require(unchanged, f"{what} draws from the global state of {library}")
+            require(unchanged, f"{what} draws from the global state of {library}{instead}")
+
+
+def _random_states() -> dict[str, object]:
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002  components may use it
+    return {
+        "torch": torch.default_generator.get_state().numpy().tobytes(),
+        "numpy": (state["key"].tobytes(), state["pos"]),
+        "random": random.getstate(),
+    }
 
 
 def _settings() -> dict[str, object]:
