@@ -11,8 +11,11 @@ import pytest
 import torch
 from command_line import run
 from fake_distributions import site
+from warm_python import spawn_warm
 
 __all__ = ["data_root", "run", "site"]
+
+spawn_warm()
 
 # Tests are small: a second thread only waits, and on a busy machine it waits long; so it does in
 # the processes that they start. A number that someone asks for stands: make test-portable does.

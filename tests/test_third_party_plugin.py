@@ -16,6 +16,8 @@ from fresh_environment import Environment, environment
 
 __all__ = ["environment"]
 
+pytestmark = pytest.mark.usefixtures("quick_latency")
+
 EXAMPLE = Path(__file__).parents[1] / "examples" / "third_party_plugin"
 SMALL = (
     "dataset.train_graphs=2",

@@ -3,8 +3,9 @@
 To load torch, Lightning and what they need takes four seconds, most of what such a command takes. A
 server does it once and forks a process for each command, which then finds all else, gkd included,
 as a fresh one does: by its own environment, folder and variables. ``warm_python()`` begins a
-command line in place of ``sys.executable``: a client that hands its arguments, streams and signals
-to the forked process and ends as that ends.
+command line in place of ``sys.executable``: a client that hands its arguments, open files and
+signals to the forked process and ends as that ends. ``spawn_warm()`` has multiprocessing begin the
+processes that it spawns in this way.
 
     warm_python.py serve SOCKET
     warm_python.py run SOCKET PYTHON [-m MODULE | -c PROGRAM | FILE] ARGUMENTS
@@ -14,6 +15,7 @@ import atexit
 import gc
 import io
 import json
+import multiprocessing.spawn
 import os
 import runpy
 import select
@@ -25,7 +27,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +44,7 @@ PRELOADED = (
     "rich.console",
     "typer",
 )
+_MOST_FILES = 253  # that Linux sends at once
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,6 +57,17 @@ def warm_python(python: str | Path = sys.executable) -> list[str]:
     if sys.platform != "linux":  # elsewhere a process that has loaded torch had better not fork
         return [str(python)]
     return [sys.executable, "-IS", __file__, "run", _server(), str(python)]
+
+
+def spawn_warm() -> None:
+    """Let processes that are spawned in this one be such commands, from now on."""
+    usual = multiprocessing.spawn.get_command_line
+
+    def command_line(**arguments: object) -> list[str]:
+        words = usual(**arguments)
+        return [*warm_python(), *words[words.index("-c") :]]  # without Python's own options
+
+    multiprocessing.spawn.get_command_line = command_line
 
 
 @cache
@@ -73,28 +87,46 @@ def _server() -> str:
 def run(place: str, python: str, arguments: list[str]) -> None:
     """Have the server run a command; end as it ends."""
     ignored = [number for number in FORWARDED if signal.getsignal(number) is signal.SIG_IGN]
+    files = _open_files()
     job = {
         "python": python,
         "arguments": arguments,
         "folder": os.getcwd(),
         "variables": dict(os.environ),
         "ignored": ignored,
+        "files": files,
     }
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(place)
         message = json.dumps(job).encode()
-        socket.send_fds(connection, [len(message).to_bytes(8, "big")], [0, 1, 2])
+        socket.send_fds(connection, [len(message).to_bytes(8, "big")], files)
         connection.sendall(message)
         answers = connection.makefile("r")
         process = int(answers.readline())
         for number in FORWARDED:
             if number not in ignored:
-                signal.signal(number, lambda sent, _: os.kill(process, sent))
+                signal.signal(number, partial(_forward, process))
         code = os.waitstatus_to_exitcode(int(answers.readline()))
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        with suppress(OSError):  # of SIGKILL, which is always heeded
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
+
+
+def _forward(process: int, number: int, _: object) -> None:
+    with suppress(ProcessLookupError):  # it has just ended, which the server tells next
+        os.kill(process, number)
+
+
+def _open_files() -> list[int]:
+    """Return the streams, and the pipes that multiprocessing names in a command, by number."""
+    files = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # that of the folder, which is read no more
+            os.fstat(int(name))
+            files.append(int(name))
+    return files
 
 
 def serve(place: str) -> dict[str, Any]:
@@ -121,18 +153,24 @@ def serve(place: str) -> dict[str, Any]:
 
 def _forked(connection: socket.socket) -> dict[str, Any]:
     """Return the command in a process of its own; another waits for that one, and tells."""
-    size, streams, _, _ = socket.recv_fds(connection, 8, 3)
+    size, files, _, _ = socket.recv_fds(connection, 8, _MOST_FILES)
     with connection.makefile("rb") as file:
         job: dict[str, Any] = json.loads(file.read(int.from_bytes(size, "big")))
     process = os.fork()
     if process == 0:
         connection.close()
-        for place, stream in enumerate(streams):
-            os.dup2(stream, place)
-            os.close(stream)
+        import fcntl  # which other systems lack
+
+        # First away from the numbers that they are to have.
+        moved = [fcntl.fcntl(file, fcntl.F_DUPFD, 1_000) for file in files]
+        for file in files:
+            os.close(file)
+        for number, file in zip(job["files"], moved, strict=True):
+            os.dup2(file, number)
+            os.close(file)
         return job
-    for stream in (0, 1, 2, *streams):
-        os.close(stream)
+    for file in (0, 1, 2, *files):
+        os.close(file)
     # A client that was killed takes its process with it.
     threading.Thread(target=_end_with, args=(connection, process), daemon=True).start()
     connection.sendall(f"{process}\n".encode())

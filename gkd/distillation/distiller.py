@@ -22,6 +22,7 @@ from gkd.distillation.inputs import Inputs, NetworkInputs, inputs_by_network
 from gkd.distillation.joint_outputs import gather_outputs
 from gkd.distillation.learned_weights import TASK, learned_weights
 from gkd.distillation.logits import logits_by_network
+from gkd.distillation.modes import evaluation_mode
 from gkd.distillation.moving_average import MovingAverage
 from gkd.distillation.network_outputs import NetworkOutputs, network_outputs
 from gkd.distillation.resolve import (
@@ -40,7 +41,6 @@ from gkd.distillation.schedule import (
 from gkd.distillation.step import Moment, make_step
 from gkd.distillation.step_report import StepReport
 from gkd.distillation.supervised_loss import SupervisedLoss
-from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import TaskChoice, find_task
 from gkd.distillation.teachers import AVERAGE, TeacherRun, networks_by_name
 from gkd.distillation.term import Term

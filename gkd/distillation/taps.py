@@ -16,6 +16,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 from gkd.data.batch_attributes import attribute_names
 from gkd.distillation.in_place import version
 from gkd.distillation.inputs import IN_ORDER, Inputs, NetworkInputs, forward_parameters
+from gkd.distillation.modes import evaluation_mode
 from gkd.errors import TapError
 from gkd.graph import Graph
 
@@ -315,10 +316,11 @@ def capture(
 
 
 def require_tap(network: nn.Module, tap: Tap, name: str) -> None:
-    """Check that ``network`` has the tapped sub-module.
+    """Check that ``network`` has the tapped sub-module, and may call it.
 
     Raises:
-        TapError: it has not, and the message names the nearest paths; or it is TorchScript.
+        TapError: it has not, and the message names the nearest paths; or it is TorchScript, or
+            only holds others, as a ``ModuleList`` does.
     """
     modules = dict(network.named_modules(remove_duplicate=False))
     if isinstance(modules.get(tap.path), torch.jit.ScriptModule):
@@ -327,6 +329,7 @@ def require_tap(network: nn.Module, tap: Tap, name: str) -> None:
             "be looked into; give the module that it was made of, or compare logits alone"
         )
     if tap.path in modules:
+        _require_called(modules, tap, name)
         return
     paths = [path for path in modules if path]
     if not paths:
@@ -335,6 +338,20 @@ def require_tap(network: nn.Module, tap: Tap, name: str) -> None:
     raise TapError(
         f"{name}: no sub-module {tap.path!r}; did you mean {nearest[0]!r}? Nearest of "
         f"{len(paths)}: {', '.join(nearest)}"
+    )
+
+
+def _require_called(modules: Mapping[str, nn.Module], tap: Tap, name: str) -> None:
+    module = modules[tap.path]
+    if type(module) not in (nn.ModuleList, nn.ModuleDict):
+        return
+    # A list of modules is indexed in Python, so `convs[1]` is likely to mean `convs.1`.
+    meant = ".".join((tap.path, *tap.items))
+    held = [f"{tap.path}.{child}" for child, _ in module.named_children()]
+    choices = [meant] if tap.items and meant in modules else held
+    raise TapError(
+        f"{name}: tap {str(tap)!r}: a {type(module).__name__} is never called, what it holds is; "
+        f"expected {' or '.join(map(repr, choices)) or 'another sub-module'}"
     )
 
 
@@ -442,35 +459,6 @@ class _Seen:
         calls = self._calls.get(path, [])
         for number, shapes in enumerate(calls):
             yield f"#{number}" if len(calls) > 1 else "", shapes
-
-
-def switch_to_evaluation(network: nn.Module) -> None:
-    """Put a network into evaluation mode, unless it has the mode that it was exported in."""
-    # Modules of torch.export refuse; what torch.jit.freeze made has no modes any more.
-    with suppress(NotImplementedError):
-        if hasattr(network, "training"):
-            network.eval()
-
-
-@contextmanager
-def evaluation_mode(network: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode, and every module back into its own mode afterwards.
-
-    >>> network = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2).eval())
-    >>> with evaluation_mode(network):
-    ...     print([module.training for module in network])
-    [False, False]
-    >>> [module.training for module in network]
-    [True, False]
-    """
-    # Not train() at the end: it would level a frozen normalisation with the rest.
-    modes = [(m, m.training) for m in network.modules() if hasattr(m, "training")]
-    switch_to_evaluation(network)
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _tensors(

@@ -18,6 +18,7 @@ from gkd.data.shared_batch import own_share
 from gkd.distillation.graph_sources import BatchGraph
 from gkd.distillation.inputs import Arguments, NetworkInputs
 from gkd.distillation.joint_outputs import gather_outputs
+from gkd.distillation.modes import switch_to_evaluation
 from gkd.distillation.moving_average import MovingAverage
 from gkd.distillation.network_outputs import NetworkOutputs, alike, network_outputs
 from gkd.distillation.resolve import (
@@ -27,7 +28,6 @@ from gkd.distillation.resolve import (
     network_taps,
     term_context,
 )
-from gkd.distillation.taps import switch_to_evaluation
 from gkd.distillation.views import TeacherView
 from gkd.errors import ParameterError, suggestion
 from gkd.functional.network_input import device_of

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from gkd.data import collate
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.distillation.layer_by_layer import call_by_layers
-from gkd.distillation.taps import evaluation_mode
+from gkd.distillation.modes import evaluation_mode
 from gkd.errors import ParameterError
 from gkd.functional.network_input import device_of
 

@@ -7,9 +7,10 @@ from gkd.data import Sample, collate
 from gkd.data.batch_nodes import BatchNodes
 from gkd.distillation.inputs import Inputs, NetworkInputs
 from gkd.distillation.layout import Layout, LayoutChoice
+from gkd.distillation.modes import evaluation_mode
 from gkd.distillation.network_outputs import NetworkTaps, network_outputs
 from gkd.distillation.tapped_rows import tapped_rows
-from gkd.distillation.taps import Tap, evaluation_mode, require_tap
+from gkd.distillation.taps import Tap, require_tap
 from gkd.errors import DataError, TapError
 from gkd.functional.network_input import device_of
 

@@ -19,7 +19,7 @@ from gkd.data.sample import Sample, is_edge_index
 from gkd.distillation.inputs import Arguments, Inputs, NetworkInputs, inputs_or
 from gkd.distillation.layer_by_layer import call_by_layers
 from gkd.distillation.logits import declared_logits, logits_of
-from gkd.distillation.taps import evaluation_mode
+from gkd.distillation.modes import evaluation_mode
 from gkd.errors import ParameterError
 from gkd.evaluation.cost import wait_for
 from gkd.functional.network_input import device_of

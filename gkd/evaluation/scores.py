@@ -13,8 +13,8 @@ from gkd.data.rows import Rows
 from gkd.distillation.inputs import NetworkInputs, inputs_or
 from gkd.distillation.layer_by_layer import call_by_layers
 from gkd.distillation.logits import declared_logits, logits_of
+from gkd.distillation.modes import evaluation_mode
 from gkd.distillation.supervised_loss import taken_rows
-from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task
 from gkd.errors import GkdError, PluginError, suggestion
 from gkd.evaluation.metric import Metric

@@ -5,7 +5,8 @@ import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 
 from gkd.errors import PluginError, suggestion
@@ -58,16 +59,23 @@ class PluginSettings:
 
 def installed_plugins() -> list[tuple[Source, EntryPoint]]:
     """Entry points of the group ``gkd`` with their sources, in a reproducible order."""
+    # Metadata hold a whole README, and many plugins may be of one distribution.
+    of_distribution = cache(_name_and_version)
     found = []
     for entry in entry_points(group="gkd"):
-        # Metadata may be missing or damaged; the plugin behind it can still work.
-        try:
-            name, version = entry.dist.metadata["Name"], entry.dist.version  # type: ignore[union-attr]
-        except Exception:
-            name, version = None, None
+        name, version = of_distribution(entry.dist)
         source = Source(name or "unknown", version or "unknown", entry.name, entry.value)
         found.append((source, entry))
     return sorted(found, key=lambda pair: (canonical_name(pair[0].qualified), pair[0].value))
+
+
+def _name_and_version(distribution: Distribution | None) -> tuple[str | None, str | None]:
+    # Metadata may be missing or damaged; the plugin behind it can still work.
+    try:
+        metadata = distribution.metadata  # type: ignore[union-attr]
+        return metadata["Name"], metadata["Version"]
+    except Exception:
+        return None, None
 
 
 def load_plugin(entry: EntryPoint) -> object:

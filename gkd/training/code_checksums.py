@@ -2,8 +2,9 @@
 
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from gkd.hosting.own_code import is_place, own_file
@@ -32,31 +33,28 @@ def code_checksums(components: Iterable[Component], own: Path | None) -> dict[st
             if top and own_file(top, own) is None:
                 owners.setdefault(top, top if is_place(component.name) else source.distribution)
     files: dict[str, dict[str, Path]] = {}
-    for name, file in _imported_files():
-        if owner := owners.get(name.partition(".")[0]):
-            # Names begin with that of the package, wherever it is.
-            depth = name.count(".") + (file.stem == "__init__")
-            for path in (file, file.with_suffix(".c")):
-                files.setdefault(owner, {})[Path(*path.parts[-depth - 1 :]).as_posix()] = path
+    for name, file in _imported_files(owners.__contains__):
+        # Names begin with that of the package, wherever it is.
+        depth = name.count(".") + (file.stem == "__init__")
+        named = files.setdefault(owners[name.partition(".")[0]], {})
+        for path in (file, file.with_suffix(".c")):
+            named[Path(*path.parts[-depth - 1 :]).as_posix()] = path
     return {owner: _checksums(named, digits=16) for owner, named in files.items()}
 
 
 def own_checksums(folder: Path) -> dict[str, str]:
     """Return a hash of the file of every module of a folder that is imported, by its name."""
     # Not all that is below: an environment may be, with everything that is installed.
-    return _checksums(
-        {
-            name: file
-            for name, file in _imported_files()
-            if file.is_relative_to(folder) and own_file(name.partition(".")[0], folder)
-        }
-    )
+    imported = _imported_files(lambda top: own_file(top, folder) is not None)
+    return _checksums({name: file for name, file in imported if file.is_relative_to(folder)})
 
 
-def _imported_files() -> Iterator[tuple[str, Path]]:
-    """Yield the name of every module that is imported, and its file, in the order of the names."""
+def _imported_files(wanted: Callable[[str], bool]) -> Iterator[tuple[str, Path]]:
+    """Yield the name and the file of every module imported of the packages that are wanted."""
+    # Thousands of modules are, of few packages.
+    wanted = cache(wanted)
     for name, module in sorted(sys.modules.items()):
-        if file := getattr(module, "__file__", None):
+        if wanted(name.partition(".")[0]) and (file := getattr(module, "__file__", None)):
             yield name, Path(file)
 
 

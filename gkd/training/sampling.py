@@ -7,8 +7,8 @@ from gkd.data import AbstractDataset
 from gkd.data.sampled_batch import SampledBatch
 from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
+from gkd.distillation.modes import evaluation_mode
 from gkd.distillation.resolve import ResolvedTerm
-from gkd.distillation.taps import evaluation_mode
 from gkd.distillation.task_choice import find_task
 from gkd.distillation.views import declared_uses
 from gkd.errors import ParameterError

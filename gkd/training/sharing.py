@@ -8,8 +8,8 @@ from gkd.data import Batch, collate
 from gkd.data.shared_batch import shares
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.joint_outputs import join_outputs
+from gkd.distillation.modes import evaluation_mode
 from gkd.distillation.network_outputs import alike
-from gkd.distillation.taps import evaluation_mode
 from gkd.errors import ParameterError
 
 

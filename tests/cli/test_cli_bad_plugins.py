@@ -27,6 +27,8 @@ BAD = {
     ),
 }
 
+pytestmark = pytest.mark.usefixtures("quick_latency")
+
 RECIPE = """\
 title = "tiny"
 seeds = [0]

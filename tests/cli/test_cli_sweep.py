@@ -10,6 +10,8 @@ from test_cli_run import SMALL_SETTINGS, gkd
 from gkd.recipe.shipped import shipped_recipe
 from gkd.sweep.sweep_run import SweepRun
 
+pytestmark = pytest.mark.usefixtures("quick_latency")
+
 SPACE = ("--space", "training.learning_rate=1e-3..0.1 log", "--trials", 1)
 
 

@@ -18,6 +18,11 @@ SETTINGS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _quick(quick_latency: None) -> None:
+    """What runs measure is no matter here."""
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run of two seeds."""

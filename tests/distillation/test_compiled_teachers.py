@@ -10,7 +10,8 @@ from torch import Tensor, nn
 import gkd
 from gkd.cache.teacher_cache import TeacherCache
 from gkd.distillation.inputs import NetworkInputs
-from gkd.distillation.taps import evaluation_mode, taps
+from gkd.distillation.modes import evaluation_mode
+from gkd.distillation.taps import taps
 from gkd.errors import TapError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit

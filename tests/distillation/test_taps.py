@@ -1,3 +1,4 @@
+import re
 from collections import OrderedDict
 
 import pytest
@@ -50,6 +51,37 @@ def test_a_missing_tap_names_the_nearest_paths() -> None:
 def test_a_missing_tap_of_a_network_without_sub_modules() -> None:
     with pytest.raises(TapError, match="the network has no sub-modules"):
         distiller_of(nn.Linear(5, 3), nn.Linear(5, 3), gkd.Term(Recorder(), teacher="fc"))
+
+
+@pytest.mark.parametrize(
+    ("tap", "expected"),
+    [
+        ("layers[1]", "'layers.1'"),
+        ("layers", "'layers.0' or 'layers.1'"),
+        ("layers[5]", "'layers.0' or 'layers.1'"),
+        ("layers:input", "'layers.0' or 'layers.1'"),
+    ],
+)
+def test_a_tap_of_a_list_of_modules_names_what_it_holds(tap: str, expected: str) -> None:
+    message = (
+        f"term 'recorder': student: tap '{tap}': a ModuleList is never called, what it holds is; "
+        f"expected {expected}"
+    )
+    with pytest.raises(TapError, match=f"^{re.escape(message)}$"):
+        distiller_of(Network(), Network(), gkd.Term(Recorder(), student=tap))
+
+
+def test_a_list_of_modules_that_is_called_has_a_tap() -> None:
+    class Stack(nn.ModuleList):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for module in self:
+                x = module(x)
+            return x
+
+    student = Network()
+    inner = Stack([nn.Linear(5, 4), nn.Tanh()])
+    student.layers[0] = inner
+    assert torch.equal(tapped(student, "layers.0"), inner(batch_of().x))
 
 
 @pytest.mark.parametrize("network", ["student", "teacher"])

@@ -85,10 +85,10 @@ def test_a_place_that_cannot_be_written(opened, tmp_path) -> None:
         run.directory.start(run.file.recipe, {})
 
 
-def hold(folder: Path, held, let_go) -> None:
+def hold(folder: Path, other) -> None:
     with locked(folder):
-        held.set()
-        let_go.wait(60)
+        other.send(os.getpid())
+        other.poll(60)
 
 
 @pytest.mark.parametrize("end", [pytest.param("released", marks=LONG), "killed"])
@@ -96,17 +96,18 @@ def test_a_run_is_gone_on_with_by_one_process(opened, tmp_path, end) -> None:
     run = opened("seeds=[0]")
     run.train()
     context = multiprocessing.get_context("spawn")
-    held, let_go = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(run.directory.folder, held, let_go))
+    ours, theirs = context.Pipe()
+    other = context.Process(target=hold, args=(run.directory.folder, theirs))
     other.start()
-    assert held.wait(60)
-    message = rf"run is in use: process {other.pid} on {os.uname().nodename} trains in it since 20"
+    assert ours.poll(60)
+    pid = ours.recv()
+    message = rf"run is in use: process {pid} on {os.uname().nodename} trains in it since 20"
     with pytest.raises(RecipeError, match=message):
         opened("seeds=[0]", resume=True).train()
     if end == "killed":
-        other.kill()
+        os.kill(pid, signal.SIGKILL)
     else:
-        let_go.set()
+        ours.send("end")
     other.join(60)
     opened("seeds=[0]", resume=True).train()
 
