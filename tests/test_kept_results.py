@@ -19,8 +19,15 @@ def keep() -> ModuleType:
 def run(folder: Path, seed: int, epochs: int = 100) -> Path:
     history = [{"epoch": n, "validation/micro_f1": n / 100} for n in range(1, epochs + 1)]
     networks = [
-        summary(method, seed, value + seed / 100, history=history, epochs=epochs)
-        for method, value in (("baseline", 0.5), ("lsp", 0.6))
+        summary(
+            method,
+            seed,
+            value + seed / 100,
+            history=history,
+            epochs=epochs,
+            best_epoch=round(100 * value) + seed,
+        )
+        for method, value in (("baseline", 0.53), ("lsp", 0.6))
     ]
     write_run(folder, networks, methods=("baseline", "lsp"), seeds=(seed,))
     recipe = folder / "recipe.toml"
@@ -43,6 +50,9 @@ def test_long_curves_lose_epochs_and_nothing_else_is_lost(keep: ModuleType, tmp_
     assert epochs == [[1, 2, 5, *range(10, 101, 5)]] * 2
     assert kept.rows == whole.rows
     assert kept.comparisons == whole.comparisons
+    # The epoch in question is none of those that are left.
+    assert whole.reached["lsp"].epochs == 53
+    assert kept.reached == whole.reached
     short = run(tmp_path / "short", 0, epochs=25)
     keep.main("short", [short], tmp_path / "results")
     assert run_results(tmp_path / "results" / "short").networks == run_results(short).networks
@@ -64,6 +74,7 @@ def test_seeds_are_added_to_what_was_kept(keep: ModuleType, tmp_path: Path) -> N
     found = run_results(tmp_path / "results" / "name")
     assert found.rows == expected.rows
     assert found.comparisons == expected.comparisons
+    assert found.reached == expected.reached
     commands = [environment.command for environment in found.environments]
     assert commands == [f"gkd run x --set dataset.root=DATA --out {seed}" for seed in range(3)]
 

@@ -14,7 +14,7 @@ from gkd.recipe.sections import PublishedRecipe
 from gkd.report.comparison import Comparison, Row, compare_methods, summary_rows
 from gkd.report.feature_spaces import FeatureSpaces, RankCorrelations, feature_spaces
 from gkd.report.latencies import NetworkLatency
-from gkd.report.reaching import Reached, reaching
+from gkd.report.reaching import Reached, reaching, with_as_good
 from gkd.report.run_files import RunEnvironment, RunRecipe
 from gkd.report.run_parts import RunPart, read_part
 from gkd.report.significance import LEVEL, fewest_to_decide
@@ -146,6 +146,7 @@ def results_of(parts: Sequence[RunPart]) -> Results:
     primary = _primary_metric(first.directory, finished)
     metrics = {metric.name: metric for one in finished for metric in one.metrics}
     metric, baselines = metrics.get(primary, Metric(primary)), _baselines(recipe, methods)
+    finished = with_as_good(finished, metric, baselines)
     done = {one.key for one in finished}
     seeds = dict.fromkeys(seed for part in parts for seed in part.recipe.seeds)
     expected = [("student", method, seed) for method in methods for seed in seeds]
@@ -179,7 +180,7 @@ def results_of(parts: Sequence[RunPart]) -> Results:
         comparisons=compare_methods(
             finished, metric, baselines, sequential=recipe.max_seeds is not None
         ),
-        reached=reaching(finished, metric, baselines),
+        reached=reaching(finished, baselines),
         rank_correlations=correlations,
         foreign=[*(one for part in parts for one in part.foreign), *_differences(parts)],
         latencies=first.latencies,

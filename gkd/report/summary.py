@@ -66,6 +66,18 @@ class Origin(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**64)]
 
 
+class AsGood(BaseModel):
+    """When a student was first as good, in validation, as the baseline of its seed in the end.
+
+    Args:
+        epochs: Number of that epoch; None where it never was.
+        seconds: Time of training until then; NaN where it was not measured.
+    """
+
+    epochs: Count | None = None
+    seconds: Number = math.nan
+
+
 class Summary(BaseModel):
     """One trained network, as its ``summary.json`` has it; further keys are kept.
 
@@ -97,6 +109,8 @@ class Summary(BaseModel):
         seconds_per_epoch: Wall-clock time of one epoch.
         peak_memory_bytes: Memory of a training step, where it could be measured.
         history: One mapping per epoch, of its number, losses and validation metrics.
+        as_good: When it was as good as the baseline, as results have it, whose history may lack
+            epochs; None of what training leaves, and where it is not known.
         made_by: Hash of what it follows from in its run's recipe, checksum of its teacher.
         checksums: Of the files beside it, by their names.
         origin: Of given weights, how the run that wrote them trained them; None where that is not
@@ -123,6 +137,7 @@ class Summary(BaseModel):
     seconds_per_epoch: Seconds | None = None
     peak_memory_bytes: Count | None = None
     history: Annotated[list[dict[str, Number]], AfterValidator(_in_order)] = []
+    as_good: AsGood | None = None
     certainty: dict[str, Number] = {}
     made_by: dict[str, JsonValue] = {}
     checksums: dict[str, str] = {}

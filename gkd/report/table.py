@@ -345,9 +345,14 @@ def _compared(run: Results, row: Row, text: Callable[[Comparison], str]) -> str:
 
 
 def _reached_in_words(reached: Reached) -> str:
+    seeds = []
+    if 0 < reached.seeds < reached.of:
+        seeds.append(f"{reached.seeds} of {reached.of} seeds")
+    if reached.unknown:
+        seeds.append(f"{reached.unknown} seed{'s' if reached.unknown > 1 else ''} not known")
+    some = f" ({', '.join(seeds)})" if seeds else ""
     if reached.epochs is None or reached.seconds is None:
-        return "never"
-    some = "" if reached.seeds == reached.of else f" ({reached.seeds} of {reached.of} seeds)"
+        return f"never{some}"
     time = "" if math.isnan(reached.seconds) else f", {duration(reached.seconds)}"
     epochs = f"{reached.epochs:.3g}"
     return f"{epochs} epoch{'' if epochs == '1' else 's'}{time}{some}"

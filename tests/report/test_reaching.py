@@ -40,7 +40,8 @@ def test_the_first_epoch_that_is_as_good_as_the_baseline_of_its_seed(tmp_path: P
         network("lsp", 1, 0.1, 0.2, 0.25),
         network("kd", 0, 0.1, 0.2, 0.3),
     )
-    assert run.reached["lsp"].model_dump() == {"epochs": 1, "seconds": SECONDS, "seeds": 1, "of": 2}
+    lsp = run.reached["lsp"]
+    assert (lsp.epochs, lsp.seconds, lsp.seeds, lsp.of, lsp.unknown) == (1, SECONDS, 1, 2, 0)
     assert run.reached["baseline"].epochs == pytest.approx(2.5)
     assert cells(run) == [
         "–",
@@ -57,3 +58,23 @@ def test_where_lower_is_better(tmp_path: Path) -> None:
     baseline["validation"] = {"mae": 0.4}
     run = run_of(tmp_path, baseline, network("lsp", 0, 0.6, 0.3, **error))
     assert run.reached["lsp"].epochs == 2
+
+
+def test_a_student_whose_history_lacks_epochs_is_not_counted_and_the_table_says_so(
+    tmp_path: Path,
+) -> None:
+    networks = [network("baseline", seed, 0.1, 0.5, 0.4) for seed in range(3)]
+    networks += [network("lsp", seed, 0.5, 0.1, 0.6) for seed in range(3)]
+    networks += [network("kd", seed, 0.1, 0.2, 0.3) for seed in range(2)]
+    for one in networks:
+        if one["seed"] > 0:
+            del one["history"][1]
+    run = run_of(tmp_path, *networks)
+    assert {name: one.unknown for name, one in run.reached.items()} == {
+        "baseline": 2, "lsp": 2, "kd": 1,
+    }  # fmt: skip
+    assert cells(run) == [
+        "2 epochs, 1.00 min (2 seeds not known)",
+        "1 epoch, 30.0 s (2 seeds not known)",
+        "never (1 seed not known)",
+    ]
