@@ -17,6 +17,7 @@ from gkd.distillation.layout import Layout, LayoutChoice
 from gkd.distillation.schedule import Weight, weight_from
 from gkd.errors import ParameterError, known_arguments
 from gkd.graph import Graph
+from gkd.hosting.kinds import product_mistake
 from gkd.loss import AbstractLoss, AbstractWeigher
 
 GraphBuilder: TypeAlias = Callable[[Tensor, Tensor | None], Graph]
@@ -104,6 +105,9 @@ class Term:
             raise ParameterError(
                 f"term: loss must be the name of a loss or a gkd.AbstractLoss, got {got}"
             )
+        for kind, given in (("loss", loss), ("weigher", self.weigher)):
+            if isinstance(given, nn.Module) and (mistake := product_mistake(kind, given)):
+                raise ParameterError(f"term {self.default_name!r}: {kind} {mistake}")
         if self.params and not isinstance(self.loss, str):
             raise ParameterError(
                 f"term {self.default_name!r}: params are for a loss given by name; "

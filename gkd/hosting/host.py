@@ -20,7 +20,7 @@ from gkd.hosting import hookspecs
 from gkd.hosting.examination import examine
 from gkd.hosting.kinds import kind_named, product_mistake
 from gkd.hosting.loading import PluginSettings, installed_plugins, load_plugin
-from gkd.hosting.own_code import imported, is_own, own_component
+from gkd.hosting.own_code import imported, is_own, is_place, own_component
 from gkd.hosting.parameters import bind_parameters, signature_of
 from gkd.hosting.records import Component, PluginRecord, Source
 
@@ -191,6 +191,8 @@ class Host:
         near = suggestion(name, choices)
         if nearest(name, choices) is None:  # to ask components, they must be imported
             near = self._taker(kind, name) or near
+            if is_place(place := ":".join(name.rsplit(".", 1))):
+                near = f"a class of your own is written {place!r}; {near}"
         message = f"no {kind} is called {name!r}; {near}"
         raise UnknownNameError("\n".join([message, *self._possible_sources(kind, short)]))
 

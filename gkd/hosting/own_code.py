@@ -153,13 +153,20 @@ def own_file(module: str, folder: Path | None) -> Path | None:
 
 
 def _nearest(missing: str, folder: Path | None) -> str:
+    if folder is None and (file := own_file(missing, Path.cwd())) is not None:
+        return (
+            f"the working directory has {file.relative_to(Path.cwd())}: name it as the folder of "
+            "your code, by code=. (--set code=. of a recipe)"
+        )
     package, _, short = missing.rpartition(".")
     beside = getattr(sys.modules.get(package), "__path__", []) if package else None
     modules = [module.name for module in pkgutil.iter_modules(beside)]
     # No list of all that are there, as a suggestion has it: it would be hundreds.
     if near := get_close_matches(short, modules, n=1):
         return f"did you mean {'.'.join(filter(None, [package, near[0]]))!r}?"
-    where = "the working directory" if folder is None or folder == Path.cwd() else str(folder)
+    if folder is None:
+        return "modules are looked for among what is installed, as no folder of your code is named"
+    where = "the working directory" if folder == Path.cwd() else str(folder)
     return f"modules are looked for in {where} and among what is installed"
 
 

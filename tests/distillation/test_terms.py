@@ -29,9 +29,24 @@ def test_unusable_names_are_refused(name: str) -> None:
         distiller_of(Network(), Network(), gkd.Term(Squared(), name=name))
 
 
+class Forgetful(Squared):
+    def __init__(self) -> None:
+        self.weight = 2.0
+
+
+class Careless(gkd.AbstractWeigher):
+    def __init__(self) -> None:
+        self.weight = 2.0
+
+    def forward(self, view: gkd.View) -> torch.Tensor:
+        return view.features[:, 0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"loss": Forgetful()}, "term 'forgetful': loss is no module yet: Forgetful.__init__ does"),
+        ({"loss": Squared(), "weigher": Careless()}, "'squared': weigher is no module yet: Carele"),
         ({"loss": Squared}, "AbstractLoss, got the class Squared: make one"),
         ({"loss": 3}, "loss must be the name of a loss or a gkd.AbstractLoss, got int"),
         ({"loss": torch.nn.MSELoss()}, "got MSELoss"),

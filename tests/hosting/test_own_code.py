@@ -99,6 +99,11 @@ def test_names_are_used_inside_other_components(host: Host) -> None:
     [
         ("model", "models_of_mien:Net", "there is no module 'models_of_mien'; did you mean 'mod"),
         ("model", "zzzzqqq:Net", r"there is no module 'zzzzqqq'; modules are looked for in .*"),
+        (
+            "model",
+            "models_of_mine.Net",
+            "'models_of_mine.Net'; a class of your own is written 'models_of_mine:Net'; ",
+        ),
         ("model", "models_of_mine:Nte", "has no 'Nte'; did you mean 'Net'? Available: Both, Near"),
         ("model", "models_of_mine:Both.Iner", "has no 'Both.Iner'; did you mean 'Inner'?"),
         (
@@ -130,6 +135,21 @@ def test_mistakes_name_the_nearest_choice(host: Host, kind: str, name: str, word
     with pytest.raises(gkd.GkdError) as caught:
         host.create(kind, name)
     assert words.removesuffix(".*") in str(caught.value)
+
+
+def test_a_module_in_the_working_directory_that_no_folder_names_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_of_now.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    host = create_host(discover=False)
+    words = (
+        "no module 'nets_of_now'; the working directory has nets_of_now.py: name it as .* code=."
+    )
+    with pytest.raises(gkd.GkdError, match=words):
+        host.create("model", "nets_of_now:Net")
+    with pytest.raises(gkd.GkdError, match="among what is installed, as no folder of your code is"):
+        host.create("model", "zzzzqqq:Net")
 
 
 def test_a_module_that_breaks_is_told_with_its_line(host: Host, tmp_path: Path) -> None:
