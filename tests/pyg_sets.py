@@ -1,10 +1,13 @@
 """Data sets and models in the form of PyTorch Geometric's, as users write their own."""
 
+from copy import copy
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data, Dataset, HeteroData
+from torch_geometric.transforms import RandomLinkSplit
 
 
 def graph(seed: int, nodes: int = 12, **more: Any) -> Data:
@@ -98,6 +101,22 @@ def classes_as_columns() -> list[Data]:
 def by_split() -> dict[str, list[Data] | Data]:
     one, two, *more = (graph(i, 5, y=torch.tensor([i % 2])) for i in range(6))
     return {"train": more, "valid": one, "test": [two]}
+
+
+@cache  # RandomLinkSplit draws from all there is to draw from
+def links() -> dict[str, Data]:
+    """One graph, whose splits are pairs of nodes."""
+    graph = Data(x=torch.randn(20, 4), edge_index=torch.randint(20, (2, 60)))
+    train, validation, test = RandomLinkSplit(num_val=0.2, num_test=0.2)(graph)
+    return {"train": train, "val": validation, "test": test}
+
+
+def both() -> dict[str, Data]:
+    """The same, whose nodes have classes, too."""
+    found = {name: copy(one) for name, one in links().items()}
+    for one in found.values():
+        one.y = torch.arange(20) % 3
+    return found
 
 
 def misnamed() -> dict[str, Data]:

@@ -316,7 +316,7 @@ def capture(
 
 
 def require_tap(network: nn.Module, tap: Tap, name: str) -> None:
-    """Check that ``network`` has the tapped sub-module, and may call it.
+    """Check that ``network`` has the tapped sub-module, and that it can be called.
 
     Raises:
         TapError: it has not, and the message names the nearest paths; or it is TorchScript, or

@@ -64,7 +64,7 @@ def own_graphs(name: str) -> Graphs | None:
     except ImportError:  # whoever needs it says so
         return None
     found = import_own(name)
-    if inspect.isfunction(found):
+    if inspect.isfunction(inspect.unwrap(found)):
         try:
             found = of_splits(found, {}) if has_splits(found) else found()
         except Exception as error:
@@ -123,7 +123,7 @@ def may_name_graphs(name: str) -> bool:
     found = import_own(name)
     if inspect.isclass(found):
         return issubclass(found, Dataset)
-    if not inspect.isfunction(found):
+    if not inspect.isfunction(inspect.unwrap(found)):
         return _are_graphs(found, BaseData)
     returned = inspect.signature(found).return_annotation
     return returned is inspect.Signature.empty or "Data" in str(returned)

@@ -28,6 +28,8 @@ from gkd_pyg.by_name import (
 from gkd_pyg.node_types import Types
 
 _MASKS = {"train": "train_mask", "validation": "val_mask", "test": "test_mask"}
+_PAIRS = ("edge_label_index", "edge_label")  # as RandomLinkSplit calls pairs, and their labels
+_EMBEDDING = 64
 
 
 class PyGDataset(AbstractDataset):
@@ -45,6 +47,10 @@ class PyGDataset(AbstractDataset):
       whose parameter ``split`` is one of these: those.
     - Several graphs: in ``folds``, of which ``split`` tests, the next one validates.
 
+    Graphs by split with ``edge_label_index`` and ``edge_label``, as ``RandomLinkSplit`` makes them
+    of one graph, and without other labels are for link prediction: outputs are embeddings of nodes,
+    64 wide unless a network's ``out_channels`` says otherwise.
+
     Integers are classes; several columns of 0 and 1, and one of such floating point, are labels of
     their own, NaN where one is not known; other numbers are to be predicted (regression). A
     recipe's ``task`` says otherwise.
@@ -55,7 +61,7 @@ class PyGDataset(AbstractDataset):
             one of these: ``"module:graph"``.
         split: which of several masks, or the fold that tests.
         folds: of several graphs without a split of their own.
-        target: attribute that holds the labels.
+        target: attribute that holds the labels; ``"edge_label"`` of graphs that have ``y`` as well.
         nodes: type of nodes, where there are several (``HeteroData``): ``"paper"``.
         edges: types of edges among them, ``"paper__cites__paper"``, one or several; by default the
             only one. Edges that join two types of nodes are no graph: a transform of the class
@@ -202,7 +208,7 @@ class PyGDataset(AbstractDataset):
     def _describe(self) -> None:
         """Say what the task is, and how wide inputs and outputs are."""
         samples = [*self.train, *self.validation, *self.test]
-        sample, labels = samples[0], [one.y for one in samples]
+        sample, labels = samples[0], [one.y for one in samples if "y" in one]
         feature = next((name for name in ("x", "pos") if name in sample), None)
         if feature is None or getattr(sample, feature).ndim < 2:
             found = "neither x nor pos" if feature is None else f"{feature} without columns"
@@ -210,11 +216,15 @@ class PyGDataset(AbstractDataset):
                 f"{self._name} has {found}: expected features of its nodes, [nodes, features]; a "
                 "transform of the class makes some (Constant, OneHotDegree)"
             )
+        self.num_features = getattr(sample, feature).shape[1]
+        edges = ("edge_index",) if "edge_index" in sample else ()
+        if not labels or self._target in _PAIRS:
+            self.task, self.num_classes = "link-prediction", _EMBEDDING
+            self.inputs = (feature, *edges)
+            return
         # One graph may have as many nodes as labels, and one label any value: all of them tell.
         whole = any(len(one.y) != one.num_nodes for one in samples)
         binary = all(bool(((y == 0) | (y == 1) | y.isnan()).all()) for y in labels)
-        self.num_features = getattr(sample, feature).shape[1]
-        edges = ("edge_index",) if "edge_index" in sample else ()
         self.inputs = (feature, *edges, *(("batch",) if whole else ()))
         if labels[0].ndim == 1:
             self.task = "single-label"
@@ -298,17 +308,23 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
                 "mask has one for each node, as torch_geometric.utils.index_to_mask makes of "
                 "nodes' numbers"
             )
+    pairs = {key: found.pop(key) for key in _PAIRS if key in found}
+    kept = {key: value for key, value in found.items() if _is_row(key, value, graph)}
+    number = int(graph.num_nodes)
+    if len(pairs) == len(_PAIRS) and (target in pairs or (target == "y" and "y" not in found)):
+        return Sample(id=name, num_nodes=number, **kept, **pairs)
     if target not in found:
-        raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found)}")
-    y = found.pop(target)
+        raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found | pairs)}")
+    y = found[target]
+    kept.pop(target, None)
     y = y.reshape(1) if y.ndim == 0 else y
     # Class numbers stand alone, all else in columns.
     if y.is_floating_point():
         y = y[:, None] if y.ndim == 1 else y
     elif y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    kept = {key: value for key, value in found.items() if _is_row(key, value, graph)}
-    return Sample(id=name, num_nodes=int(graph.num_nodes), y=y, **kept)
+    # Pairs go along with labels of nodes, too: a recipe may have the task of links.
+    return Sample(id=name, num_nodes=number, y=y, **kept, **pairs)
 
 
 def _is_row(key: str, value: Tensor, graph: Any) -> bool:

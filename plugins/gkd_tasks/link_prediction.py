@@ -84,7 +84,7 @@ class LinkPrediction(Task):
     ) -> tuple[Tensor, Tensor]:
         """Return scores and labels of pairs, ``[P]`` each."""
         pairs, y = getattr(batch, "edge_label_index", None), getattr(batch, target, None)
-        if pairs is None and self.outputs == "embeddings":
+        if pairs is None and y is None and self.outputs == "embeddings":
             return self._drawn(outputs, batch, generator)
         if not isinstance(y, Tensor) or not isinstance(pairs, Tensor) or len(pairs) != 2:
             raise DataError(

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyg_sets
 import pytest
 import torch
 from command_line import Run
@@ -286,6 +287,32 @@ def test_a_graph_of_ones_own_is_a_data_set(name):
     assert data.num_classes == 3
 
 
+@pytest.mark.parametrize("params", [{"name": "links"}, {"name": "both", "target": "edge_label"}])
+def test_links_of_one_graph_are_split_by_pairs(params: dict[str, str]) -> None:
+    data = data_set(**params)
+    assert (data.task, data.inputs, data.num_features) == (
+        "link-prediction",
+        ("x", "edge_index"),
+        4,
+    )
+    graphs = pyg_sets.links()
+    for name, split in (("train", data.train), ("val", data.validation), ("test", data.test)):
+        (sample,) = split
+        assert torch.equal(sample.edge_label_index, graphs[name].edge_label_index)
+        assert torch.equal(sample.edge_label, graphs[name].edge_label)
+        assert torch.equal(sample.edge_index, graphs[name].edge_index)
+
+
+def test_pairs_go_along_with_labels_of_nodes() -> None:
+    data = data_set("both")
+    assert (data.task, data.num_classes) == ("single-label", 3)
+    # Else the task would take the edges of messages for those to be predicted.
+    embeddings = torch.randn(20, 5)
+    task, batch = find_task("link-prediction"), gkd.data.collate([*data.test])
+    _, y = task.examples(embeddings, batch, task.target)
+    assert torch.equal(y, pyg_sets.links()["test"].edge_label)
+
+
 def test_a_list_of_graphs_is_folded():
     data = data_set("GRAPHS", folds=4, split=1)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [6, 3, 3]
@@ -303,6 +330,11 @@ def test_a_list_of_graphs_is_folded():
         ("featureless", {}, "featureless has neither x nor pos: expected features of its nodes"),
         ("one_feature", {}, "one_feature has x without columns: expected features of its nodes"),
         ("graph", {}, r"pyg_sets:graph\(\) raised TypeError: "),
+        (
+            "links",
+            {"target": "edge_lable"},
+            "no labels 'edge_lable'; did you mean 'edge_label'",
+        ),
     ],
 )
 def test_what_makes_no_graphs_is_one_error(name, params, words):

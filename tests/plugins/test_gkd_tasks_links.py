@@ -118,6 +118,12 @@ def test_pairs_of_samples_are_those_of_the_batch():
     ("batch", "params", "message"),
     [
         ({}, {}, "neither edge_label_index with pairs nor edge_index"),
+        # Whose pairs were lost on the way: edges in their place would be another task.
+        (
+            {"edge_index": torch.zeros(2, 1).long(), "edge_label": torch.ones(1)},
+            {},
+            "expected pairs edge_label_index",
+        ),
         ({"edge_label_index": PAIRS}, {}, "expected pairs edge_label_index.*and their labels"),
         ({"edge_index": PAIRS}, {"outputs": "scores"}, "expected pairs edge_label_index"),
         ({"edge_index": PAIRS + 5}, {}, "embeddings .* of all nodes that the pairs name"),
