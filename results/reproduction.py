@@ -4,8 +4,9 @@
 
 Every folder ``results/NAME`` or ``results/NAME-…`` with a ``results.json`` is a run of ``gkd
 reproduce NAME``; what has none is said to be missing. Published numbers are those of today's
-recipes, tables 1 and 3 are counted here and now. ``remarks.md`` of a folder says what no program
-can know of its data and its machine; where it has a word on times, these are left out.
+recipes, or of the run's own where it is of other networks; tables 1 and 3 are counted here and now.
+``remarks.md`` of a folder says what no program can know of its data and its machine; where it has a
+word on times, these are left out.
 """
 
 import json
@@ -63,7 +64,10 @@ def trained(name: str, results: Path) -> Iterator[str]:
     folders = [path.parent for path in sorted(results.glob(f"{name}*/results.json"))]
     for folder in (one for one in folders if one.name.partition("-")[0] == name):
         run = with_todays_names(json.loads((folder / "results.json").read_text(encoding="utf-8")))
-        run = run.model_copy(update={"published": recipe.published})
+        # A run of other networks than the table's is beside what was published of these.
+        sources = {one.source for one in recipe.published}
+        if not run.published or any(one.source in sources for one in run.published):
+            run = run.model_copy(update={"published": recipe.published})
         yield f"`results/{folder.name}`: {escaped(run.title)}"
         yield markdown_table(comparison_table([run]).without(*_NOT_PUBLISHED))
         yield from bullets(verdicts(run))
@@ -81,8 +85,8 @@ def trained(name: str, results: Path) -> Iterator[str]:
         (listed,) = bullets([f"{key}: {text}" for key, text in (*how, *deviations(run))])
         yield f"{listed}\n{said}".strip()
     if not folders:
-        sources = ", ".join(one.source for one in recipe.published)
-        yield f"Not run here yet. Published: {escaped(sources)}."
+        named = ", ".join(one.source for one in recipe.published)
+        yield f"Not run here yet. Published: {escaped(named)}."
         if any(one.test for one in recipe.published):
             yield markdown_table(published_table(recipe))
 
