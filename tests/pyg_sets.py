@@ -111,6 +111,10 @@ def links() -> dict[str, Data]:
     return {"train": train, "val": validation, "test": test}
 
 
+def labelled_edges() -> list[Data]:
+    return [graph(i, 5, edge_label=torch.arange(15) % 2) for i in range(6)]
+
+
 def both() -> dict[str, Data]:
     """The same, whose nodes have classes, too."""
     found = {name: copy(one) for name, one in links().items()}

@@ -218,7 +218,7 @@ class PyGDataset(AbstractDataset):
             )
         self.num_features = getattr(sample, feature).shape[1]
         edges = ("edge_index",) if "edge_index" in sample else ()
-        if not labels or self._target in _PAIRS:
+        if not labels or (self._target in _PAIRS and self._target in sample):
             self.task, self.num_classes = "link-prediction", _EMBEDDING
             self.inputs = (feature, *edges)
             return
@@ -308,13 +308,13 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
                 "mask has one for each node, as torch_geometric.utils.index_to_mask makes of "
                 "nodes' numbers"
             )
-    pairs = {key: found.pop(key) for key in _PAIRS if key in found}
+    pairs = {key: found[key] for key in _PAIRS} if found.keys() >= {*_PAIRS} else {}
     kept = {key: value for key, value in found.items() if _is_row(key, value, graph)}
     number = int(graph.num_nodes)
-    if len(pairs) == len(_PAIRS) and (target in pairs or (target == "y" and "y" not in found)):
-        return Sample(id=name, num_nodes=number, **kept, **pairs)
+    if pairs and (target in pairs or (target == "y" and "y" not in found)):
+        return Sample(id=name, num_nodes=number, **(kept | pairs))
     if target not in found:
-        raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found | pairs)}")
+        raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found)}")
     y = found[target]
     kept.pop(target, None)
     y = y.reshape(1) if y.ndim == 0 else y
@@ -324,7 +324,7 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
     elif y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     # Pairs go along with labels of nodes, too: a recipe may have the task of links.
-    return Sample(id=name, num_nodes=number, y=y, **kept, **pairs)
+    return Sample(id=name, num_nodes=number, y=y, **(kept | pairs))
 
 
 def _is_row(key: str, value: Tensor, graph: Any) -> bool:

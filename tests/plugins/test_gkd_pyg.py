@@ -303,6 +303,10 @@ def test_links_of_one_graph_are_split_by_pairs(params: dict[str, str]) -> None:
         assert torch.equal(sample.edge_index, graphs[name].edge_index)
 
 
+def test_labels_of_that_name_without_pairs_are_labels_as_any_other() -> None:
+    assert data_set("labelled_edges", target="edge_label", folds=3).task == "single-label"
+
+
 def test_pairs_go_along_with_labels_of_nodes() -> None:
     data = data_set("both")
     assert (data.task, data.num_classes) == ("single-label", 3)
