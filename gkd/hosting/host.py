@@ -239,6 +239,15 @@ class Host:
         """Return the parameters of the component of ``kind`` called ``name``."""
         return signature_of(self.component(kind, name).factory)
 
+    def check_parameters(self, kind: str, name: str, given: Mapping[str, Any]) -> None:
+        """Make sure that a component takes what it will be given, beside what the engine adds.
+
+        Raises:
+            ParameterError: a parameter is unknown or mistyped.
+        """
+        factory = self.component(kind, name).factory
+        bind_parameters(factory, given, f"{kind} {name!r}", trust=False, whole=False)
+
     def create(self, kind: str, name: str, /, **parameters: Any) -> Any:
         """Return a new component, see :func:`create`; what it creates in turn is this host's."""
         return self.make(self.component(kind, name), f"{kind} {name!r}", parameters)

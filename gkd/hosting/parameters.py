@@ -100,13 +100,19 @@ def accepts(factory: Callable[..., Any], name: str, value: Any) -> bool | None:
 
 
 def bind_parameters(
-    factory: Callable[..., Any], parameters: Mapping[str, Any], owner: str, *, trust: bool = True
+    factory: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    owner: str,
+    *,
+    trust: bool = True,
+    whole: bool = True,
 ) -> dict[str, Any]:
     """Return ``parameters`` as ``factory`` takes them: lists from TOML have become tuples.
 
     A factory with ``**parameters`` takes names that its signature does not list, and checks them.
     Values for a constructor that is ``validated`` are left to it if we ``trust`` it to be called:
-    so they are checked once.
+    so they are checked once. Unless they are the ``whole``, others are to follow, and none is
+    missing yet.
 
     Raises:
         ParameterError: from ``owner``; names all parameters that are unknown, missing or mistyped.
@@ -123,7 +129,7 @@ def bind_parameters(
     wrong = list(unknown_arguments(signature, parameters))
     for name, parameter in signature.parameters.items():
         required = parameter.kind in NAMED and parameter.default is parameter.empty
-        if required and name not in parameters:
+        if whole and required and name not in parameters:
             wrong.append(f"missing parameter {name!r}")
     constructor = _constructor(factory)
     if trust and not wrong and getattr(constructor, "validates_arguments", False):

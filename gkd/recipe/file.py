@@ -18,7 +18,7 @@ from gkd.files import parse_toml
 from gkd.hosting.own_code import is_place, own_file
 from gkd.hosting.parameters import path_parameters
 from gkd.recipe.lines import key_lines
-from gkd.recipe.model import Recipe, component_names
+from gkd.recipe.model import Recipe, component_names, component_parameters
 from gkd.recipe.origins import Origins, dotted, explain
 from gkd.recipe.settings import Setting, apply_settings
 from gkd.recipe.shipped import recipe_files, shipped_recipes
@@ -52,19 +52,28 @@ class RecipeFile:
         return self.folder
 
     def check_components(self, host: "Host", kinds: Collection[str] | None = None) -> None:
-        """Make sure that there is a component of every name in the recipe.
+        """Make sure that there is a component of every name in the recipe, and what it is given.
+
+        What shows only where the data are known is found later; no data are read for this.
 
         Args:
             host: where components come from.
             kinds: of components to look for; by default all.
 
         Raises:
-            RecipeError: a plugin offers none; the message names the line and the nearest name.
+            RecipeError: a plugin offers none, or it does not take a parameter; the message names
+                the line and the nearest name.
         """
         for path, kind, name in component_names(self.recipe):
             if kinds is None or kind in kinds:
                 with self.origins.context(*path):
                     host.component(kind, name)
+        for path, kind, name, given in component_parameters(self.recipe):
+            if kinds is None or kind in kinds:
+                with self.origins.context(*path):
+                    host.check_parameters(kind, name, given)
+                    if kind == "loss" and "task" not in host.signature(kind, name).parameters:
+                        _try_to_make(host, name, given)
 
     def with_absolute_paths(self, host: "Host") -> Self:
         """Return the recipe whose relative paths are those of the working folder of now.
@@ -125,6 +134,16 @@ class RecipeFile:
         except (GkdError, TypeError):  # what is wrong with a component is said when it is made
             return False
         return root is not None and root.default is root.empty
+
+
+def _try_to_make(host: "Host", name: str, given: Mapping[str, Any]) -> None:
+    """Let a loss refuse what its signature does not tell, such as a parameter of its kernel."""
+    try:
+        host.create("loss", name, **given)
+    except GkdError:
+        raise
+    except Exception:
+        return  # told with its place in the code, where every network is tried on a batch
 
 
 def own_modules(value: Any, folder: Path) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What an experiment consists of: dataset, teacher, student, training, methods to compare."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import (
@@ -431,3 +431,30 @@ def component_names(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], str
             yield ("methods", index, "peers", name, "name"), "model", peer.name
         for name, given in method.teachers.items():
             yield ("methods", index, "teachers", name, "name"), "model", given.name
+
+
+def component_parameters(
+    recipe: Recipe,
+) -> Iterator[tuple[tuple[str | int, ...], str, str, Mapping[str, Any]]]:
+    """Yield what a recipe gives to each component but the data: path, kind, name, parameters."""
+    student = recipe.student
+    if recipe.teacher is not None:
+        yield ("teacher",), "model", recipe.teacher.name, recipe.teacher.params
+    yield ("student",), "model", student.name, student.params
+    for index, method in enumerate(recipe.methods):
+        path = ("methods", index)
+        if method.student is not None:
+            yield (*path, "student"), "model", method.student.name, method.student.params
+        if method.student_params:
+            yield (*path, "student_params"), "model", student.name, method.student_params
+        for position, term in enumerate(method.terms):
+            place = (*path, "terms", position)
+            yield place, "loss", term.loss, term.params
+            for key in ("graph", "student_graph", "teacher_graph", "weigher"):
+                if isinstance(source := getattr(term, key), dict) and "name" in source:
+                    given = {name: value for name, value in source.items() if name != "name"}
+                    kind = "weigher" if key == "weigher" else "graph"
+                    yield (*place, key), kind, source["name"], given
+        for key, networks in (("peers", method.peers), ("teachers", method.teachers)):
+            for name, network in networks.items():
+                yield (*path, key, name), "model", network.name, network.params

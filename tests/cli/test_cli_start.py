@@ -85,6 +85,29 @@ def test_a_misspelt_component_is_told_before_anything_heavy_is_loaded(command):
     assert not loaded
 
 
+MISTAKEN = [
+    ("student.params.hidden_channls=[3]", "did you mean 'hidden_channels'"),
+    ("teacher.params.heads=3", "parameter 'heads' must be"),
+    ("methods.kd.terms.0.params.temprature=2", "did you mean 'temperature'"),
+    ("methods.lsp.terms.0.params.sigma=-1", "kernel 'rbf': parameter 'sigma' must be"),
+    ("methods.lsp.terms.0.weigher={name='homophily',mod='x'}", "unknown parameter 'mod'"),
+    ("methods.lsp.terms.0.graph={name='knn',k=0}", "parameter 'k' must be"),
+    ("methods.lsp.student_params={dropot=0.5}", "did you mean 'dropout'"),
+]
+
+
+@pytest.mark.parametrize(("setting", "expected"), MISTAKEN)
+def test_a_mistaken_parameter_is_told_before_data_are_read(setting, expected, capsys, tmp_path):
+    no_data = f"dataset.root={tmp_path}"
+    with pytest.raises(SystemExit) as exit:
+        main(["run", "table2", "--set", no_data, "--set", setting])
+    assert exit.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"error: --set {setting}: ")
+    assert expected in printed.err
+    assert "reading" not in printed.out
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
