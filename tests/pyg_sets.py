@@ -123,6 +123,13 @@ def both() -> dict[str, Data]:
     return found
 
 
+def unlabelled_pairs() -> dict[str, Data]:
+    found = both()
+    for one in found.values():
+        del one.edge_label
+    return found
+
+
 def misnamed() -> dict[str, Data]:
     return dict.fromkeys(("train", "vali", "test"), graph(0, y=torch.arange(12)))
 

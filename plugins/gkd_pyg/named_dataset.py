@@ -308,10 +308,11 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
                 "mask has one for each node, as torch_geometric.utils.index_to_mask makes of "
                 "nodes' numbers"
             )
-    pairs = {key: found[key] for key in _PAIRS} if found.keys() >= {*_PAIRS} else {}
+    # Pairs without labels are kept, too: a task of links must not take edges in their place.
+    pairs = {key: found[key] for key in _PAIRS if key in found and _PAIRS[0] in found}
     kept = {key: value for key, value in found.items() if _is_row(key, value, graph)}
     number = int(graph.num_nodes)
-    if pairs and (target in pairs or (target == "y" and "y" not in found)):
+    if len(pairs) == 2 and (target in pairs or (target == "y" and "y" not in found)):
         return Sample(id=name, num_nodes=number, **(kept | pairs))
     if target not in found:
         raise DataError(f"{name} has no labels {target!r}; {suggestion(target, found)}")

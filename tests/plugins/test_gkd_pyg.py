@@ -317,6 +317,14 @@ def test_pairs_go_along_with_labels_of_nodes() -> None:
     assert torch.equal(y, pyg_sets.links()["test"].edge_label)
 
 
+def test_pairs_without_labels_are_not_left_out_for_edges() -> None:
+    data = data_set("unlabelled_pairs")
+    assert (data.task, data.num_classes) == ("single-label", 3)
+    task, batch = find_task("link-prediction"), gkd.data.collate([*data.test])
+    with pytest.raises(gkd.DataError, match="their labels edge_label, 0 or 1"):
+        task.examples(torch.randn(20, 5), batch, task.target)
+
+
 def test_a_list_of_graphs_is_folded():
     data = data_set("GRAPHS", folds=4, split=1)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [6, 3, 3]
