@@ -239,3 +239,41 @@ class Mine(nn.Module):
 
 GRAPHS = [graph(i, 5 + i % 3, y=torch.tensor([i % 2])) for i in range(12)]
 MASKED = masked()
+
+
+def of_every_split(**attributes: Any) -> dict[str, list[Data]]:
+    return {
+        part: [graph(i, 5, **attributes) for i in range(6)] for part in ("train", "val", "test")
+    }
+
+
+def lists_in_a_split() -> dict[str, Any]:
+    return of_every_split() | {"val": [(torch.ones(1), 0)]}
+
+
+def nothing_in_a_split() -> dict[str, Any]:
+    return of_every_split() | {"val": []}
+
+
+def short_edge_attr() -> dict[str, Any]:
+    return of_every_split(y=torch.tensor([1]), edge_attr=torch.ones(3, 2))
+
+
+def flat_labels() -> dict[str, Any]:
+    return of_every_split(y=torch.ones(3))
+
+
+def numpy_labels() -> dict[str, Any]:
+    return of_every_split(y=torch.ones(5).numpy())
+
+
+class NoDataSet:
+    """A class of anything."""
+
+
+def signs() -> dict[str, Any]:
+    return of_every_split(y=torch.tensor([1.0, -1.0, -1.0, 1.0, 1.0]))
+
+
+def columns_of_signs() -> dict[str, Any]:
+    return of_every_split(y=torch.tensor([[1.0, -1.0, torch.nan]]))

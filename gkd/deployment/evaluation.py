@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ import torch
 from gkd.errors import DataError
 from gkd.evaluation.metric import Metric
 from gkd.evaluation.scores import Scores
+from gkd.evaluation.splits import fingerprint
 from gkd.files import read_sealed_json
 from gkd.hosting.host import create_host
 from gkd.recipe.file import read_recipe
 from gkd.training.experiment import Experiment
-from gkd.training.run_directory import SUMMARY, WEIGHTS, RunDirectory
+from gkd.training.run_directory import ENVIRONMENT, SUMMARY, WEIGHTS, RunDirectory
 from gkd.training.weights import load_weights
 
 
@@ -56,6 +58,8 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
         raise DataError(f"{run} is no run's folder: it has no {recipe.name}")
     file = read_recipe(str(recipe), settings)
     experiment = Experiment(file, create_host().with_code(file.code))
+    if not any(setting.startswith("dataset") for setting in settings):
+        _warn_of_other_data(run, experiment)
     methods = {method.name: method for method in experiment.recipe.methods}
     scored = []
     for summary_file in sorted(run.glob(f"**/{SUMMARY}")):
@@ -74,3 +78,17 @@ def evaluate(run: Path, settings: Sequence[str], split: str, batch_size: int) ->
     if not scored:
         raise DataError(f"{run} has no finished network: `gkd run --resume` goes on with it")
     return scored
+
+
+def _warn_of_other_data(run: Path, experiment: Experiment) -> None:
+    """Say so if the data are no longer those of the run; what it noted may be lost or older."""
+    try:
+        noted = read_sealed_json(run / ENVIRONMENT).get("data")
+    except DataError:
+        return
+    if noted is not None and noted != (now := fingerprint(experiment.dataset)):
+        warnings.warn(
+            f"the data are not those of the run: by {ENVIRONMENT} they were "
+            f"{noted}, and are {now}; scores are those on the data of now",
+            stacklevel=2,
+        )

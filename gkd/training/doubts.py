@@ -1,4 +1,4 @@
-"""What can be trained on and is probably a mistake: said before anything is trained."""
+"""What networks and terms can be trained and are probably a mistake: said before any is."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,57 +10,19 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from gkd.data import AbstractDataset, Batch
-from gkd.data.batch_attributes import tensor_attribute
-from gkd.data.rows import Rows
-from gkd.data.task import Task
 from gkd.distillation.distiller import Distiller
 from gkd.distillation.inputs import declared_inputs, forward_parameters
+from gkd.distillation.resolve import STUDENT
 from gkd.distillation.schedule import Schedule
 from gkd.distillation.task_choice import find_task
-from gkd.errors import NAMED, DataError
-from gkd.evaluation.splits import SPLITS
+from gkd.errors import NAMED
 from gkd.graph import Graph
+
+_MANY = 32
+"""Numbers that are not all between 0 and 1 by chance."""
 
 _OVERWHELMING = 1e6
 """Ratio of gradients beyond which Adam, in single precision, follows the larger alone."""
-
-
-def doubtful_labels(dataset: AbstractDataset, splits: Sequence[str] = SPLITS) -> list[str]:
-    """Return in words what is odd about the labels of these splits of a dataset.
-
-    Raises:
-        DataError: no row of a split has a label, or one has a label that the task does not take.
-    """
-    task = find_task(dataset.task)
-    if type(task).examples is not Task.examples:
-        return []  # its labels are its own affair
-    notes = []
-    for split in splits:
-        rows = Rows.parse(dataset.rows.get(split, "all"))
-        samples, seen = getattr(dataset, split), _Seen()
-        for index in range(len(samples)):
-            sample = samples[index]
-            y = tensor_attribute(sample, task.target, "target")
-            taken = rows.of(sample, len(y))
-            y = y if taken is None else y[taken]
-            # What is tested on is otherwise looked at when all is trained.
-            with _named(f"labels of the {split} split, sample {sample.id!r}"):
-                task.check(torch.zeros(()).expand(len(y), dataset.num_classes), y)
-            if not seen.differ:
-                seen.add(y, task.known(y))
-        if not seen.rows:
-            raise DataError(f"no row of the {split} split has a label")
-        if split == "train" and not seen.differ and seen.rows > 1:
-            notes.append(f"all {seen.rows} training rows have one label: there is nothing to learn")
-    return notes
-
-
-@contextmanager
-def _named(where: str) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{where}: {error}") from error
 
 
 def unread_data(network: nn.Module, dataset: AbstractDataset) -> list[str]:
@@ -80,31 +42,6 @@ def unread_data(network: nn.Module, dataset: AbstractDataset) -> list[str]:
         f"the data have {', '.join(unread)}, for which its forward has a parameter, and it is "
         f"called with {', '.join(dataset.inputs)} alone: to give it all, say inputs = [{inputs}]"
     ]
-
-
-@dataclass
-class _Seen:
-    """Number of labelled rows, smallest and largest known label of each column."""
-
-    rows: int = 0
-    least: Tensor | None = None
-    most: Tensor | None = None
-
-    def add(self, y: Tensor, known: Tensor) -> None:
-        if not len(y):
-            return
-        y, known = y.reshape(len(y), -1).double(), known.reshape(len(y), -1)
-        least = torch.where(known, y, math.inf).amin(0)
-        most = torch.where(known, y, -math.inf).amax(0)
-        self.rows += int(known.any(1).sum())
-        self.least = least if self.least is None else torch.minimum(self.least, least)
-        self.most = most if self.most is None else torch.maximum(self.most, most)
-
-    @property
-    def differ(self) -> bool:
-        if self.least is None or self.most is None:
-            return False
-        return bool((self.most > self.least).any())
 
 
 def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]:
@@ -142,6 +79,32 @@ def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]
                     "student will not learn beside it"
                 )
     return notes
+
+
+@torch.no_grad()
+def doubtful_answers(distiller: Distiller, batch: Batch) -> list[str]:
+    """Return in words which networks that learn seem to answer with probabilities, not logits.
+
+    Args:
+        distiller: whose networks are thrown away afterwards.
+        batch: of training.
+    """
+    likelihood, found = distiller.task.likelihood, []
+    for name in (STUDENT, *distiller.peers):
+        logits = distiller.outputs(name, batch).logits
+        if logits is None or not bool(((logits >= 0) & (logits <= 1)).all()):
+            continue
+        # One of few numbers may be between 0 and 1 by chance, all of many are not.
+        many = logits.numel() >= _MANY
+        sums = logits.float().sum(-1)
+        alike = many and bool(torch.isclose(sums, torch.ones(()), atol=1e-3).all())
+        if (likelihood == "softmax" and alike) or (likelihood == "sigmoid" and many):
+            found.append(
+                f"the {name} answers with numbers between 0 and 1, as {likelihood} makes them: "
+                f"tasks and losses take logits, and apply {likelihood} themselves; leave it out at "
+                "the end of forward"
+            )
+    return found
 
 
 def late_parameters(distiller: Distiller, known: Sequence[nn.Parameter]) -> list[str]:

@@ -14,16 +14,17 @@ from gkd.errors.causes import raised_at
 from gkd.recipe.training import TrainingRecipe
 from gkd.training.data_module import neighbour_loader
 from gkd.training.devices import Devices
+from gkd.training.doubtful_data import doubtful_data
 from gkd.training.doubts import (
     CompleteGraphs,
-    doubtful_labels,
+    doubtful_answers,
     doubtful_terms,
     late_parameters,
     unread_data,
 )
 from gkd.training.experiment import Experiment
 from gkd.training.feature_space_recorder import epochs_left_out
-from gkd.training.repeatability import hidden_state, require_repeatable
+from gkd.training.repeatability import answers_at_random, hidden_state, require_repeatable
 from gkd.training.sampling import counts_sampled_edges, looks_further, require_sampling
 from gkd.training.sharing import differences
 from gkd.training.trackers import require_installed
@@ -84,7 +85,7 @@ class _DryRun:
             with self.context("teacher", "precision"):
                 self.devices.check(self.devices.count, recipe.teacher.precision)
         with self.context("dataset"):
-            self.notes += doubtful_labels(dataset, self.experiment.splits)
+            self.notes += doubtful_data(dataset, self.experiment.splits)
             dataset.set_epoch(0)
             samples = dataset.train
             nodes = [samples[index].num_nodes for index in range(len(samples))]
@@ -163,6 +164,8 @@ class _DryRun:
                 experiment.prepare(distiller, seed, first)
                 known = list(distiller.parameters())
                 self.notes += hidden_state(distiller, first)
+                self.notes += answers_at_random(distiller, first)
+                self.notes += doubtful_answers(distiller, first)
                 found = doubtful_terms(distiller, first, training.epochs)
                 found += late_parameters(distiller, known)
                 found += looks_further(distiller, experiment, training, self.device)

@@ -11,6 +11,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from gkd.data import AbstractDataset, Batch
 from gkd.distillation.distiller import Distiller
+from gkd.distillation.modes import evaluation_mode
 from gkd.distillation.network_outputs import alike
 from gkd.distillation.resolve import STUDENT
 from gkd.errors import ParameterError, PluginError
@@ -79,6 +80,31 @@ def hidden_state(distiller: Distiller, batch: Batch) -> list[str]:
                 f"the {name} answers otherwise when it is called again with the same weights and "
                 "random numbers: what it remembers is not in its state_dict(), so that a resumed "
                 "run will differ; register it as a buffer"
+            )
+    return found
+
+
+@torch.no_grad()
+def answers_at_random(distiller: Distiller, batch: Batch) -> list[str]:
+    """Return in words which networks that learn draw numbers where they are evaluated, too.
+
+    Args:
+        distiller: whose networks are thrown away afterwards.
+        batch: of training.
+    """
+    found = []
+    for name in (STUDENT, *distiller.peers):
+        network, logits = distiller.networks[name], []
+        with evaluation_mode(network):
+            for seed in range(2):
+                set_random_state(seed)
+                logits.append(cast(Tensor, distiller.outputs(name, batch).logits))
+        first, second = logits
+        if not alike(second, first):
+            found.append(
+                f"the {name} answers at random in evaluation mode, too, as with a dropout that "
+                "does not ask whether it is training: its scores are those of one draw, and are "
+                "others when they are taken again"
             )
     return found
 

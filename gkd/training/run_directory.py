@@ -40,8 +40,10 @@ SUMMARY = "summary.json"
 FEATURE_SPACE = "feature_space.json"
 """File of the distances in a network's feature space, where the recipe wants them looked at."""
 
+ENVIRONMENT = "environment.json"
+"""File that says where, when and on which data a run was begun, and gone on with."""
+
 _RECIPE = "recipe.toml"
-_ENVIRONMENT = "environment.json"
 _SHOWN = 5  # values of a recipe that differ
 
 
@@ -161,7 +163,7 @@ class RunDirectory:
                 f"{self.folder}: cannot be made: {error.strerror} ({error.filename})"
             ) from error
         try:
-            write_sealed_json(made / _ENVIRONMENT, environment)
+            write_sealed_json(made / ENVIRONMENT, environment)
             write_sealed_text(made / self.recipe_name, resolved_toml(recipe))
             while True:
                 try:
@@ -187,7 +189,7 @@ class RunDirectory:
         Raises:
             RecipeError: the run's data were others.
         """
-        path = self.folder / _ENVIRONMENT
+        path = self.folder / ENVIRONMENT
         try:
             first, told = read_sealed_json(path), None
             if not isinstance(first.get("resumed", []), list):
@@ -195,12 +197,12 @@ class RunDirectory:
         except DataError as error:
             first, told = {}, f"{error}; that the data are the same cannot be checked"
             if path.exists():
-                path.replace(path.with_name(f"damaged-{_ENVIRONMENT}"))
+                path.replace(path.with_name(f"damaged-{ENVIRONMENT}"))
         then, now = (noted.get("data") for noted in (first, environment))
         if None not in (then, now) and then != now:
             raise RecipeError(
                 f"--resume: the data are not those of the run in {self.folder}: by "
-                f"{_ENVIRONMENT} they were {then}, and are {now}; bring them back, or start a "
+                f"{ENVIRONMENT} they were {then}, and are {now}; bring them back, or start a "
                 "new run"
             )
         if changed := _changed_code(first, environment):

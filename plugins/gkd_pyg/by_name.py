@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any, TypeAlias
 
 from gkd import DataError, ParameterError
@@ -71,9 +71,9 @@ def own_graphs(name: str) -> Graphs | None:
             raise ParameterError(f"{name}() raised {type(error).__name__}: {error}") from error
         if not _are_graphs(found, BaseData):
             raise ParameterError(
-                f"{name}() returns {type(found).__name__}: expected a graph of PyTorch Geometric "
-                "(Data, HeteroData), a list or a data set of them, or those of each split, "
-                '{"train": ..., "val": ..., "test": ...}'
+                f"{name}() returns {_described(found, BaseData)}: expected a graph of PyTorch "
+                "Geometric (Data, HeteroData), a list or a data set of them, or those of each "
+                'split, {"train": ..., "val": ..., "test": ...}'
             )
     if not _are_graphs(found, BaseData):
         return None
@@ -142,6 +142,18 @@ def _are_graphs(value: Any, base: type) -> bool:
         return hasattr(value, "__len__") and len(value) > 0 and isinstance(value[0], base)
     several = isinstance(value, list | tuple) and bool(value)
     return several and all(isinstance(one, base) for one in value)
+
+
+def _described(value: Any, base: type) -> str:
+    """Say what a value is that holds no graphs, or not of every split."""
+    if isinstance(value, Mapping) and value:
+        wrong = next(key for key, part in value.items() if not _are_graphs(part, base))
+        return f"a dict whose {wrong!r} is {_described(value[wrong], base)}"
+    if isinstance(value, list | tuple) and value:
+        wrong = next((one for one in value if not isinstance(one, base)), value[0])
+        return f"a {type(value).__name__} of {type(wrong).__name__}"
+    empty = isinstance(value, Sized) and not len(value)
+    return f"an empty {type(value).__name__}" if empty else type(value).__name__
 
 
 def made(cls: Any, parameters: Mapping[str, Any], what: str) -> Any:

@@ -7,6 +7,7 @@ from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
@@ -196,6 +197,11 @@ class PyGDataset(AbstractDataset):
         self.train, self.validation, self.test = parts.values()
 
     def _samples(self, graphs: Any, part: str) -> list[Sample]:
+        if not (hasattr(graphs, "__len__") and hasattr(graphs, "__getitem__")):
+            raise DataError(
+                f"{self._name} makes a {type(graphs).__name__}: expected a data set of PyTorch "
+                "Geometric, which has graphs by their numbers"
+            )
         return [
             _sample(
                 self._types.of(graph, f"{self._name}/{part}-{number}"),
@@ -247,17 +253,35 @@ class PyGDataset(AbstractDataset):
             )
         if self.task == "regression" and _may_be_classes(torch.cat(labels)):
             warnings.warn(
-                f"{self._name} has labels of floating point that are whole numbers from 0 on: they "
-                "are taken for numbers to be predicted (regression); classes are integers, as "
-                "y.long() makes them",
+                f"{self._name} has labels of floating point that are few whole numbers: they are "
+                "taken for numbers to be predicted (regression); classes are integers from 0 on, "
+                "as y.long() makes them",
+                stacklevel=2,
+            )
+        if self.task == "regression" and _may_be_signs(torch.cat(labels)):
+            warnings.warn(
+                f"{self._name} has columns of labels of -1, 0 and 1: they are taken for numbers to "
+                "be predicted (regression); labels of their own are 0 and 1, and NaN where one is "
+                "not known",
                 stacklevel=2,
             )
 
 
 def _may_be_classes(y: Tensor) -> bool:
-    """Whether one column of numbers may be that of classes: all of some first whole numbers."""
+    """Whether one column of numbers may be that of classes: whole numbers that follow another."""
     found = sorted(set(y.flatten().tolist()))
-    return y.shape[1] == 1 and len(y) > 2 * len(found) and found == [*range(len(found))]
+    follow = found == [*range(int(found[0]), int(found[0]) + len(found))] if found else False
+    several = y.shape[1] == 1 and len(y) > 2 * len(found)
+    return several and ((follow and -1 <= found[0] <= 1) or found == [-1, 1])
+
+
+def _may_be_signs(y: Tensor) -> bool:
+    """Whether columns of -1, 0 and 1 may be labels that are there or not."""
+    return (
+        y.shape[1] > 1
+        and bool(((y.abs() == 1) | (y == 0) | y.isnan()).all())
+        and bool((y < 0).any())
+    )
 
 
 def _may_be_one_hot(y: Tensor) -> bool:
@@ -291,7 +315,11 @@ def _require_renamed(cls: Any, given: Collection[str]) -> None:
 
 def _sample(graph: Any, name: str, target: str) -> Sample:
     """Return a graph of PyTorch Geometric as a sample."""
-    found = {key: value for key, value in graph.to_dict().items() if isinstance(value, Tensor)}
+    given = graph.to_dict()
+    for key in (target, "x", "pos", "edge_index", "edge_attr"):
+        if isinstance(given.get(key), np.ndarray):
+            raise DataError(f"{name}: {key} is an array of numpy: torch.from_numpy makes a tensor")
+    found = {key: value for key, value in given.items() if isinstance(value, Tensor)}
     if "adj_t" in graph and "edge_index" not in found:
         from torch_geometric.utils import to_edge_index
 
@@ -299,7 +327,7 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
         found["edge_index"] = ends.flip(0)  # its rows are the targets
         if not bool((weights == 1).all()):
             found["edge_weight"] = weights
-    if isinstance(number := graph.to_dict().get(target), int | float):
+    if isinstance(number := given.get(target), int | float):
         found[target] = torch.tensor([number])
     for mask in _MASKS.values():
         if mask in found and found[mask].ndim > 0 and len(found[mask]) != graph.num_nodes:
@@ -307,6 +335,13 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
                 f"{name}: {mask} has {len(found[mask])} entries for {graph.num_nodes} nodes: a "
                 "mask has one for each node, as torch_geometric.utils.index_to_mask makes of "
                 "nodes' numbers"
+            )
+    edges = int(graph.num_edges)
+    for key in ("edge_attr", "edge_weight"):
+        if key in found and (found[key].ndim == 0 or len(found[key]) != edges):
+            raise DataError(
+                f"{name}: {key} has the shape {list(found[key].shape)} for {edges} edges: expected "
+                "a row for each"
             )
     # Pairs without labels are kept, too: a task of links must not take edges in their place.
     pairs = {key: found[key] for key in _PAIRS if key in found and _PAIRS[0] in found}
@@ -319,6 +354,12 @@ def _sample(graph: Any, name: str, target: str) -> Sample:
     y = found[target]
     kept.pop(target, None)
     y = y.reshape(1) if y.ndim == 0 else y
+    if y.ndim == 1 and len(y) not in (1, number, edges):
+        raise DataError(
+            f"{name}: {target} has {len(y)} numbers for {number} nodes and {edges} edges: expected "
+            f"one for each; several of the graph are a row, [1, {len(y)}], as "
+            f"{target}.reshape(1, -1) makes it"
+        )
     # Class numbers stand alone, all else in columns.
     if y.is_floating_point():
         y = y[:, None] if y.ndim == 1 else y

@@ -3,8 +3,10 @@
 import csv
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import torch
 from command_line import Run
 
 import gkd
-from gkd.files import read_sealed_json
+from gkd.files import read_sealed_json, write_sealed_json
 
 PAGE = Path(__file__).parents[2] / "docs" / "use-your-student.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
@@ -51,6 +53,19 @@ def test_evaluation_gives_the_numbers_of_the_run(run: Run, finished: Path) -> No
     reported = read_sealed_json(finished / "teacher" / "summary.json")["validation"]["micro_f1"]
     (teacher,) = (line for line in table.splitlines() if line.startswith("teacher"))
     assert float(teacher.split()[-1]) == pytest.approx(100 * reported, abs=0.006)
+
+
+def test_evaluation_on_data_that_have_changed_says_so(
+    run: Run, finished: Path, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(finished, tmp_path / "run")
+    noted = read_sealed_json(changed / "environment.json")
+    write_sealed_json(changed / "environment.json", noted | {"data": "0123456789abcdef"})
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        said = run("evaluate", changed, "--split", "validation")
+    assert said.status == 0
+    assert "not those of the run: by environment.json they were 0123456789abcdef" in said.err
 
 
 def sample(path: Path, **changes: Any) -> Path:

@@ -129,7 +129,7 @@ def test_all_labels_tell_what_the_task_is(name: str, task: str, classes: int, wh
 
 
 def test_classes_in_floating_point_are_taken_for_numbers_and_that_is_said() -> None:
-    with pytest.warns(UserWarning, match="whole numbers from 0 on: they are taken for numbers"):
+    with pytest.warns(UserWarning, match="few whole numbers: they are taken for numbers"):
         dataset = data_set("classes_as_floats", folds=3)
     assert dataset.task == "regression"
 
@@ -323,6 +323,34 @@ def test_pairs_without_labels_are_not_left_out_for_edges() -> None:
     task, batch = find_task("link-prediction"), gkd.data.collate([*data.test])
     with pytest.raises(gkd.DataError, match="their labels edge_label, 0 or 1"):
         task.examples(torch.randn(20, 5), batch, task.target)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("lists_in_a_split", "a dict whose 'val' is a list of tuple: expected a graph"),
+        ("nothing_in_a_split", "a dict whose 'val' is an empty list: expected a graph"),
+        ("short_edge_attr", r"train-0: edge_attr has the shape \[3, 2\] for 15 edges"),
+        ("flat_labels", r"train-0: y has 3 numbers for 5 nodes and 15 edges: .* a row, \[1, 3\]"),
+        ("numpy_labels", "train-0: y is an array of numpy: torch.from_numpy makes a tensor"),
+        ("NoDataSet", "NoDataSet makes a NoDataSet: expected a data set of PyTorch Geometric"),
+    ],
+)
+def test_what_is_wrong_with_graphs_is_named(name: str, words: str) -> None:
+    with pytest.raises(gkd.GkdError, match=words):
+        data_set(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("signs", "are few whole numbers: they are taken for numbers to be predicted"),
+        ("columns_of_signs", "columns of labels of -1, 0 and 1: they are taken for numbers"),
+    ],
+)
+def test_labels_that_may_be_classes_under_other_numbers_are_told(name: str, words: str) -> None:
+    with pytest.warns(UserWarning, match=words):
+        assert data_set(name).task == "regression"
 
 
 def test_a_list_of_graphs_is_folded():

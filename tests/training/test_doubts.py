@@ -6,13 +6,15 @@ import re
 import pytest
 import torch
 from rich.console import Console
-from tiny_plugin import Blobs, Mapped
+from tiny_plugin import Blobs, Mapped, Perceptron
 from torch import nn
+from torch.nn.functional import dropout
 
 import gkd
 from gkd.data import Sample, collate
 from gkd.errors import RecipeError
-from gkd.training.doubts import CompleteGraphs, doubtful_labels, unread_data
+from gkd.training.doubtful_data import doubtful_data
+from gkd.training.doubts import CompleteGraphs, doubtful_answers, unread_data
 
 
 @pytest.fixture
@@ -77,6 +79,31 @@ def test_a_term_that_fails_in_a_later_epoch_is_found_before_the_first(opened, pl
     assert plugin.events == []
 
 
+def test_a_student_that_answers_at_random_when_it_is_tested(said, monkeypatch):
+    def forward(self, x):
+        return self.out(dropout(self.norm(self.hidden(x)).relu(), 0.5, training=True))
+
+    monkeypatch.setattr(Perceptron, "forward", forward)
+    *_, line = said("teacher.cache=false", "methods.mapped.terms=[]")
+    assert line.startswith("the student answers at random in evaluation mode, too")
+
+
+@pytest.mark.parametrize("last", ["softmax", "sigmoid"])
+def test_a_student_that_answers_with_probabilities(last):
+    networks = {"softmax": nn.Softmax(1), "sigmoid": nn.Sigmoid()}
+    task = {"softmax": "single-label", "sigmoid": "multi-label"}[last]
+    batch = collate([Sample(id="one", x=torch.randn(20, 4), y=torch.zeros(20, 3))])
+
+    def notes(*layers):
+        student = nn.Sequential(nn.Linear(4, 3), *layers)
+        return doubtful_answers(gkd.Distiller({}, student, [], task=task, inputs=["x"]), batch)
+
+    assert notes() == notes(nn.LogSoftmax(1)) == []
+    assert notes(nn.ReLU(), nn.Hardtanh(0, 1)) == [] or last == "sigmoid"
+    (line,) = notes(networks[last])
+    assert line.startswith(f"the student answers with numbers between 0 and 1, as {last} makes")
+
+
 def test_batches_larger_than_the_data(said):
     (line,) = said("training.batch_size=6")
     assert line == (
@@ -90,7 +117,7 @@ class Labelled(Blobs):
     def __init__(self, task, labels, rows):
         super().__init__()
         self.task = task
-        self.num_classes = 2 if task == "multi-label" else 1 if task == "regression" else 3
+        self.num_classes = 1 if task == "regression" else 2
         self.labels, self.kept = labels, rows
         self.rows = dict.fromkeys(("train", "validation", "test"), "mask")
 
@@ -114,7 +141,7 @@ def test_labels_that_are_all_the_same(task, one, two):
     def notes(train, mask=(True, True, True)):
         labels = {split: torch.tensor(two) for split in SPLITS} | {"train": torch.tensor(train)}
         rows = {split: torch.ones(3, dtype=torch.bool) for split in SPLITS}
-        return doubtful_labels(Labelled(task, labels, rows | {"train": torch.tensor(mask)}))
+        return doubtful_data(Labelled(task, labels, rows | {"train": torch.tensor(mask)}))
 
     same = ["all 15 training rows have one label: there is nothing to learn"]
     assert notes(one) == same
@@ -129,11 +156,11 @@ def test_splits_without_labels(split):
     labels = {name: torch.tensor([0, 1, 0]) for name in SPLITS}
     hidden = rows | {split: torch.zeros(3, dtype=torch.bool)}
     with pytest.raises(gkd.errors.DataError, match=f"no row of the {split} split has a label"):
-        doubtful_labels(Labelled("single-label", labels, hidden))
+        doubtful_data(Labelled("single-label", labels, hidden))
     unknown = {name: torch.tensor([[0.0, 1.0]] * 3) for name in SPLITS}
     unknown[split] = torch.full((3, 2), torch.nan)
     with pytest.raises(gkd.errors.DataError, match=f"no row of the {split} split has a label"):
-        doubtful_labels(Labelled("multi-label", unknown, rows))
+        doubtful_data(Labelled("multi-label", unknown, rows))
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -145,9 +172,109 @@ def test_labels_that_the_task_does_not_take_are_found_in_every_split(split):
         gkd.errors.DataError,
         match=f"labels of the {split} split, sample '{split}-0': .* got -1 to 1; ignore_label=-1",
     ):
-        doubtful_labels(Labelled("single-label", odd, rows))
+        doubtful_data(Labelled("single-label", odd, rows))
     hidden = rows | {split: torch.tensor([True, False, True])}
-    assert doubtful_labels(Labelled("single-label", odd, hidden)) == []
+    assert doubtful_data(Labelled("single-label", odd, hidden)) == []
+
+
+class Altered(Blobs):
+    """Blobs of which one sample is another, or misses something."""
+
+    def __init__(self, split, **changed):
+        super().__init__()
+        self.changed = split, changed
+
+    def sample(self, split, index, epoch=0):
+        sample = super().sample(split, index, epoch)
+        if (split, index) == (self.changed[0], 1):
+            return Sample(id=sample.id, **{**dict(sample.items()), **self.changed[1]})
+        return sample
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (torch.tensor([[1.0, 2.0, 3.0, 4.0], [1.0, torch.nan, 3.0, 4.0]]), r"x\[1, 1\] is nan"),
+        (torch.tensor([[torch.inf, 2.0, 3.0, 4.0]]), r"x\[0, 0\] is inf"),
+        (torch.ones(2, 5), r"x has 5 columns, and that of sample '.*-0' 4"),
+    ],
+)
+def test_features_that_no_network_can_answer_to_are_found_in_every_split(split, x, words):
+    data = Altered(split, x=x, y=torch.zeros(len(x), dtype=torch.int64))
+    with pytest.raises(gkd.DataError, match=f"the {split} split, sample '{split}-1': {words}"):
+        doubtful_data(data)
+
+
+def test_what_networks_may_be_called_with_beside_inputs_is_a_doubt():
+    (note,) = doubtful_data(Altered("test", extra=torch.tensor([0.0, torch.nan])))
+    assert note.startswith("sample 'test-1': extra[1] is nan: a network that is called with it")
+    assert doubtful_data(Altered("test", extra=torch.tensor([0.0, 1.0]))) == []
+
+
+def test_a_graph_without_nodes_has_no_answer_of_its_own():
+    data = Altered("test", x=torch.ones(0, 4), y=torch.zeros(0, dtype=torch.int64))
+    assert doubtful_data(data) == []
+    data.inputs = ("x", "batch")
+    with pytest.raises(gkd.DataError, match="sample 'test-1': it has no nodes"):
+        doubtful_data(data)
+
+
+class Shared(Blobs):
+    """Blobs whose test samples are, from some number on, those of training."""
+
+    def __init__(self, first):
+        super().__init__()
+        self.first = first
+
+    def sample(self, split, index, epoch=0):
+        same = split == "test" and index >= self.first
+        return super().sample("train" if same else split, index, epoch)
+
+
+def test_samples_that_are_tested_on_and_trained_on():
+    count = len(Shared(0).test)
+    assert doubtful_data(Shared(count)) == []
+    (note,) = doubtful_data(Shared(count - 1))
+    assert note == (
+        f"1 of {count} samples of the test split are in train, too, with the same features and "
+        f"labels (sample 'train-{count - 1}' is 'train-{count - 1}'): what is tested on must not "
+        "have been trained on"
+    )
+    with pytest.raises(gkd.DataError, match=f"all {count} samples of the test split are in train"):
+        doubtful_data(Shared(0))
+    assert doubtful_data(Shared(0), ("train", "validation")) == []
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (
+            [1, 2, 2],
+            "1 of 3 classes have no training label, so that no network can learn them: 0; ",
+        ),
+        ([0, 1, 1], "1 of 3 classes have no training label, so that no network can learn them: 2"),
+        ([0, 2, 1], None),
+    ],
+)
+def test_classes_without_a_training_label(train, words):
+    labels = {name: torch.tensor([0, 1, 2]) for name in SPLITS} | {"train": torch.tensor(train)}
+    data = Labelled(
+        "single-label", labels, {name: torch.ones(3, dtype=torch.bool) for name in SPLITS}
+    )
+    data.num_classes = 3
+    notes = doubtful_data(data)
+    assert [note.startswith(words or "") for note in notes] == [True] * (words is not None)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_metric_that_no_answer_gives_a_value(split):
+    task = {"name": "single-label", "metric": "roc_auc"}
+    labels = {name: torch.tensor([0, 1, 0]) for name in SPLITS}
+    rows = {name: torch.ones(3, dtype=torch.bool) for name in SPLITS}
+    assert doubtful_data(Labelled(task, labels, rows)) == []
+    (note,) = doubtful_data(Labelled(task, labels | {split: torch.tensor([0, 0, 0])}, rows))
+    assert note.startswith(f"roc_auc of the {split} split is not a number whatever a network")
 
 
 class WithEdges(Blobs):
