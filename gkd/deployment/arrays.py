@@ -129,6 +129,13 @@ def read_arrays(path: Path, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
         raise DataError(
             f"{path} is no complete .npz file of arrays, as numpy.savez(path, {named}) writes it"
         )
+    if "batch" not in arrays and "batch.npy" in archive.names:
+        graphs = len(np.unique(archive.array("batch.npy", 1)))
+        if graphs > 1:
+            raise DataError(
+                f"{archive.where('batch')} tells {graphs} graphs apart: expected one in each file, "
+                "as the network would take them for one"
+            )
     sizes: dict[str, int] = {}
     read = {}
     for name, array in arrays.items():

@@ -149,8 +149,9 @@ def _over_rows(graph: object, view: View, origin: str) -> Graph:
     if not isinstance(graph, Graph):
         raise ParameterError(f"{origin} gave a {type(graph).__name__}, not a gkd.Graph")
     if graph.num_nodes != len(_rows(view)):
+        hint = "; name taps, whose features have a row for each" if view.features is None else ""
         raise ParameterError(
             f"{origin} gave a graph of {graph.num_nodes} nodes for "
-            f"{list(_rows(view).shape)}: every row must be a node"
+            f"{list(_rows(view).shape)}: every row must be a node{hint}"
         )
     return graph

@@ -116,6 +116,7 @@ def test_numbers_of_every_type_are_read(
         ({"x": np.full((6, 32), np.nan)}, "x.npy holds NaN"),
         ({"x": np.full((6, 32), 1e300)}, "x holds numbers too large for float32"),
         ({"x": np.full((6, 32), "a")}, "x.npy must hold real numbers"),
+        ({"batch": np.array([0, 0, 0, 0, 1, 1])}, "batch tells 2 graphs apart: expected one"),
     ],
 )
 def test_data_of_another_form_are_one_error(

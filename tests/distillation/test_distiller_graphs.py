@@ -83,7 +83,7 @@ def test_a_missing_attribute_names_what_there_is() -> None:
 
 
 def test_an_explicit_graph_must_fit_the_rows() -> None:
-    message = r"edge_index gave a graph of 6 nodes for \[2, 5\]: every row must be a node"
+    message = r"edge_index gave a graph of 6 nodes for \[2, 5\]: every row must be a node; name taps"
     with pytest.raises(ParameterError, match=message):
         graphs(None, pooled(), pooled(), graph="edge_index")
 
