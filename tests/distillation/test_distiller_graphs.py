@@ -32,6 +32,17 @@ def pooled() -> Output:
     return Output(lambda x: x[:2])
 
 
+class Whole(nn.Module):
+    """A network that answers for two samples, not for nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x[:2])
+
+
 def graphs(batch=None, ours=None, theirs=None, **term) -> list[gkd.Graph | None]:
     """Graphs of the views that a loss sees of the networks ``ours`` and ``theirs``."""
     loss = Recorder()
@@ -83,9 +94,12 @@ def test_a_missing_attribute_names_what_there_is() -> None:
 
 
 def test_an_explicit_graph_must_fit_the_rows() -> None:
-    message = r"edge_index gave a graph of 6 nodes for \[2, 5\]: every row must be a node; name taps"
+    message = r"edge_index gave a graph of 6 nodes for \[2, 5\]: every row must be a node$"
     with pytest.raises(ParameterError, match=message):
         graphs(None, pooled(), pooled(), graph="edge_index")
+    logits = {"student": None, "teacher": None, "graph": "edge_index"}
+    with pytest.raises(ParameterError, match="every row must be a node; name taps, whose features"):
+        graphs(None, Whole(), Whole(), **logits)
 
 
 @pytest.mark.parametrize(
