@@ -3,10 +3,12 @@
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import onnxruntime
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 import gkd
 
@@ -54,6 +56,20 @@ def test_the_student_leaves_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_models_of_geometric_are_distilled_by_its_loader() -> None:
     names: dict[str, object] = {"gkd": gkd, "torch": torch}
-    exec(compile(BLOCKS[-1], "own-loop.md", "exec"), names)
+    exec(compile(BLOCKS[-2], "own-loop.md", "exec"), names)
     assert all(p.grad is not None for p in names["student"].parameters())
-    assert len(BLOCKS) == 5  # each is in one of the tests above
+
+
+def test_networks_of_several_types_of_nodes_are_distilled() -> None:
+    names: dict[str, Any] = {"gkd": gkd, "torch": torch}
+    exec(compile(BLOCKS[-1], "own-loop.md", "exec"), names)
+    pair, data = names["pair"], names["data"]
+    assert pair.student.head.weight.grad.abs().max() > 0
+    ours, theirs = (
+        pair.networks[name](data.x_dict, data.edge_index_dict) for name in ("student", "teacher")
+    )
+    report = pair(data)
+    torch.testing.assert_close(report.task, cross_entropy(ours, data["paper"].y))
+    expected = gkd.create("loss", "kd")(gkd.View(logits=ours), gkd.View(logits=theirs))
+    torch.testing.assert_close(report.terms["kd"], expected)
+    assert len(BLOCKS) == 6  # each is in one of the tests above

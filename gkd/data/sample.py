@@ -22,6 +22,8 @@ class _MissingTensorError(AttributeError):
             return super().__str__()
         tensors = self.obj.__dict__.get("_tensors", {})
         hint = "" if self.name.startswith("_") else f": {suggestion(self.name, tensors)}"
+        if self.name in ("x_dict", "edge_index_dict"):
+            hint = ": the data are of one type of nodes; for several, write a loop of your own"
         return f"{type(self.obj).__name__} has no attribute {self.name!r}{hint}"
 
 
