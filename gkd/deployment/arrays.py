@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gkd.data.archive import Archive
 from gkd.distillation.inputs import WHOLE
 from gkd.errors import DataError, ParameterError, suggestion
+from gkd.errors.causes import first_line
 from gkd.graph.edge_index import transposed
 from gkd.training.model_record import EDGES, NODES, Array, ModelRecord
 
@@ -78,7 +79,7 @@ def required_arrays(network: nn.Module, record: ModelRecord) -> Mapping[str, Arr
         with torch.no_grad():
             network(graph)
     except Exception as error:  # of a network of somebody's own, anything
-        first = str(error).strip().partition("\n")[0][:300]
+        first = first_line(str(error))[:300]
         raise ParameterError(
             f"{record.model} is called with a whole batch, and cannot take one graph: {first}: "
             "give it a forward that names what it needs, forward(self, x, edge_index), or call it "

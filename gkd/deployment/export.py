@@ -22,7 +22,7 @@ from gkd.deployment.student import load_network
 from gkd.distillation.inputs import WHOLE, NetworkInputs
 from gkd.distillation.logits import logits_of
 from gkd.errors import GkdError, ParameterError
-from gkd.errors.causes import raised_at
+from gkd.errors.causes import first_line, raised_at
 from gkd.files import write_atomically
 from gkd.training.model_record import NODES, Array, ModelRecord
 
@@ -154,7 +154,7 @@ def export_network(weights: Path, form: Format, out: Path, code: Path | None = N
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+    return first_line(str(error))[:300]
 
 
 def _traced(

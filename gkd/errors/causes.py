@@ -66,8 +66,20 @@ def describe(error: BaseException) -> str:
         message = error.msg if isinstance(error, SyntaxError) else str(error)
     except Exception:  # the plugin's own exception class is as broken as the plugin
         message = ""
-    first = message.strip().partition("\n")[0]
+    first = first_line(message)
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def first_line(message: str) -> str:
+    r"""Return the first line of a message, with the next where that is what the first announces.
+
+    >>> first_line("loading failed:\n\tsize mismatch for x\n\tsize mismatch for y")
+    'loading failed: size mismatch for x'
+    """
+    first, _, rest = message.strip().partition("\n")
+    if first.endswith(":") and rest:
+        return f"{first} {rest.strip().splitlines()[0]}"
+    return first
 
 
 def raised_at(error: BaseException) -> Place:
