@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 
+import torch
 from torch import Tensor
 
 from gkd.distillation.taps import describe
@@ -137,4 +138,15 @@ def row_weights(weigher: AbstractWeigher, student: View, teacher: View, step: St
             f"the weigher gave {describe(weights)}, not a weight for each of "
             f"{student.num_rows} rows"
         )
-    return weights.detach()
+    weights = weights.detach()
+    wrong = ~((weights >= 0) & weights.isfinite())
+    if weights.device.type != "cpu":
+        # Not looked at here, which would be a wait for the device: the step's one look finds it.
+        return weights.masked_fill(wrong, torch.nan)
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0, 0])
+        raise ParameterError(
+            f"the weigher gave {float(weights[row])} for row {row}: a weight is a finite number of "
+            "at least 0"
+        )
+    return weights

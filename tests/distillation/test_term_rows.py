@@ -155,6 +155,14 @@ class TestMistakes:
         with pytest.raises(ParameterError, match=r"weigher gave .*5.*, not a weight for each of 6"):
             distiller_of(Network(), Network(), term)(batch_of())
 
+    @pytest.mark.parametrize("wrong", [-0.5, torch.nan, torch.inf])
+    def test_a_weight_that_is_none(self, wrong: float) -> None:
+        weights = torch.ones(6)
+        weights[4] = wrong
+        term = gkd.Term(Each(), weigher=Weights(weights))
+        with pytest.raises(ParameterError, match=f"the weigher gave {wrong} for row 4: a weight"):
+            distiller_of(Network(), Network(), term)(batch_of())
+
     def test_a_value_per_row_that_is_not_declared(self) -> None:
         class Undeclared(Each):
             per_row = False
