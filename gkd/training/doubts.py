@@ -54,6 +54,11 @@ def doubtful_terms(distiller: Distiller, batch: Batch, epochs: int) -> list[str]
     """
     notes, heaviest = [], {}
     for term in distiller.terms:
+        if term.weigher is not None and any(p.requires_grad for p in term.weigher.parameters()):
+            notes.append(
+                f"the weigher of the term {term.name!r} has parameters, which nothing trains: what "
+                "learns belongs into a loss"
+            )
         if not isinstance(term.weight, Schedule):  # in every epoch alike
             heaviest[term.name] = 0
             continue

@@ -14,7 +14,7 @@ import gkd
 from gkd.data import Sample, collate
 from gkd.errors import RecipeError
 from gkd.training.doubtful_data import doubtful_data
-from gkd.training.doubts import CompleteGraphs, doubtful_answers, unread_data
+from gkd.training.doubts import CompleteGraphs, doubtful_answers, doubtful_terms, unread_data
 
 
 @pytest.fixture
@@ -102,6 +102,24 @@ def test_a_student_that_answers_with_probabilities(last):
     assert notes(nn.ReLU(), nn.Hardtanh(0, 1)) == [] or last == "sigmoid"
     (line,) = notes(networks[last])
     assert line.startswith(f"the student answers with numbers between 0 and 1, as {last} makes")
+
+
+def test_parameters_of_a_weigher_are_not_trained():
+    class Learned(gkd.AbstractWeigher):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(()))
+
+        def forward(self, student, teacher, step):
+            return self.weight.expand(student.num_rows)
+
+    batch = collate([Sample(id="one", x=torch.randn(20, 4), y=torch.arange(20) % 3)])
+    terms = [gkd.Term("kd", weigher=Learned())]
+    distiller = gkd.Distiller(
+        nn.Linear(4, 3), nn.Linear(4, 3), terms, task="single-label", inputs=["x"]
+    )
+    (note,) = doubtful_terms(distiller, batch, epochs=1)
+    assert note.startswith("the weigher of the term 'kd' has parameters, which nothing trains")
 
 
 def test_batches_larger_than_the_data(said):
